@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make train` and `make test`; each sets up what it needs.
+PYTHON ?= python3
+SOURCE ?= sample
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+MLFLOW_TRACKING_URI ?= sqlite:///$(or $(RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
+
+.DEFAULT_GOAL := help
+# SOURCE=… on the command line is for this file alone, not for the programs that it starts
+unexport SOURCE
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV)/ (some minutes the first time) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(READY) ## Create .venv and install everything into it
+
+.PHONY: train
+train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_metadata.csv
+	@$(BIN)/python -m flows.train --source "$(SOURCE)" $(ARGS)
+
+.PHONY: test
+test: $(READY) ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: prefect
+prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
+	@$(BIN)/prefect server start --host 127.0.0.1
+
+.PHONY: mlflow
+mlflow: $(READY) ## MLflow UI on http://127.0.0.1:5000
+	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $(MLFLOW_TRACKING_URI)
+
+.PHONY: deploy
+deploy: $(READY) ## Register the deployments of prefect.yaml with the running Prefect server
+	@$(BIN)/prefect work-pool create local --type process 2>/dev/null || true
+	@$(BIN)/prefect --no-prompt deploy --all
+
+.PHONY: worker
+worker: $(READY) ## Run deployed flows on this machine
+	@$(BIN)/prefect worker start --pool local --type process
+
+.PHONY: clean
+clean: ## Delete everything that runs have written under artifacts/
+	@find artifacts -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

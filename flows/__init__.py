@@ -1,0 +1,1 @@
+"""The workflow as a person runs it: which task, in which order, with which configuration."""

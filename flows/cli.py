@@ -1,0 +1,121 @@
+"""What every command shares: parsing its config, one sentence for an error, the exit code."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from tasks.contracts import UserError
+
+LOCAL_SERVER = "http://127.0.0.1:4200/api"
+DONE, FAILED, UNANSWERABLE = 0, 1, 2
+C = TypeVar("C", bound=BaseModel)
+
+
+class _OneSentence(logging.Filter):
+    """Keep the traceback of a mistake that the user can mend out of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], UserError):
+            record.msg, record.args, record.exc_info = str(record.exc_info[1]), None, None
+        return True
+
+
+def parse(config: type[C], program: str, arguments: list[str]) -> C:
+    """Read `config` from command-line flags alone: no environment variable can change it.
+
+    Raises:
+        ValidationError: a value is out of its bounds.
+        SystemExit: unknown flag (2), or help was asked for (0).
+    """
+
+    class Flags(BaseSettings, config):  # type: ignore[valid-type, misc]
+        __doc__ = config.__doc__
+        model_config = SettingsConfigDict(
+            cli_prog_name=program,
+            cli_implicit_flags=True,
+            cli_avoid_json=True,
+            cli_hide_none_type=True,
+            cli_parse_none_str="null",
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            *others: PydanticBaseSettingsSource,
+            **more: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    parsed = CliApp.run(Flags, cli_args=arguments)
+    return config.model_validate(parsed.model_dump(by_alias=True, exclude_unset=True))
+
+
+def sentences(error: ValidationError) -> str:
+    """What is wrong with each flag."""
+    return "\n".join(
+        f"--{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})."
+        for problem in error.errors()
+    )
+
+
+def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
+    """Run `command` with the config of the command line and exit with its code.
+
+    Exit codes: 0 done, 1 failed, 2 the user's input cannot be answered. A traceback is shown
+    only with `--debug`.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    if not debug:
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addFilter(_OneSentence())
+    sys.exit(_exit_code(lambda: command(parse(config, program, arguments)), debug))
+
+
+def _exit_code(run: Callable[[], int], debug: bool) -> int:
+    try:
+        return run()
+    except (UserError, ValidationError) as error:
+        if debug:
+            raise
+        message = sentences(error) if isinstance(error, ValidationError) else str(error)
+        print(message, file=sys.stderr)
+        return UNANSWERABLE
+    except Exception as error:
+        if debug:
+            raise
+        print(f"Failed: {error} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
+        return FAILED
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    if PREFECT_API_URL.value():
+        yield str(PREFECT_API_URL.value())
+    elif _answers(LOCAL_SERVER):
+        with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
+            yield LOCAL_SERVER
+    else:
+        yield "a temporary one for this run (`prefect server start` shows runs at any time)"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=1).is_success
+    except httpx.HTTPError:
+        return False

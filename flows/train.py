@@ -1,0 +1,115 @@
+"""train: the retraining DAG, from a raw movie catalogue to a published recommender."""
+
+from pathlib import Path
+
+import prefect
+from prefect import flow, unmapped
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.task_runners import ThreadPoolTaskRunner
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli import DONE, main, prefect_server
+from flows.config import TrainConfig
+from tasks.classify import fit_classifier, predict_genres
+from tasks.embed import check_vectors, embed, fit_doc2vec, pool_size
+from tasks.evaluate import baselines, evaluate
+from tasks.index import build_index
+from tasks.ingest import ingest, open_source, resolve_source
+from tasks.label import label
+from tasks.preprocess import preprocess
+from tasks.report import Summary, next_commands, notes, report, report_quarantine, score_rows
+from tasks.store import join
+from tasks.track import fail_run, open_run, register, track_results, track_source
+
+MODEL_CODE = str(Path(__file__).with_name("model.py"))
+
+
+def close_run(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) -> None:
+    """A flow run that did not complete must not leave its MLflow run open."""
+    fail_run(str(flow_run.id))
+
+
+@flow(
+    name="train",
+    flow_run_name="train-{config.preset}-{config.source_name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
+    on_failure=[close_run],
+    on_crashed=[close_run],
+    on_cancellation=[close_run],
+)
+def train(config: TrainConfig) -> Summary:
+    """Source to published recommender: the whole retraining DAG."""
+    protocol = config.protocol
+    run = open_run(
+        config.model_dump(mode="json"),
+        {"preset": config.preset, "source": config.source_name, "protocol": protocol},
+    )
+    ingested = ingest(config.source, config.ingest)
+    report_quarantine(ingested)
+    track_source(run, ingested)
+    chunks = preprocess.map(ingested.chunks, unmapped(config.text)).result()
+    documents = join(chunks)
+    labels = label(documents, config.label)
+    reference = baselines.submit(documents, labels, config.evaluate)
+    doc2vec = fit_doc2vec(documents, config.doc2vec)
+    processes = pool_size(len(chunks))
+    vectors = join(embed.map(chunks, unmapped(doc2vec), unmapped(processes)).result())
+    checks = check_vectors(documents, vectors, doc2vec)
+    classifier = fit_classifier(documents, vectors, labels, config.classifier)
+    probabilities = predict_genres(classifier, vectors)
+    scores = evaluate(documents, labels, classifier, probabilities, protocol)
+    index = build_index(
+        documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}"
+    )
+    found = track_results(
+        run,
+        documents,
+        vectors,
+        doc2vec,
+        classifier,
+        [scores, reference.result()],
+        checks,
+        protocol,
+    )
+    promote = protocol == "held-out"
+    version = register(run, doc2vec, classifier, index, MODEL_CODE, promote)
+    summary = Summary(
+        protocol=protocol,
+        scores=found,
+        ingested=ingested,
+        index=index,
+        run=run,
+        model_version=version,
+        champion=promote,
+    )
+    report(summary)
+    return summary
+
+
+def show(summary: Summary) -> None:
+    """Print the scores and where to look next."""
+    console = Console()
+    table = Table(title=f"{summary.ingested.source}: {summary.protocol} protocol")
+    for column in ("score", "this run", "TF-IDF", "prior"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for row in score_rows(summary.scores, summary.protocol):
+        table.add_row(*row)
+    console.print(table)
+    for line in notes(summary):
+        console.print(line)
+    console.print("Next:", *next_commands(summary), sep="\n  ", soft_wrap=True)
+
+
+def command(config: TrainConfig) -> int:
+    """Train from the terminal; a source that cannot be read is refused before anything starts."""
+    source = open_source(resolve_source(config.source))
+    with prefect_server() as server, prefect.tags(config.preset, config.source_name):
+        print(f"Training on {source.name}, preset {config.preset}. Prefect server: {server}.")
+        show(train(config))
+    return DONE
+
+
+if __name__ == "__main__":
+    main(TrainConfig, "python -m flows.train", command)

@@ -1,0 +1,1 @@
+"""One stage of the workflow a module: its config, its pure functions, and one thin task."""

@@ -1,0 +1,140 @@
+"""What stages agree on: tables they exchange, references they pass, errors a user sees."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from sklearn.metrics import precision_recall_curve
+
+#: A movie that passed validation. `row` is its record in the source, from 1, header not counted.
+MOVIES = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("title", pa.string()),
+        ("overview", pa.string()),
+        ("genres", pa.list_(pa.string())),
+        ("year", pa.int16()),
+        ("language", pa.string()),
+        ("collection", pa.string()),
+        ("vote_count", pa.int64()),
+        ("row", pa.int64()),
+    ]
+)
+
+#: A source row that was not kept, and why. `value` is the raw cell, cut to 200 characters.
+QUARANTINE = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("reason", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+
+#: A movie with its text as space-separated tokens, and the split it belongs to for ever.
+DOCUMENTS = pa.schema([*MOVIES, ("split", pa.string()), ("document", pa.string())])
+
+
+class UserError(Exception):
+    """Something that the user can mend; its message is the one sentence shown."""
+
+
+class Ref(BaseModel, frozen=True):
+    """A stored output: what tasks pass on instead of the data.
+
+    `paths` are relative to the artifacts root (several when chunks were joined), `digest` is the
+    SHA-256 of the content, `rows` the number of movies in it (0 where rows have no meaning).
+    """
+
+    paths: tuple[str, ...]
+    digest: str
+    rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """A short name for logs and task runs: the file's stem."""
+        return Path(self.paths[0]).stem
+
+
+class MoviesRef(Ref, frozen=True):
+    """Valid movies of one chunk (`MOVIES`)."""
+
+
+class QuarantineRef(Ref, frozen=True):
+    """Rows that were not kept (`QUARANTINE`)."""
+
+
+class DocumentsRef(Ref, frozen=True):
+    """Tokenised documents (`DOCUMENTS`)."""
+
+
+class Doc2VecRef(Ref, frozen=True):
+    """Folder of a trained Doc2Vec model."""
+
+
+class VectorsRef(Ref, frozen=True):
+    """Document vectors: `id` and `embedding`, in the documents' order."""
+
+
+class LabelsRef(Ref, frozen=True):
+    """Indicator matrix of the learnt genres, in the documents' order."""
+
+
+class ClassifierRef(Ref, frozen=True):
+    """Folder of a trained genre classifier: state dict, config, classes, thresholds, history."""
+
+
+class ProbabilitiesRef(Ref, frozen=True):
+    """Genre probabilities of every document (n_documents, n_genres), in the documents' order."""
+
+
+class ScoresRef(Ref, frozen=True):
+    """Folder of metrics and tables of one evaluation."""
+
+
+class IngestRef(BaseModel, frozen=True):
+    """Everything that came out of a source: chunks, quarantine and counts that add up to `rows`."""
+
+    source: str
+    digest: str
+    chunks: tuple[MoviesRef, ...]
+    quarantine: QuarantineRef
+    rows: int
+    kept: int
+    unlabelled: int
+    reasons: dict[str, int]
+
+
+class IndexRef(BaseModel, frozen=True):
+    """A published version of the LanceDB table: where it lies and the tag that names it."""
+
+    uri: str
+    tag: str
+    version: int = 0
+    rows: int = 0
+
+
+class RunRef(BaseModel, frozen=True):
+    """The MLflow run of this flow run."""
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+
+
+def best_threshold(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
+    """The one probability threshold with the highest micro F1: how every model here is tuned.
+
+    `labels` and `probabilities` have the shape (n_documents, n_genres).
+
+    Raises:
+        UserError: no document carries a learnt genre, so there is nothing to tune on.
+    """
+    if not labels.any():
+        raise UserError("No validation movie carries a learnt genre: give more movies.")
+    precision, recall, thresholds = precision_recall_curve(labels.ravel(), probabilities.ravel())
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(thresholds[np.argmax(f1[:-1])])

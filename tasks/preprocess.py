@@ -1,0 +1,100 @@
+"""Chunk of movies -> tokenised documents, each in the split that its overview's hash gives."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import pyarrow as pa
+from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer, RegexpTokenizer
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, Field
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from tasks import store
+from tasks.contracts import DOCUMENTS, DocumentsRef, MoviesRef
+
+VERSION = 1
+SALT = "movie-recommender/1"
+
+Split = Literal["train", "validation", "test"]
+
+_words = RegexpTokenizer(r"[^\W_]+(?:['’][^\W_]+)?")
+_sentences = PunktSentenceTokenizer()
+_treebank = NLTKWordTokenizer()
+
+
+class TextConfig(BaseModel):
+    """What a document is made of, and how documents are split."""
+
+    recipe: Literal["content", "blog"] = Field(
+        "content",
+        description="content: words of overview and title, stop words out. "
+        "blog: the post's text with the genres in it, which leaks the label",
+    )
+    validation_share: float = Field(0.1, ge=0, le=0.4, description="Share of movies to tune on")
+    test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
+
+
+def normalised(overview: str) -> str:
+    """Overview reduced to its folded words: re-listed copies of a movie become equal."""
+    return re.sub(r"[\W_]+", " ", overview.casefold()).strip()
+
+
+def split_of(overview: str, validation_share: float, test_share: float) -> Split:
+    """Split of a document, for ever: a salted hash of its normalised overview in [0, 1)."""
+    digest = hashlib.sha256(f"{SALT}\n{normalised(overview)}".encode()).digest()
+    position = int.from_bytes(digest[:7], "big") / 2**56
+    if position < test_share:
+        return "test"
+    return "validation" if position < test_share + validation_share else "train"
+
+
+def content_tokens(title: str, overview: str) -> list[str]:
+    """Lower-case words of overview and title without stop words; genres never enter.
+
+    A text of nothing but stop words keeps them, so that no document is empty without need.
+    """
+    tokens = [token.replace("’", "'") for token in _words.tokenize(f"{overview} {title}".lower())]
+    kept = [token for token in tokens if token not in ENGLISH_STOP_WORDS and len(token) > 1]
+    return kept or tokens
+
+
+def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
+    """Tokens of the post's text, genre words included: what `word_tokenize` makes of it.
+
+    The sentence splitter is nltk's Punkt without its trained parameters, which are a download.
+    """
+    text = f"Overview: {overview} Genres: {', '.join(genres)} Title: {title}".lower()
+    return [token for part in _sentences.tokenize(text) for token in _treebank.tokenize(part)]
+
+
+def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
+    """Movies (`MOVIES`) with split and document (`DOCUMENTS`), in the same order."""
+    titles, overviews = movies["title"].to_pylist(), movies["overview"].to_pylist()
+    split = partial(
+        split_of, validation_share=config.validation_share, test_share=config.test_share
+    )
+    if config.recipe == "blog":
+        tokens = map(blog_tokens, titles, overviews, movies["genres"].to_pylist())
+    else:
+        tokens = map(content_tokens, titles, overviews)
+    added = {"split": map(split, overviews), "document": map(" ".join, tokens)}
+    for name, values in added.items():
+        movies = movies.append_column(name, pa.array(values, pa.string()))
+    return movies.cast(DOCUMENTS)
+
+
+@task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
+def preprocess(movies: MoviesRef, config: TextConfig) -> DocumentsRef:
+    """Tokenise and split one chunk."""
+    return store.entry(
+        "documents",
+        [VERSION, config, movies.digest],
+        DocumentsRef,
+        lambda slot: slot.table(
+            DocumentsRef, f"{movies.name}.parquet", to_documents(store.read(movies), config)
+        ),
+    )

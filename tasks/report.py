@@ -1,0 +1,119 @@
+"""What a run did -> what a person reads: the summary in the terminal and the Prefect artifacts."""
+
+from collections.abc import Mapping
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel
+
+from tasks import store
+from tasks.contracts import IndexRef, IngestRef, RunRef
+
+SHOWN_ROWS = 200
+LEAKY = (
+    "These scores leak: the genres stand in the text and Doc2Vec was trained on the test movies. "
+    "They are here to be compared with, not to be believed."
+)
+HELD_OUT = (
+    "Held-out: no model saw the test movies, no genre word was put into a text, the threshold "
+    "was tuned on validation movies."
+)
+NAMES = {"held-out": "test", "blog": "blog"}
+METRICS = (
+    ("f1_micro", "F1 micro"),
+    ("f1_macro", "F1 macro"),
+    ("precision_micro", "Precision micro"),
+    ("recall_micro", "Recall micro"),
+    ("average_precision_macro", "Average precision macro"),
+)
+
+
+class Summary(BaseModel, frozen=True):
+    """The outcome of one training run."""
+
+    protocol: str
+    scores: dict[str, float]
+    ingested: IngestRef
+    index: IndexRef
+    run: RunRef
+    model_version: str
+    champion: bool
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the run learnt from the embedded sample, too small for scores to mean much."""
+        return self.ingested.source == "sample_movies.csv"
+
+
+def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ...]]:
+    """Table of metric, this run, TF-IDF and prior baseline; `–` where one has no such score."""
+    prefixes = (NAMES[protocol], "baseline_tfidf", "baseline_prior")
+    return [
+        (title, *(_shown(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
+        for metric, title in METRICS
+    ]
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def next_commands(summary: Summary) -> list[str]:
+    """What to run after a training run."""
+    show = f"mlflow ui --backend-store-uri {summary.run.tracking_uri}"
+    return ['python -m flows.recommend "Vertical Limit"', show]
+
+
+def notes(summary: Summary) -> list[str]:
+    """Sentences that keep the scores from being misread."""
+    found = [LEAKY if summary.protocol == "blog" else HELD_OUT]
+    if summary.is_sample:
+        found.append("Trained on the embedded sample: it shows the way, its scores mean little.")
+    return found
+
+
+def markdown(summary: Summary) -> str:
+    """The Prefect artifact of a run."""
+    ingested = summary.ingested
+    rows = "\n".join(
+        f"| {' | '.join(row)} |" for row in score_rows(summary.scores, summary.protocol)
+    )
+    reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
+    commands = "\n".join(next_commands(summary))
+    status = "champion" if summary.champion else "not promoted"
+    return f"""# {ingested.source}: {ingested.kept} movies
+
+{" ".join(notes(summary))}
+
+| {summary.protocol} protocol | this run | TF-IDF baseline | prior baseline |
+|---|---|---|---|
+{rows}
+
+- Rows: {ingested.rows}, of them {ingested.kept} kept ({ingested.unlabelled} without genres) \
+and {ingested.quarantine.rows} quarantined{f" ({reasons})" if reasons else ""}
+- MLflow run `{summary.run.run_id}` in `{summary.run.tracking_uri}`
+- Model version {summary.model_version} ({status}), index tag `{summary.index.tag}`
+
+```
+{commands}
+```
+"""
+
+
+@task(name="report-quarantine", cache_policy=NO_CACHE)
+def report_quarantine(ingested: IngestRef) -> None:
+    """Show the quarantined rows (the first of them) as a Prefect table."""
+    rows = store.read(ingested.quarantine).slice(0, SHOWN_ROWS).to_pylist()
+    create_table_artifact(
+        table=rows,
+        key="quarantine",
+        description=f"{ingested.source}: {ingested.quarantine.rows} of {ingested.rows} rows "
+        f"quarantined, the first {len(rows)} shown: {ingested.reasons}",
+    )
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def report(summary: Summary) -> None:
+    """Show the scores and the next commands in Prefect."""
+    create_markdown_artifact(markdown(summary), key="training-summary", description="Scores")

@@ -1,0 +1,255 @@
+"""What a run did -> MLflow: parameters, dataset, metrics, tables, model files and the registry."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array, Map
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from tasks import store
+from tasks.contracts import (
+    ClassifierRef,
+    Doc2VecRef,
+    DocumentsRef,
+    IndexRef,
+    IngestRef,
+    RunRef,
+    ScoresRef,
+    VectorsRef,
+)
+
+EXPERIMENT = "movie-recommender"
+MODEL = "movie-recommender"
+CHAMPION = "champion"
+FLOW_RUN_TAG = "prefect.flow_run_id"
+PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
+INPUT_EXAMPLE = pd.DataFrame({"text": ["Climbers are trapped near the summit of K2."]})
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "text")]),
+    outputs=Schema(
+        [
+            ColSpec(Array(DataType.string), "genres"),
+            ColSpec(Map(DataType.double), "probabilities"),
+        ]
+    ),
+)
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root."""
+    default = f"sqlite:///{store.artifacts_root() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+def connect() -> mlflow.MlflowClient:
+    """Client of the tracking server; the first connection ever also makes the database."""
+    store.artifacts_root().mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(tracking_uri())
+    return mlflow.MlflowClient(tracking_uri())
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted names and texts, as MLflow keeps parameters."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = str(value)
+    return found
+
+
+def environment_tags() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    return {"python": platform.python_version()} | {
+        f"version.{name}": version(name) for name in PACKAGES
+    }
+
+
+def experiment_id(client: mlflow.MlflowClient) -> str:
+    """The experiment of all runs, made on first use with its files under the artifacts root."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return str(found.experiment_id)
+    local = tracking_uri().startswith("sqlite:")
+    location = (store.artifacts_root() / "mlruns").as_uri() if local else None
+    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+@task(name="open-run", cache_policy=NO_CACHE)
+def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
+    """Start the MLflow run of this flow run, so that a run which fails is tracked too."""
+    client = connect()
+    experiment = experiment_id(client)
+    run = client.create_run(experiment, run_name=str(flow_run.name))
+    all_tags = environment_tags() | tags | {FLOW_RUN_TAG: str(flow_run.id)}
+    client.log_batch(
+        run.info.run_id,
+        params=[Param(key, value) for key, value in flat(settings).items()],
+        tags=[RunTag(key, value) for key, value in all_tags.items()],
+    )
+    return RunRef(
+        run_id=run.info.run_id, experiment_id=experiment, tracking_uri=mlflow.get_tracking_uri()
+    )
+
+
+def fail_run(flow_run_id: str) -> None:
+    """Mark the unfinished MLflow runs of a failed flow run as failed."""
+    client = connect()
+    query = f"tags.`{FLOW_RUN_TAG}` = '{flow_run_id}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id(client)], query):
+        client.set_terminated(run.info.run_id, "FAILED")
+
+
+@task(name="track-source", cache_policy=NO_CACHE)
+def track_source(run: RunRef, ingested: IngestRef) -> None:
+    """Log the source's digest as a dataset, and how many rows went where and why."""
+    client = connect()
+    dataset = Dataset(
+        name=ingested.source,
+        digest=ingested.digest[:32],
+        source_type="local",
+        source=json.dumps({"file": ingested.source, "sha256": ingested.digest}),
+        profile=json.dumps({"rows": ingested.rows, "kept": ingested.kept}),
+    )
+    tags = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run.run_id, [DatasetInput(dataset, tags)])
+    counts = {"kept": ingested.kept, "quarantined": ingested.quarantine.rows}
+    reasons = {f"quarantined_{reason}": count for reason, count in ingested.reasons.items()}
+    found = {"rows": ingested.rows, "unlabelled": ingested.unlabelled} | counts | reasons
+    log_metrics(client, run, {f"source_{name}": float(value) for name, value in found.items()})
+    path = store.locate(ingested.quarantine)
+    client.log_artifact(run.run_id, str(path), "source")
+
+
+def log_metrics(
+    client: mlflow.MlflowClient, run: RunRef, values: Mapping[str, float], step: int = 0
+) -> None:
+    """Log final values under their names."""
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, step) for name, value in values.items()]
+    client.log_batch(run.run_id, metrics=metrics)
+
+
+def log_history(client: mlflow.MlflowClient, run: RunRef, history: pa.Table, protocol: str) -> None:
+    """Log the classifier's epochs as steps; a leaky run's scores carry its protocol's name."""
+    leaky = {} if protocol == "held-out" else {"val_f1_micro": f"{protocol}_val_f1_micro"}
+    for epoch in history.to_pylist():
+        step = epoch.pop("epoch")
+        named = {leaky.get(name, name): value for name, value in epoch.items()}
+        log_metrics(client, run, named, step)
+
+
+def write_embeddings(documents: DocumentsRef, vectors: VectorsRef, path: Path) -> None:
+    """Write `id`, `title`, `genres`, `embedding` of every movie, a row group a chunk."""
+    root = store.artifacts_root()
+    writer: pq.ParquetWriter | None = None
+    for document_path, vector_path in zip(documents.paths, vectors.paths, strict=True):
+        movies = pq.read_table(root / document_path, columns=["id", "title", "genres"])
+        embedding = pq.read_table(root / vector_path, columns=["embedding"])["embedding"]
+        table = movies.append_column("embedding", embedding)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+@task(name="track-results", cache_policy=NO_CACHE)
+def track_results(
+    run: RunRef,
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    evaluated: list[ScoresRef],
+    checks: dict[str, float],
+    protocol: str,
+) -> dict[str, float]:
+    """Log scores, epochs, tables and model files; the scores come back for the summary."""
+    client = connect()
+    scores = dict(checks)
+    for ref in evaluated:
+        folder = store.locate(ref)
+        scores |= store.read_json(folder / "metrics.json")
+        for table in folder.glob("*.parquet"):
+            client.log_artifact(run.run_id, str(table), "evaluation")
+    log_metrics(client, run, scores)
+    fitted = store.locate(classifier)
+    log_history(client, run, pq.read_table(fitted / "history.parquet"), protocol)
+    training = store.read_json(fitted / "training.json")
+    client.set_tag(run.run_id, "device", training.pop("device"))
+    log_metrics(client, run, training)
+    genres = pq.read_table(store.locate(evaluated[0]) / "genres.parquet")
+    client.log_table(run.run_id, genres.to_pydict(), "evaluation/genres.json")
+    client.log_artifacts(run.run_id, str(store.locate(doc2vec)), "doc2vec")
+    client.log_artifacts(run.run_id, str(fitted), "classifier")
+    with TemporaryDirectory() as folder_name:
+        path = Path(folder_name) / "movie_embeddings.parquet"
+        write_embeddings(documents, vectors, path)
+        client.log_artifact(run.run_id, str(path))
+    return scores
+
+
+@task(name="register", cache_policy=NO_CACHE)
+def register(
+    run: RunRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    index: IndexRef,
+    model_code: str,
+    promote: bool,
+) -> str:
+    """Register the model with the tag of its index and finish the run; the new version.
+
+    With `promote`, the alias `champion` moves to it, which is what readers follow.
+    """
+    client = connect()
+    with mlflow.start_run(run_id=run.run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="recommender",
+            python_model=model_code,
+            artifacts={
+                "doc2vec": str(store.locate(doc2vec)),
+                "classifier": str(store.locate(classifier)),
+            },
+            code_paths=[str(Path(model_code).parent), str(Path(__file__).parent)],
+            pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
+            signature=SIGNATURE,
+            input_example=INPUT_EXAMPLE,
+        )
+    made = mlflow.register_model(
+        logged.model_uri,
+        MODEL,
+        tags={"index_uri": index.uri, "index_tag": index.tag, "run_id": run.run_id},
+    )
+    if promote:
+        client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+    return str(made.version)
+
+
+def champion() -> IndexRef | None:
+    """The index version that the champion model answers from; None before the first run."""
+    client = connect()
+    try:
+        found = client.get_model_version_by_alias(MODEL, CHAMPION)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return IndexRef(uri=found.tags["index_uri"], tag=found.tags["index_tag"])
