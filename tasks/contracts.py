@@ -1,6 +1,7 @@
 """What stages agree on: tables they exchange, references they pass, errors a user sees."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -125,7 +126,7 @@ class RunRef(BaseModel, frozen=True):
     tracking_uri: str
 
 
-def best_threshold(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
+def best_threshold(labels: NDArray[np.uint8], probabilities: NDArray[np.floating[Any]]) -> float:
     """The one probability threshold with the highest micro F1: how every model here is tuned.
 
     `labels` and `probabilities` have the shape (n_documents, n_genres).

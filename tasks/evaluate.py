@@ -1,7 +1,7 @@
 """Probabilities and labels -> scores that say which protocol gave them, beside baselines."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,7 @@ from tasks.contracts import (
 
 VERSION = 1
 Labels = NDArray[np.uint8]
-Probabilities = NDArray[np.float32]
+Probabilities = NDArray[np.floating[Any]]
 Protocol = Literal["held-out", "blog"]
 PREFIX: dict[Protocol, str] = {"held-out": "test", "blog": "blog"}
 
@@ -111,7 +111,7 @@ def baseline_scores(
     name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
 ) -> dict[str, float]:
     """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
-    threshold = np.full(test.shape[1], best_threshold(tuning, on_tuning), np.float32)
+    threshold = np.full(test.shape[1], best_threshold(tuning, on_tuning), on_test.dtype)
     found = scores(test, on_test, threshold, f"baseline_{name}")
     return {key: found[key] for key in (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")}
 

@@ -1,0 +1,61 @@
+"""Fixtures of all tests: an artifacts root of their own, tiny catalogues, a Prefect server."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+COLUMNS = ["adult", "belongs_to_collection", "genres", "id", "overview", "release_date", "title"]
+#: Words that make a genre easy to tell, so that tiny catalogues can be learnt.
+THEMES = {
+    "Horror": ["ghost", "haunted", "blood", "monster", "scream", "grave", "curse", "midnight"],
+    "Western": ["sheriff", "cowboy", "saloon", "ranch", "outlaw", "horse", "frontier", "bandit"],
+    "Music": ["singer", "band", "concert", "guitar", "piano", "melody", "chorus", "stage"],
+}
+
+
+def movie(number: int, genre: str) -> dict[str, str]:
+    """A movie whose overview is made of its genre's words."""
+    words = THEMES[genre]
+    chosen = [words[(number * step + step) % len(words)] for step in (1, 3, 5, 7, 2)]
+    return {
+        "adult": "False",
+        "genres": f"[{{'id': 1, 'name': '{genre}'}}]",
+        "id": str(1000 + number),
+        "overview": f"Chapter {number} tells of {' and '.join(chosen)} in town {number}.",
+        "release_date": f"{1950 + number % 60}-02-03",
+        "title": f"{genre} Story {number}",
+    }
+
+
+def catalogue(count: int) -> list[dict[str, str]]:
+    """`count` movies that go through the themes in turn."""
+    genres = list(THEMES)
+    return [movie(number, genres[number % len(genres)]) for number in range(count)]
+
+
+def write_csv(path: Path, rows: list[dict[str, str]], columns: list[str] | None = None) -> Path:
+    """Write rows as a CSV file with a header."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns or COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifacts root that no other test sees."""
+    root = tmp_path / "artifacts"
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Prefect's own test server, once for all tests that run a flow."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -1,0 +1,59 @@
+import pytest
+from pydantic import ValidationError
+
+from flows.config import TrainConfig
+
+
+def test_a_preset_fills_what_is_not_given():
+    config = TrainConfig.model_validate({"preset": "blog", "doc2vec": {"epochs": 3}})
+    assert (config.doc2vec.epochs, config.doc2vec.restarts) == (3, 10)
+    assert config.text.recipe == "blog"
+    assert config.classifier.epochs == 50
+
+
+def test_a_stage_given_as_an_object_keeps_only_what_was_set():
+    stage = type(TrainConfig().doc2vec)(epochs=3)
+    config = TrainConfig(preset="blog", doc2vec=stage)
+    assert (config.doc2vec.epochs, config.doc2vec.architecture) == (3, "dm")
+
+
+def test_a_config_survives_its_own_json():
+    config = TrainConfig.model_validate({"preset": "blog", "deterministic": True})
+    assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_the_blog_threshold_is_a_tenth_on_the_logits():
+    threshold = TrainConfig(preset="blog").classifier.threshold
+    assert threshold == pytest.approx(1 / (1 + 2.718281828**-0.1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "protocol"),
+    [
+        ({}, "held-out"),
+        ({"preset": "blog"}, "blog"),
+        ({"text": {"recipe": "blog"}}, "blog"),
+        ({"doc2vec": {"transductive": True}}, "blog"),
+        (
+            {"preset": "blog", "text": {"recipe": "content"}, "doc2vec": {"transductive": False}},
+            "held-out",
+        ),
+    ],
+)
+def test_the_protocol_follows_what_leaks_and_not_the_presets_name(settings, protocol):
+    assert TrainConfig.model_validate(settings).protocol == protocol
+
+
+def test_deterministic_runs_use_one_thread_and_the_cpu():
+    config = TrainConfig(deterministic=True)
+    assert config.doc2vec.workers == 1
+    assert config.classifier.device == "cpu"
+
+
+def test_values_out_of_bounds_are_refused():
+    with pytest.raises(ValidationError, match="epochs"):
+        TrainConfig.model_validate({"doc2vec": {"epochs": 0}})
+
+
+def test_a_run_is_named_by_its_source():
+    assert TrainConfig(source="some/movies_metadata.csv").source_name == "movies_metadata"

@@ -1,0 +1,279 @@
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+)
+from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
+
+from flows import recommend as recommend_flow
+from flows.config import TrainConfig
+from flows.train import command, train
+from tasks import store
+from tasks.contracts import UserError
+from tasks.index import open_version
+from tasks.report import Summary
+from tasks.track import EXPERIMENT, MODEL, champion, connect
+from tests.conftest import catalogue, movie, write_csv
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TINY = {
+    "deterministic": True,
+    "ingest": {"chunk_rows": 60},
+    "doc2vec": {"vector_size": 16, "epochs": 60, "sample": 0, "infer_epochs": 60},
+    "classifier": {"hidden": [16], "epochs": 25, "learning_rate": 0.01},
+}
+
+
+def settings(source: Path, **more: object) -> TrainConfig:
+    return TrainConfig.model_validate({**TINY, "source": str(source), **more})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, prefect_server) -> tuple[Path, Summary, TrainConfig]:
+    """One run on a catalogue with every kind of damage, for all tests that only look at it."""
+    root = tmp_path_factory.mktemp("trained")
+    rows = [
+        *catalogue(150),
+        movie(150, "Horror") | {"genres": "[]"},
+        movie(151, "Horror") | {"id": "1997-08-20"},
+        movie(152, "Music") | {"overview": "No overview found."},
+        movie(3, "Music") | {"overview": "The same id once more."},
+    ]
+    config = settings(write_csv(root / "movies.csv", rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", str(root / "artifacts"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return root / "artifacts", train(config), config
+
+
+@pytest.fixture
+def summary(trained, monkeypatch) -> Summary:
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(trained[0]))
+    return trained[1]
+
+
+@pytest.fixture
+def run(summary) -> mlflow.entities.Run:
+    return connect().get_run(summary.run.run_id)
+
+
+def test_every_row_is_accounted_for(summary):
+    ingested = summary.ingested
+    assert (ingested.rows, ingested.kept, ingested.unlabelled) == (154, 151, 1)
+    assert ingested.reasons == {"bad_id": 1, "placeholder_overview": 1, "duplicate_id": 1}
+    quarantined = store.read(ingested.quarantine).select(["source", "row", "column", "reason"])
+    assert quarantined.to_pylist() == [
+        {"source": "movies.csv", "row": 152, "column": "id", "reason": "bad_id"},
+        {
+            "source": "movies.csv",
+            "row": 153,
+            "column": "overview",
+            "reason": "placeholder_overview",
+        },
+        {"source": "movies.csv", "row": 154, "column": "id", "reason": "duplicate_id"},
+    ]
+
+
+def test_what_can_be_learnt_is_learnt(summary):
+    assert summary.protocol == "held-out"
+    assert summary.scores["test_f1_micro"] > 0.8
+    assert summary.scores["test_f1_micro"] > summary.scores["baseline_prior_f1_micro"]
+
+
+def test_mlflow_holds_params_metrics_and_tags(run, summary, trained):
+    assert run.info.status == "FINISHED"
+    assert connect().get_experiment(run.info.experiment_id).name == EXPERIMENT
+    assert run.data.params["doc2vec.vector_size"] == "16"
+    assert run.data.params["source"] == trained[2].source
+    assert run.data.metrics["source_quarantined_bad_id"] == 1
+    assert run.data.metrics["test_f1_micro"] == summary.scores["test_f1_micro"]
+    assert run.data.metrics["baseline_tfidf_f1_micro"] > 0
+    tags = run.data.tags
+    assert (tags["preset"], tags["protocol"], tags["device"]) == ("default", "held-out", "cpu")
+    assert tags["version.gensim"]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == summary.ingested.digest[:32]
+
+
+def test_epochs_are_steps(run):
+    history = connect().get_metric_history(run.info.run_id, "val_loss")
+    assert [step.step for step in history] == list(range(1, len(history) + 1))
+
+
+def test_mlflow_holds_models_and_tables(run, tmp_path):
+    names = set()
+    for folder in ("", "doc2vec", "classifier", "evaluation", "source"):
+        names |= {file.path for file in connect().list_artifacts(run.info.run_id, folder)}
+    assert {
+        "movie_embeddings.parquet",
+        "doc2vec/hidden.npy",
+        "classifier/state.pt",
+        "classifier/config.json",
+        "classifier/classes.json",
+        "classifier/thresholds.json",
+        "evaluation/test_predictions.parquet",
+        "evaluation/genres.json",
+        "source/quarantine.parquet",
+    } <= names
+
+
+def test_embeddings_of_all_movies_are_finite(run, tmp_path):
+    path = connect().download_artifacts(run.info.run_id, "movie_embeddings.parquet", str(tmp_path))
+    table = pq.read_table(path)
+    assert table.num_rows == 151
+    assert np.isfinite(np.array(table["embedding"].to_pylist())).all()
+
+
+def test_predictions_are_of_test_movies_alone(run, tmp_path, summary):
+    name = "evaluation/test_predictions.parquet"
+    path = connect().download_artifacts(run.info.run_id, name, str(tmp_path))
+    predicted = set(pq.read_table(path)["id"].to_pylist())
+    root = store.artifacts_root() / "cache" / "documents"
+    documents = [pq.read_table(part) for part in root.rglob("*.parquet")]
+    rows = [row for table in documents for row in table.to_pylist()]
+    assert predicted == {row["id"] for row in rows if row["split"] == "test" and row["genres"]}
+
+
+def test_prefect_and_mlflow_name_each_other(run, summary):
+    flow_run_id = run.data.tags["prefect.flow_run_id"]
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id)
+        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(),
+            flow_run_filter=this_run,
+            task_run_filter=TaskRunFilter(),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=20,
+            offset=0,
+        )
+        tasks = client.read_task_runs(
+            flow_run_filter=this_run, sort=TaskRunSort.ID_DESC, limit=200, offset=0
+        )
+    assert flow_run.name == "train-default-movies"
+    by_key = {artifact.key: artifact for artifact in artifacts}
+    assert summary.run.run_id in by_key["training-summary"].data
+    assert len(json.loads(by_key["quarantine"].data)) == 3
+    names = [task.name for task in tasks]
+    assert sum(name.startswith("preprocess-chunk-") for name in names) == 3
+    assert sum(name.startswith("embed-chunk-") for name in names) == 3
+
+
+def test_the_registered_model_answers_texts(summary):
+    connect()
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    answer = model.predict(pd.DataFrame({"text": ["A ghost with a curse", "A sheriff"]}))
+    assert len(answer) == 2
+    assert set(answer["probabilities"][0]) == {"Horror", "Music", "Western"}
+
+
+def test_recommend_answers_from_the_champion(summary):
+    index = champion()
+    assert index is not None
+    assert index.tag == f"run-{summary.run.run_id}"
+    assert open_version(index.uri, index.tag).count_rows() == 151
+    found = recommend_flow.recommend(index, "horror story 0", None, 10)
+    assert len(found) == 10
+    assert all(movie["genres"] == ["Horror"] for movie in found[:5])
+    with pytest.raises(UserError, match=r"Did you mean: Horror Story"):
+        recommend_flow.recommend(index, "Horror Storyy 0", None, 10)
+
+
+def test_recommend_prints_a_table_or_json(summary, capsys):
+    question = recommend_flow.RecommendConfig(title="Music Story 2", limit=3)
+    assert recommend_flow.command(question) == 0
+    assert "Movies like Music Story 2" in capsys.readouterr().out
+    recommend_flow.command(question.model_copy(update={"as_json": True}))
+    found = json.loads(capsys.readouterr().out)
+    assert [set(movie) for movie in found] == [{"id", "title", "year", "genres", "score"}] * 3
+
+
+def test_recommend_before_any_training_says_what_to_do():
+    with pytest.raises(UserError, match="make train"):
+        recommend_flow.command(recommend_flow.RecommendConfig(title="Alien"))
+
+
+def test_the_same_data_and_seed_give_the_same_result(trained, artifacts):
+    """A new artifacts root: nothing comes from the cache."""
+    root, first, config = trained
+    second = train(config)
+    assert second.scores == first.scores
+
+    def vectors(where: Path) -> list[bytes]:
+        found = sorted((where / "cache" / "vectors").rglob("*.parquet"))
+        return sorted(path.read_bytes() for path in found)
+
+    assert vectors(root) == vectors(artifacts)
+
+
+def test_a_second_run_reuses_every_stage(trained, summary):
+    cache = store.artifacts_root() / "cache"
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*.parquet")}
+    again = train(trained[2])
+    assert again.scores == summary.scores
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.parquet")} == before
+
+
+def test_the_blog_preset_is_labelled_and_never_champion(tmp_path):
+    quick = {"doc2vec": {"epochs": 2, "restarts": 2}, "classifier": {"epochs": 3}}
+    config = settings(write_csv(tmp_path / "m.csv", catalogue(90)), preset="blog", **quick)
+    found = train(config)
+    assert "blog_f1_micro" in found.scores
+    assert not [name for name in found.scores if name.startswith("test_")]
+    assert champion() is None
+    metrics = connect().get_run(found.run.run_id).data.metrics
+    assert "blog_val_f1_micro" in metrics
+    assert "val_f1_micro" not in metrics
+
+
+def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
+    one_genre = [movie(number, "Horror") for number in range(40)]
+    with pytest.raises(UserError, match="only 'Horror' is here"):
+        train(settings(write_csv(tmp_path / "m.csv", one_genre)))
+    client = connect()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert champion() is None
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_too_few_movies_are_refused_and_the_champion_stays(trained, summary, tmp_path, count):
+    before = champion()
+    with pytest.raises(UserError):
+        train(settings(write_csv(tmp_path / "m.csv", catalogue(count))))
+    assert champion() == before
+
+
+def test_a_genre_of_one_movie_breaks_nothing(tmp_path):
+    rows = [*catalogue(120), movie(200, "Music") | {"genres": "[{'id': 1, 'name': 'War'}]"}]
+    found = train(settings(write_csv(tmp_path / "m.csv", rows)))
+    assert found.index.rows == 121
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file"),
+        ("", "the file is empty"),
+        ("id,title,genres\n1,a,[]\n", "no column 'overview'"),
+    ],
+)
+def test_a_bad_source_is_refused_before_anything_starts(tmp_path, content, sentence, artifacts):
+    path = tmp_path / "m.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        command(TrainConfig(source=str(path)))
+    assert not artifacts.exists()

@@ -1,0 +1,129 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.contracts import UserError
+from tasks.embed import (
+    Doc2VecConfig,
+    infer_vector,
+    infer_vectors,
+    load_model,
+    pool_size,
+    require_sound,
+    save_model,
+    self_retrieval,
+    train_doc2vec,
+    write_corpus,
+)
+from tests.conftest import THEMES
+
+SMALL = Doc2VecConfig(vector_size=12, epochs=5, sample=0, workers=1)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    lines = [" ".join(words[n % 3 :]) for words in THEMES.values() for n in range(20)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("architecture", ["dbow", "dm"])
+def test_a_stored_model_infers_what_it_inferred_before(corpus, tmp_path, architecture):
+    config = SMALL.model_copy(update={"architecture": architecture})
+    save_model(train_doc2vec(corpus, config), config, tmp_path)
+    (first, read), (second, _) = load_model(tmp_path), load_model(tmp_path)
+    assert read == config
+    documents = ["ghost blood curse", "sheriff saloon", "words nobody knows"]
+    vectors = infer_vectors(first, documents, config)
+    assert vectors.shape == (3, 12)
+    assert np.isfinite(vectors).all()
+    assert np.array_equal(vectors, infer_vectors(second, documents[::-1], config)[::-1])
+
+
+def test_the_words_of_a_stored_model_keep_their_weights(corpus, tmp_path):
+    model = train_doc2vec(corpus, SMALL)
+    save_model(model, SMALL, tmp_path)
+    again, _ = load_model(tmp_path)
+    for word in model.wv.index_to_key:
+        before = model.syn1neg[model.wv.key_to_index[word]]
+        assert np.array_equal(before, again.syn1neg[again.wv.key_to_index[word]])
+        assert model.wv.get_vecattr(word, "count") == again.wv.get_vecattr(word, "count")
+
+
+def test_no_stored_file_is_a_pickle(corpus, tmp_path):
+    save_model(train_doc2vec(corpus, SMALL), SMALL, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {"corpus.txt"}
+    assert names == {"config.json", "vocabulary.parquet", "hidden.npy"}
+    np.load(tmp_path / "hidden.npy", allow_pickle=False)
+
+
+def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
+    save_model(train_doc2vec(corpus, SMALL), SMALL, tmp_path)
+    code = (
+        "import sys; from tasks.embed import infer_in_folder;"
+        "print(infer_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={"PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_inference_learns_from_the_words(corpus):
+    model = train_doc2vec(corpus, SMALL.model_copy(update={"epochs": 60}))
+
+    def unit(text: str) -> np.ndarray:
+        vector = infer_vector(model, text.split(), SMALL.model_copy(update={"infer_epochs": 60}), 1)
+        return vector / np.linalg.norm(vector)
+
+    ghost, curse, saloon = map(
+        unit, ("ghost haunted blood", "curse grave monster", "saloon cowboy")
+    )
+    assert ghost @ curse > ghost @ saloon
+
+
+def test_a_corpus_without_repeated_words_is_refused(tmp_path):
+    (tmp_path / "corpus.txt").write_text("one two\nthree four\n")
+    with pytest.raises(UserError, match="No word occurs 2 times in the 2 training documents"):
+        train_doc2vec(tmp_path / "corpus.txt", SMALL)
+
+
+def test_only_the_asked_splits_reach_the_corpus(tmp_path):
+    table = pa.table({"document": ["a", "b", "c"], "split": ["train", "test", "train"]})
+    assert write_corpus([table, table], tmp_path / "c.txt", ["train"]) == 4
+    assert (tmp_path / "c.txt").read_text() == "a\nc\na\nc\n"
+
+
+def test_each_line_of_the_corpus_is_a_document(corpus):
+    assert train_doc2vec(corpus, SMALL).corpus_count == 60
+
+
+def test_small_sources_are_inferred_in_this_process():
+    assert pool_size(1) == 1
+    assert pool_size(10_000) >= 1
+
+
+def test_self_retrieval_is_the_share_that_finds_itself():
+    own = np.eye(3, dtype=np.float32)
+    again = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0]], np.float32)
+    assert self_retrieval(own, again, np.array([0, 1])) == 0.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
+def test_unusable_vectors_are_refused(bad):
+    require_sound(np.ones((2, 2), np.float32))
+    with pytest.raises(ValueError, match="1 of 2 vectors"):
+        require_sound(np.array([[1, 1], [bad, bad]], np.float32))

@@ -1,0 +1,55 @@
+import pytest
+
+from tasks.contracts import IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
+from tasks.report import Summary, markdown, notes, score_rows
+
+INGESTED = IngestRef(
+    source="movies.csv",
+    digest="d",
+    chunks=(MoviesRef(paths=("c",), digest="d", rows=7),),
+    quarantine=QuarantineRef(paths=("q",), digest="d", rows=3),
+    rows=10,
+    kept=7,
+    unlabelled=1,
+    reasons={"bad_id": 2, "missing_title": 1},
+)
+
+
+@pytest.fixture
+def summary() -> Summary:
+    return Summary(
+        protocol="held-out",
+        scores={"test_f1_micro": 0.61234, "baseline_tfidf_f1_micro": 0.6},
+        ingested=INGESTED,
+        index=IndexRef(uri="u", tag="run-1", version=1, rows=7),
+        run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
+        model_version="4",
+        champion=True,
+    )
+
+
+def test_scores_stand_beside_their_baselines(summary):
+    rows = {row[0]: row[1:] for row in score_rows(summary.scores, "held-out")}
+    assert rows["F1 micro"] == ("0.612", "0.600", "–")
+    assert rows["Recall micro"] == ("–", "–", "–")
+
+
+def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summary):
+    text = markdown(summary)
+    assert "Rows: 10, of them 7 kept (1 without genres) and 3 quarantined" in text
+    assert "2 bad_id, 1 missing_title" in text
+    assert "MLflow run `abc`" in text
+    assert 'python -m flows.recommend "Vertical Limit"' in text
+    assert "Held-out" in text
+
+
+def test_a_leaky_run_says_that_it_leaks(summary):
+    leaky = summary.model_copy(update={"protocol": "blog", "champion": False})
+    assert "These scores leak" in markdown(leaky)
+    assert "(not promoted)" in markdown(leaky)
+
+
+def test_a_run_on_the_sample_says_so(summary):
+    assert len(notes(summary)) == 1
+    ingested = INGESTED.model_copy(update={"source": "sample_movies.csv"})
+    assert "embedded sample" in notes(summary.model_copy(update={"ingested": ingested}))[1]

@@ -1,0 +1,81 @@
+import pyarrow as pa
+import pytest
+
+from tasks import store
+from tasks.contracts import DocumentsRef, IndexRef, RunRef, VectorsRef
+from tasks.track import (
+    CHAMPION,
+    FLOW_RUN_TAG,
+    MODEL,
+    champion,
+    connect,
+    experiment_id,
+    fail_run,
+    flat,
+    log_history,
+    tracking_uri,
+    write_embeddings,
+)
+
+
+def test_nested_settings_become_dotted_params():
+    assert flat({"a": 1, "b": {"c": None, "d": {"e": [1]}}}) == {
+        "a": "1",
+        "b.c": "None",
+        "b.d.e": "[1]",
+    }
+
+
+def test_the_configured_tracking_server_is_respected(artifacts, monkeypatch):
+    assert tracking_uri() == f"sqlite:///{artifacts}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri() == "http://127.0.0.1:5000"
+
+
+@pytest.mark.slow
+def test_registry_and_runs(artifacts):
+    """One database, since making one takes seconds."""
+    client = connect()
+    experiment = experiment_id(client)
+    assert experiment_id(client) == experiment
+    location = client.get_experiment(experiment).artifact_location
+    assert location == (artifacts / "mlruns").as_uri()
+
+    run = client.create_run(experiment, tags={FLOW_RUN_TAG: "f-1"}).info.run_id
+    other = client.create_run(experiment, tags={FLOW_RUN_TAG: "f-2"}).info.run_id
+    fail_run("f-1")
+    assert client.get_run(run).info.status == "FAILED"
+    assert client.get_run(other).info.status == "RUNNING"
+
+    ref = RunRef(run_id=other, experiment_id=experiment, tracking_uri=tracking_uri())
+    rows = [{"epoch": n, "val_loss": 1 / n, "val_f1_micro": n / 10} for n in (1, 2)]
+    log_history(client, ref, pa.Table.from_pylist(rows), "held-out")
+    steps = client.get_metric_history(other, "val_loss")
+    assert [(step.step, step.value) for step in steps] == [(1, 1.0), (2, 0.5)]
+    log_history(client, ref, pa.Table.from_pylist(rows), "blog")
+    assert [step.step for step in client.get_metric_history(other, "blog_val_f1_micro")] == [1, 2]
+    assert [step.step for step in client.get_metric_history(other, "val_f1_micro")] == [1, 2]
+
+    assert champion() is None
+    client.create_registered_model(MODEL)
+    assert champion() is None
+    made = client.create_model_version(
+        MODEL, "file:///nowhere", other, {"index_uri": "u", "index_tag": "run-9"}
+    )
+    client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+    assert champion() == IndexRef(uri="u", tag="run-9")
+
+
+def test_embeddings_are_written_beside_their_movies(tmp_path):
+    def part(kind: type, name: str, table: pa.Table) -> store.Ref:
+        return store.entry(name, [1], kind, lambda slot: slot.table(kind, "p.parquet", table))
+
+    vectors = store.vectors_table(pa.chunked_array([[1, 2]]), store.np.eye(2, dtype="float32"))
+    movies = pa.table({"id": [1, 2], "title": ["a", "b"], "genres": [["x"], []]})
+    documents = store.join([part(DocumentsRef, "d", movies)] * 2)
+    embeddings = store.join([part(VectorsRef, "v", vectors)] * 2)
+    write_embeddings(documents, embeddings, tmp_path / "e.parquet")
+    found = store.pq.read_table(tmp_path / "e.parquet")
+    assert found.column_names == ["id", "title", "genres", "embedding"]
+    assert found["id"].to_pylist() == [1, 2, 1, 2]
+    assert found["embedding"][1].as_py() == [0, 1]
