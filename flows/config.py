@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "sample": 1e-3,
             "alpha": 0.025,
             "epochs": 10,
+            "min_words": 0,
             "restarts": 10,
             "transductive": True,
         },
@@ -94,3 +95,19 @@ def _plain(value: Any) -> dict[str, Any]:
     if isinstance(value, BaseModel):
         return value.model_dump(exclude_unset=True)
     return dict(value or {})
+
+
+def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[str]:
+    """Rows of a Markdown table: flag, default and meaning of every field, stages included."""
+    rows = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows += settings_table(field.annotation, f"{prefix}{name}.")
+        else:
+            default = "null" if field.default is None else field.default
+            rows.append(f"| `--{prefix}{name}` | `{default}` | {field.description} |")
+    return rows
+
+
+if __name__ == "__main__":
+    print("| flag | default | meaning |", "|---|---|---|", *settings_table(), sep="\n")

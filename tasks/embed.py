@@ -4,6 +4,7 @@ The model is stored without pickle, as config JSON, vocabulary parquet and NumPy
 again by gensim from those, so that loading one never runs code that lies in the file.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -25,6 +26,7 @@ from tasks.contracts import Doc2VecRef, DocumentsRef, UserError, VectorsRef
 
 VERSION = 1
 SELF_RETRIEVAL_SAMPLE = 200
+MAX_EPOCHS = 100  # what small corpora are scaled to at most
 Vectors = NDArray[np.float32]
 
 
@@ -39,6 +41,9 @@ class Doc2VecConfig(BaseModel):
     negative: int = Field(5, ge=1, description="Noise words drawn for each word")
     alpha: float = Field(0.05, gt=0, le=1, description="Learning rate at the start")
     epochs: int = Field(20, ge=1, description="Passes over the documents")
+    min_words: int = Field(
+        1_000_000, ge=0, description="Words to train on at least: a small corpus gets more epochs"
+    )
     restarts: int = Field(1, ge=1, description="Times that training starts over at full rate")
     infer_epochs: int = Field(20, ge=1, description="Passes when a vector is inferred")
     transductive: bool = Field(
@@ -62,6 +67,19 @@ def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
         epochs=config.epochs,
         workers=config.workers,
         seed=config.seed,
+    )
+
+
+def scaled_epochs(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
+    """`config` with as many epochs, to train and to infer, as `min_words` asks of the corpus."""
+    factor = max(1.0, config.min_words / max(1, corpus_words * config.epochs))
+    epochs = min(MAX_EPOCHS, math.ceil(config.epochs * factor))
+    infer_epochs = min(MAX_EPOCHS, math.ceil(config.infer_epochs * factor))
+    return config.model_copy(
+        update={
+            "epochs": max(config.epochs, epochs),
+            "infer_epochs": max(config.infer_epochs, infer_epochs),
+        }
     )
 
 
@@ -155,15 +173,15 @@ def load_model(folder: Path) -> tuple[Doc2Vec, Doc2VecConfig]:
 
 
 def write_corpus(documents: Sequence[pa.Table], path: Path, splits: Sequence[str]) -> int:
-    """Write the documents of some splits, one a line, as gensim's `corpus_file`; their number."""
-    count = 0
+    """Write the documents of some splits, one a line, as gensim's `corpus_file`; their words."""
+    words = 0
     with path.open("w", encoding="utf-8") as file:
         for table in documents:
             pairs = zip(table["document"].to_pylist(), table["split"].to_pylist(), strict=True)
             lines = [f"{document}\n" for document, split in pairs if split in splits]
             file.writelines(lines)
-            count += len(lines)
-    return count
+            words += sum(len(line.split()) for line in lines)
+    return words
 
 
 def pool_size(chunks: int) -> int:
@@ -195,11 +213,13 @@ def _fit(documents: DocumentsRef, config: Doc2VecConfig, slot: store.Slot) -> Do
     columns = ["id", "document", "split"]
     table = store.read(documents, columns)
     corpus = slot.folder / "corpus.txt"
-    if not write_corpus([table], corpus, splits):
+    words = write_corpus([table], corpus, splits)
+    if not words:
         raise UserError(f"None of the {table.num_rows} movies falls in the train split: give more.")
-    model = train_doc2vec(corpus, config)
+    scaled = scaled_epochs(config, words)
+    model = train_doc2vec(corpus, scaled)
     corpus.unlink()
-    save_model(model, config, slot.folder)
+    save_model(model, scaled, slot.folder)
     if config.transductive:
         pq.write_table(
             store.vectors_table(table["id"], model.dv.vectors), slot.folder / "vectors.parquet"
@@ -216,7 +236,10 @@ def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig) -> Doc2VecRef:
         Doc2VecRef,
         lambda slot: _fit(documents, config, slot),
     )
-    get_run_logger().info("Doc2Vec %s, %d dimensions", config.architecture, config.vector_size)
+    used = load_config(store.locate(ref))
+    get_run_logger().info(
+        "Doc2Vec %s, %d dimensions, %d epochs", used.architecture, used.vector_size, used.epochs
+    )
     return ref
 
 

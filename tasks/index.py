@@ -110,7 +110,9 @@ def publish(uri: str, rows: pa.Table, tag: str) -> IndexRef:
     Raises:
         ValueError: the version does not hold what was written; it stays untagged.
     """
-    table = lancedb.connect(uri).create_table(TABLE, rows, mode="overwrite")
+    database = lancedb.connect(uri)
+    mode = "overwrite" if TABLE in database.table_names() else "create"
+    table = database.create_table(TABLE, rows, mode=mode)
     for column in ("id", "title_key"):
         table.create_index(column, config=BTree())
     table.create_index("title", config=NGRAMS)
@@ -182,8 +184,8 @@ def _titled(table: Table, title: str, year: int | None) -> list[dict[str, Any]]:
 def near_titles(table: Table, title: str, limit: int = 5) -> list[dict[str, Any]]:
     """Titles that share most three-letter sequences with what was typed."""
     query = table.search(MatchQuery(title, "title"), query_type="fts")
-    found: list[dict[str, Any]] = query.select(COLUMNS).limit(limit).to_list()
-    return found
+    found = query.select([*COLUMNS, "_score"]).limit(limit).to_list()
+    return [{name: movie[name] for name in COLUMNS} for movie in found]
 
 
 def centre_of(content: Vectors, splits: Sequence[str]) -> Vectors:

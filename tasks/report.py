@@ -1,6 +1,8 @@
 """What a run did -> what a person reads: the summary in the terminal and the Prefect artifacts."""
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -60,9 +62,14 @@ def _shown(value: float | None) -> str:
 
 
 def next_commands(summary: Summary) -> list[str]:
-    """What to run after a training run."""
-    show = f"mlflow ui --backend-store-uri {summary.run.tracking_uri}"
-    return ['python -m flows.recommend "Vertical Limit"', show]
+    """What to run after a training run, with the programs of this environment."""
+    programs = Path(sys.executable).parent
+    if programs.is_relative_to(Path.cwd()):
+        programs = programs.relative_to(Path.cwd())
+    return [
+        f'{programs}/python -m flows.recommend "Vertical Limit"',
+        f"{programs}/mlflow ui --backend-store-uri {summary.run.tracking_uri}",
+    ]
 
 
 def notes(summary: Summary) -> list[str]:

@@ -1,6 +1,7 @@
 """What a run did -> MLflow: parameters, dataset, metrics, tables, model files and the registry."""
 
 import json
+import logging
 import os
 import platform
 import time
@@ -59,6 +60,9 @@ def tracking_uri() -> str:
 
 def connect() -> mlflow.MlflowClient:
     """Client of the tracking server; the first connection ever also makes the database."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     store.artifacts_root().mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(tracking_uri())
     return mlflow.MlflowClient(tracking_uri())

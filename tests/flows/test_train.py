@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 TINY = {
     "deterministic": True,
     "ingest": {"chunk_rows": 60},
-    "doc2vec": {"vector_size": 16, "epochs": 60, "sample": 0, "infer_epochs": 60},
+    "doc2vec": {"vector_size": 16, "epochs": 60, "min_words": 0, "sample": 0, "infer_epochs": 60},
     "classifier": {"hidden": [16], "epochs": 25, "learning_rate": 0.01},
 }
 

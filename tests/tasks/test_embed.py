@@ -15,6 +15,7 @@ from tasks.embed import (
     pool_size,
     require_sound,
     save_model,
+    scaled_epochs,
     self_retrieval,
     train_doc2vec,
     write_corpus,
@@ -105,6 +106,19 @@ def test_only_the_asked_splits_reach_the_corpus(tmp_path):
     table = pa.table({"document": ["a", "b", "c"], "split": ["train", "test", "train"]})
     assert write_corpus([table, table], tmp_path / "c.txt", ["train"]) == 4
     assert (tmp_path / "c.txt").read_text() == "a\nc\na\nc\n"
+
+
+def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
+    config = Doc2VecConfig(epochs=20, infer_epochs=10, min_words=1_000_000)
+
+    def epochs(words: int) -> tuple[int, int]:
+        scaled = scaled_epochs(config, words)
+        return scaled.epochs, scaled.infer_epochs
+
+    assert epochs(1_000_000) == (20, 10)
+    assert epochs(25_000) == (40, 20)
+    assert epochs(10) == (100, 100)
+    assert scaled_epochs(config.model_copy(update={"epochs": 200}), 10).epochs == 200
 
 
 def test_each_line_of_the_corpus_is_a_document(corpus):

@@ -1,0 +1,52 @@
+"""What the README and `prefect.yaml` say is what the code does."""
+
+import re
+from pathlib import Path
+
+import yaml
+from prefect.utilities.importtools import import_object
+
+from flows.config import PRESETS, TrainConfig, settings_table
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_lists_every_setting_as_the_config_classes_have_it():
+    table = README.split("<!-- settings: python -m flows.config -->")[1].split("<!-- end -->")[0]
+    assert table.strip().splitlines()[2:] == settings_table()
+
+
+def test_every_setting_is_described():
+    for row in settings_table():
+        assert not row.endswith("| None |"), row
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", README)) - {"sure"} <= targets
+
+
+def test_every_stage_of_the_dag_is_a_task_of_the_flow():
+    flow = (ROOT / "flows" / "train.py").read_text()
+    diagram = README.split("```mermaid")[1].split("```")[0]
+    for name in re.findall(r"\[([a-z_]+)", diagram):
+        assert f"{name}(" in flow or f"{name}." in flow, name
+
+
+def test_deployments_can_be_loaded_and_their_parameters_are_valid():
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert [deployment["name"] for deployment in deployments] == ["train", "train-weekly"]
+    for deployment in deployments:
+        flow = import_object(str(ROOT / deployment["entrypoint"]))
+        assert flow.name == "train"
+        TrainConfig.model_validate(deployment["parameters"]["config"])
+    assert deployments[1]["schedules"][0]["cron"]
+
+
+def test_presets_name_fields_that_exist():
+    for preset, stages in PRESETS.items():
+        config = TrainConfig.model_validate({"preset": preset})
+        for stage, values in stages.items():
+            for name, value in values.items():
+                assert getattr(getattr(config, stage), name) == value
