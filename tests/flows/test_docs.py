@@ -30,7 +30,7 @@ def test_every_make_target_of_the_readme_exists():
 def test_every_stage_of_the_dag_is_a_task_of_the_flow():
     flow = (ROOT / "flows" / "train.py").read_text()
     diagram = README.split("```mermaid")[1].split("```")[0]
-    for name in re.findall(r"\[([a-z_]+)", diagram):
+    for name in re.findall(r"\[([a-z0-9_]+)", diagram):
         assert f"{name}(" in flow or f"{name}." in flow, name
 
 
