@@ -54,6 +54,10 @@ deploy: $(READY) ## Register the deployments of prefect.yaml with the running Pr
 worker: $(READY) ## Run deployed flows on this machine
 	@$(BIN)/prefect worker start --pool local --type process
 
+.PHONY: clean-cache
+clean-cache: ## Delete what stages have cached; it only costs time
+	@rm -rf "$(or $(RECOMMENDER_ARTIFACTS),artifacts)/cache"
+
 .PHONY: clean
 clean: ## Delete everything that runs have written under artifacts/
 	@find artifacts -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

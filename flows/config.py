@@ -1,17 +1,18 @@
 """The one parameter model of the training flow: CLI flags, Prefect form, YAML and MLflow params."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from tasks.classify import ClassifierConfig
+from tasks.compute import Compute, Runner
 from tasks.embed import Doc2VecConfig
 from tasks.evaluate import EvaluateConfig
 from tasks.index import IndexConfig
 from tasks.ingest import IngestConfig
 from tasks.label import LabelConfig
 from tasks.preprocess import TextConfig
+from tasks.source import name_of
 
 Preset = Literal["default", "blog"]
 
@@ -46,14 +47,29 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 class TrainConfig(BaseModel):
     """Everything that a training run can be told."""
 
-    source: str = Field(
-        "sample", description="CSV or parquet file of movies, `sample`, or `kaggle`"
+    source: list[str] = Field(
+        ["sample"],
+        min_length=1,
+        description="CSV or parquet file of movies, glob, URI, `sample` or `kaggle`; "
+        "`name=…` names it; may be given several times",
     )
     preset: Preset = Field(
         "default", description="default: the honest pipeline. blog: the post's leaky recipe"
     )
     deterministic: bool = Field(
         False, description="Same data and seeds, same result: one Doc2Vec thread, CPU classifier"
+    )
+    runner: Runner = Field(
+        "auto",
+        description="Where chunks are worked on: thread, process or dask; "
+        "auto: processes where they were measured to pay",
+    )
+    dask_address: str | None = Field(
+        None, description="Scheduler of a Dask cluster; null: a local one is started for the run"
+    )
+    refresh: bool = Field(False, description="Use nothing that was cached before this run")
+    cache_gb: float = Field(
+        20, gt=0, description="Size in GB to which the cache is cut after a run, oldest use first"
     )
     ingest: IngestConfig = IngestConfig()
     text: TextConfig = TextConfig()
@@ -68,6 +84,8 @@ class TrainConfig(BaseModel):
     def _fill_from_preset(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        if isinstance(given.get("source"), str):
+            given = {**given, "source": [given["source"]]}
         preset = PRESETS.get(given.get("preset", "default"), {})
         stages = {stage: {**values, **_plain(given.get(stage))} for stage, values in preset.items()}
         return {**given, **stages}
@@ -81,8 +99,12 @@ class TrainConfig(BaseModel):
 
     @property
     def source_name(self) -> str:
-        """The source in a run's name: the file's stem."""
-        return Path(self.source).stem
+        """The sources in a run's name."""
+        return "+".join(map(name_of, self.source))
+
+    def compute(self, chunks: int) -> Compute:
+        """Where that many chunks are worked on."""
+        return Compute(self.runner, self.dask_address, chunks)
 
     @property
     def protocol(self) -> Literal["held-out", "blog"]:

@@ -12,13 +12,15 @@ from rich.table import Table
 
 from flows.cli import DONE, main, prefect_server
 from flows.config import TrainConfig
+from tasks.cache import open_cache, prune_cache
 from tasks.classify import fit_classifier, predict_genres
-from tasks.embed import check_vectors, embed, fit_doc2vec, pool_size
+from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import baselines, evaluate
 from tasks.index import build_index
-from tasks.ingest import ingest, open_source, resolve_source
+from tasks.ingest import ingest, open_all
 from tasks.label import label
 from tasks.preprocess import preprocess
+from tasks.progress import gather
 from tasks.report import Summary, next_commands, notes, report, report_quarantine, score_rows
 from tasks.store import join
 from tasks.track import fail_run, open_run, register, track_results, track_source
@@ -46,16 +48,19 @@ def train(config: TrainConfig) -> Summary:
         config.model_dump(mode="json"),
         {"preset": config.preset, "source": config.source_name, "protocol": protocol},
     )
+    open_cache(config.refresh)
     ingested = ingest(config.source, config.ingest)
     report_quarantine(ingested)
     track_source(run, ingested)
-    chunks = preprocess.map(ingested.chunks, unmapped(config.text)).result()
+    compute = unmapped(config.compute(len(ingested.chunks)))
+    tokenised = preprocess.map(ingested.chunks, unmapped(config.text), compute)
+    chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
     labels = label(documents, config.label)
     reference = baselines.submit(documents, labels, config.evaluate)
     doc2vec = fit_doc2vec(documents, config.doc2vec)
-    processes = pool_size(len(chunks))
-    vectors = join(embed.map(chunks, unmapped(doc2vec), unmapped(processes)).result())
+    inferred = embed.map(chunks, unmapped(doc2vec), compute)
+    vectors = join(gather("embed", inferred, ingested.kept))
     checks = check_vectors(documents, vectors, doc2vec)
     classifier = fit_classifier(documents, vectors, labels, config.classifier)
     probabilities = predict_genres(classifier, vectors)
@@ -85,6 +90,7 @@ def train(config: TrainConfig) -> Summary:
         champion=promote,
     )
     report(summary)
+    prune_cache(config.cache_gb)
     return summary
 
 
@@ -104,9 +110,10 @@ def show(summary: Summary) -> None:
 
 def command(config: TrainConfig) -> int:
     """Train from the terminal; a source that cannot be read is refused before anything starts."""
-    source = open_source(resolve_source(config.source))
+    opened = open_all(config.source, config.ingest)
+    names = ", ".join(file.name for _, files in opened for file in files)
     with prefect_server() as server, prefect.tags(config.preset, config.source_name):
-        print(f"Training on {source.name}, preset {config.preset}. Prefect server: {server}.")
+        print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
         show(train(config))
     return DONE
 

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from sklearn.metrics import precision_recall_curve
 
-#: A movie that passed validation. `row` is its record in the source, from 1, header not counted.
+#: A movie that passed validation. `source` and `id` together name it; `row` is its record in the
+#: source file, from 1, header not counted.
 MOVIES = pa.schema(
     [
+        ("source", pa.string()),
         ("id", pa.int64()),
         ("title", pa.string()),
         ("overview", pa.string()),
         ("genres", pa.list_(pa.string())),
+        ("keywords", pa.list_(pa.string())),
         ("year", pa.int16()),
         ("language", pa.string()),
         ("collection", pa.string()),
@@ -106,6 +109,7 @@ class IngestRef(BaseModel, frozen=True):
     rows: int
     kept: int
     unlabelled: int
+    unreadable_keywords: int
     reasons: dict[str, int]
 
 

@@ -5,8 +5,8 @@ again by gensim from those, so that loading one never runs code that lies in the
 """
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -15,17 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_dm
-from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
+from tasks.compute import Compute, run
 from tasks.contracts import Doc2VecRef, DocumentsRef, UserError, VectorsRef
 
-VERSION = 1
+VERSION = 2
 SELF_RETRIEVAL_SAMPLE = 200
+PROCESSES_PAY_FROM = 3  # chunks to infer; a pool takes seconds to start
+WORDS_A_WORKER = 100_000  # words of a corpus from which another training thread has work
 MAX_EPOCHS = 100  # what small corpora are scaled to at most
 Vectors = NDArray[np.float32]
 
@@ -70,8 +72,12 @@ def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
     )
 
 
-def scaled_epochs(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
-    """`config` with as many epochs, to train and to infer, as `min_words` asks of the corpus."""
+def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
+    """`config` made fit for the size of the corpus.
+
+    As many epochs, to train and to infer, as `min_words` asks for, and no more threads than there
+    is work for: gensim hands out jobs of ten thousand words.
+    """
     factor = max(1.0, config.min_words / max(1, corpus_words * config.epochs))
     epochs = min(MAX_EPOCHS, math.ceil(config.epochs * factor))
     infer_epochs = min(MAX_EPOCHS, math.ceil(config.infer_epochs * factor))
@@ -79,6 +85,7 @@ def scaled_epochs(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
         update={
             "epochs": max(config.epochs, epochs),
             "infer_epochs": max(config.infer_epochs, infer_epochs),
+            "workers": max(1, min(config.workers, corpus_words // WORDS_A_WORKER)),
         }
     )
 
@@ -135,9 +142,11 @@ def infer_vector(
 def infer_vectors(
     model: Doc2Vec, documents: Sequence[str], config: Doc2VecConfig, seed: int | None = None
 ) -> Vectors:
-    """Vectors (n_documents, vector_size) of space-separated documents."""
+    """Vectors (n_documents, vector_size) of space-separated documents; safe in threads."""
     chosen = config.seed if seed is None else seed
-    rows = [infer_vector(model, document.split(), config, chosen) for document in documents]
+    own = copy(model)  # shares the weights, which stay as they are, but not the random state
+    own.random = np.random.RandomState(chosen)
+    rows = [infer_vector(own, document.split(), config, chosen) for document in documents]
     return np.array(rows, np.float32).reshape(len(rows), config.vector_size)
 
 
@@ -172,7 +181,7 @@ def load_model(folder: Path) -> tuple[Doc2Vec, Doc2VecConfig]:
     return model, config
 
 
-def write_corpus(documents: Sequence[pa.Table], path: Path, splits: Sequence[str]) -> int:
+def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str]) -> int:
     """Write the documents of some splits, one a line, as gensim's `corpus_file`; their words."""
     words = 0
     with path.open("w", encoding="utf-8") as file:
@@ -182,11 +191,6 @@ def write_corpus(documents: Sequence[pa.Table], path: Path, splits: Sequence[str
             file.writelines(lines)
             words += sum(len(line.split()) for line in lines)
     return words
-
-
-def pool_size(chunks: int) -> int:
-    """Processes that inference is worth: starting one costs as much as two chunks do."""
-    return min(os.cpu_count() or 1, max(1, chunks // 3))
 
 
 @lru_cache(maxsize=2)
@@ -200,31 +204,29 @@ def infer_in_folder(folder: str, documents: Sequence[str], seed: int | None = No
     return infer_vectors(model, documents, config, seed)
 
 
-def _infer_with_pool(folder: str, documents: Sequence[str], processes: int) -> Vectors:
-    if processes < 2:
-        return infer_in_folder(folder, documents)
-    pool = get_reusable_executor(max_workers=processes, timeout=60)
-    vectors: Vectors = pool.submit(infer_in_folder, folder, documents).result()
-    return vectors
+def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> None:
+    """Write the model's own document vectors, a file a chunk, named as the chunk is."""
+    folder.mkdir()
+    first = 0
+    for path, table in zip(documents.paths, store.chunks(documents, ["id"]), strict=True):
+        rows = vectors[first : first + table.num_rows]
+        pq.write_table(store.vectors_table(table["id"], rows), folder / Path(path).name)
+        first += table.num_rows
 
 
 def _fit(documents: DocumentsRef, config: Doc2VecConfig, slot: store.Slot) -> Doc2VecRef:
     splits = ["train", "validation", "test"] if config.transductive else ["train"]
-    columns = ["id", "document", "split"]
-    table = store.read(documents, columns)
     corpus = slot.folder / "corpus.txt"
-    words = write_corpus([table], corpus, splits)
+    words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
     if not words:
-        raise UserError(f"None of the {table.num_rows} movies falls in the train split: give more.")
-    scaled = scaled_epochs(config, words)
-    model = train_doc2vec(corpus, scaled)
+        raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
+    fitting = scaled(config, words)
+    model = train_doc2vec(corpus, fitting)
     corpus.unlink()
-    save_model(model, scaled, slot.folder)
+    save_model(model, fitting, slot.folder)
     if config.transductive:
-        pq.write_table(
-            store.vectors_table(table["id"], model.dv.vectors), slot.folder / "vectors.parquet"
-        )
-    return slot.whole(Doc2VecRef, table.num_rows)
+        write_trained(documents, model.dv.vectors, slot.folder / "trained")
+    return slot.whole(Doc2VecRef, documents.rows)
 
 
 @task(name="fit-doc2vec", cache_policy=NO_CACHE)
@@ -244,28 +246,26 @@ def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig) -> Doc2VecRef:
 
 
 def _embed(
-    documents: DocumentsRef, model: Doc2VecRef, processes: int, slot: store.Slot
+    documents: DocumentsRef, model: Doc2VecRef, compute: Compute, slot: store.Slot
 ) -> VectorsRef:
-    table = store.read(documents, ["id", "document"])
-    trained = store.locate(model) / "vectors.parquet"
+    name = f"{documents.name}.parquet"
+    table, folder = store.read(documents, ["id", "document"]), store.locate(model)
+    trained = folder / "trained" / name
     if trained.exists():
-        found = pq.read_table(trained, filters=[("id", "in", table["id"].to_pylist())])
-        return slot.table(VectorsRef, f"{documents.name}.parquet", found)
-    folder, texts = str(store.locate(model)), table["document"].to_pylist()
-    vectors = _infer_with_pool(folder, texts, processes)
-    return slot.table(
-        VectorsRef, f"{documents.name}.parquet", store.vectors_table(table["id"], vectors)
-    )
+        return slot.table(VectorsRef, name, pq.read_table(trained))
+    texts = table["document"].to_pylist()
+    vectors = run(compute, PROCESSES_PAY_FROM, infer_in_folder, str(folder), texts)
+    return slot.table(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
 @task(name="embed", task_run_name="embed-{documents.name}", cache_policy=NO_CACHE)
-def embed(documents: DocumentsRef, model: Doc2VecRef, processes: int) -> VectorsRef:
+def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
     """Vectors of one chunk, inferred (or the trained ones, in the transductive mode)."""
     return store.entry(
         "vectors",
         [VERSION, model.digest, documents.digest],
         VectorsRef,
-        lambda slot: _embed(documents, model, processes, slot),
+        lambda slot: _embed(documents, model, compute, slot),
     )
 
 

@@ -28,7 +28,7 @@ from tasks.contracts import (
 
 TABLE = "movies"
 SMOKE_QUERIES = 20
-COLUMNS = ["id", "title", "year", "genres"]
+COLUMNS = ["source", "id", "title", "year", "genres"]
 MOVIE_COLUMNS = [*COLUMNS, "overview", "language", "collection", "vote_count"]
 NGRAMS = FTS(
     base_tokenizer="ngram",
@@ -154,8 +154,9 @@ def similar(table: Table, movie: dict[str, Any], limit: int) -> list[dict[str, A
 
     `score` is the cosine of the index vectors, so 1 means the same direction.
     """
-    row = table.search().where(f"id = {int(movie['id'])}").select(["vector"]).limit(1).to_list()
-    found = _nearest(table, row[0]["vector"], limit, f"id != {int(movie['id'])}")
+    itself = f"(id = {int(movie['id'])} AND source = {quoted(movie['source'])})"
+    row = table.search().where(itself).select(["vector"]).limit(1).to_list()
+    found = _nearest(table, row[0]["vector"], limit, f"NOT {itself}")
     return [
         {name: hit[name] for name in COLUMNS} | {"score": 1 - hit["_distance"]} for hit in found
     ]

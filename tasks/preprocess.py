@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -14,9 +14,11 @@ from pydantic import BaseModel, Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tasks import store
+from tasks.compute import Compute, run
 from tasks.contracts import DOCUMENTS, DocumentsRef, MoviesRef
 
-VERSION = 1
+VERSION = 2
+PROCESSES_PAY_FROM = 100  # chunks to tokenise; a pool takes seconds to start
 SALT = "movie-recommender/1"
 
 Split = Literal["train", "validation", "test"]
@@ -34,6 +36,7 @@ class TextConfig(BaseModel):
         description="content: words of overview and title, stop words out. "
         "blog: the post's text with the genres in it, which leaks the label",
     )
+    keywords: bool = Field(False, description="Put the movies' keywords into their documents")
     validation_share: float = Field(0.1, ge=0, le=0.4, description="Share of movies to tune on")
     test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
 
@@ -71,6 +74,11 @@ def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
     return [token for part in _sentences.tokenize(text) for token in _treebank.tokenize(part)]
 
 
+def keyword_tokens(keywords: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """Words of each movie's keywords, as content tokens."""
+    return (_words.tokenize(" ".join(names).lower()) for names in keywords)
+
+
 def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
     """Movies (`MOVIES`) with split and document (`DOCUMENTS`), in the same order."""
     titles, overviews = movies["title"].to_pylist(), movies["overview"].to_pylist()
@@ -78,23 +86,27 @@ def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
         split_of, validation_share=config.validation_share, test_share=config.test_share
     )
     if config.recipe == "blog":
-        tokens = map(blog_tokens, titles, overviews, movies["genres"].to_pylist())
+        tokens = list(map(blog_tokens, titles, overviews, movies["genres"].to_pylist()))
     else:
-        tokens = map(content_tokens, titles, overviews)
-    added = {"split": map(split, overviews), "document": map(" ".join, tokens)}
-    for name, values in added.items():
+        tokens = list(map(content_tokens, titles, overviews))
+    if config.keywords:
+        added = keyword_tokens(movies["keywords"].to_pylist())
+        tokens = [text + words for text, words in zip(tokens, added, strict=True)]
+    for name, values in (("split", map(split, overviews)), ("document", map(" ".join, tokens))):
         movies = movies.append_column(name, pa.array(values, pa.string()))
     return movies.cast(DOCUMENTS)
 
 
 @task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
-def preprocess(movies: MoviesRef, config: TextConfig) -> DocumentsRef:
+def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> DocumentsRef:
     """Tokenise and split one chunk."""
     return store.entry(
         "documents",
         [VERSION, config, movies.digest],
         DocumentsRef,
         lambda slot: slot.table(
-            DocumentsRef, f"{movies.name}.parquet", to_documents(store.read(movies), config)
+            DocumentsRef,
+            f"{movies.name}.parquet",
+            run(compute, PROCESSES_PAY_FROM, to_documents, store.read(movies), config),
         ),
     )

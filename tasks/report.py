@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -108,16 +110,26 @@ and {ingested.quarantine.rows} quarantined{f" ({reasons})" if reasons else ""}
 """
 
 
+def quarantine_summary(quarantine: pa.Table) -> list[dict[str, Any]]:
+    """A row a reason and column: how many rows, and where and what the first one is."""
+    grouped = quarantine.group_by(["reason", "column"], use_threads=False).aggregate(
+        [("row", "count"), ("source", "first"), ("row", "first"), ("value", "first")]
+    )
+    names = {"row_count": "rows", "source_first": "first_file", "row_first": "first_row"}
+    names |= {"value_first": "first_value"}
+    renamed = grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
+    return list(renamed.sort_by([("rows", "descending")]).to_pylist())
+
+
 @task(name="report-quarantine", cache_policy=NO_CACHE)
 def report_quarantine(ingested: IngestRef) -> None:
-    """Show the quarantined rows (the first of them) as a Prefect table."""
-    rows = store.read(ingested.quarantine).slice(0, SHOWN_ROWS).to_pylist()
-    create_table_artifact(
-        table=rows,
-        key="quarantine",
-        description=f"{ingested.source}: {ingested.quarantine.rows} of {ingested.rows} rows "
-        f"quarantined, the first {len(rows)} shown: {ingested.reasons}",
-    )
+    """Show in Prefect what was quarantined: a summary by reason, and the first of the rows."""
+    quarantine = store.read(ingested.quarantine)
+    of = f"{ingested.source}: {ingested.quarantine.rows} of {ingested.rows} rows quarantined"
+    create_table_artifact(quarantine_summary(quarantine), key="quarantine-summary", description=of)
+    rows = quarantine.slice(0, SHOWN_ROWS).to_pylist()
+    shown = f"{of}, the first {len(rows)} shown"
+    create_table_artifact(rows, key="quarantine-rows", description=shown)
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +56,24 @@ def key_of(parts: Sequence[object]) -> str:
     return sha256(_canonical(part) for part in parts)[:32]
 
 
+def cache_root() -> Path:
+    """Folder of all entries."""
+    return artifacts_root() / "cache"
+
+
+def _generation() -> str:
+    file = cache_root() / "generation"
+    return file.read_text() if file.exists() else ""
+
+
+def forget() -> None:
+    """Make every entry unreachable: what follows is computed anew, and pruned away in time."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=cache_root(), delete=False) as file:
+        file.write(uuid4().hex)
+    Path(file.name).rename(cache_root() / "generation")
+
+
 def _canonical(part: object) -> bytes:
     value = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
     return json.dumps(value, sort_keys=True).encode()
@@ -84,9 +103,10 @@ class Slot:
 
 def entry(stage: str, key: Sequence[object], kind: type[M], write: Callable[[Slot], M]) -> M:
     """The stored output of `stage` for `key`, written by `write` unless it is there already."""
-    final = artifacts_root() / "cache" / stage / key_of(key)
+    final = cache_root() / stage / key_of([*key, _generation()])
     record = final / "ref.json"
     if record.exists():
+        os.utime(record)  # when it was used last: what `prune` goes by
         return kind.model_validate_json(record.read_text())
     final.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
@@ -108,6 +128,37 @@ def _publish(folder: Path, final: Path) -> None:
             raise
 
 
+def prune(max_bytes: int, unused_since: float) -> int:
+    """Delete entries, least recently used first, until `max_bytes` are left; the bytes freed.
+
+    Entries used after `unused_since` (seconds since the epoch) stay whatever they take, and so a
+    run never loses its own. What killed writers left behind before then goes first.
+    """
+    for leftover in cache_root().glob("*/.*"):
+        if leftover.stat().st_mtime < unused_since:
+            shutil.rmtree(leftover, ignore_errors=True)
+    entries = [(record.stat().st_mtime, record.parent) for record in _records()]
+    sizes = {folder: _size(folder) for _, folder in entries}
+    excess = sum(sizes.values()) - max_bytes
+    freed = 0
+    for used, folder in sorted(entries):
+        if freed >= excess or used >= unused_since:
+            break
+        doomed = folder.with_name(f".deleting-{folder.name}")
+        folder.rename(doomed)  # first out of sight, so that no one reads a half-deleted entry
+        shutil.rmtree(doomed)
+        freed += sizes[folder]
+    return freed
+
+
+def _records() -> Iterator[Path]:
+    return cache_root().glob("*/[!.]*/ref.json")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def join(refs: Sequence[R]) -> R:
     """One reference to the concatenation of several, in order."""
     paths = tuple(path for ref in refs for path in ref.paths)
@@ -123,9 +174,13 @@ def locate(ref: Ref) -> Path:
 
 def read(ref: Ref, columns: Sequence[str] | None = None) -> pa.Table:
     """The table behind a reference, chunks concatenated in order."""
-    root = artifacts_root()
+    return pa.concat_tables(chunks(ref, columns))
+
+
+def chunks(ref: Ref, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The tables behind a reference, one at a time: what a pass over all movies reads."""
     names = list(columns) if columns is not None else None
-    return pa.concat_tables(pq.read_table(root / path, columns=names) for path in ref.paths)
+    return (pq.read_table(artifacts_root() / path, columns=names) for path in ref.paths)
 
 
 def read_json(path: Path) -> Any:

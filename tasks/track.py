@@ -136,7 +136,9 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     client.log_inputs(run.run_id, [DatasetInput(dataset, tags)])
     counts = {"kept": ingested.kept, "quarantined": ingested.quarantine.rows}
     reasons = {f"quarantined_{reason}": count for reason, count in ingested.reasons.items()}
-    found = {"rows": ingested.rows, "unlabelled": ingested.unlabelled} | counts | reasons
+    counts |= {"rows": ingested.rows, "unlabelled": ingested.unlabelled}
+    counts["unreadable_keywords"] = ingested.unreadable_keywords
+    found = counts | reasons
     log_metrics(client, run, {f"source_{name}": float(value) for name, value in found.items()})
     path = store.locate(ingested.quarantine)
     client.log_artifact(run.run_id, str(path), "source")

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tasks.ingest import SAMPLE, chunked, open_source
+from tasks.ingest import Catalogue, chunked
+from tasks.source import SAMPLE, Columns, open_file
 
 COLUMNS = [
     "adult",
@@ -117,6 +118,6 @@ def test_a_title_may_be_shared_by_two_films(films):
 
 
 def test_ingest_keeps_every_row(films):
-    chunks = list(chunked(open_source(SAMPLE), 1000))
+    chunks = list(chunked(open_file(SAMPLE, Columns()), 1000, Catalogue("sample", set(), {})))
     assert [chunk.quarantine.to_pylist() for chunk in chunks] == [[]]
     assert sum(chunk.movies.num_rows for chunk in chunks) == len(films)

@@ -56,4 +56,7 @@ def test_values_out_of_bounds_are_refused():
 
 
 def test_a_run_is_named_by_its_source():
-    assert TrainConfig(source="some/movies_metadata.csv").source_name == "movies_metadata"
+    assert TrainConfig.model_validate({"source": "some/movies_metadata.csv"}).source_name == (
+        "movies_metadata"
+    )
+    assert TrainConfig(source=["a.csv", "x=b.csv"]).source_name == "a+x"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -39,6 +40,21 @@ def wait_for(url: str, seconds: int = 120) -> None:
     raise TimeoutError(url)
 
 
+@contextmanager
+def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """A program in the background, that is killed where asking it to stop is not enough."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory) -> dict[str, str]:
     """A home and an artifacts root of their own, and the address of the server to be."""
@@ -56,10 +72,9 @@ def server(environment) -> Iterator[str]:
     url = environment["PREFECT_API_URL"]
     port = url.split(":")[2].split("/")[0]
     command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with running(command, environment):
         wait_for(f"{url}/health")
         yield url
-        process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +92,8 @@ def worker(server, environment) -> Iterator[None]:
     )
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
     command = [*PREFECT, "worker", "start", "--pool", "local", "--type", "process"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with running(command, environment):
         yield
-        process.terminate()
 
 
 @pytest.fixture

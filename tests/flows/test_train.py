@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
@@ -95,7 +97,7 @@ def test_mlflow_holds_params_metrics_and_tags(run, summary, trained):
     assert run.info.status == "FINISHED"
     assert connect().get_experiment(run.info.experiment_id).name == EXPERIMENT
     assert run.data.params["doc2vec.vector_size"] == "16"
-    assert run.data.params["source"] == trained[2].source
+    assert run.data.params["source"] == str(trained[2].source)
     assert run.data.metrics["source_quarantined_bad_id"] == 1
     assert run.data.metrics["test_f1_micro"] == summary.scores["test_f1_micro"]
     assert run.data.metrics["baseline_tfidf_f1_micro"] > 0
@@ -164,10 +166,10 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
     assert flow_run.name == "train-default-movies"
     by_key = {artifact.key: artifact for artifact in artifacts}
     assert summary.run.run_id in by_key["training-summary"].data
-    assert len(json.loads(by_key["quarantine"].data)) == 3
+    assert len(json.loads(by_key["quarantine-rows"].data)) == 3
     names = [task.name for task in tasks]
-    assert sum(name.startswith("preprocess-chunk-") for name in names) == 3
-    assert sum(name.startswith("embed-chunk-") for name in names) == 3
+    assert sum(name.startswith("preprocess-movies-") for name in names) == 3
+    assert sum(name.startswith("embed-movies-") for name in names) == 3
 
 
 def test_the_registered_model_answers_texts(summary):
@@ -196,7 +198,9 @@ def test_recommend_prints_a_table_or_json(summary, capsys):
     assert "Movies like Music Story 2" in capsys.readouterr().out
     recommend_flow.command(question.model_copy(update={"as_json": True}))
     found = json.loads(capsys.readouterr().out)
-    assert [set(movie) for movie in found] == [{"id", "title", "year", "genres", "score"}] * 3
+    assert [set(movie) for movie in found] == [
+        {"source", "id", "title", "year", "genres", "score"}
+    ] * 3
 
 
 def test_recommend_before_any_training_says_what_to_do():
@@ -223,6 +227,53 @@ def test_a_second_run_reuses_every_stage(trained, summary):
     again = train(trained[2])
     assert again.scores == summary.scores
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.parquet")} == before
+
+
+def test_a_changed_row_redoes_its_chunk_alone(trained, summary, tmp_path):
+    rows = catalogue(150)
+    first = settings(write_csv(tmp_path / "movies.csv", rows))
+    train(first)
+    documents = store.artifacts_root() / "cache" / "documents"
+    before = set(documents.iterdir())
+    rows[70] |= {"overview": "A changed text of ghosts and blood."}
+    train(settings(write_csv(tmp_path / "movies.csv", rows)))
+    assert len(set(documents.iterdir()) - before) == 1
+
+
+def test_deleting_any_part_of_the_cache_only_costs_time(trained, summary):
+    for stage in ("documents", "vectors", "labels", "classifier", "ingest", "scores"):
+        for entry in list((store.artifacts_root() / "cache" / stage).iterdir())[:2]:
+            shutil.rmtree(entry)
+    assert train(trained[2]).scores == summary.scores
+
+
+def test_refresh_uses_nothing_from_before_and_gives_the_same(trained, summary):
+    cache = store.artifacts_root() / "cache"
+    before = set(cache.glob("*/*/ref.json"))
+    again = train(trained[2].model_copy(update={"refresh": True}))
+    assert again.scores == summary.scores
+    one_each, chunks = 7, 3
+    written = set(cache.glob("*/*/ref.json")) - before
+    assert len(written) == one_each + 2 * chunks
+
+
+@pytest.mark.parametrize("runner", ["thread", "process", "dask"])
+def test_every_runner_gives_the_same_result(trained, summary, artifacts, monkeypatch, runner):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(artifacts))
+    if runner == "dask":
+        pytest.importorskip("distributed", reason="the dask extra is not installed")
+    assert train(trained[2].model_copy(update={"runner": runner})).scores == summary.scores
+
+
+def test_two_sources_in_one_run(tmp_path):
+    first = write_csv(tmp_path / "first.csv", catalogue(90))
+    second = tmp_path / "second.parquet"
+    rows = [movie(number, "Western") for number in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), second)
+    found = train(settings(first).model_copy(update={"source": [str(first), str(second)]}))
+    assert (found.ingested.rows, found.index.rows) == (130, 130)
+    table = open_version(found.index.uri, found.index.tag)
+    assert len(table.search().where("id = 1001").to_list()) == 2
 
 
 def test_the_blog_preset_is_labelled_and_never_champion(tmp_path):
@@ -275,5 +326,5 @@ def test_a_bad_source_is_refused_before_anything_starts(tmp_path, content, sente
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=sentence):
-        command(TrainConfig(source=str(path)))
+        command(TrainConfig(source=[str(path)]))
     assert not artifacts.exists()

@@ -1,24 +1,27 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts import UserError
+from tasks import store
+from tasks.contracts import DocumentsRef, UserError
 from tasks.embed import (
     Doc2VecConfig,
     infer_vector,
     infer_vectors,
     load_model,
-    pool_size,
     require_sound,
     save_model,
-    scaled_epochs,
+    scaled,
     self_retrieval,
     train_doc2vec,
     write_corpus,
+    write_trained,
 )
 from tests.conftest import THEMES
 
@@ -83,6 +86,15 @@ def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_p
     assert len(found) == 1
 
 
+def test_threads_that_share_a_model_do_not_disturb_each_other(corpus):
+    model = train_doc2vec(corpus, SMALL)
+    documents = ["ghost blood curse midnight", "sheriff saloon outlaw"] * 50
+    alone = infer_vectors(model, documents, SMALL)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: infer_vectors(model, documents, SMALL), range(8)))
+    assert all(np.array_equal(alone, vectors) for vectors in together)
+
+
 def test_inference_learns_from_the_words(corpus):
     model = train_doc2vec(corpus, SMALL.model_copy(update={"epochs": 60}))
 
@@ -112,22 +124,37 @@ def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
     config = Doc2VecConfig(epochs=20, infer_epochs=10, min_words=1_000_000)
 
     def epochs(words: int) -> tuple[int, int]:
-        scaled = scaled_epochs(config, words)
-        return scaled.epochs, scaled.infer_epochs
+        found = scaled(config, words)
+        return found.epochs, found.infer_epochs
 
     assert epochs(1_000_000) == (20, 10)
     assert epochs(25_000) == (40, 20)
     assert epochs(10) == (100, 100)
-    assert scaled_epochs(config.model_copy(update={"epochs": 200}), 10).epochs == 200
+    assert scaled(config.model_copy(update={"epochs": 200}), 10).epochs == 200
 
 
 def test_each_line_of_the_corpus_is_a_document(corpus):
     assert train_doc2vec(corpus, SMALL).corpus_count == 60
 
 
-def test_small_sources_are_inferred_in_this_process():
-    assert pool_size(1) == 1
-    assert pool_size(10_000) >= 1
+def test_a_small_corpus_gets_one_thread():
+    config = Doc2VecConfig(workers=4)
+    assert [scaled(config, n).workers for n in (1000, 200_000, 10**7)] == [1, 2, 4]
+
+
+def test_the_models_own_vectors_are_kept_a_file_a_chunk(artifacts, tmp_path):
+    def chunk(number: int) -> DocumentsRef:
+        table = pa.table({"id": [number, number + 1]})
+        name = f"movies-{number:05d}.parquet"
+        return store.entry(
+            "d", [number], DocumentsRef, lambda slot: slot.table(DocumentsRef, name, table)
+        )
+
+    vectors = np.arange(8, dtype=np.float32).reshape(4, 2)
+    write_trained(store.join([chunk(0), chunk(2)]), vectors, tmp_path / "trained")
+    second = pq.read_table(tmp_path / "trained" / "movies-00002.parquet")
+    assert second["id"].to_pylist() == [2, 3]
+    assert np.array_equal(store.matrix(second), vectors[2:])
 
 
 def test_self_retrieval_is_the_share_that_finds_itself():

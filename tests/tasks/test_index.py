@@ -43,6 +43,7 @@ def rows(titles: list[str], seed: int = 0) -> pa.Table:
     years = [1950 if n == 3 else 2015 if n == 4 else 1979 + n for n in range(count)]
     movies = pa.table(
         {
+            "source": ["m"] * count,
             "id": pa.array(range(1, count + 1), pa.int64()),
             "title": titles,
             "year": pa.array(years, pa.int16()),
@@ -95,18 +96,18 @@ def test_a_title_near_nothing_gets_no_suggestion(table):
 
 
 def test_similar_movies_come_best_first_without_the_query(table):
-    found = similar(table, {"id": 1}, 5)
+    found = similar(table, {"source": "m", "id": 1}, 5)
     assert len(found) == 5
     assert 1 not in [movie["id"] for movie in found]
     scores = [movie["score"] for movie in found]
     assert scores == sorted(scores, reverse=True)
-    assert set(found[0]) == {"id", "title", "year", "genres", "score"}
+    assert set(found[0]) == {"source", "id", "title", "year", "genres", "score"}
 
 
 def test_scores_are_cosines(published, table):
     vectors = np.array(rows(TITLES)["vector"].to_pylist())
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    (best,) = similar(table, {"id": 1}, 1)
+    (best,) = similar(table, {"source": "m", "id": 1}, 1)
     cosines = unit @ unit[0]
     assert best["score"] == pytest.approx(np.sort(cosines)[-2], abs=1e-5)
 

@@ -19,6 +19,7 @@ def movies(*rows: dict) -> pa.Table:
         "title": "Alien",
         "overview": "A ghost on a ship.",
         "genres": ["Horror"],
+        "keywords": ["Haunted Ship"],
         "row": 1,
     }
     return pa.Table.from_pylist([blank | row for row in rows], MOVIES)
@@ -51,6 +52,11 @@ def test_accents_and_other_scripts_are_words():
 def test_genres_never_enter_the_content():
     table = to_documents(movies({"genres": ["Drama", "Western"]}), TextConfig())
     assert table["document"].to_pylist() == ["ghost ship alien"]
+
+
+def test_keywords_enter_only_when_asked():
+    table = to_documents(movies({}), TextConfig(keywords=True))
+    assert table["document"].to_pylist() == ["ghost ship alien haunted ship"]
 
 
 def test_the_blog_recipe_puts_genres_in_the_text():

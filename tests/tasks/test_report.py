@@ -1,7 +1,8 @@
+import pyarrow as pa
 import pytest
 
-from tasks.contracts import IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
-from tasks.report import Summary, markdown, notes, score_rows
+from tasks.contracts import QUARANTINE, IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
+from tasks.report import Summary, markdown, notes, quarantine_summary, score_rows
 
 INGESTED = IngestRef(
     source="movies.csv",
@@ -11,6 +12,7 @@ INGESTED = IngestRef(
     rows=10,
     kept=7,
     unlabelled=1,
+    unreadable_keywords=0,
     reasons={"bad_id": 2, "missing_title": 1},
 )
 
@@ -54,3 +56,16 @@ def test_a_run_on_the_sample_says_so(summary):
     assert len(notes(summary)) == 1
     ingested = INGESTED.model_copy(update={"source": "sample_movies.csv"})
     assert "embedded sample" in notes(summary.model_copy(update={"ingested": ingested}))[1]
+
+
+def test_quarantine_is_summed_up_by_reason_with_its_first_row():
+    rows = [
+        {"source": "m.csv", "row": row, "column": "id", "reason": reason, "value": str(row)}
+        for row, reason in ((4, "bad_id"), (7, "duplicate_id"), (9, "duplicate_id"))
+    ]
+    found = quarantine_summary(pa.Table.from_pylist(rows, QUARANTINE))
+    assert [(row["reason"], row["rows"], row["first_row"]) for row in found] == [
+        ("duplicate_id", 2, 7),
+        ("bad_id", 1, 4),
+    ]
+    assert quarantine_summary(QUARANTINE.empty_table()) == []

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -91,6 +93,53 @@ def test_the_digest_of_a_folder_counts_names_and_content(tmp_path):
     first = store.file_digest(folder)
     (folder / "a").rename(folder / "b")
     assert store.file_digest(folder) != first
+
+
+def entry_of(size: int, key: object) -> DocumentsRef:
+    def write_bytes(slot: store.Slot) -> DocumentsRef:
+        (slot.folder / "file").write_bytes(b"x" * size)
+        return slot.ref(DocumentsRef, "file")
+
+    return store.entry("stage", [key], DocumentsRef, write_bytes)
+
+
+def used_at(ref: Ref, seconds: float) -> None:
+    os.utime(store.locate(ref).parent / "ref.json", (seconds, seconds))
+
+
+def test_pruning_deletes_what_was_used_longest_ago(artifacts):
+    refs = [entry_of(10_000, key) for key in range(3)]
+    for age, ref in enumerate(refs):
+        used_at(ref, 1000.0 + age)
+    assert store.prune(22_000, unused_since=2000.0) >= 10_000
+    assert [store.locate(ref).exists() for ref in refs] == [False, True, True]
+
+
+def test_a_hit_counts_as_use_and_recent_use_protects(artifacts):
+    old, new = entry_of(10_000, "old"), entry_of(10_000, "new")
+    used_at(old, 1000.0)
+    used_at(new, 1001.0)
+    assert entry_of(10_000, "old") == old
+    store.prune(11_000, unused_since=2000.0)
+    assert [store.locate(ref).exists() for ref in (old, new)] == [True, False]
+    assert store.prune(0, unused_since=2000.0) == 0
+
+
+def test_pruning_clears_away_what_killed_writers_left(artifacts):
+    entry_of(10, "key")
+    leftover = artifacts / "cache" / "stage" / ".writing-killed"
+    leftover.mkdir()
+    os.utime(leftover, (1000.0, 1000.0))
+    store.prune(10**9, unused_since=2000.0)
+    assert not leftover.exists()
+
+
+def test_forgetting_makes_everything_be_computed_anew():
+    before = entry_of(10, "key")
+    store.forget()
+    after = entry_of(10, "key")
+    assert after.paths != before.paths
+    assert entry_of(10, "key") == after
 
 
 @given(st.lists(st.binary()), st.lists(st.binary()))

@@ -1,0 +1,128 @@
+"""Cells of a catalogue -> values: lists of names, ids, years, counts; nothing is ever evaluated."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Literal
+
+Reason = Literal[
+    "shifted_row",
+    "bad_id",
+    "missing_title",
+    "missing_overview",
+    "placeholder_overview",
+    "unreadable_genres",
+    "duplicate_id",
+]
+#: Texts that catalogues put where an overview is missing, folded and without punctuation.
+PLACEHOLDERS = frozenset(
+    [
+        "no overview",
+        "no overview found",
+        "no overview yet",
+        "no overview available",
+        "no description",
+        "no description available",
+        "not available",
+        "n a",
+        "none",
+        "null",
+        "nan",
+    ]
+)
+EMPTY_LISTS = frozenset(["", "nan", "none", "null"])
+PLAIN_NAMES = re.compile(r"[\w&'/ -]+(\|[\w&'/ -]+)*")
+MAX_LIST_LENGTH = 20_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\s]+")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def clean(text: str) -> str:
+    """Text without control characters, white space collapsed."""
+    return _CONTROL.sub(" ", text).strip()
+
+
+def literal(text: str) -> Any:
+    """A JSON or Python literal, never evaluated.
+
+    Raises:
+        ValueError: the text is neither, or too long or too deep to be a list of names.
+    """
+    if len(text) > MAX_LIST_LENGTH:
+        raise ValueError("too long for a list of names")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass  # not JSON: Kaggle writes Python literals
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError("neither JSON nor a Python literal") from error
+
+
+@lru_cache(maxsize=65_536)
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names in a cell such as `[{'id': 18, 'name': 'Drama'}]`, `["Drama"]` or `Drama|Comedy`.
+
+    Repeats are dropped, padding is stripped and an all-lower-case name gets capitals.
+
+    Raises:
+        ValueError: the cell is not empty and no list of names can be read from it.
+    """
+    text = text.strip()
+    if text.casefold() in EMPTY_LISTS:
+        return ()
+    if PLAIN_NAMES.fullmatch(text):
+        return _unique(text.split("|"))
+    value = literal(text)
+    items = [value] if isinstance(value, dict) else value
+    if not isinstance(items, list):
+        raise ValueError("not a list")
+    return _unique([item.get("name") if isinstance(item, dict) else item for item in items])
+
+
+def _unique(names: Iterable[Any]) -> tuple[str, ...]:
+    found = dict.fromkeys(_name(name) for name in names)
+    return tuple(found)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not clean(value):
+        raise ValueError("an item without a name")
+    name = clean(value)
+    return name.title() if name.islower() else name
+
+
+def parse_id(text: str) -> int | None:
+    """A positive whole number, also when written as a float (`862.0`); None if it is not one."""
+    match = re.fullmatch(r"(\d{1,18})(\.0+)?", text.strip())
+    return int(match[1]) or None if match else None
+
+
+def parse_year(text: str) -> int | None:
+    """Year of a date that starts with it (`1995-10-30`); None where there is none."""
+    match = re.match(r"(18[7-9]\d|19\d\d|20\d\d)(?!\d)", text.strip())
+    return int(match[1]) if match else None
+
+
+def parse_count(text: str) -> int | None:
+    """A count that may be written as a float; None where it is missing or not a number."""
+    return int(float(text)) if re.fullmatch(r"\d{1,15}(\.\d+)?", text.strip()) else None
+
+
+def names_or_none(text: str) -> tuple[str, ...]:
+    """As `parse_names`, for by-facts (franchise, keywords): unreadable ones cost no movie."""
+    try:
+        return parse_names(text)
+    except ValueError:
+        return ()
+
+
+def overview_problem(overview: str) -> Reason | None:
+    """Why a text is no overview, or None."""
+    if not overview:
+        return "missing_overview"
+    words = re.sub(r"[\W_]+", " ", overview.casefold()).strip()
+    return "placeholder_overview" if words in PLACEHOLDERS or not _WORD.search(words) else None

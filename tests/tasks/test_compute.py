@@ -1,0 +1,57 @@
+import os
+
+import pytest
+
+from tasks.compute import Compute, run
+from tasks.contracts import UserError
+
+
+def add(first: int, second: int) -> tuple[int, int]:
+    return first + second, os.getpid()
+
+
+def fail() -> None:
+    raise UserError("no such luck")
+
+
+def test_a_thread_is_this_process():
+    assert run(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
+
+
+def test_auto_takes_processes_where_they_pay(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert Compute("auto", chunks=2).where(pays_from=3) == "thread"
+    assert Compute("auto", chunks=3).where(pays_from=3) == "process"
+    assert Compute("thread", chunks=9).where(pays_from=3) == "thread"
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert Compute("auto", chunks=9).where(pays_from=3) == "thread"
+
+
+@pytest.mark.parametrize("runner", ["process", "dask"])
+def test_work_and_errors_come_back_from_elsewhere(runner):
+    if runner == "dask":
+        pytest.importorskip("distributed", reason="the dask extra is not installed")
+    total, process = run(Compute(runner), 1, add, 1, 2)
+    assert total == 3
+    assert process != os.getpid()
+    with pytest.raises(UserError, match="no such luck"):
+        run(Compute(runner), 1, fail)
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_a_cluster_with_an_address_does_the_work():
+    distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
+        pids = {worker.pid for worker in cluster.workers.values()}
+        compute = Compute("dask", cluster.scheduler_address)
+        found = {run(compute, 1, add, number, 0)[1] for number in range(20)}
+    assert found <= pids
+    assert found
+
+
+def test_an_address_where_no_scheduler_answers_is_an_error():
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    with pytest.raises(UserError, match="No Dask scheduler answers at nowhere"):
+        run(Compute("dask", "nowhere"), 1, add, 1, 2)

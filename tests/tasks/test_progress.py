@@ -1,0 +1,63 @@
+import io
+import logging
+import time
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console
+
+from tasks.contracts import Ref
+from tasks.progress import Pace, gather, logs_above, progress
+
+
+def test_the_pace_tells_rows_rate_and_time_left():
+    pace = Pace(total=100)
+    pace.start, pace.done = time.monotonic() - 2, 50
+    assert pace.percent == 50
+    assert pace.rate == pytest.approx(25, rel=0.1)
+    assert pace.describe() == "50 of 100 rows, 25 rows/s, 2 s left"
+
+
+def test_the_pace_of_an_unknown_total_has_no_end():
+    pace = Pace(total=None)
+    pace.start, pace.done = time.monotonic() - 2, 50
+    assert pace.percent == 0
+    assert pace.describe() == "50 rows, 25 rows/s"
+
+
+def test_log_lines_go_above_the_bar_and_the_console_comes_back():
+    handler = PrefectConsoleHandler()
+    before, during = handler.console, Console(file=io.StringIO())
+    logging.getLogger("prefect").addHandler(handler)
+    try:
+        with logs_above(during):
+            assert handler.console is during
+        assert handler.console is before
+    finally:
+        logging.getLogger("prefect").removeHandler(handler)
+
+
+def test_outside_a_flow_progress_is_only_a_bar(capsys):
+    with progress("ingest", 10) as advance:
+        advance(10)
+    assert capsys.readouterr().err == ""
+
+
+@task
+def chunk(rows: int) -> Ref:
+    return Ref(paths=(f"{rows}",), digest="", rows=rows)
+
+
+def test_gathering_keeps_order_and_shows_an_artifact(prefect_server):
+    @flow
+    def gathering() -> list[int]:
+        return [ref.rows for ref in gather("preprocess", chunk.map([3, 1, 2]), 6)]
+
+    assert gathering() == [3, 1, 2]
+    with get_client(sync_client=True) as client:
+        answer = client.request("POST", "/artifacts/filter", json={"sort": "CREATED_DESC"})
+    found = [made for made in answer.json() if made["key"] == "progress-preprocess"]
+    assert found[0]["data"] == 100.0
+    assert found[0]["description"].startswith("6 of 6 rows")
