@@ -18,15 +18,9 @@ from typing import Any
 
 import mlflow
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "presets.json"
+RESULTS = Path(__file__).with_name("presets.json")
 METRICS = ("f1_micro", "f1_macro", "baseline_tfidf_f1_micro", "baseline_tfidf_f1_macro")
-HEADER = """# Measured
-
-Every figure here is written by the command above its table; times are of the machine that ran it
-and only their ratios mean something elsewhere.
-
-## Presets: `python -m benchmarks.presets FILE`
+HEADER = """## Presets: `python -m benchmarks.presets FILE …`
 
 Scores of `default` are held-out; those of `blog` leak, as the post's own do. Both are of the same
 test movies. Seconds and peak memory are of the whole process: imports, a temporary Prefect
@@ -68,17 +62,22 @@ def row(result: dict[str, Any]) -> str:
     )
 
 
+def section(results: list[dict[str, Any]]) -> str:
+    """The figures as a section of `benchmarks/README.md`."""
+    return HEADER + "\n".join(row(result).strip() for result in results) + "\n"
+
+
 def main(sources: list[str]) -> None:
     """Measure, remember and write the page."""
+    from benchmarks.page import write_page
+
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for source in map(Path, sources):
         results = [result for result in results if result["file"] != source.name]
         results += [measure(source, preset) for preset in ("default", "blog")]
     results.sort(key=lambda result: (result["movies"], result["protocol"] == "blog"))
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    (HERE / "README.md").write_text(
-        HEADER + "\n".join(row(result).strip() for result in results) + "\n"
-    )
+    write_page()
 
 
 if __name__ == "__main__":

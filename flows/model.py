@@ -1,4 +1,7 @@
-"""The registered MLflow model, loaded from this code: texts in, genres and probabilities out."""
+"""The registered MLflow model, loaded from this code: texts in, genres and probabilities out.
+
+torch and gensim are imported where they are used, since MLflow runs this file to register it.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +10,6 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from tasks.classify import load_classifier, predict_probabilities
-from tasks.embed import infer_in_folder
 from tasks.preprocess import content_tokens
 
 
@@ -17,6 +18,8 @@ class GenrePredictor(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the classifier; Doc2Vec is loaded with the first text."""
+        from tasks.network import load_classifier
+
         self.doc2vec = context.artifacts["doc2vec"]
         self.network, self.classes, self.thresholds = load_classifier(
             Path(context.artifacts["classifier"])
@@ -26,6 +29,9 @@ class GenrePredictor(PythonModel):
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """A row a text: names of its genres, and every genre's probability."""
+        from tasks.doc2vec import infer_in_folder
+        from tasks.network import predict_probabilities
+
         documents = [" ".join(content_tokens("", text)) for text in model_input["text"]]
         vectors = infer_in_folder(self.doc2vec, documents)
         probabilities = predict_probabilities(self.network, vectors)

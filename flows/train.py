@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import prefect
 from prefect import flow, unmapped
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
@@ -21,7 +20,15 @@ from tasks.ingest import ingest, open_all
 from tasks.label import label
 from tasks.preprocess import preprocess
 from tasks.progress import gather
-from tasks.report import Summary, next_commands, notes, report, report_quarantine, score_rows
+from tasks.report import (
+    Summary,
+    next_commands,
+    notes,
+    report,
+    report_quarantine,
+    score_rows,
+    tag_flow_run,
+)
 from tasks.store import join
 from tasks.track import fail_run, open_run, register, track_results, track_source
 
@@ -49,6 +56,7 @@ def train(config: TrainConfig) -> Summary:
         {"preset": config.preset, "source": config.source_name, "protocol": protocol},
     )
     open_cache(config.refresh)
+    tag_flow_run([config.preset, config.source_name])
     ingested = ingest(config.source, config.ingest)
     report_quarantine(ingested)
     track_source(run, ingested)
@@ -74,8 +82,7 @@ def train(config: TrainConfig) -> Summary:
         vectors,
         doc2vec,
         classifier,
-        [scores, reference.result()],
-        checks,
+        [scores, reference.result(), checks],
         protocol,
     )
     promote = protocol == "held-out"
@@ -112,7 +119,7 @@ def command(config: TrainConfig) -> int:
     """Train from the terminal; a source that cannot be read is refused before anything starts."""
     opened = open_all(config.source, config.ingest)
     names = ", ".join(file.name for _, files in opened for file in files)
-    with prefect_server() as server, prefect.tags(config.preset, config.source_name):
+    with prefect_server() as server:
         print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
         show(train(config))
     return DONE

@@ -1,5 +1,7 @@
 """Where the pure function of a chunk runs: in this thread, in a process pool, or on Dask."""
 
+import atexit
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,10 +65,18 @@ def _connected(address: str | None) -> Any:
         from distributed import Client
     except ImportError:
         raise UserError("The runner 'dask' needs Dask: pip install -e '.[dask]'.") from None
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
         local = {"n_workers": os.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
-        return Client(host="127.0.0.1", set_as_default=False, **local)
+        client = Client(host="127.0.0.1", set_as_default=False, **local)
+    else:
+        client = _client_at(Client, address)
+    atexit.register(client.close)
+    return client
+
+
+def _client_at(client_class: Any, address: str) -> Any:
     try:
-        return Client(address, timeout=10, set_as_default=False)
+        return client_class(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(f"No Dask scheduler answers at {address} ({error}).") from error

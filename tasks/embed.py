@@ -1,20 +1,17 @@
 """Documents -> Doc2Vec -> vectors: train on one split, infer every vector with the same function.
 
-The model is stored without pickle, as config JSON, vocabulary parquet and NumPy arrays, and built
-again by gensim from those, so that loading one never runs code that lies in the file.
+What is gensim's lies in `tasks/doc2vec.py`. It is imported where it is used: gensim takes a while
+to load, and a run that finds everything in the cache never needs it.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from copy import copy
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_dm
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -22,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from tasks import store
 from tasks.compute import Compute, run
-from tasks.contracts import Doc2VecRef, DocumentsRef, UserError, VectorsRef
+from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 
 VERSION = 2
 SELF_RETRIEVAL_SAMPLE = 200
@@ -55,23 +52,6 @@ class Doc2VecConfig(BaseModel):
     seed: int = Field(42, ge=0, description="Seed of training and inference")
 
 
-def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
-    """An untrained gensim model with the settings of `config`."""
-    return Doc2Vec(
-        dm=int(config.architecture == "dm"),
-        vector_size=config.vector_size,
-        window=config.window,
-        min_count=min_count,
-        sample=config.sample,
-        negative=config.negative,
-        alpha=config.alpha,
-        min_alpha=1e-4,
-        epochs=config.epochs,
-        workers=config.workers,
-        seed=config.seed,
-    )
-
-
 def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     """`config` made fit for the size of the corpus.
 
@@ -90,95 +70,9 @@ def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     )
 
 
-def train_doc2vec(corpus_file: Path, config: Doc2VecConfig) -> Doc2Vec:
-    """Train on a file of one document a line, tokens separated by spaces; tags are line numbers.
-
-    Raises:
-        UserError: no word occurs `min_count` times.
-    """
-    model = new_model(config, config.min_count)
-    model.build_vocab(corpus_file=str(corpus_file))
-    if not len(model.wv):
-        raise UserError(
-            f"No word occurs {config.min_count} times in the {model.corpus_count} training "
-            "documents: give more movies, or lower --doc2vec.min_count."
-        )
-    for _ in range(config.restarts):
-        model.train(
-            corpus_file=str(corpus_file),
-            total_examples=model.corpus_count,
-            total_words=model.corpus_total_words,
-            epochs=config.epochs,
-        )
-    return model
-
-
-def infer_vector(
-    model: Doc2Vec, tokens: Sequence[str], config: Doc2VecConfig, seed: int
-) -> Vectors:
-    """Vector (vector_size,) of an unseen document: equal tokens and seed give equal vectors.
-
-    `Doc2Vec.infer_vector` seeds itself with Python's per-process string hash and with whatever
-    the model drew before, so its results change from process to process; this is the same loop
-    over gensim's own kernels with the randomness pinned.
-    """
-    rng = np.random.default_rng(seed)
-    vector = (rng.random((1, config.vector_size), dtype=np.float32) - 0.5) / config.vector_size
-    model.random.seed(seed)
-    lock, work = np.ones(1, np.float32), np.zeros(model.layer1_size, np.float32)
-    frozen = {"learn_words": False, "learn_hidden": False}
-    target = {"doctag_vectors": vector, "doctags_lockf": lock}
-    words = list(tokens)
-    for alpha in np.linspace(config.alpha, 1e-4, config.infer_epochs):
-        if config.architecture == "dbow":
-            train_document_dbow(model, words, [0], alpha, work, **frozen, **target)
-        else:
-            neu1 = np.zeros(model.layer1_size, np.float32)
-            train_document_dm(model, words, [0], alpha, work, neu1, **frozen, **target)
-    inferred: Vectors = vector[0]
-    return inferred
-
-
-def infer_vectors(
-    model: Doc2Vec, documents: Sequence[str], config: Doc2VecConfig, seed: int | None = None
-) -> Vectors:
-    """Vectors (n_documents, vector_size) of space-separated documents; safe in threads."""
-    chosen = config.seed if seed is None else seed
-    own = copy(model)  # shares the weights, which stay as they are, but not the random state
-    own.random = np.random.RandomState(chosen)
-    rows = [infer_vector(own, document.split(), config, chosen) for document in documents]
-    return np.array(rows, np.float32).reshape(len(rows), config.vector_size)
-
-
-def save_model(model: Doc2Vec, config: Doc2VecConfig, folder: Path) -> None:
-    """Write what inference needs: config, vocabulary with counts, hidden and word weights."""
-    words = model.wv.index_to_key
-    counts = [int(model.wv.get_vecattr(word, "count")) for word in words]
-    pq.write_table(pa.table({"word": words, "count": counts}), folder / "vocabulary.parquet")
-    np.save(folder / "hidden.npy", model.syn1neg)
-    if config.architecture == "dm":
-        np.save(folder / "words.npy", model.wv.vectors)
-    store.write_json(folder / "config.json", config.model_dump(mode="json"))
-
-
 def load_config(folder: Path) -> Doc2VecConfig:
     """The config that a stored model was trained with."""
     return Doc2VecConfig.model_validate(store.read_json(folder / "config.json"))
-
-
-def load_model(folder: Path) -> tuple[Doc2Vec, Doc2VecConfig]:
-    """The model of `save_model`, ready for inference."""
-    config = load_config(folder)
-    vocabulary = pq.read_table(folder / "vocabulary.parquet")
-    words, counts = vocabulary["word"].to_pylist(), vocabulary["count"].to_pylist()
-    model = new_model(config, min_count=1)
-    model.build_vocab_from_freq(dict(zip(words, counts, strict=True)))
-    position = {word: row for row, word in enumerate(words)}
-    order = [position[word] for word in model.wv.index_to_key]
-    model.syn1neg = np.load(folder / "hidden.npy", allow_pickle=False)[order]
-    if config.architecture == "dm":
-        model.wv.vectors = np.load(folder / "words.npy", allow_pickle=False)[order]
-    return model, config
 
 
 def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str]) -> int:
@@ -193,17 +87,6 @@ def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str
     return words
 
 
-@lru_cache(maxsize=2)
-def _loaded(folder: str) -> tuple[Doc2Vec, Doc2VecConfig]:
-    return load_model(Path(folder))
-
-
-def infer_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
-    """`infer_vectors` with a stored model, which a process loads once."""
-    model, config = _loaded(folder)
-    return infer_vectors(model, documents, config, seed)
-
-
 def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> None:
     """Write the model's own document vectors, a file a chunk, named as the chunk is."""
     folder.mkdir()
@@ -215,6 +98,8 @@ def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> No
 
 
 def _fit(documents: DocumentsRef, config: Doc2VecConfig, slot: store.Slot) -> Doc2VecRef:
+    from tasks.doc2vec import save_model, train_doc2vec
+
     splits = ["train", "validation", "test"] if config.transductive else ["train"]
     corpus = slot.folder / "corpus.txt"
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
@@ -248,6 +133,8 @@ def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig) -> Doc2VecRef:
 def _embed(
     documents: DocumentsRef, model: Doc2VecRef, compute: Compute, slot: store.Slot
 ) -> VectorsRef:
+    from tasks.doc2vec import infer_in_folder
+
     name = f"{documents.name}.parquet"
     table, folder = store.read(documents, ["id", "document"]), store.locate(model)
     trained = folder / "trained" / name
@@ -286,11 +173,11 @@ def require_sound(vectors: Vectors) -> None:
         raise ValueError(f"{bad} of {len(vectors)} vectors are zero or not finite")
 
 
-@task(name="check-vectors", cache_policy=NO_CACHE)
-def check_vectors(
-    documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef
-) -> dict[str, float]:
-    """Fail on unusable vectors; measure whether a train document, inferred again, finds itself."""
+def _check(
+    documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, slot: store.Slot
+) -> ScoresRef:
+    from tasks.doc2vec import infer_in_folder
+
     own = store.matrix(store.read(vectors))
     require_sound(own)
     table = store.read(documents, ["document", "split"])
@@ -299,4 +186,17 @@ def check_vectors(
     texts = table["document"].take(pa.array(rows)).to_pylist()
     folder = store.locate(model)
     again = infer_in_folder(str(folder), texts, seed=load_config(folder).seed + 1)
-    return {"embed_self_retrieval_at_1": self_retrieval(own, again, rows)}
+    found = {"embed_self_retrieval_at_1": self_retrieval(own, again, rows)}
+    store.write_json(slot.folder / "metrics.json", found)
+    return slot.whole(ScoresRef, len(rows))
+
+
+@task(name="check-vectors", cache_policy=NO_CACHE)
+def check_vectors(documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef) -> ScoresRef:
+    """Fail on unusable vectors; measure whether a train document, inferred again, finds itself."""
+    return store.entry(
+        "checks",
+        [VERSION, documents.digest, vectors.digest, model.digest],
+        ScoresRef,
+        lambda slot: _check(documents, vectors, model, slot),
+    )

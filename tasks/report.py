@@ -9,6 +9,8 @@ import pyarrow as pa
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from tasks import store
@@ -130,6 +132,14 @@ def report_quarantine(ingested: IngestRef) -> None:
     rows = quarantine.slice(0, SHOWN_ROWS).to_pylist()
     shown = f"{of}, the first {len(rows)} shown"
     create_table_artifact(rows, key="quarantine-rows", description=shown)
+
+
+@task(name="tag-flow-run", cache_policy=NO_CACHE)
+def tag_flow_run(tags: list[str]) -> None:
+    """Add tags to the flow run alone: on task runs, each tag would be asked for a free slot."""
+    with get_client(sync_client=True) as client:
+        kept = client.read_flow_run(flow_run.id).tags
+        client.update_flow_run(flow_run.id, tags=[*kept, *(t for t in tags if t not in kept)])
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -5,14 +5,13 @@ import logging
 import os
 import platform
 import time
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -40,7 +39,6 @@ MODEL = "movie-recommender"
 CHAMPION = "champion"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
-INPUT_EXAMPLE = pd.DataFrame({"text": ["Climbers are trapped near the summit of K2."]})
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "text")]),
     outputs=Schema(
@@ -61,6 +59,7 @@ def tracking_uri() -> str:
 def connect() -> mlflow.MlflowClient:
     """Client of the tracking server; the first connection ever also makes the database."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     store.artifacts_root().mkdir(parents=True, exist_ok=True)
@@ -164,16 +163,26 @@ def log_history(client: mlflow.MlflowClient, run: RunRef, history: pa.Table, pro
 
 def write_embeddings(documents: DocumentsRef, vectors: VectorsRef, path: Path) -> None:
     """Write `id`, `title`, `genres`, `embedding` of every movie, a row group a chunk."""
-    root = store.artifacts_root()
+    movies = store.chunks(documents, ["source", "id", "title", "genres"])
+    embeddings = store.chunks(vectors, ["embedding"])
     writer: pq.ParquetWriter | None = None
-    for document_path, vector_path in zip(documents.paths, vectors.paths, strict=True):
-        movies = pq.read_table(root / document_path, columns=["id", "title", "genres"])
-        embedding = pq.read_table(root / vector_path, columns=["embedding"])["embedding"]
-        table = movies.append_column("embedding", embedding)
+    for names, vector in zip(movies, embeddings, strict=True):
+        table = names.append_column("embedding", vector["embedding"])
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
     if writer:
         writer.close()
+
+
+def _embeddings(documents: DocumentsRef, vectors: VectorsRef) -> Path:
+    """The stored table of `write_embeddings`."""
+
+    def write(slot: store.Slot) -> VectorsRef:
+        write_embeddings(documents, vectors, slot.folder / "movie_embeddings.parquet")
+        return slot.ref(VectorsRef, "movie_embeddings.parquet", documents.rows)
+
+    key = [documents.digest, vectors.digest]
+    return store.locate(store.entry("embeddings", key, VectorsRef, write))
 
 
 @task(name="track-results", cache_policy=NO_CACHE)
@@ -184,12 +193,11 @@ def track_results(
     doc2vec: Doc2VecRef,
     classifier: ClassifierRef,
     evaluated: list[ScoresRef],
-    checks: dict[str, float],
     protocol: str,
 ) -> dict[str, float]:
     """Log scores, epochs, tables and model files; the scores come back for the summary."""
     client = connect()
-    scores = dict(checks)
+    scores: dict[str, float] = {}
     for ref in evaluated:
         folder = store.locate(ref)
         scores |= store.read_json(folder / "metrics.json")
@@ -205,10 +213,7 @@ def track_results(
     client.log_table(run.run_id, genres.to_pydict(), "evaluation/genres.json")
     client.log_artifacts(run.run_id, str(store.locate(doc2vec)), "doc2vec")
     client.log_artifacts(run.run_id, str(fitted), "classifier")
-    with TemporaryDirectory() as folder_name:
-        path = Path(folder_name) / "movie_embeddings.parquet"
-        write_embeddings(documents, vectors, path)
-        client.log_artifact(run.run_id, str(path))
+    client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
     return scores
 
 
@@ -226,7 +231,8 @@ def register(
     With `promote`, the alias `champion` moves to it, which is what readers follow.
     """
     client = connect()
-    with mlflow.start_run(run_id=run.run_id):
+    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided")  # a signature is
         logged = mlflow.pyfunc.log_model(
             name="recommender",
             python_model=model_code,
@@ -237,7 +243,6 @@ def register(
             code_paths=[str(Path(model_code).parent), str(Path(__file__).parent)],
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
-            input_example=INPUT_EXAMPLE,
         )
     made = mlflow.register_model(
         logged.model_uri,

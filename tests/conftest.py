@@ -1,12 +1,22 @@
 """Fixtures of all tests: an artifacts root of their own, tiny catalogues, a Prefect server."""
 
 import csv
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
+ROOT = Path(__file__).parents[1]
+PREFECT = [sys.executable, "-m", "prefect"]
 COLUMNS = ["adult", "belongs_to_collection", "genres", "id", "overview", "release_date", "title"]
 #: Words that make a genre easy to tell, so that tiny catalogues can be learnt.
 THEMES = {
@@ -43,6 +53,53 @@ def write_csv(path: Path, rows: list[dict[str, str]], columns: list[str] | None 
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(url: str, seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(url, timeout=2):  # noqa: S310 - a loopback address made here
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise TimeoutError(url)
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """A program in the background, that is killed where asking it to stop is not enough."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def real_server(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """A Prefect server in a process and a home of its own: the environment that leads to it."""
+    port = str(free_port())
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+    }
+    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
+    with running(command, environment):
+        wait_for(f"{environment['PREFECT_API_URL']}/health")
+        yield environment
 
 
 @pytest.fixture(autouse=True)

@@ -1,84 +1,28 @@
 """The ways a person runs the flow, with real processes: make, a server, a worker, a terminal."""
 
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.conftest import catalogue, write_csv
+from tests.conftest import PREFECT, ROOT, catalogue, running, write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
-ROOT = Path(__file__).parents[2]
-PREFECT = [sys.executable, "-m", "prefect"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(url: str, seconds: int = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urlopen(url, timeout=2):  # noqa: S310 - a loopback address made here
-                return
-        except (URLError, OSError):
-            time.sleep(0.5)
-    raise TimeoutError(url)
-
-
-@contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """A program in the background, that is killed where asking it to stop is not enough."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """A home and an artifacts root of their own, and the address of the server to be."""
-    home = tmp_path_factory.mktemp("prefect")
-    return {
-        **os.environ,
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
-        "RECOMMENDER_ARTIFACTS": str(home / "artifacts"),
-    }
+def environment(real_server: dict[str, str], tmp_path_factory) -> dict[str, str]:
+    """The real server, and an artifacts root of this file's own."""
+    root = tmp_path_factory.mktemp("deployed")
+    return real_server | {"RECOMMENDER_ARTIFACTS": str(root)}
 
 
 @pytest.fixture(scope="module")
-def server(environment) -> Iterator[str]:
-    url = environment["PREFECT_API_URL"]
-    port = url.split(":")[2].split("/")[0]
-    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-    with running(command, environment):
-        wait_for(f"{url}/health")
-        yield url
-
-
-@pytest.fixture(scope="module")
-def worker(server, environment) -> Iterator[None]:
+def worker(environment) -> Iterator[None]:
     """Deployments registered as the README says, and a worker that runs them."""
     pool = [*PREFECT, "work-pool", "create", "local", "--type", "process"]
     subprocess.run(pool, env=environment, check=True, capture_output=True)
@@ -97,8 +41,11 @@ def worker(server, environment) -> Iterator[None]:
 
 
 @pytest.fixture
-def client(server) -> Iterator[SyncPrefectClient]:
-    with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as found:
+def client(environment) -> Iterator[SyncPrefectClient]:
+    with (
+        temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as found,
+    ):
         yield found
 
 
@@ -125,7 +72,7 @@ def test_a_worker_runs_the_scheduled_deployment_to_completed(worker, environment
     assert answer.stdout.count('"title"') == 10
 
 
-def test_a_run_from_the_terminal_appears_on_the_server(server, environment, client, tmp_path):
+def test_a_run_from_the_terminal_appears_on_the_server(environment, client, tmp_path):
     source = write_csv(tmp_path / "films.csv", catalogue(120))
     run = subprocess.run(
         [sys.executable, "-m", "flows.train", "--source", str(source), "--classifier.epochs", "3"],
@@ -150,9 +97,7 @@ def test_a_run_from_the_terminal_appears_on_the_server(server, environment, clie
         ("id,title,overview,genres\n", "a header but no rows"),
     ],
 )
-def test_a_bad_source_through_make_gives_one_sentence(
-    tmp_path, content, sentence, server, environment
-):
+def test_a_bad_source_through_make_gives_one_sentence(tmp_path, content, sentence, environment):
     """`make` finds its environment ready: the marker of this interpreter's own venv."""
     if not (ROOT / ".venv" / ".installed").exists():
         pytest.skip("not run from make's .venv")

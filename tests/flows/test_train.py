@@ -164,6 +164,7 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
             flow_run_filter=this_run, sort=TaskRunSort.ID_DESC, limit=200, offset=0
         )
     assert flow_run.name == "train-default-movies"
+    assert flow_run.tags == ["default", "movies"]
     by_key = {artifact.key: artifact for artifact in artifacts}
     assert summary.run.run_id in by_key["training-summary"].data
     assert len(json.loads(by_key["quarantine-rows"].data)) == 3
@@ -252,7 +253,7 @@ def test_refresh_uses_nothing_from_before_and_gives_the_same(trained, summary):
     before = set(cache.glob("*/*/ref.json"))
     again = train(trained[2].model_copy(update={"refresh": True}))
     assert again.scores == summary.scores
-    one_each, chunks = 7, 3
+    one_each, chunks = 9, 3
     written = set(cache.glob("*/*/ref.json")) - before
     assert len(written) == one_each + 2 * chunks
 

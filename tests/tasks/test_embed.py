@@ -10,16 +10,18 @@ import pytest
 
 from tasks import store
 from tasks.contracts import DocumentsRef, UserError
-from tasks.embed import (
-    Doc2VecConfig,
+from tasks.doc2vec import (
     infer_vector,
     infer_vectors,
     load_model,
-    require_sound,
     save_model,
+    train_doc2vec,
+)
+from tasks.embed import (
+    Doc2VecConfig,
+    require_sound,
     scaled,
     self_retrieval,
-    train_doc2vec,
     write_corpus,
     write_trained,
 )
@@ -69,7 +71,7 @@ def test_no_stored_file_is_a_pickle(corpus, tmp_path):
 def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
     save_model(train_doc2vec(corpus, SMALL), SMALL, tmp_path)
     code = (
-        "import sys; from tasks.embed import infer_in_folder;"
+        "import sys; from tasks.doc2vec import infer_in_folder;"
         "print(infer_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
     )
     found = {

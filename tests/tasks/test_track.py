@@ -71,11 +71,13 @@ def test_embeddings_are_written_beside_their_movies(tmp_path):
         return store.entry(name, [1], kind, lambda slot: slot.table(kind, "p.parquet", table))
 
     vectors = store.vectors_table(pa.chunked_array([[1, 2]]), store.np.eye(2, dtype="float32"))
-    movies = pa.table({"id": [1, 2], "title": ["a", "b"], "genres": [["x"], []]})
+    movies = pa.table(
+        {"source": ["m", "m"], "id": [1, 2], "title": ["a", "b"], "genres": [["x"], []]}
+    )
     documents = store.join([part(DocumentsRef, "d", movies)] * 2)
     embeddings = store.join([part(VectorsRef, "v", vectors)] * 2)
     write_embeddings(documents, embeddings, tmp_path / "e.parquet")
     found = store.pq.read_table(tmp_path / "e.parquet")
-    assert found.column_names == ["id", "title", "genres", "embedding"]
+    assert found.column_names == ["source", "id", "title", "genres", "embedding"]
     assert found["id"].to_pylist() == [1, 2, 1, 2]
     assert found["embedding"][1].as_py() == [0, 1]

@@ -3,8 +3,9 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from tasks.classify import (
-    ClassifierConfig,
+from tasks.classify import ClassifierConfig
+from tasks.contracts import UserError, best_threshold
+from tasks.network import (
     Examples,
     GenreClassifier,
     batches,
@@ -16,7 +17,6 @@ from tasks.classify import (
     save_classifier,
     train_classifier,
 )
-from tasks.contracts import UserError, best_threshold
 
 CPU = torch.device("cpu")
 

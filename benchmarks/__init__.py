@@ -1,0 +1,1 @@
+"""Side-by-side measurements; `benchmarks/README.md` holds what they found."""

@@ -1,0 +1,119 @@
+"""A run that is killed with -9 in any stage loses nothing: the rerun reuses what was finished."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.conftest import ROOT, catalogue, write_csv
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+CHUNKS = 12
+#: Each stage long enough to be killed in its middle, short enough for a test.
+SETTINGS = [
+    *("--deterministic", "--ingest.chunk_rows", "100", "--doc2vec.vector_size", "64"),
+    *("--doc2vec.min_words", "0", "--doc2vec.epochs", "40", "--doc2vec.infer_epochs", "5"),
+    *("--classifier.epochs", "15", "--classifier.patience", "null", "--classifier.batch_size", "8"),
+]
+
+
+def entries(root: Path, stage: str) -> set[Path]:
+    """Complete entries of a stage."""
+    return {record.parent for record in (root / "cache" / stage).glob("[!.]*/ref.json")}
+
+
+def writing(root: Path, stage: str) -> bool:
+    """Whether a writer is at work in a stage."""
+    return any((root / "cache" / stage).glob(".writing-*"))
+
+
+def in_preprocessing(root: Path) -> bool:
+    return 2 <= len(entries(root, "documents")) < CHUNKS
+
+
+def in_doc2vec(root: Path) -> bool:
+    return writing(root, "doc2vec")
+
+
+def in_classifier(root: Path) -> bool:
+    return writing(root, "classifier")
+
+
+def in_indexing(root: Path) -> bool:
+    return (root / "lancedb" / "movies.lance").exists()
+
+
+STAGES: dict[Callable[[Path], bool], set[str]] = {
+    in_preprocessing: {"ingest"},
+    in_doc2vec: {"ingest", "documents", "labels"},
+    in_classifier: {"ingest", "documents", "labels", "doc2vec", "vectors"},
+    in_indexing: {"ingest", "documents", "doc2vec", "vectors", "classifier", "scores"},
+}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory) -> list[str]:
+    source = write_csv(tmp_path_factory.mktemp("source") / "m.csv", catalogue(CHUNKS * 100))
+    return [sys.executable, "-m", "flows.train", "--source", str(source), *SETTINGS]
+
+
+def run_to_end(command: list[str], root: Path, server: dict[str, str]) -> dict[str, float]:
+    """Final metrics of a run that is left alone, without those that are times."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=server | {"RECOMMENDER_ARTIFACTS": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
+    experiment = client.get_experiment_by_name("movie-recommender")
+    run = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")[0]
+    return {name: value for name, value in run.data.metrics.items() if "second" not in name}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command, real_server, tmp_path_factory) -> dict[str, float]:
+    return run_to_end(command, tmp_path_factory.mktemp("undisturbed"), real_server)
+
+
+def kill_in(
+    stage: Callable[[Path], bool], command: list[str], root: Path, server: dict[str, str]
+) -> None:
+    """Start the command, and kill it and all its processes with -9 once it is in the stage."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=server | {"RECOMMENDER_ARTIFACTS": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 180
+    while not stage(root):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_a_killed_run_is_finished_by_the_next(stage, command, undisturbed, real_server, tmp_path):
+    kill_in(stage, command, tmp_path, real_server)
+    finished = {name: entries(tmp_path, name) for name in STAGES[stage]}
+    assert all(finished.values())
+    records = [entry / "ref.json" for found in finished.values() for entry in found]
+    before = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
+    assert run_to_end(command, tmp_path, real_server) == undisturbed
+    after = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
+    assert after == before
