@@ -35,13 +35,15 @@ PLACEHOLDERS = frozenset(
 EMPTY_LISTS = frozenset(["", "nan", "none", "null"])
 PLAIN_NAMES = re.compile(r"[\w&'/ -]+(\|[\w&'/ -]+)*")
 MAX_LIST_LENGTH = 20_000
+LONGEST_PLACEHOLDER = 60  # characters; a longer text is an overview, and is not looked up
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\s]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def clean(text: str) -> str:
     """Text without control characters, white space collapsed."""
-    return _CONTROL.sub(" ", text).strip()
+    plain = text if text.isprintable() else _CONTROL.sub(" ", text)
+    return " ".join(plain.split())
 
 
 def literal(text: str) -> Any:
@@ -124,5 +126,9 @@ def overview_problem(overview: str) -> Reason | None:
     """Why a text is no overview, or None."""
     if not overview:
         return "missing_overview"
+    if not _WORD.search(overview):
+        return "placeholder_overview"
+    if len(overview) > LONGEST_PLACEHOLDER:
+        return None
     words = re.sub(r"[\W_]+", " ", overview.casefold()).strip()
-    return "placeholder_overview" if words in PLACEHOLDERS or not _WORD.search(words) else None
+    return "placeholder_overview" if words in PLACEHOLDERS else None
