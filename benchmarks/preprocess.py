@@ -61,12 +61,13 @@ def flow(path: Path, runner: str) -> int:
     from prefect import flow as as_flow
     from prefect import unmapped
 
+    from flows.train import CHUNKS_IN_FLIGHT
     from tasks.compute import Compute
     from tasks.ingest import IngestConfig, ingest
     from tasks.preprocess import TextConfig, preprocess
     from tasks.progress import gather
 
-    @as_flow(name="preprocess")
+    @as_flow(name="preprocess", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
     def first_half() -> int:
         ingested = ingest([str(path)], IngestConfig())
         compute = Compute(runner, None, len(ingested.chunks))  # type: ignore[arg-type]

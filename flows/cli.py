@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import httpx
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -18,6 +22,7 @@ from pydantic_settings import (
 
 from tasks.contracts import UserError
 
+TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
@@ -111,7 +116,9 @@ def prefect_server() -> Iterator[str]:
         with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
             yield LOCAL_SERVER
     else:
-        yield "a temporary one for this run (`prefect server start` shows runs at any time)"
+        # It ends with the run; what it would then log of events cut short is of no use to anyone.
+        with temporary_settings({PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL"}):
+            yield TEMPORARY
 
 
 def _answers(url: str) -> bool:

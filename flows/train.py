@@ -1,6 +1,7 @@
 """train: the retraining DAG, from a raw movie catalogue to a published recommender."""
 
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, unmapped
 from prefect.client.schemas.objects import FlowRun, State
@@ -32,6 +33,8 @@ from tasks.report import (
 from tasks.store import join
 from tasks.track import fail_run, open_run, register, track_results, track_source
 
+#: What bounds memory: so many chunks are worked on at a time, however long the source is.
+CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 MODEL_CODE = str(Path(__file__).with_name("model.py"))
 
 
@@ -43,7 +46,7 @@ def close_run(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) 
 @flow(
     name="train",
     flow_run_name="train-{config.preset}-{config.source_name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
+    task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
     on_failure=[close_run],
     on_crashed=[close_run],
     on_cancellation=[close_run],
