@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.contracts import Ref
 
@@ -78,7 +78,6 @@ def progress(name: str, total: int | None = None) -> Iterator[Callable[[int], No
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TimeRemainingColumn(),
     )
     bar = Progress(
         *columns,
