@@ -21,11 +21,27 @@ class RecommendConfig(BaseModel):
 
     title: CliPositionalArg[str] = Field(description="Title, as in `Vertical Limit`")
     year: int | None = Field(None, description="Year, where several movies have the title")
+    id: int | None = Field(None, description="Id, where title and year are not enough")
     limit: int = Field(10, ge=1, le=1000, description="How many movies")
     as_json: bool = Field(False, alias="json", description="Print a JSON list, for machines")
 
 
-def recommend(index: IndexRef, title: str, year: int | None, limit: int) -> list[dict[str, Any]]:
+def the_one(title: str, found: list[dict[str, Any]], movie_id: int | None) -> dict[str, Any]:
+    """The movie that was meant among those of a title.
+
+    Raises:
+        UserError: several are left, or none has the id; they are listed.
+    """
+    meant = [movie for movie in found if movie_id in (None, movie["id"])]
+    if len(meant) == 1:
+        return meant[0]
+    choices = "; ".join(f"{shown(movie)}, id {movie['id']}" for movie in found)
+    raise UserError(f"Movies called '{title}': {choices}. Say which with --year or --id.")
+
+
+def recommend(
+    index: IndexRef, title: str, year: int | None, limit: int, movie_id: int | None = None
+) -> list[dict[str, Any]]:
     """Movies most similar to the one called `title`, best first, itself left out.
 
     Raises:
@@ -35,10 +51,7 @@ def recommend(index: IndexRef, title: str, year: int | None, limit: int) -> list
     found, suggestions = find_title(table, title, year)
     if not found:
         raise unknown_title(title, suggestions)
-    if len(found) > 1:
-        choices = "; ".join(shown(movie) for movie in found)
-        raise UserError(f"Several movies are called '{title}': {choices}. Say which with --year.")
-    return similar(table, found[0], limit)
+    return similar(table, the_one(title, found, movie_id), limit)
 
 
 def show(title: str, movies: list[dict[str, Any]]) -> None:
@@ -57,7 +70,7 @@ def command(config: RecommendConfig) -> int:
     index = champion()
     if index is None:
         raise UserError("Nothing has been trained yet: run `make train` first.")
-    movies = recommend(index, config.title, config.year, config.limit)
+    movies = recommend(index, config.title, config.year, config.limit, config.id)
     if config.as_json:
         print(json.dumps(movies, ensure_ascii=False, indent=2))
     else:
