@@ -15,12 +15,12 @@ import pytest
 from tests.conftest import ROOT, catalogue, write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
-CHUNKS = 12
+CHUNKS = 8
 #: Each stage long enough to be killed in its middle, short enough for a test.
 SETTINGS = [
     *("--deterministic", "--ingest.chunk_rows", "100", "--doc2vec.vector_size", "64"),
     *("--doc2vec.min_words", "0", "--doc2vec.epochs", "40", "--doc2vec.infer_epochs", "5"),
-    *("--classifier.epochs", "15", "--classifier.patience", "null", "--classifier.batch_size", "8"),
+    *("--classifier.epochs", "8", "--classifier.patience", "null", "--classifier.batch_size", "8"),
 ]
 
 
