@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import store
 
-GRACE_SECONDS = 3600.0  # another run may be at work with what it used this recently
+GRACE_SECONDS = 6 * 3600.0  # another run may be at work with what it used this recently
 
 
 @task(name="open-cache", cache_policy=NO_CACHE)

@@ -26,7 +26,7 @@ from tasks.parse import (
 from tasks.progress import progress
 from tasks.source import Columns, Named, Source, open_file, resolve
 
-VERSION = 2
+VERSION = 3
 
 #: Reasons that a catalogue is expected to give: they do not speak of damage.
 HARMLESS = ("missing_overview", "placeholder_overview")
@@ -58,7 +58,7 @@ class Rejected(NamedTuple):
 
 def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | Rejected:
     """One source row as a movie (`MOVIES` but for its source), or the first reason against it."""
-    if cells.get("adult", "").strip() not in ("", "True", "False"):
+    if cells.get("adult", "").strip().casefold() not in ("", "true", "false", "0", "1"):
         return Rejected("adult", "shifted_row", cells["adult"])
     movie_id = parse_id(cells["id"])
     if movie_id is None:

@@ -252,4 +252,4 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)

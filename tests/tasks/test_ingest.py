@@ -1,6 +1,9 @@
 import json
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +123,20 @@ def test_chunks_hold_the_asked_number_of_source_rows(tmp_path):
     source = open_file(write_csv(tmp_path / "m.csv", catalogue(25)), Columns())
     parts = chunked(source, 10, new_catalogue())
     assert [part.movies.num_rows for part in parts] == [10, 10, 5]
+
+
+def test_parquet_with_types_of_its_own_is_read_like_text(tmp_path):
+    typed = {"adult": False, "id": 5, "release_date": date(1995, 10, 30), "vote_count": 7.0}
+    row = movie(1, "Horror") | typed | {"genres": [{"id": 27, "name": "Horror"}]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "m.parquet")
+    (found,) = sort_file(tmp_path / "m.parquet").movies.to_pylist()
+    assert (found["id"], found["year"], found["vote_count"]) == (5, 1995, 7)
+    assert found["genres"] == ["Horror"]
+
+
+@pytest.mark.parametrize("adult", ["True", "false", "0", "1", ""])
+def test_every_way_to_write_a_flag_is_no_shifted_row(adult):
+    assert isinstance(check(adult=adult), dict)
 
 
 def test_mapped_columns_are_read_and_named_in_quarantine(tmp_path):
