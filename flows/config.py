@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from tasks.baselines import BaselineConfig
 from tasks.classify import ClassifierConfig
 from tasks.compute import Compute, Runner
 from tasks.embed import Doc2VecConfig
-from tasks.evaluate import EvaluateConfig
 from tasks.index import IndexConfig
 from tasks.ingest import IngestConfig
 from tasks.label import LabelConfig
@@ -33,10 +33,17 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "min_words": 0,
             "restarts": 10,
             "transductive": True,
+            "features": "inferred",
         },
         "classifier": {
+            "hidden": (512, 256, 128),
+            "dropout": 0.3,
+            "learning_rate": 1e-3,
             "batch_size": 64,
             "epochs": 50,
+            "members": 1,
+            "standardise": False,
+            "calibrate": False,
             "patience": None,
             "threshold": 0.52498,  # sigmoid(0.1)
         },
@@ -76,7 +83,7 @@ class TrainConfig(BaseModel):
     doc2vec: Doc2VecConfig = Doc2VecConfig()
     label: LabelConfig = LabelConfig()
     classifier: ClassifierConfig = ClassifierConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
+    baseline: BaselineConfig = BaselineConfig()
     index: IndexConfig = IndexConfig()
 
     @model_validator(mode="before")

@@ -3,42 +3,69 @@
 torch and gensim are imported where they are used, since MLflow runs this file to register it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from tasks.preprocess import content_tokens
+from tasks import store
+from tasks.preprocess import TextConfig, tokens_of
+
+
+class Answer(NamedTuple):
+    """Genres over their thresholds, and every genre's probability; both empty where not one word
+    of a text is known to the model."""
+
+    genres: list[str]
+    probabilities: dict[str, float]
 
 
 class GenrePredictor(PythonModel):
-    """Genres of free texts, by the stored Doc2Vec, classifier and thresholds."""
+    """Genres of texts, by the stored Doc2Vec, classifier and thresholds."""
 
-    def load_context(self, context: Any) -> None:
+    def load(self, doc2vec: Path, classifier: Path) -> "GenrePredictor":
         """Load the classifier; Doc2Vec is loaded with the first text."""
         from tasks.network import load_classifier
 
-        self.doc2vec = context.artifacts["doc2vec"]
-        self.network, self.classes, self.thresholds = load_classifier(
-            Path(context.artifacts["classifier"])
-        )
+        self.doc2vec = str(doc2vec)
+        self.text = TextConfig.model_validate(store.read_json(doc2vec / "text.json"))
+        self.network, self.classes, self.thresholds = load_classifier(classifier)
+        return self
+
+    def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
+        """An answer a text, by the functions that give training and evaluation their numbers."""
+        from tasks.doc2vec import known_in_folder, vectors_in_folder
+        from tasks.metrics import predicted
+        from tasks.network import predict_probabilities
+
+        pairs = zip(titles, overviews, strict=True)
+        documents = [" ".join(tokens_of(*pair, self.text)) for pair in pairs]
+        vectors = vectors_in_folder(self.doc2vec, documents)
+        probabilities = predict_probabilities(self.network, vectors)
+        chosen = predicted(probabilities, self.thresholds)
+        known = known_in_folder(self.doc2vec, documents)
+        return [
+            self._answer(*row) if words else Answer([], {})
+            for words, *row in zip(known, chosen, probabilities, strict=True)
+        ]
+
+    def _answer(self, chosen: Any, probabilities: Any) -> Answer:
+        genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
+        return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+
+    def load_context(self, context: Any) -> None:
+        """Called by MLflow with the paths of the logged files."""
+        self.load(Path(context.artifacts["doc2vec"]), Path(context.artifacts["classifier"]))
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row a text: names of its genres, and every genre's probability."""
-        from tasks.doc2vec import infer_in_folder
-        from tasks.network import predict_probabilities
-
-        documents = [" ".join(content_tokens("", text)) for text in model_input["text"]]
-        vectors = infer_in_folder(self.doc2vec, documents)
-        probabilities = predict_probabilities(self.network, vectors)
-        chosen = probabilities >= self.thresholds
-        genres = [[n for n, on in zip(self.classes, row, strict=True) if on] for row in chosen]
-        named = [dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities]
-        return pd.DataFrame({"genres": genres, "probabilities": named})
+        """A row a text of the column `text`: `genres` and `probabilities` of `Answer`."""
+        texts = model_input["text"].tolist()
+        return pd.DataFrame(self.answers([""] * len(texts), texts), columns=Answer._fields)
 
 
 set_model(GenrePredictor())

@@ -12,14 +12,15 @@ from rich.table import Table
 
 from flows.cli import DONE, main, prefect_server
 from flows.config import TrainConfig
+from tasks.baselines import baselines
 from tasks.cache import open_cache, prune_cache
 from tasks.classify import fit_classifier, predict_genres
 from tasks.embed import check_vectors, embed, fit_doc2vec
-from tasks.evaluate import baselines, evaluate
+from tasks.evaluate import evaluate
 from tasks.index import build_index
 from tasks.ingest import ingest, open_all
 from tasks.label import label
-from tasks.preprocess import preprocess
+from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
 from tasks.report import (
     Summary,
@@ -67,27 +68,21 @@ def train(config: TrainConfig) -> Summary:
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), compute)
     chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
+    check_documents(documents, config.text)
     labels = label(documents, config.label)
-    reference = baselines.submit(documents, labels, config.evaluate)
-    doc2vec = fit_doc2vec(documents, config.doc2vec)
+    reference = baselines.submit(documents, labels, config.baseline)
+    doc2vec = fit_doc2vec(documents, config.doc2vec, config.text)
     inferred = embed.map(chunks, unmapped(doc2vec), compute)
     vectors = join(gather("embed", inferred, ingested.kept))
     checks = check_vectors(documents, vectors, doc2vec)
     classifier = fit_classifier(documents, vectors, labels, config.classifier)
     probabilities = predict_genres(classifier, vectors)
-    scores = evaluate(documents, labels, classifier, probabilities, protocol)
+    scores = evaluate(documents, labels, classifier, probabilities, reference.result(), protocol)
     index = build_index(
         documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}"
     )
-    found = track_results(
-        run,
-        documents,
-        vectors,
-        doc2vec,
-        classifier,
-        [scores, reference.result(), checks],
-        protocol,
-    )
+    evaluated = [scores, reference.result(), checks]
+    found = track_results(run, documents, vectors, doc2vec, classifier, evaluated, protocol)
     promote = protocol == "held-out"
     version = register(run, doc2vec, classifier, index, MODEL_CODE, promote)
     summary = Summary(

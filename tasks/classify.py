@@ -4,7 +4,6 @@ The network lies in `tasks/network.py`. It is imported where it is used: torch t
 load, and a run that finds everything in the cache never needs it.
 """
 
-import time
 from typing import Literal
 
 import numpy as np
@@ -21,25 +20,41 @@ from tasks.contracts import (
     LabelsRef,
     ProbabilitiesRef,
     VectorsRef,
-    best_threshold,
 )
+from tasks.metrics import tuned_thresholds
 
-VERSION = 1
+VERSION = 2
 
 
 class ClassifierConfig(BaseModel):
-    """The post's network and how it is trained."""
+    """The network, how it is trained, and how many of it answer together."""
 
-    hidden: tuple[int, ...] = Field((512, 256, 128), description="Units of the hidden layers")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of units dropped in training")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
-    batch_size: int = Field(128, ge=2, description="Documents a step")
+    hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's step size")
+    batch_size: int = Field(512, ge=2, description="Documents a step")
     epochs: int = Field(30, ge=1, description="Passes over the train split, at most")
     patience: int | None = Field(
         4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
     )
+    members: int = Field(
+        3, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
+    )
+    positive_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Power of negatives/positives by which a rare genre's carriers weigh more",
+    )
+    standardise: bool = Field(True, description="Bring every input to mean 0 and variance 1")
+    calibrate: bool = Field(True, description="Scale and shift the logits on validation movies")
     threshold: float | None = Field(
         None, gt=0, lt=1, description="Probability from which a genre is predicted; null: tuned"
+    )
+    threshold_support: int | None = Field(
+        None,
+        ge=1,
+        description="Validation movies that give a genre a threshold of its own; null: one for all",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train")
     seed: int = Field(42, ge=0, description="Seed of weights, dropout and batch order")
@@ -60,22 +75,25 @@ def _fit(
     train = net.examples_of(matrix, indicator, split == "train", device)
     validation = net.examples_of(matrix, indicator, split == "validation", device)
     net.require_examples(train, validation)
-    start = time.perf_counter()
-    network, history = net.train_classifier(train, validation, config)
-    seconds = time.perf_counter() - start
-    tuned = best_threshold(
+    classifier, history = net.train_classifier(train, validation, config, slot.work)
+    thresholds = tuned_thresholds(
         validation.labels.cpu().numpy().astype(np.uint8),
-        net.predict_probabilities(network, validation.vectors.cpu().numpy()),
+        net.predict_probabilities(classifier, validation.vectors.cpu().numpy()),
+        config.threshold,
+        config.threshold_support,
     )
-    net.save_classifier(network, classes, [config.threshold or tuned] * len(classes), slot.folder)
+    named = dict(zip(classes, thresholds.tolist(), strict=True))
+    net.save_classifier(classifier, config, named, slot.folder)
     pq.write_table(
         pa.Table.from_pylist([epoch._asdict() for epoch in history]),
         slot.folder / "history.parquet",
     )
+    seconds = sum(epoch.seconds for epoch in history)
     training = {
         "device": device.type,
         "train_seconds": seconds,
         "train_samples_per_second": len(train.labels) * len(history) / seconds,
+        "train_peak_memory_mb": net.peak_memory_mb(device),
     }
     store.write_json(slot.folder / "training.json", training)
     return slot.whole(ClassifierRef, len(train.labels))
@@ -95,9 +113,10 @@ def fit_classifier(
     history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
     training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(
-        "%d movies, %d epochs on %s in %.1f s (%.0f samples/s), validation F1 %.3f",
+        "%d movies, %d epochs of %d networks on %s in %.1f s (%.0f samples/s), validation F1 %.3f",
         ref.rows,
         len(history),
+        config.members,
         training["device"],
         training["train_seconds"],
         training["train_samples_per_second"],

@@ -1,13 +1,9 @@
 """What stages agree on: tables they exchange, references they pass, errors a user sees."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import BaseModel
-from sklearn.metrics import precision_recall_curve
 
 #: A movie that passed validation. `source` and `id` together name it; `row` is its record in the
 #: source file, from 1, header not counted.
@@ -128,18 +124,3 @@ class RunRef(BaseModel, frozen=True):
     run_id: str
     experiment_id: str
     tracking_uri: str
-
-
-def best_threshold(labels: NDArray[np.uint8], probabilities: NDArray[np.floating[Any]]) -> float:
-    """The one probability threshold with the highest micro F1: how every model here is tuned.
-
-    `labels` and `probabilities` have the shape (n_documents, n_genres).
-
-    Raises:
-        UserError: no document carries a learnt genre, so there is nothing to tune on.
-    """
-    if not labels.any():
-        raise UserError("No validation movie carries a learnt genre: give more movies.")
-    precision, recall, thresholds = precision_recall_curve(labels.ravel(), probabilities.ravel())
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[np.argmax(f1[:-1])])

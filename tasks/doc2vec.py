@@ -12,14 +12,44 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_dm
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from tasks import store
 from tasks.contracts import UserError
 from tasks.embed import Doc2VecConfig, load_config
 
 Vectors = NDArray[np.float32]
+History = list[dict[str, float]]
+MIN_ALPHA = 1e-4  # learning rate at the end of training and inference
+DRIFT_DOCUMENTS = 1000
+
+
+class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
+    """What is logged of each pass: learning rate at its end, and how far documents have moved.
+
+    gensim computes no loss for Doc2Vec. `drift` is the mean of 1 - cosine between the vectors of
+    some documents before and after the pass: it falls towards 0 as training settles.
+    """
+
+    def __init__(self, config: Doc2VecConfig) -> None:
+        self.config, self.rows = config, list[dict[str, float]]()
+
+    def on_epoch_begin(self, model: Doc2Vec) -> None:
+        """Remember where the documents were."""
+        self.before = model.dv.vectors[:DRIFT_DOCUMENTS].copy()
+
+    def on_epoch_end(self, model: Doc2Vec) -> None:
+        """Note the pass."""
+        after = model.dv.vectors[:DRIFT_DOCUMENTS]
+        norms = np.linalg.norm(self.before, axis=1) * np.linalg.norm(after, axis=1)
+        cosine = (self.before * after).sum(axis=1) / np.maximum(norms, 1e-12)
+        done = len(self.rows) % self.config.epochs + 1
+        rate = self.config.alpha + (MIN_ALPHA - self.config.alpha) * done / self.config.epochs
+        row = {"epoch": len(self.rows) + 1, "learning_rate": rate}
+        self.rows.append(row | {"drift": float(1 - cosine.mean())})
 
 
 def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
@@ -31,21 +61,22 @@ def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
         min_count=min_count,
         sample=config.sample,
         negative=config.negative,
+        ns_exponent=config.noise_exponent,
         alpha=config.alpha,
-        min_alpha=1e-4,
+        min_alpha=MIN_ALPHA,
         epochs=config.epochs,
         workers=config.workers,
         seed=config.seed,
     )
 
 
-def train_doc2vec(corpus_file: Path, config: Doc2VecConfig) -> Doc2Vec:
+def train_doc2vec(corpus_file: Path, config: Doc2VecConfig) -> tuple[Doc2Vec, History]:
     """Train on a file of one document a line, tokens separated by spaces; tags are line numbers.
 
     Raises:
         UserError: no word occurs `min_count` times.
     """
-    model = new_model(config, config.min_count)
+    model, log = new_model(config, config.min_count), EpochLog(config)
     model.build_vocab(corpus_file=str(corpus_file))
     if not len(model.wv):
         raise UserError(
@@ -58,8 +89,9 @@ def train_doc2vec(corpus_file: Path, config: Doc2VecConfig) -> Doc2Vec:
             total_examples=model.corpus_count,
             total_words=model.corpus_total_words,
             epochs=config.epochs,
+            callbacks=[log],
         )
-    return model
+    return model, log.rows
 
 
 def infer_vector(
@@ -78,7 +110,7 @@ def infer_vector(
     frozen = {"learn_words": False, "learn_hidden": False}
     target = {"doctag_vectors": vector, "doctags_lockf": lock}
     words = list(tokens)
-    for alpha in np.linspace(config.alpha, 1e-4, config.infer_epochs):
+    for alpha in np.linspace(config.alpha, MIN_ALPHA, config.infer_epochs):
         if config.architecture == "dbow":
             train_document_dbow(model, words, [0], alpha, work, **frozen, **target)
         else:
@@ -97,6 +129,38 @@ def infer_vectors(
     own.random = np.random.RandomState(chosen)
     rows = [infer_vector(own, document.split(), config, chosen) for document in documents]
     return np.array(rows, np.float32).reshape(len(rows), config.vector_size)
+
+
+def pooled_vectors(model: Doc2Vec, documents: Sequence[str]) -> Vectors:
+    """Summed directions (n_documents, vector_size) of the known words' output weights.
+
+    PV-DBOW looks for the vector that predicts a document's words. From a start at zero, the first
+    step towards it is the sum of those words' output weights: this is that step, with each weight
+    at length one and the sum divided by the root of the number of words. Nothing in it is random.
+    A document without a known word gets the mean direction of all words.
+    """
+    index = model.wv.key_to_index
+    known = [[index[word] for word in text.split() if word in index] for text in documents]
+    words = np.unique(np.concatenate([[0], *known]).astype(int))
+    directions = normalize(model.syn1neg[words])
+    pooled = np.empty((len(documents), model.vector_size), np.float32)
+    for row, columns in enumerate(known):
+        own = directions[np.searchsorted(words, columns)]
+        pooled[row] = own.sum(axis=0) / max(1, len(columns)) ** 0.5
+    pooled[[not columns for columns in known]] = normalize(model.syn1neg).mean(axis=0)
+    return pooled
+
+
+def document_vectors(
+    model: Doc2Vec, documents: Sequence[str], config: Doc2VecConfig, seed: int | None = None
+) -> Vectors:
+    """What `config.features` asks for: inferred vectors, pooled ones, or both side by side."""
+    parts = []
+    if config.features != "pooled":
+        parts.append(infer_vectors(model, documents, config, seed))
+    if config.features != "inferred":
+        parts.append(pooled_vectors(model, documents))
+    return np.hstack(parts)
 
 
 def save_model(model: Doc2Vec, config: Doc2VecConfig, folder: Path) -> None:
@@ -130,7 +194,13 @@ def _loaded(folder: str) -> tuple[Doc2Vec, Doc2VecConfig]:
     return load_model(Path(folder))
 
 
-def infer_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
-    """`infer_vectors` with a stored model, which a process loads once."""
+def vectors_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
+    """`document_vectors` with a stored model, which a process loads once."""
     model, config = _loaded(folder)
-    return infer_vectors(model, documents, config, seed)
+    return document_vectors(model, documents, config, seed)
+
+
+def known_in_folder(folder: str, documents: Sequence[str]) -> list[int]:
+    """How many tokens of each document are in the vocabulary of the stored model."""
+    vocabulary = _loaded(folder)[0].wv.key_to_index
+    return [sum(token in vocabulary for token in document.split()) for document in documents]

@@ -5,6 +5,7 @@ to load, and a run that finds everything in the cache never needs it.
 """
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,13 +16,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from tasks import store
 from tasks.compute import Compute, run
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 
-VERSION = 2
+VERSION = 3
 SELF_RETRIEVAL_SAMPLE = 200
 PROCESSES_PAY_FROM = 3  # chunks to infer; a pool takes seconds to start
 WORDS_A_WORKER = 100_000  # words of a corpus from which another training thread has work
@@ -33,23 +34,37 @@ class Doc2VecConfig(BaseModel):
     """Doc2Vec (Le & Mikolov, 2014) as gensim trains it."""
 
     architecture: Literal["dbow", "dm"] = Field("dbow", description="PV-DBOW or PV-DM")
-    vector_size: int = Field(300, ge=2, le=2000, description="Dimensions of a vector")
+    features: Literal["inferred", "pooled", "both"] = Field(
+        "both",
+        description="What a vector is: inferred by gensim's training, pooled from the words' "
+        "weights in one step, or both side by side",
+    )
+    vector_size: int = Field(300, ge=2, le=2000, description="Dimensions of each of the two")
     window: int = Field(5, ge=1, description="Context words on each side (dm)")
     min_count: int = Field(2, ge=1, description="Occurrences that a word needs to be learnt")
     sample: float = Field(1e-4, ge=0, description="Share above which frequent words are thinned")
     negative: int = Field(5, ge=1, description="Noise words drawn for each word")
+    noise_exponent: float = Field(
+        0.75, ge=-1, le=1, description="Power of the counts by which noise words are drawn"
+    )
     alpha: float = Field(0.05, gt=0, le=1, description="Learning rate at the start")
     epochs: int = Field(20, ge=1, description="Passes over the documents")
     min_words: int = Field(
         1_000_000, ge=0, description="Words to train on at least: a small corpus gets more epochs"
     )
     restarts: int = Field(1, ge=1, description="Times that training starts over at full rate")
-    infer_epochs: int = Field(20, ge=1, description="Passes when a vector is inferred")
+    infer_epochs: int = Field(10, ge=1, description="Passes when a vector is inferred")
     transductive: bool = Field(
         False, description="Train on held-out documents too and use the trained vectors: leaks"
     )
     workers: int = Field(default=2, ge=1, description="Training threads; 1 is deterministic")
     seed: int = Field(42, ge=0, description="Seed of training and inference")
+
+    @model_validator(mode="after")
+    def _trained_vectors_are_not_pooled(self) -> "Doc2VecConfig":
+        if self.transductive and self.features != "inferred":
+            raise ValueError("transductive vectors are trained ones: set features to inferred")
+        return self
 
 
 def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
@@ -97,7 +112,9 @@ def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> No
         first += table.num_rows
 
 
-def _fit(documents: DocumentsRef, config: Doc2VecConfig, slot: store.Slot) -> Doc2VecRef:
+def _fit(
+    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, slot: store.Slot
+) -> Doc2VecRef:
     from tasks.doc2vec import save_model, train_doc2vec
 
     splits = ["train", "validation", "test"] if config.transductive else ["train"]
@@ -106,26 +123,43 @@ def _fit(documents: DocumentsRef, config: Doc2VecConfig, slot: store.Slot) -> Do
     if not words:
         raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
     fitting = scaled(config, words)
-    model = train_doc2vec(corpus, fitting)
+    start = time.perf_counter()
+    model, history = train_doc2vec(corpus, fitting)
+    seconds = time.perf_counter() - start
     corpus.unlink()
     save_model(model, fitting, slot.folder)
+    store.write_json(slot.folder / "text.json", text.model_dump(mode="json"))
+    pq.write_table(pa.Table.from_pylist(history), slot.folder / "history.parquet")
+    passes = words * fitting.epochs * fitting.restarts
+    training = {"doc2vec_seconds": seconds, "doc2vec_words_per_second": passes / seconds}
+    store.write_json(slot.folder / "training.json", training)
     if config.transductive:
         write_trained(documents, model.dv.vectors, slot.folder / "trained")
     return slot.whole(Doc2VecRef, documents.rows)
 
 
 @task(name="fit-doc2vec", cache_policy=NO_CACHE)
-def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig) -> Doc2VecRef:
-    """Train Doc2Vec on the train split (on every document in the leaky, transductive mode)."""
+def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel) -> Doc2VecRef:
+    """Train Doc2Vec on the train split (on every document in the leaky, transductive mode).
+
+    `text`, the settings that made the documents, is stored with the models: who has their folder
+    can turn any text into a vector.
+    """
     ref = store.entry(
         "doc2vec",
-        [VERSION, config, documents.digest],
+        [VERSION, config, text, documents.digest],
         Doc2VecRef,
-        lambda slot: _fit(documents, config, slot),
+        lambda slot: _fit(documents, config, text, slot),
     )
     used = load_config(store.locate(ref))
+    training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(
-        "Doc2Vec %s, %d dimensions, %d epochs", used.architecture, used.vector_size, used.epochs
+        "Doc2Vec %s, %d dimensions, %d epochs in %.1f s (%.0f words/s)",
+        used.architecture,
+        used.vector_size,
+        used.epochs,
+        training["doc2vec_seconds"],
+        training["doc2vec_words_per_second"],
     )
     return ref
 
@@ -133,7 +167,7 @@ def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig) -> Doc2VecRef:
 def _embed(
     documents: DocumentsRef, model: Doc2VecRef, compute: Compute, slot: store.Slot
 ) -> VectorsRef:
-    from tasks.doc2vec import infer_in_folder
+    from tasks.doc2vec import vectors_in_folder
 
     name = f"{documents.name}.parquet"
     table, folder = store.read(documents, ["id", "document"]), store.locate(model)
@@ -141,7 +175,7 @@ def _embed(
     if trained.exists():
         return slot.table(VectorsRef, name, pq.read_table(trained))
     texts = table["document"].to_pylist()
-    vectors = run(compute, PROCESSES_PAY_FROM, infer_in_folder, str(folder), texts)
+    vectors = run(compute, PROCESSES_PAY_FROM, vectors_in_folder, str(folder), texts)
     return slot.table(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
@@ -176,17 +210,19 @@ def require_sound(vectors: Vectors) -> None:
 def _check(
     documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, slot: store.Slot
 ) -> ScoresRef:
-    from tasks.doc2vec import infer_in_folder
+    from tasks.doc2vec import vectors_in_folder
 
     own = store.matrix(store.read(vectors))
     require_sound(own)
+    folder = store.locate(model)
+    size = load_config(folder).vector_size  # the inferred part, where there are two
     table = store.read(documents, ["document", "split"])
     train = np.flatnonzero(np.array(table["split"].to_pylist()) == "train")
     rows = train[:: max(1, len(train) // SELF_RETRIEVAL_SAMPLE)]
     texts = table["document"].take(pa.array(rows)).to_pylist()
-    folder = store.locate(model)
-    again = infer_in_folder(str(folder), texts, seed=load_config(folder).seed + 1)
-    found = {"embed_self_retrieval_at_1": self_retrieval(own, again, rows)}
+    again = vectors_in_folder(str(folder), texts, seed=load_config(folder).seed + 1)
+    share = self_retrieval(own[:, :size], again[:, :size], rows)
+    found = {"embed_self_retrieval_at_1": share}
     store.write_json(slot.folder / "metrics.json", found)
     return slot.whole(ScoresRef, len(rows))
 

@@ -1,27 +1,17 @@
-"""Probabilities and labels -> scores that say which protocol gave them, beside baselines."""
+"""Probabilities and labels -> scores that say which protocol gave them, and what is behind them."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    average_precision_score,
-    f1_score,
-    hamming_loss,
-    log_loss,
-    precision_recall_fscore_support,
-    precision_score,
-    recall_score,
-)
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
 from tasks import store
 from tasks.contracts import (
@@ -31,55 +21,23 @@ from tasks.contracts import (
     ProbabilitiesRef,
     ScoresRef,
     UserError,
-    best_threshold,
+)
+from tasks.metrics import (
+    PREFIX,
+    Labels,
+    Probabilities,
+    Protocol,
+    interval,
+    macro_f1,
+    predicted,
+    resampled_f1,
+    scores,
 )
 
-VERSION = 1
-Labels = NDArray[np.uint8]
-Probabilities = NDArray[np.floating[Any]]
-Protocol = Literal["held-out", "blog"]
-PREFIX: dict[Protocol, str] = {"held-out": "test", "blog": "blog"}
-
-
-class EvaluateConfig(BaseModel):
-    """What the model is held against."""
-
-    tfidf_c: float = Field(5.0, gt=0, description="Inverse regularisation of the TF-IDF baseline")
-    tfidf_min_df: int = Field(2, ge=1, description="Train movies a term of the baseline needs")
-
-
-class Split(NamedTuple):
-    """Labelled movies of one split: `overview title` texts and indicator matrix."""
-
-    texts: list[str]
-    labels: Labels
-
-
-def scores(
-    labels: Labels, probabilities: Probabilities, thresholds: Probabilities, prefix: str
-) -> dict[str, float]:
-    """Multilabel scores of documents that each carry a learnt genre, named `prefix_…`.
-
-    Macro scores average over the genres that occur in these documents: without one, a genre's
-    recall is undefined.
-    """
-    present = labels.any(axis=0)
-    predicted = (probabilities >= thresholds).astype(np.uint8)
-    seen, guessed = labels[:, present], predicted[:, present]
-    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    values = {
-        "f1_micro": f1_score(labels, predicted, average="micro", zero_division=0),
-        "f1_macro": f1_score(seen, guessed, average="macro", zero_division=0),
-        "f1_samples": f1_score(labels, predicted, average="samples", zero_division=0),
-        "precision_micro": precision_score(labels, predicted, average="micro", zero_division=0),
-        "recall_micro": recall_score(labels, predicted, average="micro", zero_division=0),
-        "average_precision_macro": average_precision_score(
-            seen, probabilities[:, present], average="macro"
-        ),
-        "hamming_loss": hamming_loss(labels, predicted),
-        "loss": log_loss(labels.ravel(), clipped.ravel(), labels=[0, 1]),
-    }
-    return {f"{prefix}_{name}": float(value) for name, value in values.items()}
+VERSION = 2
+SLICE_MOVIES = 20  # movies a slice needs to be shown on its own
+MISTAKES = 20
+LENGTHS = (20, 40, 80)  # words of an overview that part one slice from the next
 
 
 def genre_table(
@@ -89,9 +47,9 @@ def genre_table(
 
     Where no document carries the genre its scores are null, not zero: they are undefined.
     """
-    predicted = (probabilities >= thresholds).astype(np.uint8)
+    guess = predicted(probabilities, thresholds)
     precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, average=None, zero_division=0
+        labels, guess, average=None, zero_division=0
     )
     rows = []
     for column, name in enumerate(classes):
@@ -107,87 +65,65 @@ def genre_table(
     return pa.Table.from_pylist(rows)
 
 
-def baseline_scores(
-    name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
-) -> dict[str, float]:
-    """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
-    threshold = np.full(test.shape[1], best_threshold(tuning, on_tuning), on_test.dtype)
-    found = scores(test, on_test, threshold, f"baseline_{name}")
-    return {key: found[key] for key in (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")}
-
-
-def tfidf_baseline(
-    train: Split, validation: Split, test: Split, config: EvaluateConfig
-) -> dict[str, float]:
-    """TF-IDF of words and word pairs, one-vs-rest logistic regression, on the same split.
-
-    Its text is overview and title, whatever the recipe: it never sees a genre word that the
-    overview does not hold.
-    """
-    vectorizer = TfidfVectorizer(
-        ngram_range=(1, 2),
-        min_df=min(config.tfidf_min_df, len(train.texts)),
-        sublinear_tf=True,
-        stop_words="english",
-        dtype=np.float32,
-    )
-    try:
-        features = vectorizer.fit_transform(train.texts)
-    except ValueError as error:
-        raise UserError(f"The TF-IDF baseline finds no words to learn ({error}).") from error
-    model = OneVsRestClassifier(LogisticRegression(C=config.tfidf_c, solver="liblinear"))
-    model.fit(features, train.labels)
-    on_validation = model.predict_proba(vectorizer.transform(validation.texts))
-    on_test = model.predict_proba(vectorizer.transform(test.texts))
-    return baseline_scores("tfidf", validation.labels, on_validation, test.labels, on_test)
-
-
-def prior_baseline(train: Split, validation: Split, test: Split) -> dict[str, float]:
-    """Every movie gets the genres' shares in the train split as its probabilities."""
-    shares = train.labels.mean(axis=0).astype(np.float32)
-    on_validation = np.broadcast_to(shares, validation.labels.shape)
-    on_test = np.broadcast_to(shares, test.labels.shape)
-    return baseline_scores("prior", validation.labels, on_validation, test.labels, on_test)
-
-
-def splits_of(table: pa.Table, labels: Labels) -> dict[str, Split]:
-    """Labelled movies of each split from a table with `title`, `overview` and `split`.
-
-    Raises:
-        UserError: a split has no movie with a learnt genre.
-    """
-    pairs = zip(table["overview"].to_pylist(), table["title"].to_pylist(), strict=True)
-    texts = np.array([f"{overview} {title}" for overview, title in pairs], dtype=object)
-    names, labelled = np.array(table["split"].to_pylist()), labels.any(axis=1)
-    found = {}
-    for name in ("train", "validation", "test"):
-        rows = (names == name) & labelled
-        if not rows.any():
-            raise UserError(f"No movie with a learnt genre falls in the {name} split: give more.")
-        found[name] = Split(texts[rows].tolist(), labels[rows])
+def intervals(labels: Labels, guess: Labels, tfidf: Labels, prefix: str) -> dict[str, float]:
+    """95% bootstrap intervals of micro and macro F1, and of their margin over TF-IDF (paired)."""
+    own, other = resampled_f1(labels, guess), resampled_f1(labels, tfidf)
+    found: dict[str, float] = {}
+    for name in own:
+        found |= interval(own[name], f"{prefix}_f1_{name}")
+        found |= interval(own[name] - other[name], f"{prefix}_f1_{name}_over_tfidf")
     return found
 
 
-def _baselines(
-    documents: DocumentsRef, labels: LabelsRef, config: EvaluateConfig, slot: store.Slot
-) -> ScoresRef:
-    table = store.read(documents, ["title", "overview", "split"])
-    split = splits_of(table, store.read_labels(labels)[0])
-    found = tfidf_baseline(split["train"], split["validation"], split["test"], config)
-    found |= prior_baseline(split["train"], split["validation"], split["test"])
-    store.write_json(slot.folder / "metrics.json", found)
-    return slot.whole(ScoresRef, len(split["test"].texts))
+def slices_of(movies: pa.Table) -> dict[str, list[str]]:
+    """For each kind of slice, the slice that each movie falls into."""
+    lengths = np.digitize([len(text.split()) for text in movies["overview"].to_pylist()], LENGTHS)
+    named = [f"up to {LENGTHS[0]}", *(f"from {words}" for words in LENGTHS)]
+    years, genres = movies["year"].to_pylist(), movies["genres"].to_pylist()
+    return {
+        "decade": [f"{year // 10 * 10}s" if year else "unknown" for year in years],
+        "overview words": [named[length] for length in lengths],
+        "number of genres": [str(min(len(names), 4)) + "+" * (len(names) > 3) for names in genres],
+        "language": [language or "unknown" for language in movies["language"].to_pylist()],
+    }
 
 
-@task(name="baselines", cache_policy=NO_CACHE)
-def baselines(documents: DocumentsRef, labels: LabelsRef, config: EvaluateConfig) -> ScoresRef:
-    """What simple methods reach on the same split."""
-    return store.entry(
-        "baselines",
-        [VERSION, config, documents.digest, labels.digest],
-        ScoresRef,
-        lambda slot: _baselines(documents, labels, config, slot),
-    )
+def slice_table(movies: pa.Table, labels: Labels, guess: Labels) -> pa.Table:
+    """Movies, micro and macro F1 of each slice; slices of under 20 movies are taken together."""
+    rows: list[dict[str, Any]] = []
+    for kind, values in slices_of(movies).items():
+        sizes = Counter(values)
+        kept = np.array([value if sizes[value] >= SLICE_MOVIES else "other" for value in values])
+        for value in sorted(set(kept.tolist()), key=lambda name: (name == "other", name)):
+            of = kept == value
+            micro = f1_score(labels[of], guess[of], average="micro", zero_division=0)
+            found = {"f1_micro": float(micro), "f1_macro": macro_f1(labels[of], guess[of])}
+            rows.append({"slice": kind, "value": value, "movies": int(of.sum())} | found)
+    return pa.Table.from_pylist(rows)
+
+
+def mistakes(
+    movies: pa.Table,
+    labels: Labels,
+    probabilities: Probabilities,
+    thresholds: Probabilities,
+    classes: Sequence[str],
+) -> pa.Table:
+    """The most confident wrong answers, surest first: movie, genre, probability, text."""
+    wrong = labels != predicted(probabilities, thresholds)
+    distance = np.where(wrong, np.abs(labels - probabilities), -1.0)
+    surest = np.argsort(-distance, axis=None, kind="stable")[: min(MISTAKES, int(wrong.sum()))]
+    rows = []
+    for row, column in zip(*np.unravel_index(surest, distance.shape), strict=True):
+        movie = movies.slice(row, 1).to_pylist()[0]
+        answer = {
+            "title": movie["title"],
+            "genre": classes[column],
+            "carries_it": bool(labels[row, column]),
+            "probability": float(probabilities[row, column]),
+        }
+        rows.append(answer | {"genres": movie["genres"], "overview": movie["overview"]})
+    return pa.Table.from_pylist(rows)
 
 
 def predictions_table(
@@ -197,16 +133,20 @@ def predictions_table(
     classes: Sequence[str],
 ) -> pa.Table:
     """`id`, `title`, actual and predicted genres, and a list of probabilities, a row a movie."""
-    chosen = probabilities >= thresholds
-    predicted = [[n for n, on in zip(classes, row, strict=True) if on] for row in chosen]
     columns = {
         "id": movies["id"],
         "title": movies["title"],
         "actual_genres": movies["genres"],
-        "predicted_genres": pa.array(predicted, pa.list_(pa.string())),
+        "predicted_genres": named(predicted(probabilities, thresholds), classes),
         "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
     }
     return pa.table(columns).replace_schema_metadata({"classes": ", ".join(classes)})
+
+
+def named(guess: NDArray[np.uint8], classes: Sequence[str]) -> pa.Array:
+    """Rows of an indicator matrix as lists of names."""
+    names = [[name for name, on in zip(classes, row, strict=True) if on] for row in guess]
+    return pa.array(names, pa.list_(pa.string()))
 
 
 def _evaluate(
@@ -214,25 +154,33 @@ def _evaluate(
     labels: LabelsRef,
     classifier: ClassifierRef,
     probabilities: ProbabilitiesRef,
+    baseline: ScoresRef,
     protocol: Protocol,
     slot: store.Slot,
 ) -> ScoresRef:
-    table = store.read(documents, ["id", "title", "genres", "split"])
+    columns = ["id", "title", "overview", "genres", "year", "language", "split"]
+    table = store.read(documents, columns)
     indicator, classes = store.read_labels(labels)
     by_name = store.read_json(store.locate(classifier) / "thresholds.json")
     thresholds = np.array([by_name[name] for name in classes], np.float32)
-    predicted = np.load(store.locate(probabilities), allow_pickle=False)
     split, labelled = np.array(table["split"].to_pylist()), indicator.any(axis=1)
     rows = (split == "test") & labelled
     if not rows.any():
         raise UserError("No movie with a learnt genre falls in the test split: give more movies.")
-    found = scores(indicator[rows], predicted[rows], thresholds, PREFIX[protocol])
+    movies, actual = table.filter(pa.array(rows)), indicator[rows]
+    said = np.load(store.locate(probabilities), allow_pickle=False)[rows]
+    guess, prefix = predicted(said, thresholds), PREFIX[protocol]
+    tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
+    found = scores(actual, said, thresholds, prefix) | intervals(actual, guess, tfidf, prefix)
     store.write_json(slot.folder / "metrics.json", found)
-    genres = genre_table(indicator[rows], predicted[rows], thresholds, classes)
-    pq.write_table(genres, slot.folder / "genres.parquet")
-    movies = table.filter(pa.array(rows))
-    predictions = predictions_table(movies, predicted[rows], thresholds, classes)
-    pq.write_table(predictions, slot.folder / "test_predictions.parquet")
+    tables = {
+        "genres": genre_table(actual, said, thresholds, classes),
+        "slices": slice_table(movies, actual, guess),
+        "mistakes": mistakes(movies, actual, said, thresholds, classes),
+        "test_predictions": predictions_table(movies, said, thresholds, classes),
+    }
+    for name, of in tables.items():
+        pq.write_table(of, slot.folder / f"{name}.parquet")
     return slot.whole(ScoresRef, movies.num_rows)
 
 
@@ -242,16 +190,21 @@ def evaluate(
     labels: LabelsRef,
     classifier: ClassifierRef,
     probabilities: ProbabilitiesRef,
+    baseline: ScoresRef,
     protocol: Protocol,
 ) -> ScoresRef:
     """Scores on the test split, under the prefix of the protocol that they were won by."""
+    read = (documents, labels, classifier, probabilities, baseline)
     ref = store.entry(
         "scores",
-        [VERSION, protocol, *(r.digest for r in (documents, labels, classifier, probabilities))],
+        [VERSION, protocol, *(of.digest for of in read)],
         ScoresRef,
-        lambda slot: _evaluate(documents, labels, classifier, probabilities, protocol, slot),
+        lambda slot: _evaluate(*read, protocol, slot),
     )
-    name = f"{PREFIX[protocol]}_f1_micro"
-    value = store.read_json(store.locate(ref) / "metrics.json")[name]
+    folder, name = store.locate(ref), f"{PREFIX[protocol]}_f1_micro"
+    value = store.read_json(folder / "metrics.json")[name]
     get_run_logger().info("%s %.3f on %d movies (%s protocol)", name, value, ref.rows, protocol)
+    for key in ("genres", "slices", "mistakes"):
+        rows = pq.read_table(folder / f"{key}.parquet").to_pylist()
+        create_table_artifact(rows, key=key, description=f"{key} of the {protocol} test movies")
     return ref

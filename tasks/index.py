@@ -154,9 +154,8 @@ def similar(table: Table, movie: dict[str, Any], limit: int) -> list[dict[str, A
 
     `score` is the cosine of the index vectors, so 1 means the same direction.
     """
-    itself = f"(id = {int(movie['id'])} AND source = {quoted(movie['source'])})"
-    row = table.search().where(itself).select(["vector"]).limit(1).to_list()
-    found = _nearest(table, row[0]["vector"], limit, f"NOT {itself}")
+    row = table.search().where(itself(movie)).select(["vector"]).limit(1).to_list()
+    found = _nearest(table, row[0]["vector"], limit, f"NOT {itself(movie)}")
     return [
         {name: hit[name] for name in COLUMNS} | {"score": 1 - hit["_distance"]} for hit in found
     ]
@@ -180,6 +179,17 @@ def _titled(table: Table, title: str, year: int | None) -> list[dict[str, Any]]:
         if found := table.search().where(where).select(COLUMNS).limit(50).to_list():
             return sorted(found, key=lambda movie: (movie["year"] or 0, movie["id"]))
     return []
+
+
+def itself(movie: dict[str, Any]) -> str:
+    """The filter that leaves one movie of the table."""
+    return f"(id = {int(movie['id'])} AND source = {quoted(movie['source'])})"
+
+
+def overview_of(table: Table, movie: dict[str, Any]) -> str:
+    """The stored text of a movie of the table."""
+    (row,) = table.search().where(itself(movie)).select(["overview"]).limit(1).to_list()
+    return str(row["overview"])
 
 
 def near_titles(table: Table, title: str, limit: int = 5) -> list[dict[str, Any]]:

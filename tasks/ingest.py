@@ -24,7 +24,7 @@ from tasks.parse import (
     parse_year,
 )
 from tasks.progress import progress
-from tasks.source import Columns, Named, Source, open_file, resolve
+from tasks.source import REQUIRED, Columns, Named, Source, open_file, resolve
 
 VERSION = 3
 
@@ -69,9 +69,9 @@ def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | Rejected:
     if problem := overview_problem(overview):
         return Rejected("overview", problem, cells["overview"])
     try:
-        genres = parse_names(cells["genres"])
+        genres = parse_names(cells.get("genres", ""))
     except ValueError:
-        return Rejected("genres", "unreadable_genres", cells["genres"])
+        return Rejected("genres", "unreadable_genres", cells.get("genres", ""))
     return {
         "id": movie_id,
         "title": title,
@@ -217,7 +217,9 @@ class Tally:
             )
 
 
-def open_all(sources: Sequence[str], config: IngestConfig) -> list[tuple[Named, list[Source]]]:
+def open_all(
+    sources: Sequence[str], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[Named, list[Source]]]:
     """Every source with its opened files.
 
     Raises:
@@ -229,7 +231,10 @@ def open_all(sources: Sequence[str], config: IngestConfig) -> list[tuple[Named, 
             raise UserError(
                 f"{count} sources are called '{name}': name them, as in new={name}.csv."
             )
-    return [(found, [open_file(path, config.columns) for path in found.files]) for found in named]
+    return [
+        (found, [open_file(path, config.columns, required) for path in found.files])
+        for found in named
+    ]
 
 
 def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:

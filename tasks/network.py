@@ -4,20 +4,26 @@ A classifier is stored as arguments JSON and a state dict that is read with `wei
 """
 
 import copy
+import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tasks import store
 from tasks.classify import ClassifierConfig
-from tasks.contracts import UserError, best_threshold
+from tasks.contracts import UserError
+from tasks.metrics import best_threshold
 
+LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
 Array = NDArray[np.float32]
 
 
@@ -29,15 +35,17 @@ class Examples(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """What is logged of one pass."""
+    """What is logged of one pass of one member; `seconds` are of the training steps alone."""
 
+    member: int
     epoch: int
     train_loss: float
     val_loss: float
     val_f1_micro: float
+    seconds: float
 
 
-class GenreClassifier(nn.Module):
+class GenreNetwork(nn.Module):
     """Fully connected network: (batch, n_inputs) vectors -> (batch, n_genres) logits."""
 
     def __init__(self, n_inputs: int, n_genres: int, hidden: tuple[int, ...], dropout: float):
@@ -54,6 +62,36 @@ class GenreClassifier(nn.Module):
         """Logits of a batch."""
         logits: Tensor = self.layers(vectors)
         return logits
+
+
+class GenreClassifier(nn.Module):
+    """Members' mean logits of standardised vectors, scaled and shifted to calibrated ones."""
+
+    def __init__(self, members: list[GenreNetwork], n_inputs: int) -> None:
+        super().__init__()
+        self.centre: Tensor
+        self.spread: Tensor
+        self.scale: Tensor
+        self.shift: Tensor
+        self.members = nn.ModuleList(members)
+        for name, value in (
+            ("centre", torch.zeros(n_inputs)),
+            ("spread", torch.ones(n_inputs)),
+            ("scale", torch.ones(())),
+            ("shift", torch.zeros(())),
+        ):
+            self.register_buffer(name, value)
+
+    def standardised(self, vectors: Tensor) -> Tensor:
+        """Vectors as the members expect them."""
+        return (vectors - self.centre) / self.spread
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Calibrated logits of a batch."""
+        inputs = self.standardised(vectors)
+        logits = torch.stack([member(inputs) for member in self.members]).mean(dim=0)
+        calibrated: Tensor = self.scale * logits + self.shift
+        return calibrated
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -74,24 +112,34 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def batches(n_rows: int, batch_size: int) -> Iterator[Tensor]:
-    """Shuffled row numbers in batches; a last batch of one row is left out (batch norm)."""
-    for batch in torch.split(torch.randperm(n_rows), batch_size):
-        if len(batch) > 1:
-            yield batch
+def batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
+    """The examples once, shuffled; a last batch of one is left out (batch norm).
+
+    The whole table is shuffled on its device by one gather: nothing is done a sample in Python.
+    """
+    order = torch.randperm(len(examples.vectors)).to(examples.vectors.device)
+    vectors, labels = examples.vectors[order], examples.labels[order]
+    parts = zip(torch.split(vectors, batch_size), torch.split(labels, batch_size), strict=True)
+    return (Examples(*part) for part in parts if len(part[0]) > 1)
 
 
 def train_epoch(
-    network: GenreClassifier, optimizer: torch.optim.Optimizer, train: Examples, batch_size: int
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Examples,
+    batch_size: int,
+    weights: Tensor | None = None,
 ) -> float:
-    """One pass of BCE with logits over the train split; the mean loss of its batches."""
+    """One pass of BCE with logits over the train split; the mean loss of its batches.
+
+    `weights` (n_genres,) multiply the loss of the documents that carry a genre.
+    """
     network.train()
     total, steps = torch.zeros((), device=train.vectors.device), 0
-    for batch in batches(len(train.vectors), batch_size):
-        rows = batch.to(train.vectors.device)
+    for batch in batches(train, batch_size):
         optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.binary_cross_entropy_with_logits(
-            network(train.vectors[rows]), train.labels[rows]
+        loss = functional.binary_cross_entropy_with_logits(
+            network(batch.vectors), batch.labels, pos_weight=weights
         )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -99,49 +147,141 @@ def train_epoch(
     return total.item() / steps
 
 
+def positive_weights(labels: Tensor, power: float) -> Tensor | None:
+    """(negatives / positives) ** power of each genre; None where it would be 1 for all."""
+    if not power:
+        return None
+    positives = labels.sum(dim=0).clamp(min=1)
+    return ((len(labels) - positives).clamp(min=1) / positives) ** power
+
+
 @torch.no_grad()
-def predict_logits(network: GenreClassifier, vectors: Tensor, batch_size: int = 8192) -> Tensor:
+def predict_logits(network: nn.Module, vectors: Tensor, batch_size: int = 8192) -> Tensor:
     """Logits (n, n_genres) in evaluation mode."""
     network.eval()
     return torch.cat([network(batch) for batch in torch.split(vectors, batch_size)])
 
 
-def validate(network: GenreClassifier, examples: Examples) -> tuple[float, float]:
+def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
     """Loss, and micro F1 at the best threshold, on the validation split."""
     logits = predict_logits(network, examples.vectors)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, examples.labels)
+    loss = functional.binary_cross_entropy_with_logits(logits, examples.labels)
     labels = examples.labels.cpu().numpy().astype(np.uint8)
     probabilities = torch.sigmoid(logits).cpu().numpy()
     predicted = probabilities >= best_threshold(labels, probabilities)
     return loss.item(), float(f1_score(labels, predicted, average="micro"))
 
 
-def train_classifier(
-    train: Examples, validation: Examples, config: ClassifierConfig
-) -> tuple[GenreClassifier, list[Epoch]]:
-    """Train with Adam; with `patience`, stop early and return the best epoch's weights."""
-    sizes = (train.vectors.shape[1], train.labels.shape[1])
+def save_checkpoint(
+    path: Path, state: dict[str, Any], best: dict[str, Any], history: list[Epoch]
+) -> None:
+    """Write whole or not at all what `load_checkpoint` reads."""
+    new = path.with_suffix(".new")
+    torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, new)
+    new.replace(path)
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Any], list[Epoch]]:
+    """Put network and optimiser where they were; the best weights and the passes so far."""
+    state = torch.load(path, weights_only=True, map_location=next(network.parameters()).device)
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["best"], [Epoch(*epoch) for epoch in state["history"]]
+
+
+def train_member(
+    member: int,
+    train: Examples,
+    validation: Examples,
+    config: ClassifierConfig,
+    checkpoint: Path | None = None,
+) -> tuple[GenreNetwork, list[Epoch]]:
+    """Train one network; with `patience`, stop early and return the best epoch's weights.
+
+    With a `checkpoint` path the state is written there after every epoch, and training goes on
+    from what lies there. Each epoch draws from its own seed, so that one which was interrupted
+    draws again what it drew before.
+    """
+    device, sizes = train.vectors.device, (train.vectors.shape[1], train.labels.shape[1])
+    seed = config.seed + 1000 * member
     with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        network = GenreClassifier(*sizes, config.hidden, config.dropout).to(train.vectors.device)
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        torch.manual_seed(seed)
+        network = GenreNetwork(*sizes, config.hidden, config.dropout).to(device)
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        weights = positive_weights(train.labels, config.positive_weight)
         best, history = copy.deepcopy(network.state_dict()), list[Epoch]()
-        for epoch in range(1, config.epochs + 1):
-            loss = train_epoch(network, optimizer, train, config.batch_size)
-            history.append(Epoch(epoch, loss, *validate(network, validation)))
-            if config.patience is None:
-                continue
-            leader = min(history, key=lambda past: past.val_loss).epoch
-            if leader == epoch:
+        if checkpoint and checkpoint.exists():
+            best, history = load_checkpoint(checkpoint, network, optimizer)
+        while not finished(history, config):
+            torch.manual_seed(seed + len(history) + 1)
+            start = time.perf_counter()
+            loss = train_epoch(network, optimizer, train, config.batch_size, weights)
+            seconds = time.perf_counter() - start
+            found = validate(network, validation)
+            history.append(Epoch(member, len(history) + 1, loss, *found, seconds))
+            if history[-1] is leader(history):
                 best = copy.deepcopy(network.state_dict())
-            if epoch - leader >= config.patience:
-                break
+            if checkpoint:
+                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+                save_checkpoint(checkpoint, state, best, history)
     if config.patience is not None:
         network.load_state_dict(best)
     return network, history
 
 
-def predict_probabilities(network: GenreClassifier, vectors: Array) -> Array:
+def leader(history: list[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, the first of several."""
+    return min(history, key=lambda epoch: epoch.val_loss)
+
+
+def finished(history: list[Epoch], config: ClassifierConfig) -> bool:
+    """Whether all epochs are done, or `patience` epochs have brought nothing better."""
+    if len(history) >= config.epochs:
+        return True
+    if config.patience is None or not history:
+        return False
+    return len(history) - leader(history).epoch >= config.patience
+
+
+def train_classifier(
+    train: Examples, validation: Examples, config: ClassifierConfig, work: Path | None = None
+) -> tuple[GenreClassifier, list[Epoch]]:
+    """Train the members one after the other; with a folder `work`, resume what lies in it."""
+    classifier = GenreClassifier([], train.vectors.shape[1]).to(train.vectors.device)
+    if config.standardise:
+        classifier.centre = train.vectors.mean(dim=0)
+        classifier.spread = train.vectors.std(dim=0, correction=0).clamp(min=1e-6)
+    inputs = train._replace(vectors=classifier.standardised(train.vectors))
+    held_out = validation._replace(vectors=classifier.standardised(validation.vectors))
+    history = list[Epoch]()
+    for member in range(config.members):
+        checkpoint = work / f"member-{member}.pt" if work else None
+        network, epochs = train_member(member, inputs, held_out, config, checkpoint)
+        classifier.members.append(network)
+        history += epochs
+    if config.calibrate:
+        calibrate(classifier, validation)
+    return classifier, history
+
+
+def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
+    """Fit scale and shift of the logits on the validation split (Platt, 1999; all genres as one).
+
+    Left as it is where validation holds too few labels, or where they run against the logits.
+    """
+    labels = validation.labels.cpu().numpy().ravel()
+    if min(labels.sum(), (1 - labels).sum()) < LABELS_TO_CALIBRATE:
+        return
+    logits = predict_logits(classifier, validation.vectors).cpu().numpy().reshape(-1, 1)
+    platt = LogisticRegression().fit(logits, labels)
+    if platt.coef_[0, 0] > 0:
+        classifier.scale.fill_(float(platt.coef_[0, 0]))
+        classifier.shift.fill_(float(platt.intercept_[0]))
+
+
+def predict_probabilities(network: nn.Module, vectors: Array) -> Array:
     """Genre probabilities (n, n_genres) of vectors (n, size)."""
     device = next(network.parameters()).device
     logits = predict_logits(network, torch.tensor(vectors, device=device))
@@ -149,35 +289,45 @@ def predict_probabilities(network: GenreClassifier, vectors: Array) -> Array:
     return probabilities
 
 
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory taken so far: of the GPU where it trains on one, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def save_classifier(
-    network: GenreClassifier, classes: list[str], thresholds: list[float], folder: Path
+    classifier: GenreClassifier,
+    config: ClassifierConfig,
+    thresholds: dict[str, float],
+    folder: Path,
 ) -> None:
-    """Write state dict and the JSON that `load_classifier` needs."""
-    linears = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
-    dropouts = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
+    """Write state dict and the JSON that `load_classifier` needs; `thresholds` a genre."""
     shape = {
-        "n_inputs": linears[0].in_features,
-        "n_genres": len(classes),
-        "hidden": [layer.out_features for layer in linears[:-1]],
-        "dropout": dropouts[0] if dropouts else 0.0,
+        "n_inputs": len(classifier.centre),
+        "n_genres": len(thresholds),
+        "hidden": list(config.hidden),
+        "dropout": config.dropout,
+        "members": config.members,
     }
     store.write_json(folder / "config.json", shape)
-    store.write_json(folder / "classes.json", classes)
-    store.write_json(folder / "thresholds.json", dict(zip(classes, thresholds, strict=True)))
-    torch.save(network.cpu().state_dict(), folder / "state.pt")
+    store.write_json(folder / "classes.json", list(thresholds))
+    store.write_json(folder / "thresholds.json", thresholds)
+    torch.save(classifier.cpu().state_dict(), folder / "state.pt")
 
 
 def load_classifier(folder: Path) -> tuple[GenreClassifier, list[str], Array]:
-    """Network on the CPU in evaluation mode, genre names, and a probability threshold each."""
+    """Classifier on the CPU in evaluation mode, genre names, and a probability threshold each."""
     shape = store.read_json(folder / "config.json")
-    network = GenreClassifier(
-        shape["n_inputs"], shape["n_genres"], tuple(shape["hidden"]), shape["dropout"]
-    )
-    network.load_state_dict(torch.load(folder / "state.pt", weights_only=True))
+    members = shape.pop("members")
+    shape["hidden"] = tuple(shape["hidden"])
+    networks = [GenreNetwork(**shape) for _ in range(members)]
+    classifier = GenreClassifier(networks, shape["n_inputs"])
+    classifier.load_state_dict(torch.load(folder / "state.pt", weights_only=True))
     classes = store.read_json(folder / "classes.json")
     thresholds = store.read_json(folder / "thresholds.json")
-    network.eval()
-    return network, classes, np.array([thresholds[name] for name in classes], np.float32)
+    classifier.eval()
+    return classifier, classes, np.array([thresholds[name] for name in classes], np.float32)
 
 
 def examples_of(

@@ -86,6 +86,13 @@ class Slot:
     folder: Path
     final: Path
 
+    @property
+    def work(self) -> Path:
+        """A folder for checkpoints: it outlives a killed writer, and the next one finds it."""
+        folder = self.final.with_name(f".work-{self.final.name}")
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def ref(self, kind: type[R], name: str, rows: int = 0) -> R:
         """Reference to the file or folder `name` that was written into the slot."""
         path = (self.final / name).relative_to(artifacts_root())
@@ -114,6 +121,7 @@ def entry(stage: str, key: Sequence[object], kind: type[M], write: Callable[[Slo
         result = write(Slot(folder, final))
         (folder / "ref.json").write_text(result.model_dump_json())
         _publish(folder, final)
+        shutil.rmtree(final.with_name(f".work-{final.name}"), ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return kind.model_validate_json(record.read_text())

@@ -37,6 +37,7 @@ from tasks.contracts import (
 EXPERIMENT = "movie-recommender"
 MODEL = "movie-recommender"
 CHAMPION = "champion"
+BATCH = 1000  # metrics that MLflow takes at once
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
 SIGNATURE = ModelSignature(
@@ -152,13 +153,33 @@ def log_metrics(
     client.log_batch(run.run_id, metrics=metrics)
 
 
-def log_history(client: mlflow.MlflowClient, run: RunRef, history: pa.Table, protocol: str) -> None:
-    """Log the classifier's epochs as steps; a leaky run's scores carry its protocol's name."""
-    leaky = {} if protocol == "held-out" else {"val_f1_micro": f"{protocol}_val_f1_micro"}
-    for epoch in history.to_pylist():
-        step = epoch.pop("epoch")
-        named = {leaky.get(name, name): value for name, value in epoch.items()}
-        log_metrics(client, run, named, step)
+def log_steps(
+    client: mlflow.MlflowClient, run: RunRef, history: pa.Table, names: Mapping[str, str]
+) -> None:
+    """Log passes as steps under `names`; those of a second network as `network_2/…`."""
+    now, metrics = int(time.time() * 1000), list[Metric]()
+    for row in history.to_pylist():
+        prefix = f"network_{row['member'] + 1}/" if row.get("member") else ""
+        metrics += [
+            Metric(prefix + name, row[column], now, row["epoch"]) for column, name in names.items()
+        ]
+    for first in range(0, len(metrics), BATCH):
+        client.log_batch(run.run_id, metrics=metrics[first : first + BATCH])
+
+
+def log_training(
+    client: mlflow.MlflowClient, run: RunRef, doc2vec: Path, classifier: Path, protocol: str
+) -> None:
+    """Log how both trainings went; a leaky run's scores carry its protocol's name."""
+    moves = {"learning_rate": "doc2vec_learning_rate", "drift": "doc2vec_drift"}
+    log_steps(client, run, pq.read_table(doc2vec / "history.parquet"), moves)
+    losses = {name: name for name in ("train_loss", "val_loss", "val_f1_micro")}
+    if protocol != "held-out":
+        losses["val_f1_micro"] = f"{protocol}_val_f1_micro"
+    log_steps(client, run, pq.read_table(classifier / "history.parquet"), losses)
+    training = store.read_json(classifier / "training.json")
+    client.set_tag(run.run_id, "device", training.pop("device"))
+    log_metrics(client, run, training | store.read_json(doc2vec / "training.json"))
 
 
 def write_embeddings(documents: DocumentsRef, vectors: VectorsRef, path: Path) -> None:
@@ -204,15 +225,13 @@ def track_results(
         for table in folder.glob("*.parquet"):
             client.log_artifact(run.run_id, str(table), "evaluation")
     log_metrics(client, run, scores)
-    fitted = store.locate(classifier)
-    log_history(client, run, pq.read_table(fitted / "history.parquet"), protocol)
-    training = store.read_json(fitted / "training.json")
-    client.set_tag(run.run_id, "device", training.pop("device"))
-    log_metrics(client, run, training)
-    genres = pq.read_table(store.locate(evaluated[0]) / "genres.parquet")
-    client.log_table(run.run_id, genres.to_pydict(), "evaluation/genres.json")
-    client.log_artifacts(run.run_id, str(store.locate(doc2vec)), "doc2vec")
-    client.log_artifacts(run.run_id, str(fitted), "classifier")
+    fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
+    log_training(client, run, **fitted, protocol=protocol)
+    for name in ("genres", "slices", "mistakes"):
+        rows = pq.read_table(store.locate(evaluated[0]) / f"{name}.parquet")
+        client.log_table(run.run_id, rows.to_pydict(), f"evaluation/{name}.json")
+    for name, folder in fitted.items():
+        client.log_artifacts(run.run_id, str(folder), name)
     client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
     return scores
 
@@ -254,13 +273,28 @@ def register(
     return str(made.version)
 
 
-def champion() -> IndexRef | None:
-    """The index version that the champion model answers from; None before the first run."""
-    client = connect()
+def _champion_tags() -> dict[str, str] | None:
+    """Tags of the champion's model version; None before the first run."""
     try:
-        found = client.get_model_version_by_alias(MODEL, CHAMPION)
+        found = connect().get_model_version_by_alias(MODEL, CHAMPION)
     except mlflow.exceptions.MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return IndexRef(uri=found.tags["index_uri"], tag=found.tags["index_tag"])
+    return dict(found.tags)
+
+
+def champion() -> IndexRef | None:
+    """The index version that the champion model answers from; None before the first run."""
+    tags = _champion_tags()
+    return IndexRef(uri=tags["index_uri"], tag=tags["index_tag"]) if tags else None
+
+
+def champion_models() -> tuple[Path, Path] | None:
+    """Folders of the champion's Doc2Vec and classifier; None before the first run."""
+    tags = _champion_tags()
+    if tags is None:
+        return None
+    names = (f"runs:/{tags['run_id']}/{name}" for name in ("doc2vec", "classifier"))
+    doc2vec, classifier = (Path(mlflow.artifacts.download_artifacts(name)) for name in names)
+    return doc2vec, classifier

@@ -7,13 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from tasks import store
 from tasks.contracts import DocumentsRef, UserError
 from tasks.doc2vec import (
+    document_vectors,
     infer_vector,
     infer_vectors,
     load_model,
+    pooled_vectors,
     save_model,
     train_doc2vec,
 )
@@ -41,7 +44,7 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("architecture", ["dbow", "dm"])
 def test_a_stored_model_infers_what_it_inferred_before(corpus, tmp_path, architecture):
     config = SMALL.model_copy(update={"architecture": architecture})
-    save_model(train_doc2vec(corpus, config), config, tmp_path)
+    save_model(train_doc2vec(corpus, config)[0], config, tmp_path)
     (first, read), (second, _) = load_model(tmp_path), load_model(tmp_path)
     assert read == config
     documents = ["ghost blood curse", "sheriff saloon", "words nobody knows"]
@@ -52,7 +55,7 @@ def test_a_stored_model_infers_what_it_inferred_before(corpus, tmp_path, archite
 
 
 def test_the_words_of_a_stored_model_keep_their_weights(corpus, tmp_path):
-    model = train_doc2vec(corpus, SMALL)
+    model, _ = train_doc2vec(corpus, SMALL)
     save_model(model, SMALL, tmp_path)
     again, _ = load_model(tmp_path)
     for word in model.wv.index_to_key:
@@ -62,17 +65,17 @@ def test_the_words_of_a_stored_model_keep_their_weights(corpus, tmp_path):
 
 
 def test_no_stored_file_is_a_pickle(corpus, tmp_path):
-    save_model(train_doc2vec(corpus, SMALL), SMALL, tmp_path)
+    save_model(train_doc2vec(corpus, SMALL)[0], SMALL, tmp_path)
     names = {path.name for path in tmp_path.iterdir()} - {"corpus.txt"}
     assert names == {"config.json", "vocabulary.parquet", "hidden.npy"}
     np.load(tmp_path / "hidden.npy", allow_pickle=False)
 
 
 def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
-    save_model(train_doc2vec(corpus, SMALL), SMALL, tmp_path)
+    save_model(train_doc2vec(corpus, SMALL)[0], SMALL, tmp_path)
     code = (
-        "import sys; from tasks.doc2vec import infer_in_folder;"
-        "print(infer_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
+        "import sys; from tasks.doc2vec import vectors_in_folder;"
+        "print(vectors_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
     )
     found = {
         subprocess.run(
@@ -89,7 +92,7 @@ def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_p
 
 
 def test_threads_that_share_a_model_do_not_disturb_each_other(corpus):
-    model = train_doc2vec(corpus, SMALL)
+    model, _ = train_doc2vec(corpus, SMALL)
     documents = ["ghost blood curse midnight", "sheriff saloon outlaw"] * 50
     alone = infer_vectors(model, documents, SMALL)
     with ThreadPoolExecutor(4) as pool:
@@ -98,7 +101,7 @@ def test_threads_that_share_a_model_do_not_disturb_each_other(corpus):
 
 
 def test_inference_learns_from_the_words(corpus):
-    model = train_doc2vec(corpus, SMALL.model_copy(update={"epochs": 60}))
+    model, _ = train_doc2vec(corpus, SMALL.model_copy(update={"epochs": 60}))
 
     def unit(text: str) -> np.ndarray:
         vector = infer_vector(model, text.split(), SMALL.model_copy(update={"infer_epochs": 60}), 1)
@@ -108,6 +111,45 @@ def test_inference_learns_from_the_words(corpus):
         unit, ("ghost haunted blood", "curse grave monster", "saloon cowboy")
     )
     assert ghost @ curse > ghost @ saloon
+
+
+def test_pooled_vectors_are_sums_of_word_directions(corpus):
+    model, _ = train_doc2vec(corpus, SMALL)
+    both, none, again = pooled_vectors(
+        model, ["ghost saloon", "words nobody knows", "saloon ghost"]
+    )
+
+    def direction(word: str) -> np.ndarray:
+        weights = model.syn1neg[model.wv.key_to_index[word]]
+        return weights / np.linalg.norm(weights)
+
+    assert both == pytest.approx((direction("ghost") + direction("saloon")) / 2**0.5, abs=1e-6)
+    assert again == pytest.approx(both)
+    require_sound(none.reshape(1, -1))
+
+
+@pytest.mark.parametrize(("features", "width"), [("inferred", 12), ("pooled", 12), ("both", 24)])
+def test_a_vector_has_the_parts_that_are_asked_for(corpus, features, width):
+    config = SMALL.model_copy(update={"features": features})
+    model, _ = train_doc2vec(corpus, config)
+    vectors = document_vectors(model, ["ghost", "nobody knows"], config)
+    assert vectors.shape == (2, width)
+    require_sound(vectors)
+
+
+def test_trained_vectors_and_pooled_ones_are_not_mixed():
+    with pytest.raises(ValidationError, match="set features to inferred"):
+        Doc2VecConfig(transductive=True)
+
+
+def test_each_pass_is_logged(corpus):
+    _, history = train_doc2vec(corpus, SMALL)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    rates = [row["learning_rate"] for row in history]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(1e-4)
+    assert all(0 <= row["drift"] <= 2 for row in history)
+    assert history[-1]["drift"] < history[0]["drift"]
 
 
 def test_a_corpus_without_repeated_words_is_refused(tmp_path):
@@ -136,7 +178,7 @@ def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
 
 
 def test_each_line_of_the_corpus_is_a_document(corpus):
-    assert train_doc2vec(corpus, SMALL).corpus_count == 60
+    assert train_doc2vec(corpus, SMALL)[0].corpus_count == 60
 
 
 def test_a_small_corpus_gets_one_thread():

@@ -3,19 +3,26 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from flows.config import TrainConfig
+from tasks import network
 from tasks.classify import ClassifierConfig
-from tasks.contracts import UserError, best_threshold
+from tasks.contracts import UserError
+from tasks.metrics import calibration_error
 from tasks.network import (
     Examples,
-    GenreClassifier,
+    GenreNetwork,
     batches,
+    calibrate,
     examples_of,
     load_classifier,
     pick_device,
+    positive_weights,
+    predict_logits,
     predict_probabilities,
     require_examples,
     save_classifier,
     train_classifier,
+    train_epoch,
 )
 
 CPU = torch.device("cpu")
@@ -28,32 +35,35 @@ def examples(count: int, seed: int = 0) -> Examples:
     return Examples(torch.tensor(vectors), torch.tensor((vectors[:, :3] > 0).astype(np.float32)))
 
 
-def test_the_network_is_the_posts():
-    network = GenreClassifier(100, 20, ClassifierConfig().hidden, 0.3)
-    kinds = [type(layer).__name__ for layer in network.layers]
+def test_the_blog_presets_network_is_the_posts():
+    config = TrainConfig(preset="blog").classifier
+    posts = GenreNetwork(100, 20, config.hidden, config.dropout)
+    kinds = [type(layer).__name__ for layer in posts.layers]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout"] * 3 + ["Linear"]
-    widths = [layer.out_features for layer in network.layers if type(layer).__name__ == "Linear"]
+    widths = [layer.out_features for layer in posts.layers if type(layer).__name__ == "Linear"]
     assert widths == [512, 256, 128, 20]
 
 
 def test_the_network_overfits_64_documents():
     data = examples(64)
-    config = ClassifierConfig(dropout=0, epochs=80, patience=None, batch_size=16)
-    network, history = train_classifier(data, data, config)
-    predicted = predict_probabilities(network, data.vectors.numpy()) >= 0.5
+    config = ClassifierConfig(dropout=0, epochs=80, patience=None, batch_size=16, members=1)
+    classifier, history = train_classifier(data, data, config)
+    predicted = predict_probabilities(classifier, data.vectors.numpy()) >= 0.5
     assert f1_score(data.labels.numpy(), predicted, average="micro") > 0.99
     assert len(history) == 80
 
 
 def test_shuffled_labels_score_at_chance():
     train, test = examples(400), examples(400, seed=1)
-    config = ClassifierConfig(hidden=(16,), epochs=3, patience=None)
+    config = ClassifierConfig(hidden=(16,), epochs=3, patience=None, members=1)
     hits = []
     for seed in range(20):
         order = np.random.default_rng(seed).permutation(400)
         shuffled = Examples(train.vectors, train.labels[order])
-        network, _ = train_classifier(shuffled, shuffled, config.model_copy(update={"seed": seed}))
-        predicted = predict_probabilities(network, test.vectors.numpy()) >= 0.5
+        classifier, _ = train_classifier(
+            shuffled, shuffled, config.model_copy(update={"seed": seed})
+        )
+        predicted = predict_probabilities(classifier, test.vectors.numpy()) >= 0.5
         hits.append((predicted == test.labels.numpy()).mean())
     assert abs(np.mean(hits) - 0.5) < 0.06
 
@@ -77,43 +87,111 @@ def test_training_leaves_the_global_random_state_alone():
 def test_training_stops_when_validation_stops_improving_and_keeps_the_best():
     train, noise = examples(60), examples(60, seed=1)
     validation = Examples(noise.vectors, 1 - noise.labels)
-    config = ClassifierConfig(hidden=(32,), epochs=50, patience=2, learning_rate=0.01)
-    network, history = train_classifier(train, validation, config)
+    config = ClassifierConfig(
+        hidden=(32,), epochs=50, patience=2, learning_rate=0.01, members=1, calibrate=False
+    )
+    classifier, history = train_classifier(train, validation, config)
     assert len(history) < 50
     best = min(history, key=lambda epoch: epoch.val_loss)
     assert history[-1].epoch - best.epoch == 2
-    logits = network(validation.vectors)
+    logits = classifier(validation.vectors)
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, validation.labels)
     assert loss.item() == pytest.approx(best.val_loss, abs=1e-5)
 
 
 def test_a_last_batch_of_one_is_left_out():
-    assert [len(batch) for batch in batches(9, 4)] == [4, 4]
-    assert sorted(torch.cat(list(batches(10, 4))).tolist()) == list(range(10))
+    assert [len(batch.vectors) for batch in batches(examples(9), 4)] == [4, 4]
+
+
+def test_batches_hold_every_example_with_its_labels():
+    data = examples(10)
+    vectors, labels = map(torch.cat, zip(*batches(data, 4), strict=True))
+    assert torch.equal((vectors[:, :3] > 0).float(), labels)
+    assert sorted(vectors[:, 0].tolist()) == sorted(data.vectors[:, 0].tolist())
+
+
+class KilledError(Exception):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.parametrize("calls", [1, 3, 6])
+def test_training_that_was_cut_off_ends_as_if_it_had_not_been(calls, tmp_path, monkeypatch):
+    data, config = examples(80), ClassifierConfig(hidden=(16,), epochs=4, members=2, batch_size=16)
+    expected, history = train_classifier(data, data, config)
+    counted = iter(range(calls))
+
+    def dying(*arguments: object) -> float:
+        if next(counted, None) is None:
+            raise KilledError
+        return train_epoch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "train_epoch", dying)
+        with pytest.raises(KilledError):
+            train_classifier(data, data, config, tmp_path)
+    resumed, again = train_classifier(data, data, config, tmp_path)
+    assert [epoch[:5] for epoch in again] == [epoch[:5] for epoch in history]
+    for name, weights in expected.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name])
+
+
+def test_finished_members_are_not_trained_again(tmp_path):
+    data, config = examples(40), ClassifierConfig(hidden=(8,), epochs=2, members=2)
+    train_classifier(data, data, config, tmp_path)
+    written = [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
+    train_classifier(data, data, config, tmp_path)
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())] == written
+
+
+def test_inputs_of_any_scale_are_learnt_alike():
+    data, config = examples(200), ClassifierConfig(hidden=(16,), epochs=5, members=1)
+    scaled = Examples(data.vectors * 100 + 7, data.labels)
+    first, _ = train_classifier(data, data, config)
+    second, _ = train_classifier(scaled, scaled, config)
+    ours = predict_probabilities(first, data.vectors.numpy())
+    theirs = predict_probabilities(second, scaled.vectors.numpy())
+    assert theirs == pytest.approx(ours, abs=1e-2)
+
+
+def test_calibration_finds_how_sure_the_logits_may_be():
+    data, config = examples(2000), ClassifierConfig(hidden=(16,), calibrate=False, members=1)
+    classifier, _ = train_classifier(data, data, config)
+    chances = torch.sigmoid(0.5 * predict_logits(classifier, data.vectors) + 1)
+    labels = torch.tensor(np.random.default_rng(3).random((2000, 3)) < chances.numpy()).float()
+
+    def error() -> float:
+        said = predict_probabilities(classifier, data.vectors.numpy())
+        return calibration_error(labels.numpy().astype(np.uint8), said)
+
+    before = error()
+    calibrate(classifier, data._replace(labels=labels))
+    assert classifier.scale == pytest.approx(0.5, abs=0.1)
+    assert classifier.shift == pytest.approx(1, abs=0.1)
+    assert error() < before / 3
+
+
+def test_too_few_labels_leave_the_logits_as_they_are():
+    classifier, _ = train_classifier(examples(20), examples(20), ClassifierConfig(epochs=1))
+    assert (classifier.scale, classifier.shift) == (1, 0)
+
+
+def test_rare_genres_weigh_more_the_higher_the_power():
+    labels = torch.tensor([[1.0, 1], [0, 1], [0, 1], [0, 0]])
+    assert positive_weights(labels, 0) is None
+    assert positive_weights(labels, 1).tolist() == pytest.approx([3, 1 / 3])
+    assert positive_weights(labels, 0.5).tolist() == pytest.approx([3**0.5, (1 / 3) ** 0.5])
 
 
 def test_a_stored_classifier_predicts_what_it_predicted_before(tmp_path):
-    network, _ = train_classifier(
-        examples(40), examples(40), ClassifierConfig(hidden=(8, 4), epochs=2)
-    )
+    config = ClassifierConfig(hidden=(8, 4), epochs=2, members=2)
+    classifier, _ = train_classifier(examples(40), examples(40), config)
     vectors = examples(5).vectors.numpy()
-    before = predict_probabilities(network, vectors)
-    save_classifier(network, ["A", "B", "C"], [0.3, 0.4, 0.5], tmp_path)
+    before = predict_probabilities(classifier, vectors)
+    save_classifier(classifier, config, {"A": 0.3, "B": 0.4, "C": 0.5}, tmp_path)
     again, classes, thresholds = load_classifier(tmp_path)
     assert np.array_equal(before, predict_probabilities(again, vectors))
     assert classes == ["A", "B", "C"]
     assert thresholds.tolist() == pytest.approx([0.3, 0.4, 0.5])
-
-
-def test_the_best_threshold_separates_what_can_be_separated():
-    labels = np.array([[1, 0], [0, 1], [1, 0]], np.uint8)
-    probabilities = np.array([[0.4, 0.1], [0.2, 0.6], [0.5, 0.3]], np.float32)
-    assert best_threshold(labels, probabilities) == pytest.approx(0.4)
-
-
-def test_nothing_to_tune_on_is_refused():
-    with pytest.raises(UserError, match="No validation movie"):
-        best_threshold(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
 
 
 def test_movies_without_a_learnt_genre_are_no_examples():
@@ -143,6 +221,6 @@ def test_a_device_that_is_not_there_is_refused():
 def test_training_on_cuda_learns_as_on_the_cpu():
     data = examples(200)
     there = Examples(data.vectors.cuda(), data.labels.cuda())
-    network, _ = train_classifier(there, there, ClassifierConfig(hidden=(32,), epochs=30))
-    predicted = predict_probabilities(network, data.vectors.numpy()) >= 0.5
+    classifier, _ = train_classifier(there, there, ClassifierConfig(hidden=(32,), batch_size=64))
+    predicted = predict_probabilities(classifier, data.vectors.numpy()) >= 0.5
     assert f1_score(data.labels.numpy(), predicted, average="micro") > 0.9

@@ -12,7 +12,7 @@ from tasks.track import (
     experiment_id,
     fail_run,
     flat,
-    log_history,
+    log_steps,
     tracking_uri,
     write_embeddings,
 )
@@ -48,13 +48,14 @@ def test_registry_and_runs(artifacts):
     assert client.get_run(other).info.status == "RUNNING"
 
     ref = RunRef(run_id=other, experiment_id=experiment, tracking_uri=tracking_uri())
-    rows = [{"epoch": n, "val_loss": 1 / n, "val_f1_micro": n / 10} for n in (1, 2)]
-    log_history(client, ref, pa.Table.from_pylist(rows), "held-out")
-    steps = client.get_metric_history(other, "val_loss")
-    assert [(step.step, step.value) for step in steps] == [(1, 1.0), (2, 0.5)]
-    log_history(client, ref, pa.Table.from_pylist(rows), "blog")
-    assert [step.step for step in client.get_metric_history(other, "blog_val_f1_micro")] == [1, 2]
-    assert [step.step for step in client.get_metric_history(other, "val_f1_micro")] == [1, 2]
+    rows = [{"member": m, "epoch": n, "val_loss": m + 1 / n} for m in (0, 1) for n in (1, 2)]
+    log_steps(client, ref, pa.Table.from_pylist(rows), {"val_loss": "blog_val_loss"})
+    for name, values in (
+        ("blog_val_loss", [(1, 1.0), (2, 0.5)]),
+        ("network_2/blog_val_loss", [(1, 2.0), (2, 1.5)]),
+    ):
+        steps = client.get_metric_history(other, name)
+        assert [(step.step, step.value) for step in steps] == values
 
     assert champion() is None
     client.create_registered_model(MODEL)

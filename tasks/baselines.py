@@ -1,0 +1,124 @@
+"""Texts and labels -> what simple methods reach on the same split, tuned as the model is."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, Field
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+from tasks import store
+from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
+from tasks.metrics import Labels, Probabilities, best_threshold, predicted, scores
+
+VERSION = 2
+
+
+class BaselineConfig(BaseModel):
+    """What the model is held against."""
+
+    tfidf_c: float = Field(5.0, gt=0, description="Inverse regularisation of the TF-IDF baseline")
+    tfidf_min_df: int = Field(2, ge=1, description="Train movies a term of the baseline needs")
+
+
+class Split(NamedTuple):
+    """Labelled movies of one split: `overview title` texts and indicator matrix."""
+
+    texts: list[str]
+    labels: Labels
+
+
+class Baseline(NamedTuple):
+    """Scores of a baseline and what it says of the test movies, (n_test, n_genres)."""
+
+    scores: dict[str, float]
+    guess: Labels
+
+
+def tuned_baseline(
+    name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
+) -> Baseline:
+    """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
+    threshold = np.full(test.shape[1], best_threshold(tuning, on_tuning), on_test.dtype)
+    found = scores(test, on_test, threshold, f"baseline_{name}")
+    kept = (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")
+    return Baseline({key: found[key] for key in kept}, predicted(on_test, threshold))
+
+
+def tfidf_baseline(
+    train: Split, validation: Split, test: Split, config: BaselineConfig
+) -> Baseline:
+    """TF-IDF of words and word pairs, one-vs-rest logistic regression, on the same split.
+
+    Its text is overview and title, whatever the recipe: it never sees a genre word that the
+    overview does not hold.
+    """
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2),
+        min_df=min(config.tfidf_min_df, len(train.texts)),
+        sublinear_tf=True,
+        stop_words="english",
+        dtype=np.float32,
+    )
+    try:
+        features = vectorizer.fit_transform(train.texts)
+    except ValueError as error:
+        raise UserError(f"The TF-IDF baseline finds no words to learn ({error}).") from error
+    model = OneVsRestClassifier(LogisticRegression(C=config.tfidf_c, solver="liblinear"))
+    model.fit(features, train.labels)
+    on_validation = model.predict_proba(vectorizer.transform(validation.texts))
+    on_test = model.predict_proba(vectorizer.transform(test.texts))
+    return tuned_baseline("tfidf", validation.labels, on_validation, test.labels, on_test)
+
+
+def prior_baseline(train: Split, validation: Split, test: Split) -> Baseline:
+    """Every movie gets the genres' shares in the train split as its probabilities."""
+    shares = train.labels.mean(axis=0).astype(np.float32)
+    on_validation = np.broadcast_to(shares, validation.labels.shape)
+    on_test = np.broadcast_to(shares, test.labels.shape)
+    return tuned_baseline("prior", validation.labels, on_validation, test.labels, on_test)
+
+
+def splits_of(table: pa.Table, labels: Labels) -> dict[str, Split]:
+    """Labelled movies of each split from a table with `title`, `overview` and `split`.
+
+    Raises:
+        UserError: a split has no movie with a learnt genre.
+    """
+    pairs = zip(table["overview"].to_pylist(), table["title"].to_pylist(), strict=True)
+    texts = np.array([f"{overview} {title}" for overview, title in pairs], dtype=object)
+    names, labelled = np.array(table["split"].to_pylist()), labels.any(axis=1)
+    found = {}
+    for name in ("train", "validation", "test"):
+        rows = (names == name) & labelled
+        if not rows.any():
+            raise UserError(f"No movie with a learnt genre falls in the {name} split: give more.")
+        found[name] = Split(texts[rows].tolist(), labels[rows])
+    return found
+
+
+def _baselines(
+    documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig, slot: store.Slot
+) -> ScoresRef:
+    table = store.read(documents, ["title", "overview", "split"])
+    split = splits_of(table, store.read_labels(labels)[0])
+    tfidf = tfidf_baseline(split["train"], split["validation"], split["test"], config)
+    prior = prior_baseline(split["train"], split["validation"], split["test"])
+    store.write_json(slot.folder / "metrics.json", tfidf.scores | prior.scores)
+    np.save(slot.folder / "tfidf.npy", tfidf.guess)
+    return slot.whole(ScoresRef, len(split["test"].texts))
+
+
+@task(name="baselines", cache_policy=NO_CACHE)
+def baselines(documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig) -> ScoresRef:
+    """What simple methods reach on the same split."""
+    return store.entry(
+        "baselines",
+        [VERSION, config, documents.digest, labels.digest],
+        ScoresRef,
+        lambda slot: _baselines(documents, labels, config, slot),
+    )

@@ -1,0 +1,137 @@
+"""Labels and probabilities -> thresholds and scores, the same for models and baselines.
+
+Everywhere `labels` is an indicator matrix (n_documents, n_genres) of zeros and ones, and
+`probabilities` has its shape.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    hamming_loss,
+    log_loss,
+    precision_recall_curve,
+    precision_score,
+    recall_score,
+)
+
+from tasks.contracts import UserError
+
+Labels = NDArray[np.uint8]
+Probabilities = NDArray[np.floating[Any]]
+Protocol = Literal["held-out", "blog"]
+PREFIX: dict[Protocol, str] = {"held-out": "test", "blog": "blog"}
+CALIBRATION_BINS = 15
+RESAMPLES = 1000
+Resampled = dict[str, NDArray[np.floating[Any]]]
+
+
+def best_threshold(labels: Labels, probabilities: Probabilities) -> float:
+    """The one probability threshold with the highest micro F1.
+
+    Raises:
+        UserError: no document carries a learnt genre, so there is nothing to tune on.
+    """
+    if not labels.any():
+        raise UserError("No validation movie carries a learnt genre: give more movies.")
+    precision, recall, thresholds = precision_recall_curve(labels.ravel(), probabilities.ravel())
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(thresholds[np.argmax(f1[:-1])])
+
+
+def tuned_thresholds(
+    labels: Labels,
+    probabilities: Probabilities,
+    fixed: float | None = None,
+    support: int | None = None,
+) -> Probabilities:
+    """A threshold a genre, (n_genres,): `fixed`, or the best one for all genres together.
+
+    With `support`, a genre that at least so many documents carry gets the one that is best for
+    its own F1.
+    """
+    overall = fixed or best_threshold(labels, probabilities)
+    thresholds = np.full(labels.shape[1], overall, np.float32)
+    if fixed or support is None:
+        return thresholds
+    for genre in np.flatnonzero(labels.sum(axis=0) >= support):
+        column = slice(genre, genre + 1)
+        thresholds[genre] = best_threshold(labels[:, column], probabilities[:, column])
+    return thresholds
+
+
+def predicted(probabilities: Probabilities, thresholds: Probabilities) -> Labels:
+    """What a model says: 1 where a genre's probability reaches its threshold."""
+    return (probabilities >= thresholds).astype(np.uint8)
+
+
+def scores(
+    labels: Labels, probabilities: Probabilities, thresholds: Probabilities, prefix: str
+) -> dict[str, float]:
+    """Multilabel scores of documents that each carry a learnt genre, named `prefix_…`.
+
+    Macro scores average over the genres that occur in these documents: without one, a genre's
+    recall is undefined.
+    """
+    present = labels.any(axis=0)
+    guess = predicted(probabilities, thresholds)
+    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    values = {
+        "f1_micro": f1_score(labels, guess, average="micro", zero_division=0),
+        "f1_macro": macro_f1(labels, guess),
+        "f1_samples": f1_score(labels, guess, average="samples", zero_division=0),
+        "precision_micro": precision_score(labels, guess, average="micro", zero_division=0),
+        "recall_micro": recall_score(labels, guess, average="micro", zero_division=0),
+        "average_precision_macro": average_precision_score(
+            labels[:, present], probabilities[:, present], average="macro"
+        ),
+        "hamming_loss": hamming_loss(labels, guess),
+        "loss": log_loss(labels.ravel(), clipped.ravel(), labels=[0, 1]),
+        "calibration_error": calibration_error(labels, probabilities),
+    }
+    return {f"{prefix}_{name}": float(value) for name, value in values.items()}
+
+
+def macro_f1(labels: Labels, guess: Labels) -> float:
+    """Mean F1 of the genres that occur in `labels`."""
+    present = labels.any(axis=0)
+    return float(f1_score(labels[:, present], guess[:, present], average="macro", zero_division=0))
+
+
+def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
+    """Expected calibration error over all genres (Guo et al., 2017), 0 to 1, in 15 equal bins.
+
+    The mean distance between the share of right genres in a bin and its mean probability, a bin
+    counting as much as it holds.
+    """
+    flat = probabilities.ravel().astype(np.float64)
+    which = np.minimum((flat * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    hits = np.bincount(which, labels.ravel(), CALIBRATION_BINS)
+    said = np.bincount(which, flat, CALIBRATION_BINS)
+    return float(np.abs(hits - said).sum() / len(flat))
+
+
+def resampled_f1(labels: Labels, guess: Labels, seed: int = 0) -> Resampled:
+    """`micro` and `macro` F1 of bootstrap samples of the documents, (RESAMPLES,) each.
+
+    Equal seeds draw the same documents, so the difference of two models' arrays is paired. Macro
+    averages over the genres that occur in `labels` at all.
+    """
+    rng, present = np.random.default_rng(seed), labels.any(axis=0)
+    right, either = (labels & guess).astype(np.float32), labels.astype(np.float32) + guess
+    micro, macro = [], []
+    for _ in range(RESAMPLES):
+        times = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)))
+        hits, marks = times @ right, times @ either
+        micro.append(2 * hits.sum() / max(marks.sum(), 1))
+        macro.append((2 * hits[present] / np.maximum(marks[present], 1)).mean())
+    return {"micro": np.array(micro), "macro": np.array(macro)}
+
+
+def interval(values: NDArray[np.floating[Any]], name: str) -> dict[str, float]:
+    """The middle 95% of bootstrap values as `name_low` and `name_high`."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return {f"{name}_low": float(low), f"{name}_high": float(high)}
