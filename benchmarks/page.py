@@ -13,10 +13,10 @@ and only their ratios mean something elsewhere.
 
 def write_page() -> None:
     """Every benchmark's section, of what has been measured so far."""
-    from benchmarks import preprocess, presets
+    from benchmarks import compare, embedding_sweep, preprocess, presets
 
     page = [HEADER]
-    for benchmark in (presets, preprocess):
+    for benchmark in (presets, compare, embedding_sweep, preprocess):
         if benchmark.RESULTS.exists():
             page.append(benchmark.section(json.loads(benchmark.RESULTS.read_text())))
     (HERE / "README.md").write_text("\n".join(page))

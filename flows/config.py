@@ -14,7 +14,7 @@ from tasks.label import LabelConfig
 from tasks.preprocess import TextConfig
 from tasks.source import name_of
 
-Preset = Literal["default", "blog"]
+Preset = Literal["default", "blog", "blog-tuned"]
 
 #: What a preset sets; fields that are given explicitly win over it.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -31,6 +31,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "alpha": 0.025,
             "epochs": 10,
             "min_words": 0,
+            "max_words": 10**9,
             "restarts": 10,
             "transductive": True,
             "features": "inferred",
@@ -48,6 +49,23 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "threshold": 0.52498,  # sigmoid(0.1)
         },
     },
+    # The same leaky protocol taken to its end: hardly a word is left but the genres, and the
+    # vectors, which the test documents take part in training, learn little else.
+    "blog-tuned": {
+        "text": {"recipe": "blog"},
+        "doc2vec": {
+            "features": "inferred",
+            "transductive": True,
+            "vector_size": 200,
+            "min_count": 20,
+            "sample": 0.0,
+            "negative": 10,
+            "alpha": 0.05,
+            "epochs": 40,
+            "max_words": 10**9,
+        },
+        "classifier": {"members": 1, "batch_size": 512, "epochs": 60, "patience": 8},
+    },
 }
 
 
@@ -61,7 +79,9 @@ class TrainConfig(BaseModel):
         "`name=…` names it; may be given several times",
     )
     preset: Preset = Field(
-        "default", description="default: the honest pipeline. blog: the post's leaky recipe"
+        "default",
+        description="default: the honest pipeline. blog: the post's leaky recipe. "
+        "blog-tuned: the same leak, driven to the score that the post claims",
     )
     deterministic: bool = Field(
         False, description="Same data and seeds, same result: one Doc2Vec thread, CPU classifier"

@@ -37,7 +37,7 @@ class GenrePredictor(PythonModel):
 
     def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
         """An answer a text, by the functions that give training and evaluation their numbers."""
-        from tasks.doc2vec import known_in_folder, vectors_in_folder
+        from tasks.embed import known_in_folder, vectors_in_folder
         from tasks.metrics import predicted
         from tasks.network import predict_probabilities
 

@@ -10,12 +10,15 @@ from pydantic import BaseModel, Field
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from threadpoolctl import threadpool_limits
 
 from tasks import store
+from tasks.compute import Compute, run
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.metrics import Labels, Probabilities, best_threshold, predicted, scores
 
 VERSION = 2
+PROCESSES_PAY_FROM = 10  # chunks
 
 
 class BaselineConfig(BaseModel):
@@ -69,7 +72,8 @@ def tfidf_baseline(
     except ValueError as error:
         raise UserError(f"The TF-IDF baseline finds no words to learn ({error}).") from error
     model = OneVsRestClassifier(LogisticRegression(C=config.tfidf_c, solver="liblinear"))
-    model.fit(features, train.labels)
+    with threadpool_limits(1, user_api="blas"):  # its threads would only wait for Doc2Vec's
+        model.fit(features, train.labels)
     on_validation = model.predict_proba(vectorizer.transform(validation.texts))
     on_test = model.predict_proba(vectorizer.transform(test.texts))
     return tuned_baseline("tfidf", validation.labels, on_validation, test.labels, on_test)
@@ -102,23 +106,34 @@ def splits_of(table: pa.Table, labels: Labels) -> dict[str, Split]:
 
 
 def _baselines(
-    documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig, slot: store.Slot
+    documents: DocumentsRef,
+    labels: LabelsRef,
+    config: BaselineConfig,
+    compute: Compute,
+    slot: store.Slot,
 ) -> ScoresRef:
     table = store.read(documents, ["title", "overview", "split"])
     split = splits_of(table, store.read_labels(labels)[0])
-    tfidf = tfidf_baseline(split["train"], split["validation"], split["test"], config)
-    prior = prior_baseline(split["train"], split["validation"], split["test"])
+    parts = (split["train"], split["validation"], split["test"])
+    tfidf = run(compute, PROCESSES_PAY_FROM, tfidf_baseline, *parts, config)
+    prior = prior_baseline(*parts)
     store.write_json(slot.folder / "metrics.json", tfidf.scores | prior.scores)
     np.save(slot.folder / "tfidf.npy", tfidf.guess)
     return slot.whole(ScoresRef, len(split["test"].texts))
 
 
 @task(name="baselines", cache_policy=NO_CACHE)
-def baselines(documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig) -> ScoresRef:
-    """What simple methods reach on the same split."""
+def baselines(
+    documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig, compute: Compute
+) -> ScoresRef:
+    """What simple methods reach on the same split.
+
+    On a large source the work is done in a process of its own: it runs beside Doc2Vec's training,
+    and within one interpreter the two would hold each other up.
+    """
     return store.entry(
         "baselines",
         [VERSION, config, documents.digest, labels.digest],
         ScoresRef,
-        lambda slot: _baselines(documents, labels, config, slot),
+        lambda slot: _baselines(documents, labels, config, compute, slot),
     )

@@ -31,9 +31,9 @@ class ClassifierConfig(BaseModel):
 
     hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
-    learning_rate: float = Field(2e-3, gt=0, description="Adam's step size")
-    batch_size: int = Field(512, ge=2, description="Documents a step")
-    epochs: int = Field(30, ge=1, description="Passes over the train split, at most")
+    learning_rate: float = Field(4e-3, gt=0, description="Adam's step size")
+    batch_size: int = Field(1024, ge=2, description="Documents a step, at most")
+    epochs: int = Field(20, ge=1, description="Passes over the train split, at most")
     patience: int | None = Field(
         4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
     )

@@ -4,6 +4,7 @@ A model is stored without pickle, as config JSON, vocabulary parquet and NumPy a
 again by gensim from those, so that loading one never runs code that lies in the file.
 """
 
+import time
 from collections.abc import Sequence
 from copy import copy
 from functools import lru_cache
@@ -15,7 +16,6 @@ import pyarrow.parquet as pq
 from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_dm
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from tasks import store
 from tasks.contracts import UserError
@@ -131,38 +131,6 @@ def infer_vectors(
     return np.array(rows, np.float32).reshape(len(rows), config.vector_size)
 
 
-def pooled_vectors(model: Doc2Vec, documents: Sequence[str]) -> Vectors:
-    """Summed directions (n_documents, vector_size) of the known words' output weights.
-
-    PV-DBOW looks for the vector that predicts a document's words. From a start at zero, the first
-    step towards it is the sum of those words' output weights: this is that step, with each weight
-    at length one and the sum divided by the root of the number of words. Nothing in it is random.
-    A document without a known word gets the mean direction of all words.
-    """
-    index = model.wv.key_to_index
-    known = [[index[word] for word in text.split() if word in index] for text in documents]
-    words = np.unique(np.concatenate([[0], *known]).astype(int))
-    directions = normalize(model.syn1neg[words])
-    pooled = np.empty((len(documents), model.vector_size), np.float32)
-    for row, columns in enumerate(known):
-        own = directions[np.searchsorted(words, columns)]
-        pooled[row] = own.sum(axis=0) / max(1, len(columns)) ** 0.5
-    pooled[[not columns for columns in known]] = normalize(model.syn1neg).mean(axis=0)
-    return pooled
-
-
-def document_vectors(
-    model: Doc2Vec, documents: Sequence[str], config: Doc2VecConfig, seed: int | None = None
-) -> Vectors:
-    """What `config.features` asks for: inferred vectors, pooled ones, or both side by side."""
-    parts = []
-    if config.features != "pooled":
-        parts.append(infer_vectors(model, documents, config, seed))
-    if config.features != "inferred":
-        parts.append(pooled_vectors(model, documents))
-    return np.hstack(parts)
-
-
 def save_model(model: Doc2Vec, config: Doc2VecConfig, folder: Path) -> None:
     """Write what inference needs: config, vocabulary with counts, hidden and word weights."""
     words = model.wv.index_to_key
@@ -189,18 +157,32 @@ def load_model(folder: Path) -> tuple[Doc2Vec, Doc2VecConfig]:
     return model, config
 
 
+def train_in_folder(folder: str, config: Doc2VecConfig) -> None:
+    """Train on `corpus.txt` in a folder and leave the model there, with how training went.
+
+    `training.json` holds seconds, `history.parquet` what `EpochLog` notes, and `vectors.npy` the
+    documents' own vectors, where they are wanted.
+    """
+    where, start = Path(folder), time.perf_counter()
+    model, history = train_doc2vec(where / "corpus.txt", config)
+    seconds = time.perf_counter() - start
+    save_model(model, config, where)
+    pq.write_table(pa.Table.from_pylist(history), where / "history.parquet")
+    words = model.corpus_total_words * config.epochs * config.restarts
+    store.write_json(
+        where / "training.json",
+        {"doc2vec_seconds": seconds, "doc2vec_words_per_second": words / seconds},
+    )
+    if config.transductive:
+        np.save(where / "vectors.npy", model.dv.vectors)
+
+
 @lru_cache(maxsize=2)
 def _loaded(folder: str) -> tuple[Doc2Vec, Doc2VecConfig]:
     return load_model(Path(folder))
 
 
-def vectors_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
-    """`document_vectors` with a stored model, which a process loads once."""
+def infer_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
+    """`infer_vectors` with a stored model, which a process loads once."""
     model, config = _loaded(folder)
-    return document_vectors(model, documents, config, seed)
-
-
-def known_in_folder(folder: str, documents: Sequence[str]) -> list[int]:
-    """How many tokens of each document are in the vocabulary of the stored model."""
-    vocabulary = _loaded(folder)[0].wv.key_to_index
-    return [sum(token in vocabulary for token in document.split()) for document in documents]
+    return infer_vectors(model, documents, config, seed)

@@ -5,8 +5,7 @@ to load, and a run that finds everything in the cache never needs it.
 """
 
 import math
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,11 +20,15 @@ from pydantic import BaseModel, Field, model_validator
 from tasks import store
 from tasks.compute import Compute, run
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
+from tasks.pooled import known_rows, load_weights, pooled_vectors
 
 VERSION = 3
 SELF_RETRIEVAL_SAMPLE = 200
-PROCESSES_PAY_FROM = 3  # chunks to infer; a pool takes seconds to start
+INFERRING_PAYS_FROM = 3  # chunks from which a pool of processes is worth the seconds of its start
+POOLING_PAYS_FROM = 10
+TRAINING_PAYS_FROM = 10
 WORDS_A_WORKER = 100_000  # words of a corpus from which another training thread has work
+MIN_EPOCHS = 5
 MAX_EPOCHS = 100  # what small corpora are scaled to at most
 Vectors = NDArray[np.float32]
 
@@ -35,22 +38,27 @@ class Doc2VecConfig(BaseModel):
 
     architecture: Literal["dbow", "dm"] = Field("dbow", description="PV-DBOW or PV-DM")
     features: Literal["inferred", "pooled", "both"] = Field(
-        "both",
+        "pooled",
         description="What a vector is: inferred by gensim's training, pooled from the words' "
         "weights in one step, or both side by side",
     )
     vector_size: int = Field(300, ge=2, le=2000, description="Dimensions of each of the two")
     window: int = Field(5, ge=1, description="Context words on each side (dm)")
-    min_count: int = Field(2, ge=1, description="Occurrences that a word needs to be learnt")
+    min_count: int = Field(3, ge=1, description="Occurrences that a word needs to be learnt")
     sample: float = Field(1e-4, ge=0, description="Share above which frequent words are thinned")
     negative: int = Field(5, ge=1, description="Noise words drawn for each word")
     noise_exponent: float = Field(
         0.75, ge=-1, le=1, description="Power of the counts by which noise words are drawn"
     )
-    alpha: float = Field(0.05, gt=0, le=1, description="Learning rate at the start")
-    epochs: int = Field(20, ge=1, description="Passes over the documents")
+    alpha: float = Field(0.075, gt=0, le=1, description="Learning rate at the start")
+    epochs: int = Field(14, ge=1, description="Passes over the documents")
     min_words: int = Field(
         1_000_000, ge=0, description="Words to train on at least: a small corpus gets more epochs"
+    )
+    max_words: int = Field(
+        17_000_000,
+        ge=1,
+        description="Words to train on at most: a large corpus gets fewer epochs, five at least",
     )
     restarts: int = Field(1, ge=1, description="Times that training starts over at full rate")
     infer_epochs: int = Field(10, ge=1, description="Passes when a vector is inferred")
@@ -70,19 +78,27 @@ class Doc2VecConfig(BaseModel):
 def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     """`config` made fit for the size of the corpus.
 
-    As many epochs, to train and to infer, as `min_words` asks for, and no more threads than there
-    is work for: gensim hands out jobs of ten thousand words.
+    More epochs, to train and to infer, where `min_words` asks for them, fewer to train where
+    `max_words` does, and no more threads than there is work for: gensim hands out jobs of ten
+    thousand words.
     """
-    factor = max(1.0, config.min_words / max(1, corpus_words * config.epochs))
-    epochs = min(MAX_EPOCHS, math.ceil(config.epochs * factor))
-    infer_epochs = min(MAX_EPOCHS, math.ceil(config.infer_epochs * factor))
+    wanted = max(1, corpus_words * config.epochs)
+    more, fewer = max(1.0, config.min_words / wanted), min(1.0, config.max_words / wanted)
+    epochs = grown(config.epochs, more)
+    if fewer < 1:
+        epochs = min(epochs, max(MIN_EPOCHS, math.ceil(epochs * fewer)))
     return config.model_copy(
         update={
-            "epochs": max(config.epochs, epochs),
-            "infer_epochs": max(config.infer_epochs, infer_epochs),
+            "epochs": epochs,
+            "infer_epochs": grown(config.infer_epochs, more),
             "workers": max(1, min(config.workers, corpus_words // WORDS_A_WORKER)),
         }
     )
+
+
+def grown(epochs: int, factor: float) -> int:
+    """So many more epochs, up to a bound that the asked for epochs may lie over."""
+    return max(epochs, min(MAX_EPOCHS, math.ceil(epochs * factor)))
 
 
 def load_config(folder: Path) -> Doc2VecConfig:
@@ -113,43 +129,43 @@ def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> No
 
 
 def _fit(
-    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, slot: store.Slot
+    documents: DocumentsRef,
+    config: Doc2VecConfig,
+    text: BaseModel,
+    compute: Compute,
+    slot: store.Slot,
 ) -> Doc2VecRef:
-    from tasks.doc2vec import save_model, train_doc2vec
+    from tasks.doc2vec import train_in_folder
 
     splits = ["train", "validation", "test"] if config.transductive else ["train"]
-    corpus = slot.folder / "corpus.txt"
+    corpus, trained = slot.folder / "corpus.txt", slot.folder / "vectors.npy"
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
     if not words:
         raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
-    fitting = scaled(config, words)
-    start = time.perf_counter()
-    model, history = train_doc2vec(corpus, fitting)
-    seconds = time.perf_counter() - start
+    run(compute, TRAINING_PAYS_FROM, train_in_folder, str(slot.folder), scaled(config, words))
     corpus.unlink()
-    save_model(model, fitting, slot.folder)
-    store.write_json(slot.folder / "text.json", text.model_dump(mode="json"))
-    pq.write_table(pa.Table.from_pylist(history), slot.folder / "history.parquet")
-    passes = words * fitting.epochs * fitting.restarts
-    training = {"doc2vec_seconds": seconds, "doc2vec_words_per_second": passes / seconds}
-    store.write_json(slot.folder / "training.json", training)
     if config.transductive:
-        write_trained(documents, model.dv.vectors, slot.folder / "trained")
+        write_trained(documents, np.load(trained, "r"), slot.folder / "trained")
+        trained.unlink()
+    store.write_json(slot.folder / "text.json", text.model_dump(mode="json"))
     return slot.whole(Doc2VecRef, documents.rows)
 
 
 @task(name="fit-doc2vec", cache_policy=NO_CACHE)
-def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel) -> Doc2VecRef:
+def fit_doc2vec(
+    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, compute: Compute
+) -> Doc2VecRef:
     """Train Doc2Vec on the train split (on every document in the leaky, transductive mode).
 
-    `text`, the settings that made the documents, is stored with the models: who has their folder
-    can turn any text into a vector.
+    `text`, the settings that made the documents, is stored with the model: who has its folder can
+    turn any text into a vector. A large corpus is trained on in a process of its own, whose memory
+    goes back when it is done.
     """
     ref = store.entry(
         "doc2vec",
         [VERSION, config, text, documents.digest],
         Doc2VecRef,
-        lambda slot: _fit(documents, config, text, slot),
+        lambda slot: _fit(documents, config, text, compute, slot),
     )
     used = load_config(store.locate(ref))
     training = store.read_json(store.locate(ref) / "training.json")
@@ -164,18 +180,38 @@ def fit_doc2vec(documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel)
     return ref
 
 
+def vectors_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
+    """Vectors of space-separated documents by a stored model, as its `features` say.
+
+    (n_documents, vector_size), or twice as wide with `both`; equal documents get equal vectors.
+    """
+    features, parts = load_config(Path(folder)).features, list[Vectors]()
+    if features != "pooled":
+        from tasks.doc2vec import infer_in_folder
+
+        parts.append(infer_in_folder(folder, documents, seed))
+    if features != "inferred":
+        parts.append(pooled_vectors(load_weights(folder), documents))
+    return np.hstack(parts)
+
+
+def known_in_folder(folder: str, documents: Sequence[str]) -> list[int]:
+    """How many tokens of each document a stored model knows."""
+    return [len(rows) for rows in known_rows(load_weights(folder), documents)]
+
+
 def _embed(
     documents: DocumentsRef, model: Doc2VecRef, compute: Compute, slot: store.Slot
 ) -> VectorsRef:
-    from tasks.doc2vec import vectors_in_folder
-
     name = f"{documents.name}.parquet"
     table, folder = store.read(documents, ["id", "document"]), store.locate(model)
     trained = folder / "trained" / name
     if trained.exists():
         return slot.table(VectorsRef, name, pq.read_table(trained))
     texts = table["document"].to_pylist()
-    vectors = run(compute, PROCESSES_PAY_FROM, vectors_in_folder, str(folder), texts)
+    pooled = load_config(folder).features == "pooled"
+    pays_from = POOLING_PAYS_FROM if pooled else INFERRING_PAYS_FROM
+    vectors = run(compute, pays_from, vectors_in_folder, str(folder), texts)
     return slot.table(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
@@ -190,13 +226,20 @@ def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> Vecto
     )
 
 
-def self_retrieval(own: Vectors, again: Vectors, rows: NDArray[np.int64]) -> float:
+def self_retrieval(own: Iterable[Vectors], again: Vectors, rows: NDArray[np.int64]) -> float:
     """Share of re-inferred vectors whose nearest document by cosine is the document itself.
 
-    `own` is (n, size), `again` (m, size), and `rows` says which document each of `again` is.
+    `own` are the documents' vectors, some at a time; `again` is (m, size), and `rows` says which
+    document each of `again` is.
     """
-    unit = own / np.linalg.norm(own, axis=1, keepdims=True)
-    return float(np.mean(np.argmax(again @ unit.T, axis=1) == rows))
+    best, nearest, first = np.full(len(again), -np.inf), np.full(len(again), -1), 0
+    for vectors in own:
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosine = again @ unit.T
+        closer = cosine.max(axis=1) > best
+        nearest[closer] = first + cosine.argmax(axis=1)[closer]
+        best, first = np.maximum(best, cosine.max(axis=1)), first + len(vectors)
+    return float(np.mean(nearest == rows))
 
 
 def require_sound(vectors: Vectors) -> None:
@@ -207,23 +250,27 @@ def require_sound(vectors: Vectors) -> None:
         raise ValueError(f"{bad} of {len(vectors)} vectors are zero or not finite")
 
 
+def sound(parts: Iterable[Vectors]) -> Iterator[Vectors]:
+    """The same parts, each checked by `require_sound` as it goes by."""
+    for part in parts:
+        require_sound(part)
+        yield part
+
+
 def _check(
     documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, slot: store.Slot
 ) -> ScoresRef:
-    from tasks.doc2vec import vectors_in_folder
-
-    own = store.matrix(store.read(vectors))
-    require_sound(own)
     folder = store.locate(model)
-    size = load_config(folder).vector_size  # the inferred part, where there are two
-    table = store.read(documents, ["document", "split"])
-    train = np.flatnonzero(np.array(table["split"].to_pylist()) == "train")
+    used = load_config(folder)
+    split = np.array(store.read(documents, ["split"])["split"].to_pylist())
+    train = np.flatnonzero(split == "train")
     rows = train[:: max(1, len(train) // SELF_RETRIEVAL_SAMPLE)]
-    texts = table["document"].take(pa.array(rows)).to_pylist()
-    again = vectors_in_folder(str(folder), texts, seed=load_config(folder).seed + 1)
-    share = self_retrieval(own[:, :size], again[:, :size], rows)
-    found = {"embed_self_retrieval_at_1": share}
-    store.write_json(slot.folder / "metrics.json", found)
+    texts = store.read(documents, ["document"])["document"].take(pa.array(rows)).to_pylist()
+    again = vectors_in_folder(str(folder), texts, seed=used.seed + 1)
+    size = used.vector_size  # the inferred part, where there are two
+    own = (part[:, :size] for part in sound(map(store.matrix, store.chunks(vectors))))
+    share = self_retrieval(own, again[:, :size], rows)
+    store.write_json(slot.folder / "metrics.json", {"embed_self_retrieval_at_1": share})
     return slot.whole(ScoresRef, len(rows))
 
 

@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
-from tasks import store
+from tasks import plots, store
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -181,6 +181,7 @@ def _evaluate(
     }
     for name, of in tables.items():
         pq.write_table(of, slot.folder / f"{name}.parquet")
+    plots.reliability(actual, said, protocol).savefig(slot.folder / "reliability.png", dpi=100)
     return slot.whole(ScoresRef, movies.num_rows)
 
 

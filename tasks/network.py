@@ -23,6 +23,7 @@ from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
 from tasks.metrics import best_threshold
 
+STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
 LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
 Array = NDArray[np.float32]
 
@@ -45,6 +46,30 @@ class Epoch(NamedTuple):
     seconds: float
 
 
+class Dropout(nn.Module):
+    """Dropout whose mask is made of random bytes, so that the share dropped is in 256ths.
+
+    On a CPU torch's own draws a number for every unit, one after the other on one core, which
+    takes longer than all the rest of a small network; eight bytes a draw take a twentieth.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.dropped = round(share * 256)
+
+    def forward(self, units: Tensor) -> Tensor:
+        """In training: units with some at zero and the others scaled up."""
+        if not self.training or not self.dropped:
+            return units
+        if units.device.type != "cpu":
+            return functional.dropout(units, self.share)
+        words = torch.empty(-(-units.numel() // 8), dtype=torch.int64, device=units.device)
+        bytes_drawn = words.random_(-(2**63), None).view(torch.uint8)[: units.numel()]
+        kept = bytes_drawn.view(units.shape) >= self.dropped
+        return units * kept * (256 / (256 - self.dropped))
+
+
 class GenreNetwork(nn.Module):
     """Fully connected network: (batch, n_inputs) vectors -> (batch, n_genres) logits."""
 
@@ -54,7 +79,7 @@ class GenreNetwork(nn.Module):
         width = n_inputs
         for units in hidden:
             layers += [nn.Linear(width, units), nn.BatchNorm1d(units), nn.ReLU()]
-            layers += [nn.Dropout(dropout)]
+            layers += [Dropout(dropout)]
             width = units
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_genres))
 
@@ -112,6 +137,17 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for the matrix products where the hardware has it: CUDA, and CPUs with AVX512-BF16.
+
+    Elsewhere it would be emulated, and slower (`benchmarks/README.md`).
+    """
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
+    there = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast("cpu", torch.bfloat16, enabled=there)
+
+
 def batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
     """The examples once, shuffled; a last batch of one is left out (batch norm).
 
@@ -138,8 +174,10 @@ def train_epoch(
     total, steps = torch.zeros((), device=train.vectors.device), 0
     for batch in batches(train, batch_size):
         optimizer.zero_grad(set_to_none=True)
+        with mixed_precision(batch.vectors.device):
+            logits = network(batch.vectors)
         loss = functional.binary_cross_entropy_with_logits(
-            network(batch.vectors), batch.labels, pos_weight=weights
+            logits.float(), batch.labels, pos_weight=weights
         )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -211,13 +249,14 @@ def train_member(
         network = GenreNetwork(*sizes, config.hidden, config.dropout).to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
         weights = positive_weights(train.labels, config.positive_weight)
+        batch_size = min(config.batch_size, max(SMALLEST_BATCH, len(train.labels) // STEPS))
         best, history = copy.deepcopy(network.state_dict()), list[Epoch]()
         if checkpoint and checkpoint.exists():
             best, history = load_checkpoint(checkpoint, network, optimizer)
         while not finished(history, config):
             torch.manual_seed(seed + len(history) + 1)
             start = time.perf_counter()
-            loss = train_epoch(network, optimizer, train, config.batch_size, weights)
+            loss = train_epoch(network, optimizer, train, batch_size, weights)
             seconds = time.perf_counter() - start
             found = validate(network, validation)
             history.append(Epoch(member, len(history) + 1, loss, *found, seconds))

@@ -222,8 +222,8 @@ def track_results(
     for ref in evaluated:
         folder = store.locate(ref)
         scores |= store.read_json(folder / "metrics.json")
-        for table in folder.glob("*.parquet"):
-            client.log_artifact(run.run_id, str(table), "evaluation")
+        for file in (*folder.glob("*.parquet"), *folder.glob("*.png")):
+            client.log_artifact(run.run_id, str(file), "evaluation")
     log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
     log_training(client, run, **fitted, protocol=protocol)

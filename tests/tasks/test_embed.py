@@ -12,25 +12,25 @@ from pydantic import ValidationError
 from tasks import store
 from tasks.contracts import DocumentsRef, UserError
 from tasks.doc2vec import (
-    document_vectors,
     infer_vector,
     infer_vectors,
     load_model,
-    pooled_vectors,
     save_model,
     train_doc2vec,
 )
 from tasks.embed import (
     Doc2VecConfig,
+    known_in_folder,
     require_sound,
     scaled,
     self_retrieval,
+    vectors_in_folder,
     write_corpus,
     write_trained,
 )
 from tests.conftest import THEMES
 
-SMALL = Doc2VecConfig(vector_size=12, epochs=5, sample=0, workers=1)
+SMALL = Doc2VecConfig(features="both", vector_size=12, epochs=5, sample=0, workers=1)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_no_stored_file_is_a_pickle(corpus, tmp_path):
 def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
     save_model(train_doc2vec(corpus, SMALL)[0], SMALL, tmp_path)
     code = (
-        "import sys; from tasks.doc2vec import vectors_in_folder;"
+        "import sys; from tasks.embed import vectors_in_folder;"
         "print(vectors_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
     )
     found = {
@@ -113,28 +113,14 @@ def test_inference_learns_from_the_words(corpus):
     assert ghost @ curse > ghost @ saloon
 
 
-def test_pooled_vectors_are_sums_of_word_directions(corpus):
-    model, _ = train_doc2vec(corpus, SMALL)
-    both, none, again = pooled_vectors(
-        model, ["ghost saloon", "words nobody knows", "saloon ghost"]
-    )
-
-    def direction(word: str) -> np.ndarray:
-        weights = model.syn1neg[model.wv.key_to_index[word]]
-        return weights / np.linalg.norm(weights)
-
-    assert both == pytest.approx((direction("ghost") + direction("saloon")) / 2**0.5, abs=1e-6)
-    assert again == pytest.approx(both)
-    require_sound(none.reshape(1, -1))
-
-
 @pytest.mark.parametrize(("features", "width"), [("inferred", 12), ("pooled", 12), ("both", 24)])
-def test_a_vector_has_the_parts_that_are_asked_for(corpus, features, width):
+def test_a_vector_has_the_parts_that_are_asked_for(corpus, tmp_path, features, width):
     config = SMALL.model_copy(update={"features": features})
-    model, _ = train_doc2vec(corpus, config)
-    vectors = document_vectors(model, ["ghost", "nobody knows"], config)
+    save_model(train_doc2vec(corpus, config)[0], config, tmp_path)
+    vectors = vectors_in_folder(str(tmp_path), ["ghost", "nobody knows"])
     assert vectors.shape == (2, width)
     require_sound(vectors)
+    assert known_in_folder(str(tmp_path), ["ghost saloon", "nobody knows"]) == [2, 0]
 
 
 def test_trained_vectors_and_pooled_ones_are_not_mixed():
@@ -177,6 +163,13 @@ def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
     assert scaled(config.model_copy(update={"epochs": 200}), 10).epochs == 200
 
 
+def test_a_large_corpus_gets_fewer_epochs_down_to_a_bound():
+    config = Doc2VecConfig(epochs=20, max_words=20_000_000)
+    assert [scaled(config, words).epochs for words in (10**6, 2 * 10**6, 10**8)] == [20, 10, 5]
+    assert scaled(config.model_copy(update={"epochs": 2}), 10**8).epochs == 2
+    assert scaled(config, 10**8).infer_epochs == config.infer_epochs
+
+
 def test_each_line_of_the_corpus_is_a_document(corpus):
     assert train_doc2vec(corpus, SMALL)[0].corpus_count == 60
 
@@ -204,7 +197,8 @@ def test_the_models_own_vectors_are_kept_a_file_a_chunk(artifacts, tmp_path):
 def test_self_retrieval_is_the_share_that_finds_itself():
     own = np.eye(3, dtype=np.float32)
     again = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0]], np.float32)
-    assert self_retrieval(own, again, np.array([0, 1])) == 0.5
+    assert self_retrieval([own], again, np.array([0, 1])) == 0.5
+    assert self_retrieval([own[:1], own[1:]], again, np.array([1, 0])) == 0.5
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])

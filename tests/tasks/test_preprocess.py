@@ -1,16 +1,24 @@
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contracts import DOCUMENTS, MOVIES
+from tasks import store
+from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef
 from tasks.preprocess import (
     TextConfig,
     blog_tokens,
+    check_documents,
     content_tokens,
+    genre_dependent,
     normalised,
+    shared_with_test,
     split_of,
     to_documents,
+    with_pairs,
 )
+
+PLAIN = TextConfig(pairs=False)
 
 
 def movies(*rows: dict) -> pa.Table:
@@ -51,12 +59,80 @@ def test_accents_and_other_scripts_are_words():
 
 def test_genres_never_enter_the_content():
     table = to_documents(movies({"genres": ["Drama", "Western"]}), TextConfig())
-    assert table["document"].to_pylist() == ["ghost ship alien"]
+    assert table["document"].to_pylist() == ["ghost ship alien ghost_ship ship_alien"]
 
 
 def test_keywords_enter_only_when_asked():
-    table = to_documents(movies({}), TextConfig(keywords=True))
+    table = to_documents(movies({}), TextConfig(keywords=True, pairs=False))
     assert table["document"].to_pylist() == ["ghost ship alien haunted ship"]
+
+
+def test_words_become_stems_and_pairs_of_neighbours():
+    assert with_pairs(["haunted", "ships", "sailing"]) == [
+        *("haunt", "ship", "sail"),
+        *("haunt_ship", "ship_sail"),
+    ]
+    assert with_pairs(["haunting"]) == ["haunt"]
+
+
+def split_documents(*rows: dict) -> pa.Table:
+    """Documents with a split of one's own choice."""
+    known = [{key: value for key, value in row.items() if key != "split"} for row in rows]
+    table = to_documents(movies(*known), PLAIN)
+    at = table.column_names.index("split")
+    return table.set_column(at, "split", pa.array([row["split"] for row in rows]))
+
+
+def test_what_test_and_training_share_is_found():
+    apart = split_documents(
+        {"id": 1, "overview": "One.", "split": "train"},
+        {"id": 2, "overview": "Two.", "split": "test"},
+    )
+    assert shared_with_test(apart) == []
+    same_text = split_documents(
+        {"id": 1, "overview": "The same, twice.", "split": "validation"},
+        {"id": 2, "overview": "the SAME twice", "split": "test"},
+    )
+    assert shared_with_test(same_text) == ["the same twice"]
+    same_id = split_documents(
+        {"id": 7, "overview": "One.", "split": "train"},
+        {"id": 7, "overview": "Two.", "split": "test"},
+    )
+    assert shared_with_test(same_id) == ["None/7"]
+
+
+def test_a_genre_that_got_into_a_document_is_found():
+    clean = to_documents(movies({"genres": ["Horror"]}), PLAIN)
+    assert genre_dependent(clean, PLAIN) == []
+    leaky = to_documents(movies({"id": 5, "genres": ["Horror"]}), TextConfig(recipe="blog"))
+    assert genre_dependent(leaky, TextConfig(recipe="blog")) == [5]
+    at = clean.column_names.index("document")
+    added = clean.set_column(at, "document", pa.array(["ghost ship alien horror"]))
+    assert genre_dependent(added, PLAIN) == [1]
+
+
+def test_a_genre_word_that_the_overview_holds_is_no_leak():
+    own = to_documents(movies({"overview": "A horror story.", "genres": ["Horror"]}), PLAIN)
+    assert genre_dependent(own, PLAIN) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "overviews", "message"),
+    [
+        ("ghost ship alien horror", ["One.", "A ghost on a ship."], "genres of movie 1 and others"),
+        ("ghost ship alien", ["A ghost on a ship."] * 2, "1 ids or overviews are in test and in"),
+    ],
+)
+def test_a_leak_stops_the_run(artifacts, document, overviews, message):
+    table = split_documents(
+        {"id": 2, "overview": overviews[0], "split": "train"},
+        {"id": 1, "overview": overviews[1], "split": "test"},
+    )
+    at = table.column_names.index("document")
+    leaky = table.set_column(at, "document", pa.array(["ghost", document]))
+    ref = store.entry("d", [1], DocumentsRef, lambda slot: slot.table(DocumentsRef, "d", leaky))
+    with pytest.raises(ValueError, match=message):
+        check_documents.fn(ref, PLAIN)
 
 
 def test_the_blog_recipe_puts_genres_in_the_text():
