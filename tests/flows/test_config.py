@@ -33,7 +33,7 @@ def test_the_blog_threshold_is_a_tenth_on_the_logits():
         ({}, "held-out"),
         ({"preset": "blog"}, "blog"),
         ({"text": {"recipe": "blog"}}, "blog"),
-        ({"doc2vec": {"transductive": True}}, "blog"),
+        ({"doc2vec": {"transductive": True, "features": "inferred"}}, "blog"),
         (
             {"preset": "blog", "text": {"recipe": "content"}, "doc2vec": {"transductive": False}},
             "held-out",

@@ -227,7 +227,7 @@ def test_predict_says_of_a_test_movie_what_evaluation_said(summary, run, tmp_pat
 
 def test_predict_answers_texts_files_and_the_top_n(summary, tmp_path, capsys):
     text = "A ghost with a curse, a haunted grave and blood at midnight"
-    assert predict_flow.command(PredictConfig(text=text)) == 0
+    assert predict_flow.command(PredictConfig(text=text, top_n=1)) == 0
     assert "Horror" in capsys.readouterr().out
     rows = [{"id": "1", "title": "x", "overview": text}, {"id": "", "title": "y", "overview": "z"}]
     file = write_csv(tmp_path / "new.csv", rows, ["id", "title", "overview"])

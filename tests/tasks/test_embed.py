@@ -30,7 +30,7 @@ from tasks.embed import (
 )
 from tests.conftest import THEMES
 
-SMALL = Doc2VecConfig(features="both", vector_size=12, epochs=5, sample=0, workers=1)
+SMALL = Doc2VecConfig(features="both", min_count=2, vector_size=12, epochs=5, sample=0, workers=1)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_only_the_asked_splits_reach_the_corpus(tmp_path):
 
 
 def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
-    config = Doc2VecConfig(epochs=20, infer_epochs=10, min_words=1_000_000)
+    config = Doc2VecConfig(epochs=20, infer_epochs=10, min_words=1_000_000, max_words=20_000_000)
 
     def epochs(words: int) -> tuple[int, int]:
         found = scaled(config, words)
