@@ -53,7 +53,9 @@ class Doc2VecConfig(BaseModel):
     alpha: float = Field(0.075, gt=0, le=1, description="Learning rate at the start")
     epochs: int = Field(14, ge=1, description="Passes over the documents")
     min_words: int = Field(
-        1_000_000, ge=0, description="Words to train on at least: a small corpus gets more epochs"
+        4_000_000,
+        ge=0,
+        description="Words to train on at least: a small corpus gets more epochs, and min_count 2",
     )
     max_words: int = Field(
         17_000_000,
@@ -78,9 +80,9 @@ class Doc2VecConfig(BaseModel):
 def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     """`config` made fit for the size of the corpus.
 
-    More epochs, to train and to infer, where `min_words` asks for them, fewer to train where
-    `max_words` does, and no more threads than there is work for: gensim hands out jobs of ten
-    thousand words.
+    More epochs, to train and to infer, and rarer words where `min_words` asks for them, fewer
+    epochs to train where `max_words` does, and no more threads than there is work for: gensim
+    hands out jobs of ten thousand words.
     """
     wanted = max(1, corpus_words * config.epochs)
     more, fewer = max(1.0, config.min_words / wanted), min(1.0, config.max_words / wanted)
@@ -90,6 +92,7 @@ def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     return config.model_copy(
         update={
             "epochs": epochs,
+            "min_count": min(config.min_count, 2) if more > 1 else config.min_count,
             "infer_epochs": grown(config.infer_epochs, more),
             "workers": max(1, min(config.workers, corpus_words // WORDS_A_WORKER)),
         }

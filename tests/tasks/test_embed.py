@@ -170,6 +170,12 @@ def test_a_large_corpus_gets_fewer_epochs_down_to_a_bound():
     assert scaled(config, 10**8).infer_epochs == config.infer_epochs
 
 
+def test_a_small_corpus_learns_rarer_words_too():
+    config = Doc2VecConfig(min_count=3, epochs=10, min_words=1_000_000)
+    assert [scaled(config, words).min_count for words in (1000, 10**6)] == [2, 3]
+    assert scaled(config.model_copy(update={"min_count": 1}), 1000).min_count == 1
+
+
 def test_each_line_of_the_corpus_is_a_document(corpus):
     assert train_doc2vec(corpus, SMALL)[0].corpus_count == 60
 
