@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -140,7 +141,7 @@ def pick_device(wanted: str) -> torch.device:
 def mixed_precision(device: torch.device) -> torch.autocast:
     """bfloat16 for the matrix products where the hardware has it: CUDA, and CPUs with AVX512-BF16.
 
-    Elsewhere it would be emulated, and slower (`benchmarks/README.md`).
+    Elsewhere it would be emulated, and slower.
     """
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
@@ -213,8 +214,12 @@ def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
 def save_checkpoint(
     path: Path, state: dict[str, Any], best: dict[str, Any], history: list[Epoch]
 ) -> None:
-    """Write whole or not at all what `load_checkpoint` reads."""
-    new = path.with_suffix(".new")
+    """Write whole or not at all what `load_checkpoint` reads.
+
+    Another run of the same training may write here too, or be done and have deleted the folder.
+    """
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_name(f"{path.name}.{uuid4().hex}")
     torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, new)
     new.replace(path)
 

@@ -20,6 +20,7 @@ from tasks.network import (
     predict_logits,
     predict_probabilities,
     require_examples,
+    save_checkpoint,
     save_classifier,
     train_classifier,
     train_epoch,
@@ -133,6 +134,12 @@ def test_training_that_was_cut_off_ends_as_if_it_had_not_been(calls, tmp_path, m
     assert [epoch[:5] for epoch in again] == [epoch[:5] for epoch in history]
     for name, weights in expected.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name])
+
+
+def test_a_checkpoint_is_written_though_another_run_deleted_the_folder(tmp_path):
+    path = tmp_path / "gone" / "member-0.pt"
+    save_checkpoint(path, {}, {}, [])
+    assert [file.name for file in path.parent.iterdir()] == ["member-0.pt"]
 
 
 def test_finished_members_are_not_trained_again(tmp_path):
