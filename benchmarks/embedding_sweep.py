@@ -116,7 +116,8 @@ def judge(
     split = np.array(documents["split"].to_pylist())
     cpu = torch.device("cpu")
     train, validation = (
-        examples_of(vectors, labels, split == name, cpu) for name in ("train", "validation")
+        examples_of(vectors[rows], labels[rows], cpu)
+        for rows in ((split == name) & labels.any(axis=1) for name in ("train", "validation"))
     )
     start = time.perf_counter()
     classifier, _ = train_classifier(train, validation, config.classifier)

@@ -68,18 +68,18 @@ def train(config: TrainConfig) -> Summary:
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
     chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
-    check_documents(documents, config.text)
+    check_documents(documents, config.text, compute)
     labels = label(documents, config.label)
     reference = baselines.submit(documents, labels, config.baseline, compute)
     doc2vec = fit_doc2vec(documents, config.doc2vec, config.text, compute)
     inferred = embed.map(chunks, unmapped(doc2vec), unmapped(compute))
     vectors = join(gather("embed", inferred, ingested.kept))
-    checks = check_vectors(documents, vectors, doc2vec)
-    classifier = fit_classifier(documents, vectors, labels, config.classifier)
-    probabilities = predict_genres(classifier, vectors)
+    checks = check_vectors(documents, vectors, doc2vec, compute)
+    classifier = fit_classifier(documents, vectors, labels, config.classifier, compute)
+    probabilities = predict_genres(classifier, vectors, compute)
     scores = evaluate(documents, labels, classifier, probabilities, reference.result(), protocol)
     index = build_index(
-        documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}"
+        documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}", compute
     )
     evaluated = [scores, reference.result(), checks]
     found = track_results(run, documents, vectors, doc2vec, classifier, evaluated, protocol)

@@ -13,12 +13,11 @@ from sklearn.multiclass import OneVsRestClassifier
 from threadpoolctl import threadpool_limits
 
 from tasks import store
-from tasks.compute import Compute, run
+from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
-from tasks.metrics import Labels, Probabilities, best_threshold, predicted, scores
+from tasks.metrics import Labels, Probabilities, best_cut, predicted, scores
 
 VERSION = 2
-PROCESSES_PAY_FROM = 10  # chunks
 
 
 class BaselineConfig(BaseModel):
@@ -46,7 +45,7 @@ def tuned_baseline(
     name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
 ) -> Baseline:
     """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
-    threshold = np.full(test.shape[1], best_threshold(tuning, on_tuning), on_test.dtype)
+    threshold = np.full(test.shape[1], best_cut(tuning, on_tuning).threshold, on_test.dtype)
     found = scores(test, on_test, threshold, f"baseline_{name}")
     kept = (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")
     return Baseline({key: found[key] for key in kept}, predicted(on_test, threshold))
@@ -109,13 +108,12 @@ def _baselines(
     documents: DocumentsRef,
     labels: LabelsRef,
     config: BaselineConfig,
-    compute: Compute,
     slot: store.Slot,
 ) -> ScoresRef:
     table = store.read(documents, ["title", "overview", "split"])
     split = splits_of(table, store.read_labels(labels)[0])
     parts = (split["train"], split["validation"], split["test"])
-    tfidf = run(compute, PROCESSES_PAY_FROM, tfidf_baseline, *parts, config)
+    tfidf = tfidf_baseline(*parts, config)
     prior = prior_baseline(*parts)
     store.write_json(slot.folder / "metrics.json", tfidf.scores | prior.scores)
     np.save(slot.folder / "tfidf.npy", tfidf.guess)
@@ -135,5 +133,5 @@ def baselines(
         "baselines",
         [VERSION, config, documents.digest, labels.digest],
         ScoresRef,
-        lambda slot: _baselines(documents, labels, config, compute, slot),
+        lambda slot: run(compute, STAGE_PAYS_FROM, _baselines, documents, labels, config, slot),
     )

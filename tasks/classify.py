@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
+from tasks.compute import STAGE_PAYS_FROM, Compute, run, run_fresh
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -32,7 +33,7 @@ class ClassifierConfig(BaseModel):
     hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
     learning_rate: float = Field(4e-3, gt=0, description="Adam's step size")
-    batch_size: int = Field(1024, ge=2, description="Documents a step, at most")
+    batch_size: int = Field(2048, ge=2, description="Documents a step, at most")
     epochs: int = Field(20, ge=1, description="Passes over the train split, at most")
     patience: int | None = Field(
         4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
@@ -70,10 +71,12 @@ def _fit(
     from tasks import network as net
 
     device = net.pick_device(config.device)
-    matrix, (indicator, classes) = store.matrix(store.read(vectors)), store.read_labels(labels)
+    indicator, classes = store.read_labels(labels)
     split = np.array(store.read(documents, ["split"])["split"].to_pylist())
-    train = net.examples_of(matrix, indicator, split == "train", device)
-    validation = net.examples_of(matrix, indicator, split == "validation", device)
+    train, validation = (
+        net.examples_of(store.chosen_vectors(vectors, rows), indicator[rows], device)
+        for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
+    )
     net.require_examples(train, validation)
     classifier, history = net.train_classifier(train, validation, config, slot.work)
     thresholds = tuned_thresholds(
@@ -101,14 +104,20 @@ def _fit(
 
 @task(name="fit-classifier", cache_policy=NO_CACHE)
 def fit_classifier(
-    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, config: ClassifierConfig
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    labels: LabelsRef,
+    config: ClassifierConfig,
+    compute: Compute,
 ) -> ClassifierRef:
     """Train on the labelled movies of the train split, tune on those of the validation split."""
     ref = store.entry(
         "classifier",
         [VERSION, config, documents.digest, vectors.digest, labels.digest],
         ClassifierRef,
-        lambda slot: _fit(documents, vectors, labels, config, slot),
+        lambda slot: run_fresh(
+            compute, STAGE_PAYS_FROM, _fit, documents, vectors, labels, config, slot
+        ),
     )
     history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
     training = store.read_json(store.locate(ref) / "training.json")
@@ -129,17 +138,19 @@ def _predict(classifier: ClassifierRef, vectors: VectorsRef, slot: store.Slot) -
     from tasks.network import load_classifier, predict_probabilities
 
     network, _, _ = load_classifier(store.locate(classifier))
-    probabilities = predict_probabilities(network, store.matrix(store.read(vectors)))
-    np.save(slot.folder / "probabilities.npy", probabilities)
+    parts = [predict_probabilities(network, store.matrix(part)) for part in store.chunks(vectors)]
+    np.save(slot.folder / "probabilities.npy", np.concatenate(parts))
     return slot.ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
-def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> ProbabilitiesRef:
+def predict_genres(
+    classifier: ClassifierRef, vectors: VectorsRef, compute: Compute
+) -> ProbabilitiesRef:
     """Genre probabilities of every document."""
     return store.entry(
         "probabilities",
         [VERSION, classifier.digest, vectors.digest],
         ProbabilitiesRef,
-        lambda slot: _predict(classifier, vectors, slot),
+        lambda slot: run(compute, STAGE_PAYS_FROM, _predict, classifier, vectors, slot),
     )

@@ -1,22 +1,30 @@
-"""Where the pure function of a chunk runs: in this thread, in a process pool, or on Dask."""
+"""Where the pure function of a chunk or a stage runs: in this thread, in a process, or on Dask."""
 
 import atexit
+import ctypes
+import gc
 import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import pyarrow as pa
 from joblib.externals.loky import get_reusable_executor
 
+from tasks import store
 from tasks.contracts import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Runner = Literal["auto", "thread", "process", "dask"]
 _dask_lock = Lock()
+
+#: Chunks from which the work of a whole stage gets a process, whose memory goes back after it.
+STAGE_PAYS_FROM = 10
 
 
 @dataclass(frozen=True)
@@ -40,18 +48,53 @@ def run(
 ) -> T:
     """`function(*args)`, a module-level function, executed where `compute` says.
 
-    `pays_from` is the number of chunks from which a pool of processes is worth its start.
+    `pays_from` is the number of chunks from which a pool of processes is worth its start. Elsewhere
+    the artifacts root is the one of here.
     """
     runner = compute.where(pays_from)
     if runner == "process":
-        pool = get_reusable_executor(max_workers=os.cpu_count(), timeout=60)
-        found: T = pool.submit(function, *args, **kwargs).result()
+        found: T = _pool().submit(_elsewhere, _root(), function, *args, **kwargs).result()
         return found
     if runner == "dask":
         client = _dask(compute.dask_address)
-        answer: T = client.submit(function, *args, pure=False, **kwargs).result()
+        given = (_root(), function, *args)
+        answer: T = client.submit(_elsewhere, *given, pure=False, **kwargs).result()
         return answer
     return function(*args, **kwargs)
+
+
+def run_fresh(
+    compute: Compute, pays_from: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """As `run`, but in a new pool: what the processes so far held in memory goes back first."""
+    if compute.where(pays_from) == "process":
+        _pool(reuse=False)
+    return run(compute, pays_from, function, *args, **kwargs)
+
+
+def _pool(reuse: bool | Literal["auto"] = "auto") -> Any:
+    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60, reuse=reuse)
+
+
+def _root() -> str:
+    return str(store.artifacts_root())
+
+
+def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`function(*args)` in a process that may have been started under another artifacts root."""
+    os.environ["RECOMMENDER_ARTIFACTS"] = root
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _give_back()
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: a pool's process lives on, and glibc keeps what it had."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _dask(address: str | None) -> Any:

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field, model_validator
 
 from tasks import store
-from tasks.compute import Compute, run
+from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 from tasks.pooled import known_rows, load_weights, pooled_vectors
 
@@ -26,7 +26,6 @@ VERSION = 3
 SELF_RETRIEVAL_SAMPLE = 200
 INFERRING_PAYS_FROM = 3  # chunks from which a pool of processes is worth the seconds of its start
 POOLING_PAYS_FROM = 10
-TRAINING_PAYS_FROM = 10
 WORDS_A_WORKER = 100_000  # words of a corpus from which another training thread has work
 MIN_EPOCHS = 5
 MAX_EPOCHS = 100  # what small corpora are scaled to at most
@@ -132,11 +131,7 @@ def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> No
 
 
 def _fit(
-    documents: DocumentsRef,
-    config: Doc2VecConfig,
-    text: BaseModel,
-    compute: Compute,
-    slot: store.Slot,
+    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, slot: store.Slot
 ) -> Doc2VecRef:
     from tasks.doc2vec import train_in_folder
 
@@ -145,7 +140,7 @@ def _fit(
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
     if not words:
         raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
-    run(compute, TRAINING_PAYS_FROM, train_in_folder, str(slot.folder), scaled(config, words))
+    train_in_folder(str(slot.folder), scaled(config, words))
     corpus.unlink()
     if config.transductive:
         write_trained(documents, np.load(trained, "r"), slot.folder / "trained")
@@ -168,7 +163,7 @@ def fit_doc2vec(
         "doc2vec",
         [VERSION, config, text, documents.digest],
         Doc2VecRef,
-        lambda slot: _fit(documents, config, text, compute, slot),
+        lambda slot: run(compute, STAGE_PAYS_FROM, _fit, documents, config, text, slot),
     )
     used = load_config(store.locate(ref))
     training = store.read_json(store.locate(ref) / "training.json")
@@ -203,29 +198,26 @@ def known_in_folder(folder: str, documents: Sequence[str]) -> list[int]:
     return [len(rows) for rows in known_rows(load_weights(folder), documents)]
 
 
-def _embed(
-    documents: DocumentsRef, model: Doc2VecRef, compute: Compute, slot: store.Slot
-) -> VectorsRef:
+def _embed(documents: DocumentsRef, model: Doc2VecRef, slot: store.Slot) -> VectorsRef:
     name = f"{documents.name}.parquet"
     table, folder = store.read(documents, ["id", "document"]), store.locate(model)
     trained = folder / "trained" / name
     if trained.exists():
         return slot.table(VectorsRef, name, pq.read_table(trained))
-    texts = table["document"].to_pylist()
-    pooled = load_config(folder).features == "pooled"
-    pays_from = POOLING_PAYS_FROM if pooled else INFERRING_PAYS_FROM
-    vectors = run(compute, pays_from, vectors_in_folder, str(folder), texts)
+    vectors = vectors_in_folder(str(folder), table["document"].to_pylist())
     return slot.table(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
 @task(name="embed", task_run_name="embed-{documents.name}", cache_policy=NO_CACHE)
 def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
     """Vectors of one chunk, inferred (or the trained ones, in the transductive mode)."""
+    pooled = load_config(store.locate(model)).features == "pooled"
+    pays_from = POOLING_PAYS_FROM if pooled else INFERRING_PAYS_FROM
     return store.entry(
         "vectors",
         [VERSION, model.digest, documents.digest],
         VectorsRef,
-        lambda slot: _embed(documents, model, compute, slot),
+        lambda slot: run(compute, pays_from, _embed, documents, model, slot),
     )
 
 
@@ -278,11 +270,13 @@ def _check(
 
 
 @task(name="check-vectors", cache_policy=NO_CACHE)
-def check_vectors(documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef) -> ScoresRef:
+def check_vectors(
+    documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, compute: Compute
+) -> ScoresRef:
     """Fail on unusable vectors; measure whether a train document, inferred again, finds itself."""
     return store.entry(
         "checks",
         [VERSION, documents.digest, vectors.digest, model.digest],
         ScoresRef,
-        lambda slot: _check(documents, vectors, model, slot),
+        lambda slot: run(compute, STAGE_PAYS_FROM, _check, documents, vectors, model, slot),
     )

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import lancedb
@@ -17,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
+from tasks.compute import STAGE_PAYS_FROM, Compute, run_fresh
 from tasks.contracts import (
     DocumentsRef,
     IndexRef,
@@ -94,7 +96,7 @@ def genre_part(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors:
 def index_vectors(content: Vectors, centre: Vectors, genres: Vectors, weight: float) -> Vectors:
     """Centred content ⊕ weight × genres, each of length one: a weighted sum of two cosines."""
     parts = [normalise(content - centre), weight * normalise(genres)]
-    return np.hstack(parts).astype(np.float32)
+    return np.hstack(parts).astype(np.float32, copy=False)
 
 
 def index_table(movies: pa.Table, vectors: Vectors) -> pa.Table:
@@ -104,32 +106,55 @@ def index_table(movies: pa.Table, vectors: Vectors) -> pa.Table:
     return movies.append_column("title_key", keys).append_column("vector", vector)
 
 
-def publish(uri: str, rows: pa.Table, tag: str) -> IndexRef:
-    """Write `rows` as a new version of the table, check it, and tag it; others stay readable.
+class Written:
+    """Passes tables on, and remembers how many rows they had and some of their vectors."""
+
+    def __init__(self) -> None:
+        self.rows, self.vectors = 0, list[list[float]]()
+
+    def through(self, parts: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+        """The same rows; a part is forgotten when it is written."""
+        for part in parts:
+            self.rows += part.num_rows
+            if len(self.vectors) < SMOKE_QUERIES and part.num_rows:
+                self.vectors += [part["vector"][row].as_py() for row in (0, -1)]
+            yield from part.to_batches()
+
+
+def publish(uri: str, parts: Iterable[pa.Table], tag: str) -> IndexRef:
+    """Write the rows as a new version of the table, check it, and tag it; others stay readable.
 
     Raises:
         ValueError: the version does not hold what was written; it stays untagged.
     """
-    database = lancedb.connect(uri)
+    database, written = lancedb.connect(uri), Written()
     mode = "overwrite" if TABLE in database.table_names() else "create"
-    table = database.create_table(TABLE, rows, mode=mode)
+    first, parts = peek(parts)
+    reader = pa.RecordBatchReader.from_batches(first.schema, written.through(parts))
+    table = database.create_table(TABLE, reader, mode=mode)
     for column in ("id", "title_key"):
         table.create_index(column, config=BTree())
     table.create_index("title", config=NGRAMS)
-    check_table(table, rows)
+    check_table(table, written)
     table.tags.create(tag, table.version)
-    return IndexRef(uri=uri, tag=tag, version=table.version, rows=rows.num_rows)
+    return IndexRef(uri=uri, tag=tag, version=table.version, rows=written.rows)
 
 
-def check_table(table: Table, rows: pa.Table) -> None:
+def peek(parts: Iterable[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
+    """The first part, and all of them."""
+    rest = iter(parts)
+    first = next(rest)
+    return first, chain([first], rest)
+
+
+def check_table(table: Table, written: Written) -> None:
     """Raises ValueError unless row count and smoke queries come out as written."""
-    if table.count_rows() != rows.num_rows:
-        raise ValueError(f"{table.count_rows()} rows in the index, {rows.num_rows} written")
-    vectors = rows["vector"].combine_chunks()
-    for row in range(0, rows.num_rows, max(1, rows.num_rows // SMOKE_QUERIES)):
-        nearest = _nearest(table, vectors[row].as_py(), 1, None)[0]["_distance"]
+    if table.count_rows() != written.rows:
+        raise ValueError(f"{table.count_rows()} rows in the index, {written.rows} written")
+    for vector in written.vectors:
+        nearest = _nearest(table, vector, 1, None)[0]["_distance"]
         if abs(nearest) > 1e-3:
-            raise ValueError(f"row {row} does not find itself in the index")
+            raise ValueError("a row does not find itself in the index")
 
 
 def open_version(uri: str, tag: str) -> LanceTable:
@@ -199,27 +224,36 @@ def near_titles(table: Table, title: str, limit: int = 5) -> list[dict[str, Any]
     return [{name: movie[name] for name in COLUMNS} for movie in found]
 
 
-def centre_of(content: Vectors, splits: Sequence[str]) -> Vectors:
-    """Mean vector of the train split."""
-    mean: Vectors = content[np.array(splits) == "train"].mean(axis=0)
-    return mean
+def centre_of(parts: Iterable[tuple[Vectors, Sequence[str]]]) -> Vectors:
+    """Mean vector of the train split, from vectors and splits of some documents at a time."""
+    total, count = np.float64(0), 0
+    for content, splits in parts:
+        train = content[np.array(splits) == "train"]
+        total, count = total + train.sum(axis=0, dtype=np.float64), count + len(train)
+    return np.asarray(total / count, np.float32)
 
 
-def movies_with_vectors(
+def _build(
     documents: DocumentsRef,
     vectors: VectorsRef,
     labels: LabelsRef,
     probabilities: ProbabilitiesRef,
     config: IndexConfig,
-) -> pa.Table:
-    """Everything that one version of the index holds."""
-    movies = store.read(documents, ["split", *MOVIE_COLUMNS])
-    content = store.matrix(store.read(vectors))
+    tag: str,
+) -> IndexRef:
     predicted = np.load(store.locate(probabilities), allow_pickle=False)
     genres = genre_part(store.read_labels(labels)[0], predicted)
-    centre = centre_of(content, movies["split"].to_pylist())
-    combined = index_vectors(content, centre, genres, config.genre_weight)
-    return index_table(movies.select(MOVIE_COLUMNS), combined)
+    splits = (part["split"].to_pylist() for part in store.chunks(documents, ["split"]))
+    centre = centre_of(zip(map(store.matrix, store.chunks(vectors)), splits, strict=True))
+
+    def parts() -> Iterator[pa.Table]:
+        first, movies = 0, store.chunks(documents, MOVIE_COLUMNS)
+        for chunk, content in zip(movies, map(store.matrix, store.chunks(vectors)), strict=True):
+            own = genres[first : first + chunk.num_rows]
+            yield index_table(chunk, index_vectors(content, centre, own, config.genre_weight))
+            first += chunk.num_rows
+
+    return publish(lancedb_uri(), parts(), tag)
 
 
 @task(name="index", cache_policy=NO_CACHE)
@@ -230,10 +264,11 @@ def build_index(
     probabilities: ProbabilitiesRef,
     config: IndexConfig,
     tag: str,
+    compute: Compute,
 ) -> IndexRef:
     """Publish a checked, tagged version of the LanceDB table."""
-    rows = movies_with_vectors(documents, vectors, labels, probabilities, config)
-    ref = publish(lancedb_uri(), rows, tag)
+    given = (documents, vectors, labels, probabilities, config, tag)
+    ref = run_fresh(compute, STAGE_PAYS_FROM, _build, *given)
     get_run_logger().info("%d movies in version %d, tag %s", ref.rows, ref.version, ref.tag)
     return ref
 

@@ -4,7 +4,7 @@ Everywhere `labels` is an indicator matrix (n_documents, n_genres) of zeros and 
 `probabilities` has its shape.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,15 @@ RESAMPLES = 1000
 Resampled = dict[str, NDArray[np.floating[Any]]]
 
 
-def best_threshold(labels: Labels, probabilities: Probabilities) -> float:
-    """The one probability threshold with the highest micro F1.
+class Best(NamedTuple):
+    """The probability threshold with the highest micro F1, and that F1."""
+
+    threshold: float
+    f1: float
+
+
+def best_cut(labels: Labels, probabilities: Probabilities) -> Best:
+    """The one threshold for all genres.
 
     Raises:
         UserError: no document carries a learnt genre, so there is nothing to tune on.
@@ -39,7 +46,8 @@ def best_threshold(labels: Labels, probabilities: Probabilities) -> float:
         raise UserError("No validation movie carries a learnt genre: give more movies.")
     precision, recall, thresholds = precision_recall_curve(labels.ravel(), probabilities.ravel())
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[np.argmax(f1[:-1])])
+    best = np.argmax(f1[:-1])
+    return Best(float(thresholds[best]), float(f1[best]))
 
 
 def tuned_thresholds(
@@ -53,13 +61,13 @@ def tuned_thresholds(
     With `support`, a genre that at least so many documents carry gets the one that is best for
     its own F1.
     """
-    overall = fixed or best_threshold(labels, probabilities)
+    overall = fixed or best_cut(labels, probabilities).threshold
     thresholds = np.full(labels.shape[1], overall, np.float32)
     if fixed or support is None:
         return thresholds
     for genre in np.flatnonzero(labels.sum(axis=0) >= support):
         column = slice(genre, genre + 1)
-        thresholds[genre] = best_threshold(labels[:, column], probabilities[:, column])
+        thresholds[genre] = best_cut(labels[:, column], probabilities[:, column]).threshold
     return thresholds
 
 

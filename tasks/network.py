@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks import store
 from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
-from tasks.metrics import best_threshold
+from tasks.metrics import best_cut
 
 STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
 LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
@@ -68,7 +67,7 @@ class Dropout(nn.Module):
         words = torch.empty(-(-units.numel() // 8), dtype=torch.int64, device=units.device)
         bytes_drawn = words.random_(-(2**63), None).view(torch.uint8)[: units.numel()]
         kept = bytes_drawn.view(units.shape) >= self.dropped
-        return units * kept * (256 / (256 - self.dropped))
+        return units * (kept * units.new_tensor(256 / (256 - self.dropped)))
 
 
 class GenreNetwork(nn.Module):
@@ -110,7 +109,7 @@ class GenreClassifier(nn.Module):
 
     def standardised(self, vectors: Tensor) -> Tensor:
         """Vectors as the members expect them."""
-        return (vectors - self.centre) / self.spread
+        return (vectors - self.centre).div_(self.spread)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Calibrated logits of a batch."""
@@ -152,12 +151,12 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 def batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
     """The examples once, shuffled; a last batch of one is left out (batch norm).
 
-    The whole table is shuffled on its device by one gather: nothing is done a sample in Python.
+    The whole table lies on its device, and a batch is one gather: nothing is done a sample in
+    Python.
     """
     order = torch.randperm(len(examples.vectors)).to(examples.vectors.device)
-    vectors, labels = examples.vectors[order], examples.labels[order]
-    parts = zip(torch.split(vectors, batch_size), torch.split(labels, batch_size), strict=True)
-    return (Examples(*part) for part in parts if len(part[0]) > 1)
+    parts = (rows for rows in torch.split(order, batch_size) if len(rows) > 1)
+    return (Examples(examples.vectors[rows], examples.labels[rows]) for rows in parts)
 
 
 def train_epoch(
@@ -207,8 +206,7 @@ def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
     loss = functional.binary_cross_entropy_with_logits(logits, examples.labels)
     labels = examples.labels.cpu().numpy().astype(np.uint8)
     probabilities = torch.sigmoid(logits).cpu().numpy()
-    predicted = probabilities >= best_threshold(labels, probabilities)
-    return loss.item(), float(f1_score(labels, predicted, average="micro"))
+    return loss.item(), best_cut(labels, probabilities).f1
 
 
 def save_checkpoint(
@@ -328,7 +326,7 @@ def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
 def predict_probabilities(network: nn.Module, vectors: Array) -> Array:
     """Genre probabilities (n, n_genres) of vectors (n, size)."""
     device = next(network.parameters()).device
-    logits = predict_logits(network, torch.tensor(vectors, device=device))
+    logits = predict_logits(network, torch.from_numpy(vectors).to(device))
     probabilities: Array = torch.sigmoid(logits).cpu().numpy()
     return probabilities
 
@@ -374,15 +372,10 @@ def load_classifier(folder: Path) -> tuple[GenreClassifier, list[str], Array]:
     return classifier, classes, np.array([thresholds[name] for name in classes], np.float32)
 
 
-def examples_of(
-    vectors: Array, labels: NDArray[np.uint8], chosen: NDArray[np.bool_], device: torch.device
-) -> Examples:
-    """The chosen rows that carry at least one learnt genre, as tensors on the device."""
-    rows = chosen & labels.any(axis=1)
-    return Examples(
-        torch.tensor(vectors[rows], device=device),
-        torch.tensor(labels[rows], dtype=torch.float32, device=device),
-    )
+def examples_of(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:
+    """Vectors and labels as tensors on the device."""
+    as_floats = torch.from_numpy(labels.astype(np.float32))
+    return Examples(torch.from_numpy(vectors).to(device), as_floats.to(device))
 
 
 def require_examples(train: Examples, validation: Examples) -> None:

@@ -17,11 +17,11 @@ from pydantic import BaseModel, Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tasks import store
-from tasks.compute import Compute, run
+from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 
 VERSION = 3
-PROCESSES_PAY_FROM = 100  # chunks to tokenise; a pool takes seconds to start
+PROCESSES_PAY_FROM = 100  # chunks; later stages of so large a source use the pool anyway
 SALT = "movie-recommender/1"
 
 Split = Literal["train", "validation", "test"]
@@ -131,6 +131,11 @@ def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
     return movies.cast(DOCUMENTS)
 
 
+def _preprocess(movies: MoviesRef, config: TextConfig, slot: store.Slot) -> DocumentsRef:
+    documents = to_documents(store.read(movies), config)
+    return slot.table(DocumentsRef, f"{movies.name}.parquet", documents)
+
+
 @task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
 def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> DocumentsRef:
     """Tokenise and split one chunk."""
@@ -138,11 +143,7 @@ def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> Docum
         "documents",
         [VERSION, config, movies.digest],
         DocumentsRef,
-        lambda slot: slot.table(
-            DocumentsRef,
-            f"{movies.name}.parquet",
-            run(compute, PROCESSES_PAY_FROM, to_documents, store.read(movies), config),
-        ),
+        lambda slot: run(compute, PROCESSES_PAY_FROM, _preprocess, movies, config, slot),
     )
 
 
@@ -171,15 +172,8 @@ def genre_dependent(documents: pa.Table, config: TextConfig) -> list[int]:
     return [i for i, one, two in zip(ids, before, after, strict=True) if one != two]
 
 
-@task(name="check-documents", cache_policy=NO_CACHE)
-def check_documents(documents: DocumentsRef, config: TextConfig) -> None:
-    """Fail on test movies that training sees, and on a genre in a text that should not hold it.
-
-    The recipe `blog` puts genres into its text on purpose, and its scores are named for it.
-
-    Raises:
-        ValueError: the scores of this run would not be held-out.
-    """
+def require_held_out(documents: DocumentsRef, config: TextConfig) -> None:
+    """Raises ValueError if the scores of a run on these documents would not be held-out."""
     movies = store.read(documents, ["source", "id", "overview", "split"])
     if shared := shared_with_test(movies):
         raise ValueError(f"{len(shared)} ids or overviews are in test and in training: {shared[0]}")
@@ -189,3 +183,15 @@ def check_documents(documents: DocumentsRef, config: TextConfig) -> None:
         test = chunk.filter(pc.equal(chunk["split"], "test"))
         if found := genre_dependent(test, config):
             raise ValueError(f"The genres of movie {found[0]} and others got into their documents.")
+
+
+@task(name="check-documents", cache_policy=NO_CACHE)
+def check_documents(documents: DocumentsRef, config: TextConfig, compute: Compute) -> None:
+    """Fail on test movies that training sees, and on a genre in a text that should not hold it.
+
+    The recipe `blog` puts genres into its text on purpose, and its scores are named for it.
+
+    Raises:
+        ValueError: the scores of this run would not be held-out.
+    """
+    run(compute, STAGE_PAYS_FROM, require_held_out, documents, config)

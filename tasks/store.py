@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from tasks.contracts import LabelsRef, Ref
+from tasks.contracts import LabelsRef, Ref, VectorsRef
 
 R = TypeVar("R", bound=Ref)
 M = TypeVar("M", bound=BaseModel)
@@ -214,6 +214,15 @@ def matrix(table: pa.Table) -> NDArray[np.float32]:
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     found: NDArray[np.float32] = flat.reshape(table.num_rows, -1)
     return found
+
+
+def chosen_vectors(vectors: VectorsRef, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Embeddings (n_chosen, size) of the documents that `chosen` marks, read a chunk at a time."""
+    parts, first = list[NDArray[np.float32]](), 0
+    for table in chunks(vectors, ["embedding"]):
+        parts.append(matrix(table)[chosen[first : first + table.num_rows]])
+        first += table.num_rows
+    return np.concatenate(parts)
 
 
 def read_labels(labels: LabelsRef) -> tuple[NDArray[np.uint8], list[str]]:

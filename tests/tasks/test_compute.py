@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from tasks.compute import Compute, run
+from tasks import store
+from tasks.compute import Compute, run, run_fresh
 from tasks.contracts import UserError
 
 
@@ -12,6 +13,22 @@ def add(first: int, second: int) -> tuple[int, int]:
 
 def fail() -> None:
     raise UserError("no such luck")
+
+
+def root() -> str:
+    return str(store.artifacts_root())
+
+
+def test_work_elsewhere_sees_the_artifacts_root_of_here(monkeypatch, tmp_path):
+    for name in ("one", "two"):
+        monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / name))
+        assert run(Compute("process"), 1, root) == str(tmp_path / name)
+
+
+def test_a_fresh_pool_has_other_processes():
+    _, before = run(Compute("process"), 1, add, 1, 2)
+    _, after = run_fresh(Compute("process"), 1, add, 1, 2)
+    assert before != after
 
 
 def test_a_thread_is_this_process():

@@ -56,7 +56,7 @@ def rows(titles: list[str], seed: int = 0) -> pa.Table:
 
 @pytest.fixture
 def published(tmp_path) -> IndexRef:
-    return publish(str(tmp_path / "lancedb"), rows(TITLES), "run-1")
+    return publish(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_scores_are_cosines(published, table):
 
 
 def test_a_reader_of_an_older_version_sees_it_after_a_publish(published, table):
-    newer = publish(published.uri, rows(["Up"]), "run-2")
+    newer = publish(published.uri, [rows(["Up"])], "run-2")
     assert table.count_rows() == len(TITLES)
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
     assert open_version(newer.uri, "run-2").count_rows() == 1
@@ -125,7 +125,7 @@ def test_a_version_that_does_not_find_itself_is_not_tagged(tmp_path, monkeypatch
     monkeypatch.setattr("tasks.index._nearest", lambda *_: [{"_distance": 0.5}])
     uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match="does not find itself"):
-        publish(uri, rows(TITLES), "run-1")
+        publish(uri, [rows(TITLES)], "run-1")
     with pytest.raises(ValueError, match="run-1"):
         open_version(uri, "run-1")
 
@@ -165,4 +165,4 @@ def test_the_index_cosine_is_a_weighted_sum_of_two_cosines():
 
 def test_the_centre_is_the_mean_of_the_train_split():
     content = np.array([[1, 1], [3, 3], [9, 9]], np.float32)
-    assert centre_of(content, ["train", "train", "test"]).tolist() == [2, 2]
+    assert centre_of([(content, ["train", "train", "test"])]).tolist() == [2, 2]

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from tasks.contracts import UserError
 from tasks.metrics import (
-    best_threshold,
+    best_cut,
     calibration_error,
     interval,
     macro_f1,
@@ -51,18 +51,18 @@ def test_no_score_is_ever_undefined():
 def test_the_best_threshold_separates_what_can_be_separated():
     labels = np.array([[1, 0], [0, 1], [1, 0]], np.uint8)
     probabilities = np.array([[0.4, 0.1], [0.2, 0.6], [0.5, 0.3]], np.float32)
-    assert best_threshold(labels, probabilities) == pytest.approx(0.4)
+    assert best_cut(labels, probabilities).threshold == pytest.approx(0.4)
 
 
 def test_nothing_to_tune_on_is_refused():
     with pytest.raises(UserError, match="No validation movie"):
-        best_threshold(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
+        best_cut(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
 
 
 def test_a_genre_with_enough_support_gets_a_threshold_of_its_own():
     labels = np.array([[1, 1], [1, 0], [0, 0]], np.uint8)
     probabilities = np.array([[0.3, 0.9], [0.2, 0.8], [0.1, 0.1]], np.float32)
-    overall = best_threshold(labels, probabilities)
+    overall = best_cut(labels, probabilities).threshold
     assert tuned_thresholds(labels, probabilities).tolist() == pytest.approx([overall] * 2)
     own = tuned_thresholds(labels, probabilities, support=2)
     assert own.tolist() == pytest.approx([0.2, overall])

@@ -13,7 +13,6 @@ from tasks.network import (
     GenreNetwork,
     batches,
     calibrate,
-    examples_of,
     load_classifier,
     pick_device,
     positive_weights,
@@ -199,13 +198,6 @@ def test_a_stored_classifier_predicts_what_it_predicted_before(tmp_path):
     assert np.array_equal(before, predict_probabilities(again, vectors))
     assert classes == ["A", "B", "C"]
     assert thresholds.tolist() == pytest.approx([0.3, 0.4, 0.5])
-
-
-def test_movies_without_a_learnt_genre_are_no_examples():
-    labels = np.array([[1, 0], [0, 0], [0, 1]], np.uint8)
-    found = examples_of(np.eye(3, dtype=np.float32), labels, np.array([True, True, False]), CPU)
-    assert found.vectors.tolist() == [[1, 0, 0]]
-    assert found.labels.tolist() == [[1, 0]]
 
 
 def test_a_split_without_examples_is_refused():

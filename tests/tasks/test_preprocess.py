@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import store
+from tasks.compute import Compute
 from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef
 from tasks.preprocess import (
     TextConfig,
@@ -132,7 +133,7 @@ def test_a_leak_stops_the_run(artifacts, document, overviews, message):
     leaky = table.set_column(at, "document", pa.array(["ghost", document]))
     ref = store.entry("d", [1], DocumentsRef, lambda slot: slot.table(DocumentsRef, "d", leaky))
     with pytest.raises(ValueError, match=message):
-        check_documents.fn(ref, PLAIN)
+        check_documents.fn(ref, PLAIN, Compute())
 
 
 def test_the_blog_recipe_puts_genres_in_the_text():

@@ -157,3 +157,20 @@ def test_vectors_come_back_as_they_were():
 def test_a_reference_is_named_by_its_file():
     assert Ref(paths=("cache/x/chunk-00001.parquet",), digest="").name == "chunk-00001"
     assert VectorsRef(paths=("a/b.parquet",), digest="").rows == 0
+
+
+def test_chosen_vectors_are_read_across_chunks():
+    parts = [np.array([[1, 1], [2, 2]], np.float32), np.array([[3, 3]], np.float32)]
+    refs = [
+        store.entry(
+            "v",
+            [n],
+            VectorsRef,
+            lambda slot, p=part: slot.table(
+                VectorsRef, "v.parquet", store.vectors_table(pa.chunked_array([[0] * len(p)]), p)
+            ),
+        )
+        for n, part in enumerate(parts)
+    ]
+    found = store.chosen_vectors(store.join(refs), np.array([False, True, True]))
+    assert found.tolist() == [[2, 2], [3, 3]]
