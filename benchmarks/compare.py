@@ -42,7 +42,7 @@ def run(module: str, *arguments: str, root: str) -> dict[str, Any]:
     """The JSON that a module prints last, with the seconds and the peak memory of its processes.
 
     `peak_mb` is of the largest process, `together_mb` the most that all of them held at a time,
-    looked at twice a second, shared pages counted once.
+    looked at every two seconds, shared pages counted once.
     """
     start, log, together = time.perf_counter(), Path(root) / "output.txt", 0.0
     environment = os.environ | {"RECOMMENDER_ARTIFACTS": root, "PREFECT_LOGGING_LEVEL": "ERROR"}
@@ -51,7 +51,7 @@ def run(module: str, *arguments: str, root: str) -> dict[str, Any]:
         process = psutil.Process(subprocess.Popen(command, env=environment, stdout=file).pid)
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             together = max(together, held_mb(process))
-            time.sleep(0.5)
+            time.sleep(2)
     if ended[1]:
         raise SystemExit(f"{module} failed.")
     found: dict[str, Any] = json.loads(log.read_text().strip().splitlines()[-1])

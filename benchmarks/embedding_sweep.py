@@ -27,6 +27,7 @@ from flows.config import TrainConfig
 from tasks.baselines import splits_of
 from tasks.doc2vec import save_model, train_doc2vec
 from tasks.embed import Doc2VecConfig, vectors_in_folder, write_corpus
+from tasks.forward import genre_probabilities
 from tasks.ingest import Catalogue, chunked
 from tasks.label import binarize, learnable_genres
 from tasks.metrics import (
@@ -38,7 +39,7 @@ from tasks.metrics import (
     resampled_f1,
     tuned_thresholds,
 )
-from tasks.network import examples_of, predict_probabilities, train_classifier
+from tasks.network import examples_of, folded, train_classifier
 from tasks.preprocess import TextConfig, to_documents
 from tasks.source import Columns, open_file
 from tasks.track import connect, experiment_id, flat
@@ -123,7 +124,7 @@ def judge(
     classifier, _ = train_classifier(train, validation, config.classifier)
     seconds = time.perf_counter() - start
     actual = validation.labels.numpy().astype(np.uint8)
-    said = predict_probabilities(classifier, validation.vectors.numpy())
+    said = genre_probabilities(folded(classifier), validation.vectors.numpy())
     guess = cross_tuned(actual, said, config.classifier.threshold_support)
     resampled = resampled_f1(actual, guess)
     precision = average_precision_score(actual, said, average="micro")

@@ -1,6 +1,6 @@
 """The registered MLflow model, loaded from this code: texts in, genres and probabilities out.
 
-torch and gensim are imported where they are used, since MLflow runs this file to register it.
+gensim is imported where it is used, since MLflow runs this file to register it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from tasks import store
+from tasks.forward import genre_probabilities, load_classifier
 from tasks.preprocess import TextConfig, tokens_of
 
 
@@ -28,23 +29,20 @@ class GenrePredictor(PythonModel):
 
     def load(self, doc2vec: Path, classifier: Path) -> "GenrePredictor":
         """Load the classifier; Doc2Vec is loaded with the first text."""
-        from tasks.network import load_classifier
-
         self.doc2vec = str(doc2vec)
         self.text = TextConfig.model_validate(store.read_json(doc2vec / "text.json"))
-        self.network, self.classes, self.thresholds = load_classifier(classifier)
+        self.classifier, self.classes, self.thresholds = load_classifier(classifier)
         return self
 
     def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
         """An answer a text, by the functions that give training and evaluation their numbers."""
         from tasks.embed import known_in_folder, vectors_in_folder
         from tasks.metrics import predicted
-        from tasks.network import predict_probabilities
 
         pairs = zip(titles, overviews, strict=True)
         documents = [" ".join(tokens_of(*pair, self.text)) for pair in pairs]
         vectors = vectors_in_folder(self.doc2vec, documents)
-        probabilities = predict_probabilities(self.network, vectors)
+        probabilities = genre_probabilities(self.classifier, vectors)
         chosen = predicted(probabilities, self.thresholds)
         known = known_in_folder(self.doc2vec, documents)
         return [

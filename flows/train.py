@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> Summary:
     vectors = join(gather("embed", inferred, ingested.kept))
     checks = check_vectors(documents, vectors, doc2vec, compute)
     classifier = fit_classifier(documents, vectors, labels, config.classifier, compute)
-    probabilities = predict_genres(classifier, vectors, compute)
+    probabilities = predict_genres(classifier, vectors)
     scores = evaluate(documents, labels, classifier, probabilities, reference.result(), protocol)
     index = build_index(
         documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}", compute

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run, run_fresh
+from tasks.compute import STAGE_PAYS_FROM, Compute, run_fresh
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -22,9 +22,10 @@ from tasks.contracts import (
     ProbabilitiesRef,
     VectorsRef,
 )
+from tasks.forward import genre_probabilities, load_classifier, save_classifier
 from tasks.metrics import tuned_thresholds
 
-VERSION = 2
+VERSION = 3
 
 
 class ClassifierConfig(BaseModel):
@@ -79,14 +80,15 @@ def _fit(
     )
     net.require_examples(train, validation)
     classifier, history = net.train_classifier(train, validation, config, slot.work)
+    answering = net.folded(classifier)
     thresholds = tuned_thresholds(
         validation.labels.cpu().numpy().astype(np.uint8),
-        net.predict_probabilities(classifier, validation.vectors.cpu().numpy()),
+        genre_probabilities(answering, validation.vectors.cpu().numpy()),
         config.threshold,
         config.threshold_support,
     )
     named = dict(zip(classes, thresholds.tolist(), strict=True))
-    net.save_classifier(classifier, config, named, slot.folder)
+    save_classifier(answering, named, slot.folder)
     pq.write_table(
         pa.Table.from_pylist([epoch._asdict() for epoch in history]),
         slot.folder / "history.parquet",
@@ -135,22 +137,18 @@ def fit_classifier(
 
 
 def _predict(classifier: ClassifierRef, vectors: VectorsRef, slot: store.Slot) -> ProbabilitiesRef:
-    from tasks.network import load_classifier, predict_probabilities
-
-    network, _, _ = load_classifier(store.locate(classifier))
-    parts = [predict_probabilities(network, store.matrix(part)) for part in store.chunks(vectors)]
+    answering = load_classifier(store.locate(classifier)).classifier
+    parts = [genre_probabilities(answering, store.matrix(part)) for part in store.chunks(vectors)]
     np.save(slot.folder / "probabilities.npy", np.concatenate(parts))
     return slot.ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
-def predict_genres(
-    classifier: ClassifierRef, vectors: VectorsRef, compute: Compute
-) -> ProbabilitiesRef:
+def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> ProbabilitiesRef:
     """Genre probabilities of every document."""
     return store.entry(
         "probabilities",
         [VERSION, classifier.digest, vectors.digest],
         ProbabilitiesRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _predict, classifier, vectors, slot),
+        lambda slot: _predict(classifier, vectors, slot),
     )

@@ -2,7 +2,6 @@
 
 import atexit
 import ctypes
-import gc
 import logging
 import os
 import sys
@@ -91,7 +90,6 @@ def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.k
 
 def _give_back() -> None:
     """Return freed memory to the system: a pool's process lives on, and glibc keeps what it had."""
-    gc.collect()
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,14 +1,15 @@
-"""The genre classifier: network, training loop, probabilities, and how it is stored.
+"""The genre classifier: network, training loop, checkpoints. What it answers with is in `forward`.
 
-A classifier is stored as arguments JSON and a state dict that is read with `weights_only`.
+A checkpoint is a state dict that is read with `weights_only`.
 """
 
 import copy
 import resource
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 import numpy as np
@@ -18,9 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks import store
 from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
+from tasks.forward import Classifier, Layer
 from tasks.metrics import best_cut
 
 STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
@@ -149,13 +150,14 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 
 
 def batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
-    """The examples once, shuffled; a last batch of one is left out (batch norm).
+    """The examples once, shuffled, in batches of equal size: a small last one, with a full step
+    and few examples for batch norm, costs F1.
 
     The whole table lies on its device, and a batch is one gather: nothing is done a sample in
     Python.
     """
     order = torch.randperm(len(examples.vectors)).to(examples.vectors.device)
-    parts = (rows for rows in torch.split(order, batch_size) if len(rows) > 1)
+    parts = torch.tensor_split(order, -(-len(order) // batch_size))
     return (Examples(examples.vectors[rows], examples.labels[rows]) for rows in parts)
 
 
@@ -323,12 +325,31 @@ def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
         classifier.shift.fill_(float(platt.intercept_[0]))
 
 
-def predict_probabilities(network: nn.Module, vectors: Array) -> Array:
-    """Genre probabilities (n, n_genres) of vectors (n, size)."""
-    device = next(network.parameters()).device
-    logits = predict_logits(network, torch.from_numpy(vectors).to(device))
-    probabilities: Array = torch.sigmoid(logits).cpu().numpy()
-    return probabilities
+def folded(classifier: GenreClassifier) -> Classifier:
+    """What answers without torch: batch norm and standardisation are part of the linear layers."""
+    centre, spread = classifier.centre.cpu().numpy(), classifier.spread.cpu().numpy()
+    members = []
+    for member in classifier.members:
+        layers = _folded_layers(cast(GenreNetwork, member))
+        first = layers[0].weight / spread[:, None]
+        layers[0] = Layer(first, layers[0].bias - centre @ first)
+        members.append(layers)
+    return Classifier(members, classifier.scale.item(), classifier.shift.item())
+
+
+def _folded_layers(network: GenreNetwork) -> list[Layer]:
+    modules, layers = list(network.layers), list[Layer]()
+    for linear, norm in zip_longest(
+        (module for module in modules if isinstance(module, nn.Linear)),
+        (module for module in modules if isinstance(module, nn.BatchNorm1d)),
+    ):
+        weight, bias = (value.detach().cpu().numpy() for value in (linear.weight.T, linear.bias))
+        if norm is not None:
+            state = {name: value.cpu().numpy() for name, value in norm.state_dict().items()}
+            rate = state["weight"] / np.sqrt(state["running_var"] + norm.eps)
+            weight, bias = weight * rate, (bias - state["running_mean"]) * rate + state["bias"]
+        layers.append(Layer(np.ascontiguousarray(weight), bias))
+    return layers
 
 
 def peak_memory_mb(device: torch.device) -> float:
@@ -336,40 +357,6 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def save_classifier(
-    classifier: GenreClassifier,
-    config: ClassifierConfig,
-    thresholds: dict[str, float],
-    folder: Path,
-) -> None:
-    """Write state dict and the JSON that `load_classifier` needs; `thresholds` a genre."""
-    shape = {
-        "n_inputs": len(classifier.centre),
-        "n_genres": len(thresholds),
-        "hidden": list(config.hidden),
-        "dropout": config.dropout,
-        "members": config.members,
-    }
-    store.write_json(folder / "config.json", shape)
-    store.write_json(folder / "classes.json", list(thresholds))
-    store.write_json(folder / "thresholds.json", thresholds)
-    torch.save(classifier.cpu().state_dict(), folder / "state.pt")
-
-
-def load_classifier(folder: Path) -> tuple[GenreClassifier, list[str], Array]:
-    """Classifier on the CPU in evaluation mode, genre names, and a probability threshold each."""
-    shape = store.read_json(folder / "config.json")
-    members = shape.pop("members")
-    shape["hidden"] = tuple(shape["hidden"])
-    networks = [GenreNetwork(**shape) for _ in range(members)]
-    classifier = GenreClassifier(networks, shape["n_inputs"])
-    classifier.load_state_dict(torch.load(folder / "state.pt", weights_only=True))
-    classes = store.read_json(folder / "classes.json")
-    thresholds = store.read_json(folder / "thresholds.json")
-    classifier.eval()
-    return classifier, classes, np.array([thresholds[name] for name in classes], np.float32)
 
 
 def examples_of(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:

@@ -127,9 +127,8 @@ def test_mlflow_holds_models_and_tables(run, tmp_path):
     assert {
         "movie_embeddings.parquet",
         "doc2vec/hidden.npy",
-        "classifier/state.pt",
+        "classifier/weights.npz",
         "classifier/config.json",
-        "classifier/classes.json",
         "classifier/thresholds.json",
         "evaluation/test_predictions.parquet",
         "evaluation/genres.json",
