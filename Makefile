@@ -37,6 +37,10 @@ check: $(READY) ## Lint, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+.PHONY: demo
+demo: $(READY) ## Ask the champion from a browser on http://127.0.0.1:8000
+	@$(BIN)/python -m app.main $(ARGS)
+
 .PHONY: prefect
 prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start --host 127.0.0.1

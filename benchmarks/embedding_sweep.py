@@ -39,10 +39,11 @@ from tasks.metrics import (
     resampled_f1,
     tuned_thresholds,
 )
-from tasks.network import examples_of, folded, train_classifier
+from tasks.network import folded
 from tasks.preprocess import TextConfig, to_documents
 from tasks.source import Columns, open_file
 from tasks.track import connect, experiment_id, flat
+from tasks.training import examples_of, train_classifier
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
 Vectors = NDArray[np.float32]

@@ -30,10 +30,10 @@ def numbers(presets: list[dict[str, Any]]) -> str:
 
 def write_page() -> None:
     """Every benchmark's section, of what has been measured so far."""
-    from benchmarks import compare, embedding_sweep, preprocess, presets
+    from benchmarks import ann, compare, embedding_sweep, preprocess, presets, questions, ranking
 
     page = [HEADER]
-    for benchmark in (presets, compare, embedding_sweep, preprocess):
+    for benchmark in (presets, compare, ranking, questions, ann, embedding_sweep, preprocess):
         if benchmark.RESULTS.exists():
             page.append(benchmark.section(json.loads(benchmark.RESULTS.read_text())))
     (HERE / "README.md").write_text("\n".join(page))

@@ -2,16 +2,9 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
-import httpx
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_SERVER_LOGGING_LEVEL,
-    temporary_settings,
-)
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,8 +15,6 @@ from pydantic_settings import (
 
 from tasks.contracts import UserError
 
-TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
 
@@ -105,24 +96,3 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
             raise
         print(f"Failed: {error} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
         return FAILED
-
-
-@contextmanager
-def prefect_server() -> Iterator[str]:
-    """Use the configured Prefect server, else a local one that answers, else a temporary one."""
-    if PREFECT_API_URL.value():
-        yield str(PREFECT_API_URL.value())
-    elif _answers(LOCAL_SERVER):
-        with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
-            yield LOCAL_SERVER
-    else:
-        # It ends with the run; what it would then log of events cut short is of no use to anyone.
-        with temporary_settings({PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL"}):
-            yield TEMPORARY
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=1).is_success
-    except httpx.HTTPError:
-        return False

@@ -12,6 +12,7 @@ from tasks.index import IndexConfig
 from tasks.ingest import IngestConfig
 from tasks.label import LabelConfig
 from tasks.preprocess import TextConfig
+from tasks.rank import RankConfig
 from tasks.source import name_of
 
 Preset = Literal["default", "blog", "blog-tuned"]
@@ -104,6 +105,7 @@ class TrainConfig(BaseModel):
     label: LabelConfig = LabelConfig()
     classifier: ClassifierConfig = ClassifierConfig()
     baseline: BaselineConfig = BaselineConfig()
+    rank: RankConfig = RankConfig()
     index: IndexConfig = IndexConfig()
 
     @model_validator(mode="before")

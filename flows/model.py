@@ -1,69 +1,90 @@
-"""The registered MLflow model, loaded from this code: texts in, genres and probabilities out.
+"""The registered MLflow model, loaded from this code: titles or texts in, genres and movies out.
 
-gensim is imported where it is used, since MLflow runs this file to register it.
+What it imports to answer is imported late, since MLflow runs this file to register it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from tasks import store
-from tasks.forward import genre_probabilities, load_classifier
-from tasks.preprocess import TextConfig, tokens_of
+if TYPE_CHECKING:
+    pass
+
+LIMIT = 10
+UNASKED = "Give each row a title or a text."
 
 
-class Answer(NamedTuple):
-    """Genres over their thresholds, and every genre's probability; both empty where not one word
-    of a text is known to the model."""
-
-    genres: list[str]
-    probabilities: dict[str, float]
-
-
-class GenrePredictor(PythonModel):
-    """Genres of texts, by the stored Doc2Vec, classifier and thresholds."""
-
-    def load(self, doc2vec: Path, classifier: Path) -> "GenrePredictor":
-        """Load the classifier; Doc2Vec is loaded with the first text."""
-        self.doc2vec = str(doc2vec)
-        self.text = TextConfig.model_validate(store.read_json(doc2vec / "text.json"))
-        self.classifier, self.classes, self.thresholds = load_classifier(classifier)
-        return self
-
-    def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
-        """An answer a text, by the functions that give training and evaluation their numbers."""
-        from tasks.embed import known_in_folder, vectors_in_folder
-        from tasks.metrics import predicted
-
-        pairs = zip(titles, overviews, strict=True)
-        documents = [" ".join(tokens_of(*pair, self.text)) for pair in pairs]
-        vectors = vectors_in_folder(self.doc2vec, documents)
-        probabilities = genre_probabilities(self.classifier, vectors)
-        chosen = predicted(probabilities, self.thresholds)
-        known = known_in_folder(self.doc2vec, documents)
-        return [
-            self._answer(*row) if words else Answer([], {})
-            for words, *row in zip(known, chosen, probabilities, strict=True)
-        ]
-
-    def _answer(self, chosen: Any, probabilities: Any) -> Answer:
-        genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
-        return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+class MovieRecommender(PythonModel):
+    """Answers each row: a `title` of the index, or a `text`."""
 
     def load_context(self, context: Any) -> None:
-        """Called by MLflow with the paths of the logged files."""
-        self.load(Path(context.artifacts["doc2vec"]), Path(context.artifacts["classifier"]))
+        """Called by MLflow with the paths of the logged files: the index version is one of them,
+        so that model and index can never disagree."""
+        from tasks import store
+        from tasks.champion import Champion, ModelFolders
+        from tasks.search import opened
+        from tasks.unseen import TextModel
+
+        folders = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
+        self.text_model: TextModel = TextModel(ModelFolders.model_validate(folders))
+        reader = store.read_json(Path(context.artifacts["reader"]))
+        self.champion = Champion.model_validate(reader)
+        self.version = opened(self.champion.index)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row a text of the column `text`: `genres` and `probabilities` of `Answer`."""
-        texts = model_input["text"].tolist()
-        return pd.DataFrame(self.answers([""] * len(texts), texts), columns=Answer._fields)
+        """A row a question: `movies` like it, `genres`, their `probabilities`, or an `error`."""
+        if not {"title", "text"} & set(model_input.columns):
+            raise MlflowException.invalid_parameter_value(UNASKED)
+        given = model_input.to_dict("records")
+        limit = int((params or {}).get("limit", LIMIT))
+        return pd.DataFrame([self._answer(row, limit) for row in given])
+
+    def _answer(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
+        from tasks.contracts import UserError
+
+        nothing: dict[str, Any] = {"genres": [], "probabilities": {}, "movies": [], "error": ""}
+        try:
+            return nothing | self._answered(row, limit)
+        except UserError as error:
+            return nothing | {"error": str(error)}
+
+    def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
+        from flows.recommend import RecommendConfig, asked, recommend
+        from tasks.contracts import UserError
+        from tasks.search import overview_of
+
+        title, text = (_text(row.get(name)) for name in ("title", "text"))
+        if bool(title) == bool(text):
+            raise UserError(UNASKED)
+        if not 1 <= limit <= 1000:
+            raise UserError(f"limit must lie between 1 and 1000 (got {limit}).")
+        catalogue = self.version.catalogue
+        if title:
+            config = RecommendConfig(titles=[title], limit=limit)
+            question = asked(config, self.version, self.champion.run_id)
+            movie = catalogue.movie(question.rows[0])
+            (found,) = self.text_model.answers(
+                [movie["title"]], [overview_of(self.version.table, movie)]
+            )
+        else:
+            from flows.recommend import Question
+
+            config = RecommendConfig(text=text, limit=limit)
+            question = Question(text, self.text_model.profile(text, catalogue), [])
+            (found,) = self.text_model.answers([""], [text])
+        movies = recommend(self.champion, self.version, question, config)
+        return found._asdict() | {"movies": movies}
 
 
-set_model(GenrePredictor())
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+set_model(MovieRecommender())

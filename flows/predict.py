@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
-from flows.model import Answer, GenrePredictor
 from flows.recommend import the_one
-from tasks.contracts import UserError
-from tasks.index import find_title, open_version, overview_of, unknown_title
+from tasks.champion import champion, model_folders
+from tasks.contracts import IndexRef, UserError
 from tasks.ingest import Catalogue, IngestConfig, chunked, open_all
-from tasks.track import champion, champion_models
+from tasks.search import find_title, open_version, overview_of, unknown_title
+from tasks.unseen import Answer, TextModel
 
 Genres = dict[str, float]
 
@@ -61,15 +61,12 @@ def genres_of(answer: Answer, top_n: int | None) -> Genres:
     return {name: probability for name, probability in ranked if name in answer.genres}
 
 
-def titled(title: str, year: int | None) -> Movie:
+def titled(index: IndexRef, title: str, year: int | None) -> Movie:
     """The movie of that title in the champion's index.
 
     Raises:
         UserError: none has the title, or several have it.
     """
-    index = champion()
-    if index is None:
-        raise UserError("Nothing has been trained yet: run `make train` first.")
     table = open_version(index.uri, index.tag)
     found, suggestions = find_title(table, title, year)
     if not found:
@@ -95,19 +92,17 @@ def listed(path: str) -> Iterator[list[Movie]]:
             yield [Movie(*row) for row in zip(*columns, strict=True)]
 
 
-def asked(config: PredictConfig) -> Iterator[list[Movie]]:
+def asked(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
     """What the command line asks about."""
     if config.file is not None:
         yield from listed(config.file)
     elif config.title is not None:
-        yield [titled(config.title, config.year)]
+        yield [titled(index, config.title, config.year)]
     else:
         yield [Movie(None, "", str(config.text))]
 
 
-def predict(
-    model: GenrePredictor, movies: Sequence[Movie], top_n: int | None
-) -> list[dict[str, Any]]:
+def predict(model: TextModel, movies: Sequence[Movie], top_n: int | None) -> list[dict[str, Any]]:
     """A row a movie: `id` and `title` where known, and `genres` with their probabilities."""
     answers = model.answers([m.title for m in movies], [m.overview for m in movies])
     return [
@@ -127,11 +122,11 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 def command(config: PredictConfig) -> int:
     """Answer from the terminal."""
-    models = champion_models()
-    if models is None:
-        raise UserError("Nothing has been trained yet: run `make train` first.")
-    model = GenrePredictor().load(*models)
-    rows = [row for movies in asked(config) for row in predict(model, movies, config.top_n)]
+    found = champion()
+    model = TextModel(model_folders(found.run_id))
+    rows = [
+        row for movies in asked(config, found.index) for row in predict(model, movies, config.top_n)
+    ]
     if config.as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:

@@ -1,29 +1,59 @@
-"""recommend: a title in, the movies nearest to it out."""
+"""recommend: titles, an id or a text in, the movies most like it out."""
 
+import csv
 import json
-from typing import Any
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
-from tasks.contracts import IndexRef, UserError
-from tasks.index import find_title, open_version, shown, similar, unknown_title
-from tasks.track import champion
+from tasks.catalogue import Filters, Hit
+from tasks.champion import Champion, champion, model_folders
+from tasks.contracts import UserError
+from tasks.rank import Profiles
+from tasks.search import Version, find_title, opened, shown, unknown_title
 
 
-class RecommendConfig(BaseModel):
-    """Ten movies like the one named, from the champion's index."""
+class RecommendConfig(Filters):
+    """Movies like those named, from the champion's index."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
-    title: CliPositionalArg[str] = Field(description="Title, as in `Vertical Limit`")
+    titles: CliPositionalArg[list[str]] = Field(
+        [], description="Titles, as in `Vertical Limit`; several are taken together"
+    )
     year: int | None = Field(None, description="Year, where several movies have the title")
-    id: int | None = Field(None, description="Id, where title and year are not enough")
+    id: int | None = Field(None, description="Id; alone, or where title and year are not enough")
+    text: str | None = Field(None, description="A story in your own words instead of a title")
     limit: int = Field(10, ge=1, le=1000, description="How many movies")
-    as_json: bool = Field(False, alias="json", description="Print a JSON list, for machines")
+    diversity: float | None = Field(
+        None, ge=0, le=1, description="How different from each other; null: as trained"
+    )
+    explain: bool = Field(False, description="Say why: words and genres in common, shares")
+    output: Literal["table", "json", "csv"] = Field("table", description="Form of the answer")
+    as_json: bool = Field(
+        False, validation_alias=AliasChoices("json"), description="Short for --output json"
+    )
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> "RecommendConfig":
+        named = bool(self.titles) or self.id is not None
+        if named == (self.text is not None):
+            raise ValueError("Give titles, --id or --text")
+        return self
+
+
+class Question(NamedTuple):
+    """What lists are made for: profiles of the movies or the text, and rows not to answer with."""
+
+    name: str
+    profiles: Profiles
+    rows: list[int]
 
 
 def the_one(title: str, found: list[dict[str, Any]], movie_id: int | None) -> dict[str, Any]:
@@ -39,42 +69,136 @@ def the_one(title: str, found: list[dict[str, Any]], movie_id: int | None) -> di
     raise UserError(f"Movies called '{title}': {choices}. Say which with --year or --id.")
 
 
-def recommend(
-    index: IndexRef, title: str, year: int | None, limit: int, movie_id: int | None = None
-) -> list[dict[str, Any]]:
-    """Movies most similar to the one called `title`, best first, itself left out.
+def titled(version: Version, title: str, year: int | None, movie_id: int | None) -> int:
+    """Row of the movie called `title`.
 
     Raises:
-        UserError: no movie has the title (with suggestions), or several have it.
+        UserError: none has the title (with suggestions), or several have it.
     """
-    table = open_version(index.uri, index.tag)
-    found, suggestions = find_title(table, title, year)
+    found, suggestions = find_title(version.table, title, year)
     if not found:
         raise unknown_title(title, suggestions)
-    return similar(table, the_one(title, found, movie_id), limit)
+    movie = the_one(title, found, movie_id)
+    return version.catalogue.positions[movie["source"], movie["id"]]
 
 
-def show(title: str, movies: list[dict[str, Any]]) -> None:
+def with_id(version: Version, movie_id: int) -> int:
+    """Row of the movie with that id.
+
+    Raises:
+        UserError: there is none, or sources share the id.
+    """
+    rows = [row for (_, own), row in version.catalogue.positions.items() if own == movie_id]
+    if len(rows) == 1:
+        return rows[0]
+    if not rows:
+        raise UserError(f"No movie has the id {movie_id}.")
+    raise UserError(f"{len(rows)} sources have a movie with the id {movie_id}: name its title too.")
+
+
+def asked(config: RecommendConfig, version: Version, run_id: str) -> Question:
+    """The question of a command line.
+
+    Raises:
+        UserError: what is asked about cannot be found, or a text has no known word.
+    """
+    catalogue = version.catalogue
+    if config.text is not None:
+        from tasks.unseen import TextModel
+
+        profiles = TextModel(model_folders(run_id)).profile(config.text, catalogue)
+        return Question(config.text, profiles, [])
+    if config.titles:
+        rows = [titled(version, title, config.year, config.id) for title in config.titles]
+    else:
+        rows = [with_id(version, int(config.id or 0))]
+    names = " + ".join(shown(catalogue.movie(row)) for row in rows)
+    return Question(names, catalogue.profiles_of(rows), rows)
+
+
+def recommend(
+    found: Champion, version: Version, question: Question, config: RecommendConfig
+) -> list[dict[str, Any]]:
+    """Movies most like what is asked about, best first, itself and copies left out."""
+    catalogue, rank = version.catalogue, found.rank
+    if config.diversity is not None:
+        rank = rank.model_copy(update={"diversity": config.diversity})
+    allowed = catalogue.allowed(config)
+    asked_for = (question.profiles, question.rows, config.limit, rank, allowed)
+    hits = catalogue.ranked(*asked_for, version.near(question.profiles))
+    answers = []
+    for hit in hits:
+        answer = _answer(version, hit)
+        if config.explain:
+            answer |= {"why": catalogue.explained(question.profiles, hit, rank)}
+            answer["why"]["genres"] = _shared(version, question.rows, answer["genres"])
+        answers.append(answer)
+    return answers
+
+
+def _answer(version: Version, hit: Hit) -> dict[str, Any]:
+    movie = version.catalogue.movie(hit.row)
+    kept = ("source", "id", "title", "year", "genres")
+    return {name: movie[name] for name in kept} | {"score": hit.score}
+
+
+def _shared(version: Version, rows: Sequence[int], genres: Sequence[str]) -> list[str]:
+    own = {name for row in rows for name in version.catalogue.movie(row)["genres"]}
+    return [name for name in genres if name in own]
+
+
+def show(name: str, movies: Sequence[dict[str, Any]]) -> None:
     """Print recommendations as a table."""
-    table = Table(title=f"Movies like {title}")
-    for column in ("title", "year", "genres", "score"):
+    table = Table(title=f"Movies like {name}")
+    explained = any("why" in movie for movie in movies)
+    for column in ("title", "year", "genres", "score", *(["why"] if explained else [])):
         table.add_column(column, justify="right" if column in ("year", "score") else "left")
     for movie in movies:
-        year = str(movie["year"] or "")
-        table.add_row(movie["title"], year, ", ".join(movie["genres"]), f"{movie['score']:.3f}")
+        cells = [movie["title"], str(movie["year"] or ""), ", ".join(movie["genres"])]
+        cells.append(f"{movie['score']:.3f}")
+        table.add_row(*cells, *([reasons(movie["why"])] if explained else []))
     Console().print(table)
+
+
+def reasons(why: dict[str, Any]) -> str:
+    """An explanation in a line: what is shared, the two cosines, and what gave the score."""
+    shares = sorted(why["shares"].items(), key=lambda pair: -pair[1])
+    parts = [
+        f"words: {', '.join(why['words']) or '–'}",
+        f"genres: {', '.join(why['genres']) or '–'}",
+        f"content {why['content']:.2f}, genre {why['genre']:.2f}",
+        "; ".join(f"{name} {value:.3f}" for name, value in shares if value > 0),
+    ]
+    return "\n".join(parts)
+
+
+def write_csv(movies: Sequence[dict[str, Any]]) -> None:
+    """Print recommendations as CSV; what a spreadsheet would take for a formula is quoted."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["source", "id", "title", "year", "genres", "score"])
+    for movie in movies:
+        title = f"'{movie['title']}" if movie["title"][:1] in "=+-@" else movie["title"]
+        genres = "|".join(movie["genres"])
+        writer.writerow(
+            [movie["source"], movie["id"], title, movie["year"], genres, f"{movie['score']:.4f}"]
+        )
 
 
 def command(config: RecommendConfig) -> int:
     """Answer from the terminal."""
-    index = champion()
-    if index is None:
-        raise UserError("Nothing has been trained yet: run `make train` first.")
-    movies = recommend(index, config.title, config.year, config.limit, config.id)
-    if config.as_json:
+    found = champion()
+    version = opened(found.index)
+    question = asked(config, version, found.run_id)
+    movies = recommend(found, version, question, config)
+    output = "json" if config.as_json else config.output
+    if output == "json":
         print(json.dumps(movies, ensure_ascii=False, indent=2))
-    else:
-        show(config.title, movies)
+    elif output == "csv":
+        write_csv(movies)
+    elif movies:
+        show(question.name, movies)
+    if not movies:
+        raise UserError("No movie passes the filters.")
     return DONE
 
 

@@ -10,11 +10,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import DONE, main, prefect_server
+from flows.cli import DONE, main
 from flows.config import TrainConfig
+from flows.server import prefect_server
 from tasks.baselines import baselines
 from tasks.cache import open_cache, prune_cache
+from tasks.champion import Champion, ModelFolders
 from tasks.classify import fit_classifier, predict_genres
+from tasks.describe import describe, fit_lexicon
 from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import evaluate
 from tasks.index import build_index
@@ -22,6 +25,7 @@ from tasks.ingest import ingest, open_all
 from tasks.label import label
 from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
+from tasks.ranking import evaluate_lists
 from tasks.report import (
     Summary,
     next_commands,
@@ -31,7 +35,8 @@ from tasks.report import (
     score_rows,
     tag_flow_run,
 )
-from tasks.store import join
+from tasks.source import ratings_beside
+from tasks.store import join, locate
 from tasks.track import fail_run, open_run, register, track_results, track_source
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
@@ -68,23 +73,29 @@ def train(config: TrainConfig) -> Summary:
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
     chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
-    check_documents(documents, config.text, compute)
     labels = label(documents, config.label)
     reference = baselines.submit(documents, labels, config.baseline, compute)
+    checked = check_documents.submit(documents, config.text, compute)
     doc2vec = fit_doc2vec(documents, config.doc2vec, config.text, compute)
     inferred = embed.map(chunks, unmapped(doc2vec), unmapped(compute))
     vectors = join(gather("embed", inferred, ingested.kept))
+    checked.result()
     checks = check_vectors(documents, vectors, doc2vec, compute)
     classifier = fit_classifier(documents, vectors, labels, config.classifier, compute)
     probabilities = predict_genres(classifier, vectors)
-    scores = evaluate(documents, labels, classifier, probabilities, reference.result(), protocol)
-    index = build_index(
-        documents, vectors, labels, probabilities, config.index, f"run-{run.run_id}", compute
-    )
-    evaluated = [scores, reference.result(), checks]
-    found = track_results(run, documents, vectors, doc2vec, classifier, evaluated, protocol)
+    lexicon = fit_lexicon(documents, vectors, labels, compute)
+    rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
+    lists = evaluate_lists.submit(rows, ratings_beside(config.source), config.rank, compute)
+    published = build_index.submit(rows, config.index, f"run-{run.run_id}", compute)
+    judged = (documents, labels, classifier, probabilities, reference.result())
+    evaluated = [evaluate(*judged, protocol), reference.result(), checks, lists.result()]
+    index = published.result()
+    models = (doc2vec, classifier, lexicon)
+    found = track_results(run, documents, vectors, *models, evaluated, protocol)
     promote = protocol == "held-out"
-    version = register(run, doc2vec, classifier, index, MODEL_CODE, promote)
+    reader = Champion(index=index, rank=config.rank, run_id=run.run_id)
+    folders = ModelFolders.of(*map(locate, models))
+    version = register(run, folders, reader, MODEL_CODE, promote)
     summary = Summary(
         protocol=protocol,
         scores=found,

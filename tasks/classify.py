@@ -1,6 +1,7 @@
 """Vectors and labels -> trained classifier, and the genre probabilities of every document.
 
-The network lies in `tasks/network.py`. It is imported where it is used: torch takes seconds to
+The network lies in `tasks/network.py`, its training in `tasks/training.py`. They are imported where
+they are used: torch takes seconds to
 load, and a run that finds everything in the cache never needs it.
 """
 
@@ -69,7 +70,8 @@ def _fit(
     config: ClassifierConfig,
     slot: store.Slot,
 ) -> ClassifierRef:
-    from tasks import network as net
+    from tasks import training as net
+    from tasks.network import folded
 
     device = net.pick_device(config.device)
     indicator, classes = store.read_labels(labels)
@@ -80,7 +82,7 @@ def _fit(
     )
     net.require_examples(train, validation)
     classifier, history = net.train_classifier(train, validation, config, slot.work)
-    answering = net.folded(classifier)
+    answering = folded(classifier)
     thresholds = tuned_thresholds(
         validation.labels.cpu().numpy().astype(np.uint8),
         genre_probabilities(answering, validation.vectors.cpu().numpy()),

@@ -91,6 +91,26 @@ class ProbabilitiesRef(Ref, frozen=True):
     """Genre probabilities of every document (n_documents, n_genres), in the documents' order."""
 
 
+class LexiconRef(Ref, frozen=True):
+    """Folder of word frequencies and whitening: what makes movies comparable."""
+
+
+class RowsRef(Ref, frozen=True):
+    """Rows of the index: movies with what they are found and compared by."""
+
+
+class ListsRef(Ref, frozen=True):
+    """Recommendations of some movies, a row each."""
+
+
+class RatingsRef(BaseModel, frozen=True):
+    """MovieLens's ratings and links that lie beside a source; `source` is its name."""
+
+    source: str
+    files: tuple[Path, Path]
+    digest: str
+
+
 class ScoresRef(Ref, frozen=True):
     """Folder of metrics and tables of one evaluation."""
 
@@ -110,12 +130,24 @@ class IngestRef(BaseModel, frozen=True):
 
 
 class IndexRef(BaseModel, frozen=True):
-    """A published version of the LanceDB table: where it lies and the tag that names it."""
+    """A published version of the LanceDB table: where it lies and the tag that names it.
+
+    `recall` is the share of the nearest vectors that its approximate index finds; 1 without one.
+    """
 
     uri: str
     tag: str
     version: int = 0
     rows: int = 0
+    recall: float = 1.0
+
+
+class RefreshRef(BaseModel, frozen=True):
+    """A version that new movies were merged into, and how many were new and how many known."""
+
+    index: IndexRef
+    added: int
+    updated: int
 
 
 class RunRef(BaseModel, frozen=True):

@@ -87,7 +87,7 @@ def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     more, fewer = max(1.0, config.min_words / wanted), min(1.0, config.max_words / wanted)
     epochs = grown(config.epochs, more)
     if fewer < 1:
-        epochs = min(epochs, max(MIN_EPOCHS, math.ceil(epochs * fewer)))
+        epochs = min(epochs, max(MIN_EPOCHS, int(epochs * fewer)))
     return config.model_copy(
         update={
             "epochs": epochs,

@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
-from tasks import plots, store
+from tasks import store
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -158,6 +158,8 @@ def _evaluate(
     protocol: Protocol,
     slot: store.Slot,
 ) -> ScoresRef:
+    from tasks import plots  # Matplotlib takes a while to load, and a cached run does not need it
+
     columns = ["id", "title", "overview", "genres", "year", "language", "split"]
     table = store.read(documents, columns)
     indicator, classes = store.read_labels(labels)

@@ -288,9 +288,11 @@ def write_chunks(
 
 
 @task(name="ingest", cache_policy=NO_CACHE)
-def ingest(sources: list[str], config: IngestConfig) -> IngestRef:
+def ingest(
+    sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> IngestRef:
     """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
-    opened = open_all(sources, config)
+    opened = open_all(sources, config, required)
     digests = _digests(opened, config)
     digest = digests[0].split()[-1] if len(digests) == 1 else store.key_of(digests)
     with progress("ingest") as on_rows:

@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from tasks import store
 from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
+from tasks.text import normalised
 
 VERSION = 3
 PROCESSES_PAY_FROM = 100  # chunks; later stages of so large a source use the pool anyway
@@ -48,11 +49,6 @@ class TextConfig(BaseModel):
     keywords: bool = Field(False, description="Put the movies' keywords into their documents")
     validation_share: float = Field(0.1, ge=0, le=0.4, description="Share of movies to tune on")
     test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
-
-
-def normalised(overview: str) -> str:
-    """Overview reduced to its folded words: re-listed copies of a movie become equal."""
-    return re.sub(r"[\W_]+", " ", overview.casefold()).strip()
 
 
 def split_of(overview: str, validation_share: float, test_share: float) -> Split:

@@ -33,6 +33,12 @@ METRICS = (
     ("recall_micro", "Recall micro"),
     ("average_precision_macro", "Average precision macro"),
 )
+#: What is said of the lists, where the catalogue has franchises or ratings; of the same queries.
+LISTS = (
+    ("franchise_recall_at_10", "Franchise recall@10"),
+    ("colike_ndcg_at_10", "Co-like nDCG@10"),
+)
+LISTS_BY = ("", "baseline_tfidf_", "baseline_prior_")
 
 
 class Summary(BaseModel, frozen=True):
@@ -55,9 +61,14 @@ class Summary(BaseModel, frozen=True):
 def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ...]]:
     """Table of metric, this run, TF-IDF and prior baseline; `–` where one has no such score."""
     prefixes = (NAMES[protocol], "baseline_tfidf", "baseline_prior")
-    return [
+    rows = [
         (title, *(_shown(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
         for metric, title in METRICS
+    ]
+    return rows + [
+        (title, *(_shown(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
+        for metric, title in LISTS
+        if f"rec_{metric}" in scores
     ]
 
 

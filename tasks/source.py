@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.contracts import Ref, UserError
+from tasks.contracts import RatingsRef, Ref, UserError
 
 VERSION = 1
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
@@ -106,6 +106,17 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
     if not files or not all(path.is_file() for path in files):
         raise UserError(f"No such file: {where}. Give --source a CSV or parquet file of movies.")
     return Named(name_of(source), files)
+
+
+def ratings_beside(sources: Sequence[str]) -> RatingsRef | None:
+    """Ratings and links in the folder of the first source that has them there."""
+    for source in sources:
+        named = resolve(source)
+        ratings, links = (named.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
+        if ratings.is_file() and links.is_file():
+            digest = store.sha256(store.file_digest(file).encode() for file in (ratings, links))
+            return RatingsRef(source=named.name, files=(ratings, links), digest=digest)
+    return None
 
 
 def _matching(pattern: str) -> list[str]:

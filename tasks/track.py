@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping
@@ -16,45 +17,58 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Array, Map
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array, Map, Object, Property
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks import store
+from tasks.champion import CHAMPION, MODEL, Champion, ModelFolders, tracking_uri
 from tasks.contracts import (
     ClassifierRef,
     Doc2VecRef,
     DocumentsRef,
-    IndexRef,
     IngestRef,
+    LexiconRef,
+    RefreshRef,
     RunRef,
     ScoresRef,
     VectorsRef,
 )
 
 EXPERIMENT = "movie-recommender"
-MODEL = "movie-recommender"
-CHAMPION = "champion"
 BATCH = 1000  # metrics that MLflow takes at once
+SHOWN_TABLES = ("genres", "slices", "mistakes", "votes_curve", "sample_lists")
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
+MOVIE = Object(
+    [
+        Property("source", DataType.string),
+        Property("id", DataType.long),
+        Property("title", DataType.string),
+        Property("year", DataType.long, required=False),
+        Property("genres", Array(DataType.string)),
+        Property("score", DataType.double),
+    ]
+)
 SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(DataType.string, "text")]),
+    inputs=Schema(
+        [
+            ColSpec(DataType.string, "title", required=False),
+            ColSpec(DataType.string, "text", required=False),
+        ]
+    ),
     outputs=Schema(
         [
             ColSpec(Array(DataType.string), "genres"),
             ColSpec(Map(DataType.double), "probabilities"),
+            ColSpec(Array(MOVIE), "movies"),
+            ColSpec(DataType.string, "error"),
         ]
     ),
+    params=ParamSchema([ParamSpec("limit", DataType.long, 10)]),
 )
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root."""
-    default = f"sqlite:///{store.artifacts_root() / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI", default)
 
 
 def connect() -> mlflow.MlflowClient:
@@ -213,6 +227,7 @@ def track_results(
     vectors: VectorsRef,
     doc2vec: Doc2VecRef,
     classifier: ClassifierRef,
+    lexicon: LexiconRef,
     evaluated: list[ScoresRef],
     protocol: str,
 ) -> dict[str, float]:
@@ -227,74 +242,56 @@ def track_results(
     log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
     log_training(client, run, **fitted, protocol=protocol)
-    for name in ("genres", "slices", "mistakes"):
-        rows = pq.read_table(store.locate(evaluated[0]) / f"{name}.parquet")
+    for name in SHOWN_TABLES:
+        (path,) = (p for ref in evaluated for p in store.locate(ref).glob(f"{name}.parquet"))
+        rows = pq.read_table(path)
         client.log_table(run.run_id, rows.to_pydict(), f"evaluation/{name}.json")
-    for name, folder in fitted.items():
+    for name, folder in (fitted | {"lexicon": store.locate(lexicon)}).items():
         client.log_artifacts(run.run_id, str(folder), name)
     client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
     return scores
 
 
+@task(name="track-refresh", cache_policy=NO_CACHE)
+def track_refresh(run: RunRef, found: RefreshRef) -> None:
+    """Log how many movies were new and how many known."""
+    counts = {"added": found.added, "updated": found.updated, "rows": found.index.rows}
+    metrics = {f"refresh_{name}": float(count) for name, count in counts.items()}
+    log_metrics(connect(), run, metrics)
+
+
 @task(name="register", cache_policy=NO_CACHE)
 def register(
-    run: RunRef,
-    doc2vec: Doc2VecRef,
-    classifier: ClassifierRef,
-    index: IndexRef,
-    model_code: str,
-    promote: bool,
+    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promote: bool
 ) -> str:
     """Register the model with the tag of its index and finish the run; the new version.
 
     With `promote`, the alias `champion` moves to it, which is what readers follow.
     """
     client = connect()
-    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
+    with (
+        mlflow.start_run(run_id=run.run_id),
+        warnings.catch_warnings(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        file = Path(folder) / "reader.json"
+        file.write_text(reader.model_dump_json())
         warnings.filterwarnings("ignore", ".*input example was not provided")  # a signature is
         logged = mlflow.pyfunc.log_model(
             name="recommender",
             python_model=model_code,
             artifacts={
-                "doc2vec": str(store.locate(doc2vec)),
-                "classifier": str(store.locate(classifier)),
+                "reader": str(file),
+                **{name: str(path) for name, path in folders.model_dump().items()},
             },
             code_paths=[str(Path(model_code).parent), str(Path(__file__).parent)],
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
         )
-    made = mlflow.register_model(
-        logged.model_uri,
-        MODEL,
-        tags={"index_uri": index.uri, "index_tag": index.tag, "run_id": run.run_id},
-    )
+    tags = {"index_uri": reader.index.uri, "index_tag": reader.index.tag}
+    tags |= {"run_id": reader.run_id, "rank": reader.rank.model_dump_json()}
+    log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
+    made = mlflow.register_model(logged.model_uri, MODEL, tags=tags)
     if promote:
         client.set_registered_model_alias(MODEL, CHAMPION, made.version)
     return str(made.version)
-
-
-def _champion_tags() -> dict[str, str] | None:
-    """Tags of the champion's model version; None before the first run."""
-    try:
-        found = connect().get_model_version_by_alias(MODEL, CHAMPION)
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-    return dict(found.tags)
-
-
-def champion() -> IndexRef | None:
-    """The index version that the champion model answers from; None before the first run."""
-    tags = _champion_tags()
-    return IndexRef(uri=tags["index_uri"], tag=tags["index_tag"]) if tags else None
-
-
-def champion_models() -> tuple[Path, Path] | None:
-    """Folders of the champion's Doc2Vec and classifier; None before the first run."""
-    tags = _champion_tags()
-    if tags is None:
-        return None
-    names = (f"runs:/{tags['run_id']}/{name}" for name in ("doc2vec", "classifier"))
-    doc2vec, classifier = (Path(mlflow.artifacts.download_artifacts(name)) for name in names)
-    return doc2vec, classifier

@@ -96,6 +96,7 @@ def real_server(tmp_path_factory) -> Iterator[dict[str, str]]:
         "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
     }
+    environment.pop("MLFLOW_TRACKING_URI", None)  # what an earlier test's MLflow left
     command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
     with running(command, environment):
         wait_for(f"{environment['PREFECT_API_URL']}/health")

@@ -44,7 +44,7 @@ def test_the_environment_does_not_change_a_run(monkeypatch):
 
 def test_a_title_with_dashes_and_quotes_is_a_title():
     config = parse(RecommendConfig, "p", ["x' OR '1'='1", "--year", "1979", "--json"])
-    assert (config.title, config.year, config.as_json) == ("x' OR '1'='1", 1979, True)
+    assert (config.titles, config.year, config.as_json) == (["x' OR '1'='1"], 1979, True)
 
 
 def test_exit_codes(monkeypatch, capsys):

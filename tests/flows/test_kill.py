@@ -56,7 +56,7 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
     in_preprocessing: {"ingest"},
     in_doc2vec: {"ingest", "documents", "labels"},
     in_classifier: {"ingest", "documents", "labels", "doc2vec", "vectors"},
-    in_indexing: {"ingest", "documents", "doc2vec", "vectors", "classifier", "scores"},
+    in_indexing: {"ingest", "documents", "doc2vec", "vectors", "classifier", "rows"},
 }
 
 

@@ -2,8 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli import parse
-from flows.model import Answer
 from flows.predict import PredictConfig, genres_of
+from tasks.unseen import Answer
 
 ANSWER = Answer(["War", "Drama"], {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3})
 

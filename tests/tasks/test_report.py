@@ -36,6 +36,17 @@ def test_scores_stand_beside_their_baselines(summary):
     assert rows["Recall micro"] == ("–", "–", "–")
 
 
+def test_lists_are_scored_where_there_is_something_to_score_them_by(summary):
+    lists = {"rec_franchise_recall_at_10": 0.9, "rec_baseline_tfidf_franchise_recall_at_10": 0.8}
+    assert score_rows(summary.scores | lists, "held-out")[-1] == (
+        "Franchise recall@10",
+        "0.900",
+        "0.800",
+        "–",
+    )
+    assert len(score_rows(summary.scores, "held-out")) == 5
+
+
 def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summary):
     text = markdown(summary)
     assert "Rows: 10, of them 7 kept (1 without genres) and 3 quarantined" in text

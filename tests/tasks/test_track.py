@@ -2,18 +2,16 @@ import pyarrow as pa
 import pytest
 
 from tasks import store
-from tasks.contracts import DocumentsRef, IndexRef, RunRef, VectorsRef
+from tasks.champion import CHAMPION, MODEL, _from_mlflow, champion, tracking_uri
+from tasks.contracts import DocumentsRef, IndexRef, RunRef, UserError, VectorsRef
+from tasks.rank import RankConfig
 from tasks.track import (
-    CHAMPION,
     FLOW_RUN_TAG,
-    MODEL,
-    champion,
     connect,
     experiment_id,
     fail_run,
     flat,
     log_steps,
-    tracking_uri,
     write_embeddings,
 )
 
@@ -57,14 +55,22 @@ def test_registry_and_runs(artifacts):
         steps = client.get_metric_history(other, name)
         assert [(step.step, step.value) for step in steps] == values
 
-    assert champion() is None
-    client.create_registered_model(MODEL)
-    assert champion() is None
-    made = client.create_model_version(
-        MODEL, "file:///nowhere", other, {"index_uri": "u", "index_tag": "run-9"}
-    )
+    for _ in range(2):
+        with pytest.raises(UserError, match="Nothing has been trained yet"):
+            champion()
+        assert _from_mlflow(tracking_uri()) == {}
+        if not client.search_registered_models():
+            client.create_registered_model(MODEL)
+    rank = RankConfig(votes=0.5)
+    tags = {"index_uri": "u", "index_tag": "run-9", "run_id": other}
+    tags["rank"] = rank.model_dump_json()
+    for _ in range(2):
+        made = client.create_model_version(MODEL, "file:///nowhere", other, tags)
     client.set_registered_model_alias(MODEL, CHAMPION, made.version)
-    assert champion() == IndexRef(uri="u", tag="run-9")
+    found = champion()
+    assert (found.index, found.rank) == (IndexRef(uri="u", tag="run-9"), rank)
+    assert found.run_id == other
+    assert _from_mlflow(tracking_uri()) == tags
 
 
 def test_embeddings_are_written_beside_their_movies(tmp_path):

@@ -4,17 +4,16 @@ import torch
 from sklearn.metrics import f1_score
 
 from flows.config import TrainConfig
-from tasks import network
+from tasks import training
 from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
 from tasks.forward import genre_probabilities
 from tasks.metrics import calibration_error
-from tasks.network import (
+from tasks.network import GenreNetwork, folded
+from tasks.training import (
     Examples,
-    GenreNetwork,
     batches,
     calibrate,
-    folded,
     pick_device,
     positive_weights,
     predict_logits,
@@ -125,7 +124,7 @@ def test_training_that_was_cut_off_ends_as_if_it_had_not_been(calls, tmp_path, m
         return train_epoch(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(network, "train_epoch", dying)
+        patch.setattr(training, "train_epoch", dying)
         with pytest.raises(KilledError):
             train_classifier(data, data, config, tmp_path)
     resumed, again = train_classifier(data, data, config, tmp_path)

@@ -1,0 +1,1 @@
+"""The demo page of the champion."""

@@ -1,0 +1,111 @@
+"""batch: the lists of every movie of the champion's index, or of a file of titles, as parquet."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from prefect import flow, get_run_logger, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel, Field
+
+from flows.cli import DONE, main
+from flows.recommend import titled
+from flows.server import prefect_server
+from tasks import store
+from tasks.batch import rank_lists
+from tasks.champion import champion
+from tasks.compute import Compute, Runner
+from tasks.contracts import ListsRef, UserError
+from tasks.progress import gather
+from tasks.search import Version, opened
+from tasks.store import join
+
+CHUNK_ROWS = 1000
+CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
+
+
+class BatchConfig(BaseModel):
+    """Lists for many movies at once."""
+
+    file: str | None = Field(
+        None, description="CSV file with a column `title`, and `year` if wanted; null: every movie"
+    )
+    limit: int = Field(10, ge=1, le=100, description="How many movies a list")
+    output: str | None = Field(
+        None, description="Parquet file to write; null: recommendations.parquet among the artifacts"
+    )
+    runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+
+
+def rows_of(version: Version, path: str) -> list[int]:
+    """Rows of the movies that a file names; what is not found is named on stderr.
+
+    Raises:
+        UserError: the file cannot be read, or names no movie of the index.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read {path}: {error}.") from error
+    if not lines or "title" not in lines[0]:
+        raise UserError(f"{Path(path).name}: no column 'title', or no rows.")
+    found = []
+    for number, line in enumerate(lines, start=1):
+        year = (line.get("year") or "").strip()
+        try:
+            found.append(titled(version, line["title"] or "", int(year) if year else None, None))
+        except (UserError, ValueError) as error:
+            print(f"{Path(path).name} row {number}: {error}", file=sys.stderr)
+    if not found:
+        raise UserError(f"{Path(path).name}: none of its titles is in the index.")
+    return list(dict.fromkeys(found))
+
+
+def written(lists: ListsRef, output: str | None) -> Path:
+    """Write the lists into one file, whole or not at all."""
+    path = Path(output) if output else store.artifacts_root() / "recommendations.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    parts = store.chunks(lists)
+    first = next(parts)
+    with pq.ParquetWriter(new, first.schema) as writer:
+        writer.write_table(first)
+        for part in parts:
+            writer.write_table(part)
+    new.replace(path)
+    return path
+
+
+@flow(name="batch", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
+def batch(config: BatchConfig) -> str:
+    """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
+    found = champion()
+    version = opened(found.index)
+    rows = rows_of(version, config.file) if config.file else list(range(len(version.catalogue)))
+    chunks = [rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS)]
+    compute = Compute(config.runner, None, len(chunks))
+    ranked = rank_lists.map(
+        chunks,
+        unmapped(found.index),
+        unmapped(found.rank),
+        unmapped(config.limit),
+        unmapped(compute),
+    )
+    path = written(join(gather("lists", ranked, len(rows) * config.limit)), config.output)
+    get_run_logger().info("Lists of %d movies in %s", len(rows), path)
+    return str(path)
+
+
+def command(config: BatchConfig) -> int:
+    """Rank from the terminal."""
+    champion()  # nothing is started where nothing has been trained
+    with prefect_server():
+        print(f"Lists are in {batch(config)}")
+    return DONE
+
+
+if __name__ == "__main__":
+    main(BatchConfig, "python -m flows.batch", command)

@@ -1,0 +1,98 @@
+"""The registry's champion -> what readers need: its index, its weights, its model files.
+
+MLflow takes seconds to import, so its own SQLite database is asked directly for the alias, which
+stays the single switch; any other registry is asked through MLflow.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tasks import store
+from tasks.contracts import IndexRef, UserError
+from tasks.rank import RankConfig
+
+MODEL = "movie-recommender"
+CHAMPION = "champion"
+SQLITE = "sqlite:///"
+TAGS = """
+    SELECT key, value FROM model_version_tags JOIN registered_model_aliases USING (name, version)
+    WHERE name = ? AND alias = ?
+"""
+
+
+class Champion(BaseModel, frozen=True):
+    """What the champion's model version says of itself."""
+
+    index: IndexRef
+    rank: RankConfig
+    run_id: str
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root."""
+    default = f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+def champion() -> Champion:
+    """The champion as the registry has it now.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    uri = tracking_uri()
+    tags = _from_sqlite(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else _from_mlflow(uri)
+    if not tags:
+        raise UserError("Nothing has been trained yet: run `make train` first.")
+    index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
+    rank = RankConfig.model_validate_json(tags["rank"])
+    return Champion(index=index, rank=rank, run_id=tags["run_id"])
+
+
+def _from_sqlite(path: str) -> dict[str, str]:
+    if not Path(path).is_file():
+        return {}
+    with closing(
+        sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+    ) as database:
+        return dict(database.execute(TAGS, (MODEL, CHAMPION)).fetchall())
+
+
+def _from_mlflow(uri: str) -> dict[str, str]:
+    import mlflow
+
+    try:
+        found = mlflow.MlflowClient(uri).get_model_version_by_alias(MODEL, CHAMPION)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return {}
+        raise
+    return dict(found.tags)
+
+
+class ModelFolders(BaseModel, frozen=True):
+    """The files that turn a text into something that can be compared."""
+
+    doc2vec: Path
+    classifier: Path
+    lexicon: Path
+
+    @classmethod
+    def of(cls, *folders: Path) -> "ModelFolders":
+        """The folders in the order of the fields."""
+        return cls.model_validate(dict(zip(cls.model_fields, folders, strict=True)))
+
+
+def model_folders(run_id: str) -> ModelFolders:
+    """The model files of a run, fetched where they are not local."""
+    import mlflow
+
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(tracking_uri())
+    names = ModelFolders.model_fields
+    found = {name: mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{name}") for name in names}
+    return ModelFolders.model_validate(found)

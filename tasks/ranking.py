@@ -1,0 +1,345 @@
+"""Rows of the index -> how good its lists are, beside the lists of simple methods.
+
+Queries are all movies that have relevant ones, halved by a hash of their id: weights are chosen on
+one half (`benchmarks/ranking.py`), scores reported on the other. Every movie is a candidate.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from threadpoolctl import threadpool_limits
+
+from tasks import store
+from tasks.catalogue import Catalogue
+from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.contracts import RatingsRef, RowsRef, ScoresRef
+from tasks.rank import FEATURES, Array, Profiles, RankConfig, features, scores
+from tasks.relevance import Relevant, co_liked, franchises, read_likes
+from tasks.search import shown
+
+VERSION = 1
+K = 10
+BLOCK = 32  # queries that are ranked at a time
+ASKING = 3000  # movies, at most, whose lists say how much of the catalogue is ever shown
+CURVE_ASKING = 400  # and for each weight of the curve
+RESAMPLES = 1000
+CURVE = (0.0, 0.3, 0.6, 0.9, 1.2, 1.8)  # weights of votes on the accuracy-coverage curve
+#: Well-known films whose lists a person can judge, where the catalogue has them.
+KNOWN_FILMS = (
+    "Toy Story",
+    "The Godfather",
+    "Alien",
+    "The Dark Knight",
+    "Pulp Fiction",
+    "Titanic",
+    "The Matrix",
+    "Jurassic Park",
+    "The Lord of the Rings: The Fellowship of the Ring",
+    "Harry Potter and the Philosopher's Stone",
+    "Star Wars",
+    "Casablanca",
+    "Psycho",
+    "Finding Nemo",
+    "Vertical Limit",
+    "Notting Hill",
+    "Gladiator",
+    "The Shining",
+    "Rocky",
+    "Amélie",
+)
+#: What is read of the rows: all but the texts.
+COMPARED = ["source", "id", "title", "year", "genres", "language", "collection", "votes"]
+COMPARED += ["title_key", "overview_key", "content", "genre_vector"]
+COMPARED += ["words", "words_weights", "title_words", "title_words_weights"]
+Lists = NDArray[np.int64]
+#: Scores of a block of queries, (n_queries, n_movies).
+Scorer = Callable[[Sequence[int]], Array]
+
+
+class Query(NamedTuple):
+    """A kind of question: which movies ask it, and which answers are right."""
+
+    name: str
+    relevant: Relevant
+
+
+def reported(source: str, movie: int) -> bool:
+    """Whether a movie's query is in the half that scores are reported on."""
+    return hashlib.sha256(f"{source}/{movie}".encode()).digest()[0] % 2 == 1
+
+
+def recall_at(lists: Lists, relevant: Sequence[NDArray[np.int64]]) -> Array:
+    """Share of each query's relevant movies that its list holds."""
+    found = [np.isin(own, listed).mean() for listed, own in zip(lists, relevant, strict=True)]
+    return np.array(found, np.float32)
+
+
+def ndcg_at(lists: Lists, relevant: Sequence[NDArray[np.int64]]) -> Array:
+    """Normalised discounted cumulative gain of each list, every relevant movie worth the same
+    (Järvelin & Kekäläinen, 2002)."""
+    discount = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
+    gains = [
+        discount[np.isin(listed, own)].sum() for listed, own in zip(lists, relevant, strict=True)
+    ]
+    ideal = [discount[: len(own)].sum() for own in relevant]
+    return np.array(np.array(gains) / np.array(ideal), np.float32)
+
+
+METRICS: dict[str, Callable[[Lists, Sequence[NDArray[np.int64]]], Array]] = {
+    "franchise_recall_at_10": recall_at,
+    "colike_ndcg_at_10": ndcg_at,
+}
+
+
+def lists_of(
+    catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0, k: int = K
+) -> Lists:
+    """Rows of the best `k` movies for each query, as a reader gets them; -1 in shorter lists."""
+    listed = np.full((len(queries), k), -1, np.int64)
+    for first in range(0, len(queries), BLOCK):
+        block = queries[first : first + BLOCK]
+        for at, (row, score) in enumerate(zip(block, scorer(block), strict=True)):
+            found = catalogue.listed(score, [row], k, diversity)
+            listed[first + at, : len(found)] = found
+    return listed
+
+
+def ours(catalogue: Catalogue, config: RankConfig) -> Scorer:
+    """The recommender's own scores."""
+
+    def score(rows: Sequence[int]) -> Array:
+        return scores(features(catalogue.profiles_of(rows), catalogue.items), config)
+
+    return score
+
+
+def baseline_scorers(profiles: Profiles, items: Profiles, seed: int = 0) -> dict[str, Scorer]:
+    """What simple methods say: TF-IDF of overview and title, genres, both, and chance."""
+
+    def tfidf(rows: Sequence[int]) -> Array:
+        found: Array = (profiles.words[list(rows)] @ items.words).toarray()
+        return found
+
+    def genre(rows: Sequence[int]) -> Array:
+        return profiles.genres[list(rows)] @ profiles.genres.T
+
+    def chance(rows: Sequence[int]) -> Array:
+        draws = [np.random.default_rng([seed, row]).random(len(profiles.years)) for row in rows]
+        return np.array(draws, np.float32)
+
+    return {
+        "tfidf": tfidf,
+        "tfidf_genre": lambda rows: tfidf(rows) + np.float32(0.7**2) * genre(rows),
+        "genre": genre,
+        "random": chance,
+    }
+
+
+def genre_precision(lists: Lists, queries: Sequence[int], genres: Array) -> float:
+    """Share of listed movies that share a genre with their query."""
+    shared = [
+        genres[listed[listed >= 0]] @ genres[row] > 0
+        for row, listed in zip(queries, lists, strict=True)
+    ]
+    return float(np.concatenate(shared).mean())
+
+
+def coverage(lists: Lists, movies: int) -> float:
+    """Share of the catalogue that is in some list."""
+    return len(np.unique(lists[lists >= 0])) / movies
+
+
+def intra_list_diversity(lists: Lists, content: Array) -> float:
+    """Mean of 1 - cosine over the pairs of each list."""
+    found = []
+    for listed in lists:
+        unit = content[listed[listed >= 0]]
+        if len(unit) > 1:
+            cosine = unit @ unit.T
+            found.append(1 - (cosine.sum() - np.trace(cosine)) / (len(unit) * (len(unit) - 1)))
+    return float(np.mean(found)) if found else 0.0
+
+
+def interval(values: Array, seed: int = 0) -> tuple[float, float]:
+    """Middle 95% of the means of bootstrap samples of the queries."""
+    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def asking(catalogue: Catalogue, most: int = ASKING) -> list[int]:
+    """Movies whose lists show how much of the catalogue is reached: all, or an even sample."""
+    step = max(1, -(-len(catalogue) // most))
+    return list(range(0, len(catalogue), step))
+
+
+def relevance(rows: pa.Table, ratings: RatingsRef | None) -> list[Query]:
+    """The kinds of question that this catalogue can be asked; one without queries is left out."""
+    kinds = [Query("franchise_recall_at_10", franchises(rows["collection"].to_pylist()))]
+    if ratings:
+        own = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
+        by_id = {movie: row for row, (name, movie) in enumerate(own) if name == ratings.source}
+        likes = read_likes(*ratings.files, by_id)
+        kinds.append(Query("colike_ndcg_at_10", co_liked(likes)))
+    return [kind for kind in kinds if kind.relevant]
+
+
+def halves(catalogue: Catalogue, queries: Sequence[int], wanted: bool) -> list[int]:
+    """Those queries that are in the reported half, or in the other one."""
+    sources, ids = (
+        catalogue.movies[name].take(pa.array(queries, pa.int64())).to_pylist()
+        for name in ("source", "id")
+    )
+    return [
+        row
+        for row, source, movie in zip(queries, sources, ids, strict=True)
+        if reported(source, movie) == wanted
+    ]
+
+
+def judged(
+    catalogue: Catalogue, kind: Query, scorer: Scorer, name: str, diversity: float = 0.0
+) -> dict[str, float]:
+    """A kind's score on the reported half with its interval, under the name `rec_…`."""
+    rows = halves(catalogue, sorted(kind.relevant), wanted=True)
+    if not rows:
+        return {}
+    relevant = [kind.relevant[row] for row in rows]
+    values = METRICS[kind.name](lists_of(catalogue, rows, scorer, diversity), relevant)
+    low, high = interval(values)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+
+
+def list_scores(
+    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig
+) -> dict[str, float]:
+    """Everything that is said of the lists: relevance, baselines, genres, coverage, diversity."""
+    found: dict[str, float] = {}
+    scorer, simple = ours(catalogue, config), baseline_scorers(catalogue.profiles, catalogue.items)
+    unpopular = ours(catalogue, config.model_copy(update={"votes": 0.0}))
+    for kind in kinds:
+        found |= judged(catalogue, kind, scorer, f"rec_{kind.name}", config.diversity)
+        found |= judged(catalogue, kind, unpopular, f"rec_without_votes_{kind.name}")
+        for name, other in simple.items():
+            found |= judged(catalogue, kind, other, f"rec_baseline_{name}_{kind.name}")
+        found[f"rec_queries_{kind.name.split('_')[0]}"] = float(
+            len(halves(catalogue, sorted(kind.relevant), wanted=True))
+        )
+    rows = asking(catalogue)
+    lists = lists_of(catalogue, rows, scorer, config.diversity)
+    found["rec_genre_precision_at_10"] = genre_precision(lists, rows, catalogue.profiles.genres)
+    found["rec_coverage_at_10"] = coverage(lists, len(catalogue))
+    found["rec_intra_list_diversity_at_10"] = intra_list_diversity(
+        lists, catalogue.profiles.content
+    )
+    return found
+
+
+def lists_by_votes(
+    catalogue: Catalogue, queries: Sequence[int], config: RankConfig, weights: Sequence[float]
+) -> list[Lists]:
+    """Lists of the queries with each weight of votes; what does not depend on it is done once."""
+    others = sum(getattr(config, name) for name in FEATURES) - config.votes
+    scorer = ours(catalogue, config.model_copy(update={"votes": 0.0}))
+    listed = [np.full((len(queries), K), -1, np.int64) for _ in weights]
+    for first in range(0, len(queries), BLOCK):
+        block = queries[first : first + BLOCK]
+        for at, (row, score) in enumerate(zip(block, others * scorer(block), strict=True)):
+            for lists, weight in zip(listed, weights, strict=True):
+                total = score + np.float32(weight) * catalogue.profiles.votes
+                found = catalogue.listed(total, [row], K, config.diversity)
+                lists[first + at, : len(found)] = found
+    return listed
+
+
+def votes_curve(
+    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig
+) -> dict[str, list[float | None]]:
+    """Columns `votes`, `coverage_at_10` of a sample of lists, and each kind's score."""
+    weights = sorted({*CURVE, config.votes})
+    sample = asking(catalogue, CURVE_ASKING)
+    reach = [
+        coverage(lists, len(catalogue))
+        for lists in lists_by_votes(catalogue, sample, config, weights)
+    ]
+    table: dict[str, list[float | None]] = {"votes": [*weights], "coverage_at_10": [*reach]}
+    for kind in kinds:
+        rows = halves(catalogue, sorted(kind.relevant), wanted=True)
+        relevant = [kind.relevant[row] for row in rows]
+        lists = lists_by_votes(catalogue, rows, config, weights) if rows else []
+        table[kind.name] = [float(METRICS[kind.name](of, relevant).mean()) for of in lists]
+    return {name: column for name, column in table.items() if column}
+
+
+def sample_lists(catalogue: Catalogue, config: RankConfig) -> pa.Table:
+    """The lists of well-known films, a row a film; films that the catalogue lacks are left out."""
+    names = catalogue.movies["title"].to_pylist()
+    by_votes = np.argsort(catalogue.profiles.votes, kind="stable").tolist()
+    titles = {names[row]: row for row in by_votes}  # of several, the one with most votes
+    rows = [titles[title] for title in KNOWN_FILMS if title in titles]
+    lists = lists_of(catalogue, rows, ours(catalogue, config), config.diversity)
+    return pa.table(
+        {
+            "film": pa.array([catalogue.movie(row)["title"] for row in rows], pa.string()),
+            "movies like it": pa.array(
+                [
+                    "; ".join(shown(catalogue.movie(hit)) for hit in listed if hit >= 0)
+                    for listed in lists.tolist()
+                ],
+                pa.string(),
+            ),
+        }
+    )
+
+
+def _loaded(rows: RowsRef, ratings: RatingsRef | None) -> tuple[Catalogue, list[Query]]:
+    table = store.read(rows, COMPARED)
+    catalogue = Catalogue(table)
+    return catalogue, relevance(table, ratings)
+
+
+def _evaluate(
+    rows: RowsRef, ratings: RatingsRef | None, config: RankConfig, slot: store.Slot
+) -> ScoresRef:
+    from tasks import plots  # Matplotlib takes a while to load, and a cached run does not need it
+
+    catalogue, kinds = _loaded(rows, ratings)
+    with threadpool_limits(1, user_api="blas"):  # its threads would only wait for TF-IDF's
+        found = list_scores(catalogue, kinds, config)
+        curve = pa.table(votes_curve(catalogue, kinds, config))
+    store.write_json(slot.folder / "metrics.json", found)
+    pq.write_table(curve, slot.folder / "votes_curve.parquet")
+    pq.write_table(sample_lists(catalogue, config), slot.folder / "sample_lists.parquet")
+    plots.votes_curve(curve, config.votes).savefig(slot.folder / "votes_curve.png", dpi=100)
+    return slot.whole(ScoresRef, len(catalogue))
+
+
+@task(name="evaluate-lists", cache_policy=NO_CACHE)
+def evaluate_lists(
+    rows: RowsRef, ratings: RatingsRef | None, config: RankConfig, compute: Compute
+) -> ScoresRef:
+    """Measure the lists against franchises and, where ratings lie beside the source, viewers."""
+    key = [VERSION, config, rows.digest, ratings.digest if ratings else None]
+    ref = store.entry(
+        "lists",
+        key,
+        ScoresRef,
+        lambda slot: run(compute, STAGE_PAYS_FROM, _evaluate, rows, ratings, config, slot),
+    )
+    folder = store.locate(ref)
+    found = store.read_json(folder / "metrics.json")
+    main = {name: round(found[name], 3) for name in found if name.removeprefix("rec_") in METRICS}
+    get_run_logger().info(
+        "%s, coverage %.2f", main or "no query has relevant movies", found["rec_coverage_at_10"]
+    )
+    for key_, name in (("votes-curve", "votes_curve"), ("sample-lists", "sample_lists")):
+        create_table_artifact(pq.read_table(folder / f"{name}.parquet").to_pylist(), key=key_)
+    return ref

@@ -1,0 +1,90 @@
+"""Texts that no run has seen -> genres, and profiles to compare, by a run's stored models.
+
+The functions are those that give training and evaluation their numbers.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import store
+from tasks.catalogue import Catalogue
+from tasks.champion import ModelFolders
+from tasks.contracts import UserError
+from tasks.describe import at_length_one, content_of, load_lexicon, weighed, words_of
+from tasks.embed import known_in_folder, vectors_in_folder
+from tasks.forward import genre_probabilities, load_classifier
+from tasks.metrics import predicted
+from tasks.preprocess import TextConfig, tokens_of
+from tasks.rank import Profiles
+
+Array = NDArray[np.float32]
+
+
+class Answer(NamedTuple):
+    """Genres over their thresholds, and every genre's probability; both empty where not one word
+    of a text is known to the model."""
+
+    genres: list[str]
+    probabilities: dict[str, float]
+
+
+class TextModel:
+    """Doc2Vec, classifier and lexicon of one run."""
+
+    def __init__(self, folders: ModelFolders) -> None:
+        self.doc2vec = str(folders.doc2vec)
+        self.text = TextConfig.model_validate(store.read_json(Path(self.doc2vec) / "text.json"))
+        self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
+        self.lexicon = load_lexicon(str(folders.lexicon))
+
+    def documents(self, titles: Sequence[str], overviews: Sequence[str]) -> list[str]:
+        """Tokens of each text, separated by spaces."""
+        pairs = zip(titles, overviews, strict=True)
+        return [" ".join(tokens_of(*pair, self.text)) for pair in pairs]
+
+    def vectors(self, documents: Sequence[str]) -> Array:
+        """Document vectors (n, size)."""
+        return vectors_in_folder(self.doc2vec, documents)
+
+    def known_words(self, documents: Sequence[str]) -> list[int]:
+        """How many tokens of each document the model knows."""
+        return known_in_folder(self.doc2vec, documents)
+
+    def probabilities(self, vectors: Array) -> Array:
+        """Genre probabilities (n, n_genres)."""
+        return genre_probabilities(self.classifier, vectors)
+
+    def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
+        """Genres of each text."""
+        documents = self.documents(titles, overviews)
+        probabilities = self.probabilities(self.vectors(documents))
+        chosen = predicted(probabilities, self.thresholds)
+        known = self.known_words(documents)
+        return [
+            self._answer(*row) if words else Answer([], {})
+            for words, *row in zip(known, chosen, probabilities, strict=True)
+        ]
+
+    def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> Answer:
+        genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
+        return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+
+    def profile(self, text: str, catalogue: Catalogue) -> Profiles:
+        """What a text is compared by: its words, its vector, the genres that are predicted.
+
+        Raises:
+            UserError: not one word of it is known.
+        """
+        documents = self.documents([""], [text])
+        if not self.known_words(documents)[0]:
+            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+        vectors = self.vectors(documents)
+        return catalogue.profile(
+            content_of(vectors, self.lexicon),
+            at_length_one(self.probabilities(vectors)),
+            weighed(words_of(documents[0]), self.lexicon.words, self.lexicon.rare),
+        )

@@ -1,0 +1,46 @@
+"""A published hand-made catalogue, and the champion that leads to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import main
+from tasks.catalogue import Catalogue
+from tasks.champion import Champion
+from tasks.contracts import IndexRef, UserError
+from tasks.index import publish
+from tasks.rank import Profiles, RankConfig
+from tests.index_rows import TITLES, rows
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+class KnowsStory:
+    """A text model that knows the one word `story`, and takes it for war."""
+
+    def profile(self, text: str, catalogue: Catalogue) -> Profiles:
+        if "story" not in text.split():
+            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+        content = np.full((1, 6), 6**-0.5, np.float32)
+        return catalogue.profile(content, np.array([[0, 1]], np.float32), {"story": 1.0})
+
+
+def champion_of(index: IndexRef) -> Champion:
+    return Champion(index=index, rank=RankConfig(), run_id=index.tag)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> IndexRef:
+    folder: Path = tmp_path_factory.mktemp("demo")
+    return publish(str(folder / "lancedb"), [rows([*TITLES, MARKUP])], "run-1")
+
+
+@pytest.fixture(scope="session")
+def trained(published: IndexRef) -> Iterator[None]:
+    """The published catalogue is the champion's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "champion", lambda: champion_of(published))
+        patch.setattr(main, "text_model", lambda _: KnowsStory())
+        yield

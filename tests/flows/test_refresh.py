@@ -1,0 +1,118 @@
+"""What comes after a training: new movies without training, and the lists of all movies."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.batch import BatchConfig, batch
+from flows.recommend import RecommendConfig, asked, recommend
+from flows.refresh import RefreshConfig, refresh
+from flows.train import train
+from tasks import store
+from tasks.champion import Champion, champion
+from tasks.contracts import UserError
+from tasks.search import open_version, opened
+from tasks.track import connect
+from tests.conftest import catalogue, write_csv
+from tests.flows.test_train import settings
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+NEW = [
+    {"id": "9001", "title": "Ghost of the Ranch", "overview": "A ghost and a curse at midnight."},
+    {"id": "1000", "title": "Horror Story Zero", "overview": "A haunted grave, told again."},
+    {"id": "x", "title": "Broken", "overview": "No id."},
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, prefect_server) -> Path:
+    """Artifacts of one small training."""
+    folder = tmp_path_factory.mktemp("refreshed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # what an earlier test's MLflow left
+        train(settings(write_csv(folder / "movies.csv", catalogue(120))))
+    return folder / "artifacts"
+
+
+@pytest.fixture
+def before(root, monkeypatch) -> Champion:
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
+    return champion()
+
+
+def asked_to_add(file: Path, **more: str) -> RefreshConfig:
+    """One row in three is broken on purpose."""
+    config = {"file": str(file), "ingest": {"max_quarantined_share": 0.5}, **more}
+    return RefreshConfig.model_validate(config)
+
+
+def titles_like(title: str) -> list[str]:
+    found = champion()
+    version, config = opened(found.index), RecommendConfig(titles=[title])
+    question = asked(config, version, found.run_id)
+    return [hit["title"] for hit in recommend(found, version, question, config)]
+
+
+def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):
+    output = tmp_path / "lists.parquet"
+    assert batch(BatchConfig(output=str(output))) == str(output)
+    table = pq.read_table(output).to_pylist()
+    assert len(table) == 120 * 10
+    mine = [row for row in table if row["title"] == "Western Story 1"]
+    assert [row["rank"] for row in mine] == list(range(1, 11))
+    assert [row["like_title"] for row in mine] == titles_like("Western Story 1")
+
+
+def test_a_second_batch_reuses_the_first(before, tmp_path):
+    batch(BatchConfig(output=str(tmp_path / "first.parquet")))
+    records = {
+        path: path.stat().st_ino for path in (store.cache_root() / "batch").rglob("*.parquet")
+    }
+    batch(BatchConfig(output=str(tmp_path / "second.parquet")))
+    again = {path: path.stat().st_ino for path in (store.cache_root() / "batch").rglob("*.parquet")}
+    assert again == records
+    first, second = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("first", "second"))
+    assert first.equals(second)
+
+
+def test_a_file_of_titles_is_ranked_and_unknown_ones_are_named(before, tmp_path, capsys):
+    file = write_csv(tmp_path / "t.csv", [{"title": "Music Story 2"}, {"title": "Zz"}], ["title"])
+    batch(BatchConfig(file=str(file), limit=3, output=str(tmp_path / "l.parquet")))
+    table = pq.read_table(tmp_path / "l.parquet")
+    assert table["title"].to_pylist() == ["Music Story 2"] * 3
+    assert "t.csv row 2: No movie is called 'Zz'" in capsys.readouterr().err
+
+
+def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
+    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+    found = refresh(asked_to_add(file))
+    assert (found.added, found.updated, found.index.rows) == (1, 1, 121)
+    after = champion()
+    assert after.index.tag == found.index.tag != before.index.tag
+    assert after.run_id == before.run_id
+    assert len(opened(before.index).catalogue) == 120
+    table = open_version(found.index.uri, found.index.tag)
+    assert [row["title"] for row in table.search().where("id = 1000").to_list()] == [
+        "Horror Story Zero"
+    ]
+    assert all("Horror" in title for title in titles_like("Ghost of the Ranch")[:3])
+    client = connect()
+    version = client.get_model_version_by_alias("movie-recommender", "champion")
+    metrics = client.get_run(version.run_id).data.metrics
+    assert (metrics["refresh_added"], metrics["source_quarantined_bad_id"]) == (1, 1)
+
+
+def test_refreshing_again_changes_nothing_more(before, tmp_path):
+    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+    refresh(asked_to_add(file))
+    found = refresh(asked_to_add(file))
+    assert (found.added, found.updated, found.index.rows) == (0, 2, 121)
+
+
+def test_a_refresh_that_cannot_be_leaves_the_champion(before, tmp_path):
+    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+    with pytest.raises(UserError, match="which source the new movies belong to: movies"):
+        refresh(asked_to_add(file, into="nowhere"))
+    assert champion() == before
