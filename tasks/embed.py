@@ -22,7 +22,7 @@ from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 from tasks.pooled import known_rows, load_weights, pooled_vectors
 
-VERSION = 3
+VERSION = 4
 SELF_RETRIEVAL_SAMPLE = 200
 INFERRING_PAYS_FROM = 3  # chunks from which a pool of processes is worth the seconds of its start
 POOLING_PAYS_FROM = 10
