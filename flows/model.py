@@ -5,15 +5,12 @@ What it imports to answer is imported late, since MLflow runs this file to regis
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
-
-if TYPE_CHECKING:
-    pass
 
 LIMIT = 10
 UNASKED = "Give each row a title or a text."
@@ -56,7 +53,7 @@ class MovieRecommender(PythonModel):
             return nothing | {"error": str(error)}
 
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
-        from flows.recommend import RecommendConfig, asked, recommend
+        from flows.recommend import Question, RecommendConfig, asked, recommend
         from tasks.contracts import UserError
         from tasks.search import overview_of
 
@@ -74,8 +71,6 @@ class MovieRecommender(PythonModel):
                 [movie["title"]], [overview_of(self.version.table, movie)]
             )
         else:
-            from flows.recommend import Question
-
             config = RecommendConfig(text=text, limit=limit)
             question = Question(text, self.text_model.profile(text, catalogue), [])
             (found,) = self.text_model.answers([""], [text])

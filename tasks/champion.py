@@ -42,12 +42,14 @@ def champion() -> Champion:
     """The champion as the registry has it now.
 
     Raises:
-        UserError: there is none yet.
+        UserError: there is none yet, or none that can rank.
     """
     uri = tracking_uri()
     tags = _from_sqlite(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else _from_mlflow(uri)
     if not tags:
         raise UserError("Nothing has been trained yet: run `make train` first.")
+    if "rank" not in tags:
+        raise UserError("The champion was trained by an earlier version: run `make train` again.")
     index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
     rank = RankConfig.model_validate_json(tags["rank"])
     return Champion(index=index, rank=rank, run_id=tags["run_id"])
