@@ -65,7 +65,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 40,
             "max_words": 10**9,
         },
-        "classifier": {"members": 1, "batch_size": 512, "epochs": 60, "patience": 8},
+        "classifier": {
+            "hidden": (512, 256),
+            "members": 1,
+            "batch_size": 512,
+            "epochs": 60,
+            "patience": 8,
+        },
     },
 }
 

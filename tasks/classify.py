@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run_fresh
+from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -32,7 +32,7 @@ VERSION = 3
 class ClassifierConfig(BaseModel):
     """The network, how it is trained, and how many of it answer together."""
 
-    hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
+    hidden: tuple[int, ...] = Field((512,), description="Units of the hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
     learning_rate: float = Field(4e-3, gt=0, description="Adam's step size")
     batch_size: int = Field(2048, ge=2, description="Documents a step, at most")
@@ -41,7 +41,7 @@ class ClassifierConfig(BaseModel):
         4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
     )
     members: int = Field(
-        3, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
+        2, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
     )
     positive_weight: float = Field(
         0.0,
@@ -119,7 +119,7 @@ def fit_classifier(
         "classifier",
         [VERSION, config, documents.digest, vectors.digest, labels.digest],
         ClassifierRef,
-        lambda slot: run_fresh(
+        lambda slot: run_alone(
             compute, STAGE_PAYS_FROM, _fit, documents, vectors, labels, config, slot
         ),
     )

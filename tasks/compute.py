@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import pyarrow as pa
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
 from tasks import store
 from tasks.contracts import UserError
@@ -62,17 +62,23 @@ def run(
     return function(*args, **kwargs)
 
 
-def run_fresh(
+def run_alone(
     compute: Compute, pays_from: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """As `run`, but in a new pool: what the processes so far held in memory goes back first."""
-    if compute.where(pays_from) == "process":
-        _pool(reuse=False)
-    return run(compute, pays_from, function, *args, **kwargs)
+    """As `run`, but in a process that ends with it: work that needs much memory meets none in use,
+    and leaves none."""
+    if compute.where(pays_from) != "process":
+        return run(compute, pays_from, function, *args, **kwargs)
+    own = ProcessPoolExecutor(max_workers=1)
+    try:
+        found: T = own.submit(_elsewhere, _root(), function, *args, **kwargs).result()
+        return found
+    finally:
+        own.shutdown(wait=False)  # the process ends by itself; waiting for that takes seconds
 
 
-def _pool(reuse: bool | Literal["auto"] = "auto") -> Any:
-    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60, reuse=reuse)
+def _pool() -> Any:
+    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60)
 
 
 def _root() -> str:

@@ -15,7 +15,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run, run_fresh
+from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import (
     DocumentsRef,
     LabelsRef,
@@ -275,7 +275,7 @@ def fit_lexicon(
         "lexicon",
         [VERSION, *(of.digest for of in given)],
         LexiconRef,
-        lambda slot: run_fresh(compute, STAGE_PAYS_FROM, _lexicon, *given, slot),
+        lambda slot: run(compute, STAGE_PAYS_FROM, _lexicon, *given, slot),
     )
 
 

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from threadpoolctl import threadpool_limits
 
 from tasks import store
 from tasks.catalogue import Catalogue
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
 from tasks.contracts import RatingsRef, RowsRef, ScoresRef
 from tasks.rank import FEATURES, Array, Profiles, RankConfig, features, scores
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
@@ -312,9 +311,8 @@ def _evaluate(
     from tasks import plots  # Matplotlib takes a while to load, and a cached run does not need it
 
     catalogue, kinds = _loaded(rows, ratings)
-    with threadpool_limits(1, user_api="blas"):  # its threads would only wait for TF-IDF's
-        found = list_scores(catalogue, kinds, config)
-        curve = pa.table(votes_curve(catalogue, kinds, config))
+    found = list_scores(catalogue, kinds, config)
+    curve = pa.table(votes_curve(catalogue, kinds, config))
     store.write_json(slot.folder / "metrics.json", found)
     pq.write_table(curve, slot.folder / "votes_curve.parquet")
     pq.write_table(sample_lists(catalogue, config), slot.folder / "sample_lists.parquet")
@@ -332,7 +330,7 @@ def evaluate_lists(
         "lists",
         key,
         ScoresRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _evaluate, rows, ratings, config, slot),
+        lambda slot: run_alone(compute, STAGE_PAYS_FROM, _evaluate, rows, ratings, config, slot),
     )
     folder = store.locate(ref)
     found = store.read_json(folder / "metrics.json")

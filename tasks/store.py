@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -188,7 +189,9 @@ def read(ref: Ref, columns: Sequence[str] | None = None) -> pa.Table:
 def chunks(ref: Ref, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The tables behind a reference, one at a time: what a pass over all movies reads."""
     names = list(columns) if columns is not None else None
-    return (pq.read_table(artifacts_root() / path, columns=names) for path in ref.paths)
+    # Reading ahead is for object stores: on a disk it only holds more memory.
+    read_one = partial(pq.read_table, columns=names, pre_buffer=False)
+    return (read_one(artifacts_root() / path) for path in ref.paths)
 
 
 def read_json(path: Path) -> Any:

@@ -1,9 +1,10 @@
 import os
 
+import psutil
 import pytest
 
 from tasks import store
-from tasks.compute import Compute, run, run_fresh
+from tasks.compute import Compute, run, run_alone
 from tasks.contracts import UserError
 
 
@@ -25,10 +26,18 @@ def test_work_elsewhere_sees_the_artifacts_root_of_here(monkeypatch, tmp_path):
         assert run(Compute("process"), 1, root) == str(tmp_path / name)
 
 
-def test_a_fresh_pool_has_other_processes():
-    _, before = run(Compute("process"), 1, add, 1, 2)
-    _, after = run_fresh(Compute("process"), 1, add, 1, 2)
-    assert before != after
+def test_work_alone_has_a_process_that_ends_with_it():
+    _, pool = run(Compute("process"), 1, add, 1, 2)
+    total, own = run_alone(Compute("process"), 1, add, 1, 2)
+    assert total == 3
+    assert own not in (pool, os.getpid())
+    psutil.wait_procs([psutil.Process(own)] if psutil.pid_exists(own) else [], timeout=30)
+    assert not psutil.pid_exists(own)
+    assert psutil.pid_exists(pool)
+
+
+def test_work_alone_is_done_here_where_no_process_pays():
+    assert run_alone(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
 
 
 def test_a_thread_is_this_process():
