@@ -30,10 +30,11 @@ from tasks.ranking import (
     baseline_scorers,
     coverage,
     halves,
-    judged,
     lists_of,
     ours,
+    query_values,
     relevance,
+    summed_up,
 )
 from tasks.search import load_version
 from tasks.source import ratings_beside
@@ -148,7 +149,7 @@ def reported(of: Trained, config: RankConfig) -> list[dict[str, Any]]:
     for name, scorer in scorers.items():
         row: dict[str, Any] = {"file": of.path.name, "lists": name}
         for kind in of.kinds:
-            row |= judged(of.catalogue, kind, scorer, kind.name)
+            row |= summed_up(query_values(of.catalogue, kind, scorer), kind.name)
         row["coverage"] = coverage(lists_of(of.catalogue, rows, scorer), len(of.catalogue))
         found.append(row)
     return found

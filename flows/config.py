@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from tasks.baselines import BaselineConfig
+from tasks.challenge import GateConfig
 from tasks.classify import ClassifierConfig
 from tasks.compute import Compute, Runner
 from tasks.embed import Doc2VecConfig
@@ -102,6 +103,11 @@ class TrainConfig(BaseModel):
         None, description="Scheduler of a Dask cluster; null: a local one is started for the run"
     )
     refresh: bool = Field(False, description="Use nothing that was cached before this run")
+    skip_unchanged: bool = Field(
+        False,
+        description="Do nothing where the champion learnt the same source with the same "
+        "settings and code",
+    )
     cache_gb: float = Field(
         20, gt=0, description="Size in GB to which the cache is cut after a run, oldest use first"
     )
@@ -113,6 +119,7 @@ class TrainConfig(BaseModel):
     baseline: BaselineConfig = BaselineConfig()
     rank: RankConfig = RankConfig()
     index: IndexConfig = IndexConfig()
+    gate: GateConfig = GateConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -140,6 +147,12 @@ class TrainConfig(BaseModel):
     def compute(self, chunks: int) -> Compute:
         """Where that many chunks are worked on."""
         return Compute(self.runner, self.dask_address, chunks)
+
+    @property
+    def learnt(self) -> dict[str, Any]:
+        """The settings that decide what a run learns, and not where or whether it does."""
+        where = {"runner", "dask_address", "refresh", "skip_unchanged", "cache_gb", "gate"}
+        return self.model_dump(mode="json", exclude=where)
 
     @property
     def protocol(self) -> Literal["held-out", "blog"]:

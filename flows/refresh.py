@@ -61,7 +61,7 @@ def refresh(config: RefreshConfig) -> RefreshRef:
     merged = merge(old.index, rows, source, f"run-{run.run_id}")
     track_refresh(run, merged)
     reader = old.model_copy(update={"index": merged.index})
-    register(run, folders, reader, MODEL_CODE, promote=True)
+    register(run, folders, reader, MODEL_CODE, True, "new movies for the champion")
     return merged
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow, unmapped
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 from rich.table import Table
@@ -13,19 +14,24 @@ from rich.table import Table
 from flows.cli import DONE, main
 from flows.config import TrainConfig
 from flows.server import prefect_server
+from tasks import store
 from tasks.baselines import baselines
 from tasks.cache import open_cache, prune_cache
-from tasks.champion import Champion, ModelFolders
+from tasks.challenge import Verdict, challenge, judge
+from tasks.champion import Champion, ModelFolders, model_folders, rival
 from tasks.classify import fit_classifier, predict_genres
+from tasks.compute import Compute
+from tasks.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.describe import describe, fit_lexicon
 from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import evaluate
 from tasks.index import build_index
-from tasks.ingest import ingest, open_all
+from tasks.ingest import digests_of, ingest, open_all, source_digest
 from tasks.label import label
 from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
 from tasks.ranking import evaluate_lists
+from tasks.release import retire
 from tasks.report import (
     Summary,
     next_commands,
@@ -38,10 +44,13 @@ from tasks.report import (
 from tasks.source import ratings_beside
 from tasks.store import join, locate
 from tasks.track import fail_run, open_run, register, track_results, track_source
+from tasks.unchanged import code_digest, fingerprint, nothing_new
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 MODEL_CODE = str(Path(__file__).with_name("model.py"))
+SKIPPED = "Skipped: the champion has learnt this source with these settings and this code."
+CODE = [Path(__file__).parent, Path(store.__file__).parent]
 
 
 def close_run(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) -> None:
@@ -57,9 +66,11 @@ def close_run(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) 
     on_crashed=[close_run],
     on_cancellation=[close_run],
 )
-def train(config: TrainConfig) -> Summary:
-    """Source to published recommender: the whole retraining DAG."""
+def train(config: TrainConfig) -> Summary | str:
+    """Source to published recommender: the whole retraining DAG; or why nothing was done."""
     protocol = config.protocol
+    if config.skip_unchanged and (reason := nothing_to_learn(config)):
+        return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
     run = open_run(
         config.model_dump(mode="json"),
         {"preset": config.preset, "source": config.source_name, "protocol": protocol},
@@ -88,16 +99,27 @@ def train(config: TrainConfig) -> Summary:
     judged = (documents, labels, classifier, probabilities, reference.result())
     scored = evaluate.submit(*judged, protocol)
     rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
-    lists = evaluate_lists.submit(rows, ratings_beside(config.source), config.rank, compute)
+    ratings = ratings_beside(config.source)
+    ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
     published = build_index.submit(rows, config.index, f"run-{run.run_id}", compute)
-    evaluated = [part.result() for part in (scored, reference, checks, lists)]
-    index = published.result()
     models = (doc2vec, classifier, lexicon)
-    found = track_results(run, documents, vectors, *models, evaluated, protocol)
-    promote = protocol == "held-out"
-    reader = Champion(index=index, rank=config.rank, run_id=run.run_id)
     folders = ModelFolders.of(*map(locate, models))
-    version = register(run, folders, reader, MODEL_CODE, promote)
+    lists = ranked.result()
+    evaluated = [part.result() for part in (scored, reference, checks)] + [lists]
+    given = (documents, folders, lists, ratings, ingested.digest, compute)
+    verdict, beside = against_champion(config, *given)
+    evaluated += beside
+    index = published.result()
+    found = track_results(run, documents, vectors, *models, evaluated, protocol)
+    mark = fingerprint(config.learnt, ingested.digest, ratings, code_digest(CODE))
+    reader = Champion(
+        index=index,
+        rank=config.rank,
+        run_id=run.run_id,
+        source=ingested.digest,
+        fingerprint=mark,
+    )
+    version = register(run, folders, reader, MODEL_CODE, verdict.promote, verdict.why)
     summary = Summary(
         protocol=protocol,
         scores=found,
@@ -105,11 +127,46 @@ def train(config: TrainConfig) -> Summary:
         index=index,
         run=run,
         model_version=version,
-        champion=promote,
+        champion=verdict.promote,
+        why=verdict.why,
     )
     report(summary)
+    retire(config.index.keep_versions)
     prune_cache(config.cache_gb)
     return summary
+
+
+def against_champion(
+    config: TrainConfig,
+    documents: DocumentsRef,
+    folders: ModelFolders,
+    lists: ScoresRef,
+    ratings: RatingsRef | None,
+    source: str,
+    compute: Compute,
+) -> tuple[Verdict, list[ScoresRef]]:
+    """Whether the challenger becomes champion, and what was measured to say so."""
+    if config.protocol != "held-out":
+        return Verdict(promote=False, why="its scores leak"), []
+    champion = rival()
+    if champion is None:
+        return Verdict(promote=True, why="the first to answer"), []
+    theirs = model_folders(champion.run_id)
+    found = challenge(documents, folders, lists, ratings, champion, theirs, compute)
+    return judge(found, config.gate, champion.source == source), [found]
+
+
+def nothing_to_learn(config: TrainConfig) -> str | None:
+    """Why a run would learn nothing that the champion does not know; None where it would."""
+    opened = open_all(config.source, config.ingest)
+    digest, ratings = (
+        source_digest(digests_of(opened, config.ingest)),
+        ratings_beside(config.source),
+    )
+    mark = fingerprint(config.learnt, digest, ratings, code_digest(CODE))
+    if not nothing_new(mark, rival()):
+        return None
+    return SKIPPED
 
 
 def show(summary: Summary) -> None:
@@ -132,7 +189,8 @@ def command(config: TrainConfig) -> int:
     names = ", ".join(file.name for _, files in opened for file in files)
     with prefect_server() as server:
         print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
-        show(train(config))
+        found = train(config)
+        print(found) if isinstance(found, str) else show(found)
     return DONE
 
 

@@ -6,10 +6,11 @@ stays the single switch; any other registry is asked through MLflow.
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tasks import store
 from tasks.contracts import IndexRef, UserError
@@ -30,6 +31,8 @@ class Champion(BaseModel, frozen=True):
     index: IndexRef
     rank: RankConfig
     run_id: str
+    source: str = Field("", description="Digest of the source that it learnt from")
+    fingerprint: str = Field("", description="Digest of all that decides what a run learns")
 
 
 def tracking_uri() -> str:
@@ -44,15 +47,41 @@ def champion() -> Champion:
     Raises:
         UserError: there is none yet, or none that can rank.
     """
-    uri = tracking_uri()
-    tags = _from_sqlite(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else _from_mlflow(uri)
+    tags = _tags()
     if not tags:
         raise UserError("Nothing has been trained yet: run `make train` first.")
     if "rank" not in tags:
         raise UserError("The champion was trained by an earlier version: run `make train` again.")
+    return from_tags(tags)
+
+
+def rival() -> Champion | None:
+    """The champion, where there is one that a challenger can be compared with."""
+    tags = _tags()
+    return from_tags(tags) if "rank" in tags else None
+
+
+def to_tags(reader: Champion) -> dict[str, str]:
+    """What a model version's tags say of it."""
+    return {
+        "index_uri": reader.index.uri,
+        "index_tag": reader.index.tag,
+        "rank": reader.rank.model_dump_json(),
+        **reader.model_dump(include={"run_id", "source", "fingerprint"}),
+    }
+
+
+def from_tags(tags: Mapping[str, str]) -> Champion:
+    """The inverse of `to_tags`."""
     index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
     rank = RankConfig.model_validate_json(tags["rank"])
-    return Champion(index=index, rank=rank, run_id=tags["run_id"])
+    rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
+    return Champion(index=index, rank=rank, **rest)
+
+
+def _tags() -> dict[str, str]:
+    uri = tracking_uri()
+    return _from_sqlite(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else _from_mlflow(uri)
 
 
 def _from_sqlite(path: str) -> dict[str, str]:

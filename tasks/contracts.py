@@ -130,14 +130,13 @@ class IngestRef(BaseModel, frozen=True):
 
 
 class IndexRef(BaseModel, frozen=True):
-    """A published version of the LanceDB table: where it lies and the tag that names it.
+    """A published version: where the database lies and the tag that names its table.
 
     `recall` is the share of the nearest vectors that its approximate index finds; 1 without one.
     """
 
     uri: str
     tag: str
-    version: int = 0
     rows: int = 0
     recall: float = 1.0
 

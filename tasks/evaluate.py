@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from tasks import store
 from tasks.contracts import (
@@ -29,6 +29,7 @@ from tasks.metrics import (
     Protocol,
     interval,
     macro_f1,
+    micro_f1,
     predicted,
     resampled_f1,
     scores,
@@ -96,8 +97,8 @@ def slice_table(movies: pa.Table, labels: Labels, guess: Labels) -> pa.Table:
         kept = np.array([value if sizes[value] >= SLICE_MOVIES else "other" for value in values])
         for value in sorted(set(kept.tolist()), key=lambda name: (name == "other", name)):
             of = kept == value
-            micro = f1_score(labels[of], guess[of], average="micro", zero_division=0)
-            found = {"f1_micro": float(micro), "f1_macro": macro_f1(labels[of], guess[of])}
+            both = labels[of], guess[of]
+            found = {"f1_micro": micro_f1(*both), "f1_macro": macro_f1(*both)}
             rows.append({"slice": kind, "value": value, "movies": int(of.sum())} | found)
     return pa.Table.from_pylist(rows)
 

@@ -1,6 +1,7 @@
-"""Rows of the index -> a checked, tagged version of the LanceDB table."""
+"""Rows of the index -> a checked version: a LanceDB table that never changes again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ from pydantic import BaseModel, Field
 from tasks import store
 from tasks.compute import STAGE_PAYS_FROM, Compute, run
 from tasks.contracts import IndexRef, RowsRef
-from tasks.search import TABLE, VECTORS, has_ann, near_titles, nearest, quoted
+from tasks.search import VECTORS, has_ann, near_titles, nearest, quoted
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
 SMOKE_QUERIES = 20
 BATCH_ROWS = 1000
+MANY = 100_000  # tables that are listed: LanceDB would stop after a page
+LEFT_BEHIND = timedelta(days=1)
 #: Title search by three letters: it finds `Vertcal Limt` and `Amelie`, which whole words do not.
 NGRAMS: dict[str, Any] = {
     "base_tokenizer": "ngram",
@@ -46,6 +49,11 @@ class IndexConfig(BaseModel):
         ge=0,
         le=1,
         description="Share of the ten nearest that it must find, or the version is not published",
+    )
+    keep_versions: int = Field(
+        5,
+        ge=1,
+        description="Newest versions that are kept beside the champion and the previous one",
     )
 
 
@@ -96,21 +104,30 @@ def peek(parts: Iterable[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
 def publish(
     uri: str, parts: Iterable[pa.Table], tag: str, config: IndexConfig | None = None
 ) -> IndexRef:
-    """Write the rows as a new version of the table, check it, and tag it; others stay readable.
+    """Write the rows as a version, a table of its own named `tag`, and check it.
 
     Raises:
         ValueError: the version does not hold what was written, or its approximate index finds too
-            little; it stays untagged.
+            little; nothing of it stays.
     """
     import lancedb  # takes a while to load, and training itself does not need it
-    from lancedb.index import FTS, BTree, IvfFlat
 
-    config = config or IndexConfig()
     database, written = lancedb.connect(uri), Written()
-    mode = "overwrite" if TABLE in database.table_names() else "create"
     first, parts = peek(parts)
     reader = pa.RecordBatchReader.from_batches(first.schema, written.through(parts))
-    table = database.create_table(TABLE, reader, mode=mode)
+    table = database.create_table(tag, reader)
+    try:
+        recall = _indexed(table, written, config or IndexConfig())
+    except Exception:
+        database.drop_table(tag)
+        raise
+    return IndexRef(uri=uri, tag=tag, rows=written.rows, recall=recall)
+
+
+def _indexed(table: "Table", written: Written, config: IndexConfig) -> float:
+    """Index a table and check it; the recall of its vector index."""
+    from lancedb.index import FTS, BTree, IvfFlat
+
     for column in ("id", "title_key"):
         table.create_index(column, config=BTree())
     table.create_index("title", config=FTS(**NGRAMS))
@@ -120,8 +137,26 @@ def publish(
     recall = ann_recall(table, [vector for *_, vector in written.samples])
     if recall < config.min_recall:
         raise ValueError(f"the index finds {recall:.2f} of the nearest, not {config.min_recall}")
-    table.tags.create(tag, table.version)
-    return IndexRef(uri=uri, tag=tag, version=table.version, rows=written.rows, recall=recall)
+    return recall
+
+
+def drop_versions(uri: str, kept: Collection[str], retired: Collection[str]) -> None:
+    """Remove retired versions, and what runs left that died before they registered theirs.
+
+    The latter is told by its age: another run may be writing now.
+    """
+    import lancedb
+
+    database = lancedb.connect(uri)
+    for name in set(database.table_names(limit=MANY)) - set(kept):
+        if name in retired or _age(database.open_table(name)) > LEFT_BEHIND:
+            database.drop_table(name)
+
+
+def _age(table: "Table") -> timedelta:
+    """Time since the last write."""
+    last: datetime = table.list_versions()[-1]["timestamp"]
+    return datetime.now(last.tzinfo) - last
 
 
 def check_table(table: "Table", written: Written) -> None:
@@ -164,7 +199,7 @@ def _build(rows: RowsRef, config: IndexConfig, tag: str) -> IndexRef:
 
 @task(name="index", cache_policy=NO_CACHE)
 def build_index(rows: RowsRef, config: IndexConfig, tag: str, compute: Compute) -> IndexRef:
-    """Publish a checked, tagged version of the LanceDB table."""
+    """Publish a checked version of the index."""
     ref = run(compute, STAGE_PAYS_FROM, _build, rows, config, tag)
-    get_run_logger().info("%d movies in version %d, tag %s", ref.rows, ref.version, ref.tag)
+    get_run_logger().info("%d movies in version %s", ref.rows, ref.tag)
     return ref

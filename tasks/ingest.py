@@ -245,11 +245,17 @@ def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
     return read_keywords(open_file(path, config.columns, required=("id", "keywords")))
 
 
-def _digests(sources: Iterable[tuple[Named, list[Source]]], config: IngestConfig) -> list[str]:
+def digests_of(sources: Iterable[tuple[Named, list[Source]]], config: IngestConfig) -> list[str]:
+    """Name and SHA-256 of every file that is read."""
     files = [(found.name, path) for found, _ in sources for path in found.files]
     if config.keywords is not None:
         files += [("keywords", path) for path in resolve(config.keywords).files]
     return [f"{name}/{path.name} {store.file_digest(path)}" for name, path in files]
+
+
+def source_digest(digests: Sequence[str]) -> str:
+    """SHA-256 of the only file, or one for the names and digests of several."""
+    return digests[0].split()[-1] if len(digests) == 1 else store.key_of(digests)
 
 
 def write_chunks(
@@ -293,8 +299,8 @@ def ingest(
 ) -> IngestRef:
     """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
     opened = open_all(sources, config, required)
-    digests = _digests(opened, config)
-    digest = digests[0].split()[-1] if len(digests) == 1 else store.key_of(digests)
+    digests = digests_of(opened, config)
+    digest = source_digest(digests)
     with progress("ingest") as on_rows:
         result = store.entry(
             "ingest",

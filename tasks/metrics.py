@@ -88,7 +88,7 @@ def scores(
     guess = predicted(probabilities, thresholds)
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     values = {
-        "f1_micro": f1_score(labels, guess, average="micro", zero_division=0),
+        "f1_micro": micro_f1(labels, guess),
         "f1_macro": macro_f1(labels, guess),
         "f1_samples": f1_score(labels, guess, average="samples", zero_division=0),
         "precision_micro": precision_score(labels, guess, average="micro", zero_division=0),
@@ -101,6 +101,11 @@ def scores(
         "calibration_error": calibration_error(labels, probabilities),
     }
     return {f"{prefix}_{name}": float(value) for name, value in values.items()}
+
+
+def micro_f1(labels: Labels, guess: Labels) -> float:
+    """F1 of all genres' answers together."""
+    return float(f1_score(labels, guess, average="micro", zero_division=0))
 
 
 def macro_f1(labels: Labels, guess: Labels) -> float:

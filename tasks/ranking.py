@@ -24,7 +24,7 @@ from tasks.rank import FEATURES, Array, Profiles, RankConfig, features, scores
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
 from tasks.search import shown
 
-VERSION = 1
+VERSION = 2
 K = 10
 BLOCK = 32  # queries that are ranked at a time
 ASKING = 3000  # movies, at most, whose lists say how much of the catalogue is ever shown
@@ -204,34 +204,49 @@ def halves(catalogue: Catalogue, queries: Sequence[int], wanted: bool) -> list[i
     ]
 
 
-def judged(
-    catalogue: Catalogue, kind: Query, scorer: Scorer, name: str, diversity: float = 0.0
-) -> dict[str, float]:
-    """A kind's score on the reported half with its interval, under the name `rec_…`."""
+def query_values(
+    catalogue: Catalogue, kind: Query, scorer: Scorer, diversity: float = 0.0
+) -> Array:
+    """Value of each list of a kind's reported half, queries in the order of their rows."""
     rows = halves(catalogue, sorted(kind.relevant), wanted=True)
-    if not rows:
-        return {}
     relevant = [kind.relevant[row] for row in rows]
-    values = METRICS[kind.name](lists_of(catalogue, rows, scorer, diversity), relevant)
+    return METRICS[kind.name](lists_of(catalogue, rows, scorer, diversity), relevant)
+
+
+def own_values(
+    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig
+) -> dict[str, Array]:
+    """`query_values` of the recommender itself for each kind of question."""
+    scorer = ours(catalogue, config)
+    return {kind.name: query_values(catalogue, kind, scorer, config.diversity) for kind in kinds}
+
+
+def summed_up(values: Array, name: str) -> dict[str, float]:
+    """Mean of queries' values with its interval, under a name; nothing where there are none."""
+    if not len(values):
+        return {}
     low, high = interval(values)
     return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def list_scores(
-    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig
+    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig, own: dict[str, Array]
 ) -> dict[str, float]:
-    """Everything that is said of the lists: relevance, baselines, genres, coverage, diversity."""
+    """Everything that is said of the lists: relevance, baselines, genres, coverage, diversity.
+
+    `own` are the recommender's `own_values`.
+    """
     found: dict[str, float] = {}
     scorer, simple = ours(catalogue, config), baseline_scorers(catalogue.profiles, catalogue.items)
     unpopular = ours(catalogue, config.model_copy(update={"votes": 0.0}))
     for kind in kinds:
-        found |= judged(catalogue, kind, scorer, f"rec_{kind.name}", config.diversity)
-        found |= judged(catalogue, kind, unpopular, f"rec_without_votes_{kind.name}")
+        found |= summed_up(own[kind.name], f"rec_{kind.name}")
+        without = query_values(catalogue, kind, unpopular, config.diversity)
+        found |= summed_up(without, f"rec_without_votes_{kind.name}")
         for name, other in simple.items():
-            found |= judged(catalogue, kind, other, f"rec_baseline_{name}_{kind.name}")
-        found[f"rec_queries_{kind.name.split('_')[0]}"] = float(
-            len(halves(catalogue, sorted(kind.relevant), wanted=True))
-        )
+            values = query_values(catalogue, kind, other)
+            found |= summed_up(values, f"rec_baseline_{name}_{kind.name}")
+        found[f"rec_queries_{kind.name.split('_')[0]}"] = float(len(own[kind.name]))
     rows = asking(catalogue)
     lists = lists_of(catalogue, rows, scorer, config.diversity)
     found["rec_genre_precision_at_10"] = genre_precision(lists, rows, catalogue.profiles.genres)
@@ -311,9 +326,11 @@ def _evaluate(
     from tasks import plots  # Matplotlib takes a while to load, and a cached run does not need it
 
     catalogue, kinds = _loaded(rows, ratings)
-    found = list_scores(catalogue, kinds, config)
+    own = own_values(catalogue, kinds, config)
+    found = list_scores(catalogue, kinds, config, own)
     curve = pa.table(votes_curve(catalogue, kinds, config))
     store.write_json(slot.folder / "metrics.json", found)
+    np.savez(slot.folder / "queries.npz", allow_pickle=False, **own)
     pq.write_table(curve, slot.folder / "votes_curve.parquet")
     pq.write_table(sample_lists(catalogue, config), slot.folder / "sample_lists.parquet")
     plots.votes_curve(curve, config.votes).savefig(slot.folder / "votes_curve.png", dpi=100)

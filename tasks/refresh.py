@@ -11,9 +11,7 @@ from tasks import store
 from tasks.champion import ModelFolders
 from tasks.compute import Compute, run
 from tasks.contracts import IndexRef, MoviesRef, RefreshRef, RowsRef, UserError
-from tasks.describe import MOVIE_COLUMNS, described, genre_part
 from tasks.index import batches, publish
-from tasks.label import binarize
 from tasks.search import open_version
 from tasks.unseen import TextModel
 
@@ -22,17 +20,9 @@ PROCESSES_PAY_FROM = 10  # chunks
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
-    """Rows of the index for movies that no model has seen, under the name of a source.
-
-    Vectors are inferred; genres are the known ones, or predicted where there are none.
-    """
-    documents = model.documents(movies["title"].to_pylist(), movies["overview"].to_pylist())
-    vectors = model.vectors(documents)
-    labels = binarize(movies["genres"].to_pylist(), model.classes)
-    genres = genre_part(labels, model.probabilities(vectors))
+    """Rows of the index for movies that no model has seen, under the name of a source."""
     named = pa.array([source] * movies.num_rows, pa.string())
-    table = movies.set_column(movies.column_names.index("source"), "source", named)
-    return described(table.select(MOVIE_COLUMNS), documents, vectors, genres, model.lexicon)
+    return model.described(movies.set_column(movies.column_names.index("source"), "source", named))
 
 
 def without(old: pa.Table, source: str, ids: pa.ChunkedArray) -> pa.Table:
@@ -59,7 +49,7 @@ def merged(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
     """Publish a version with the new rows in it, those of known ids in place of the old ones.
 
     Raises:
-        ValueError: the counts do not add up; the version stays untagged.
+        ValueError: the counts do not add up; the version is not registered.
     """
     old = open_version(index.uri, index.tag).to_arrow()
     new = store.read(rows)
@@ -97,11 +87,11 @@ def describe_new(
 
 @task(name="merge", cache_policy=NO_CACHE)
 def merge(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
-    """Publish the next version: one commit, old versions stay readable."""
+    """Publish the next version, whole or not at all; old ones stay readable."""
     ref = merged(index, rows, source, tag)
     get_run_logger().info(
-        "%d movies added, %d updated, %d in version %d",
-        *(ref.added, ref.updated, ref.index.rows, ref.index.version),
+        "%d movies added, %d updated, %d in version %s",
+        *(ref.added, ref.updated, ref.index.rows, ref.index.tag),
     )
     return ref
 

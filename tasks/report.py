@@ -51,6 +51,7 @@ class Summary(BaseModel, frozen=True):
     run: RunRef
     model_version: str
     champion: bool
+    why: str
 
     @property
     def is_sample(self) -> bool:
@@ -81,7 +82,13 @@ def next_commands(summary: Summary) -> list[str]:
     programs = Path(sys.executable).parent
     if programs.is_relative_to(Path.cwd()):
         programs = programs.relative_to(Path.cwd())
+    promoted = (
+        []
+        if summary.champion
+        else [f"{programs}/python -m flows.release promote {summary.model_version}"]
+    )
     return [
+        *promoted,
         f'{programs}/python -m flows.recommend "Vertical Limit"',
         f"{programs}/mlflow ui --backend-store-uri {summary.run.tracking_uri}",
     ]
@@ -90,9 +97,16 @@ def next_commands(summary: Summary) -> list[str]:
 def notes(summary: Summary) -> list[str]:
     """Sentences that keep the scores from being misread."""
     found = [LEAKY if summary.protocol == "blog" else HELD_OUT]
+    found.append(standing(summary))
     if summary.is_sample:
         found.append("Trained on the embedded sample: it shows the way, its scores mean little.")
     return found
+
+
+def standing(summary: Summary) -> str:
+    """Whether the version answers from now on, and why."""
+    status = "is the champion" if summary.champion else "was not promoted"
+    return f"Version {summary.model_version} {status}: {summary.why}."
 
 
 def markdown(summary: Summary) -> str:
@@ -103,7 +117,6 @@ def markdown(summary: Summary) -> str:
     )
     reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
     commands = "\n".join(next_commands(summary))
-    status = "champion" if summary.champion else "not promoted"
     return f"""# {ingested.source}: {ingested.kept} movies
 
 {" ".join(notes(summary))}
@@ -115,7 +128,7 @@ def markdown(summary: Summary) -> str:
 - Rows: {ingested.rows}, of them {ingested.kept} kept ({ingested.unlabelled} without genres) \
 and {ingested.quarantine.rows} quarantined{f" ({reasons})" if reasons else ""}
 - MLflow run `{summary.run.run_id}` in `{summary.run.tracking_uri}`
-- Model version {summary.model_version} ({status}), index tag `{summary.index.tag}`
+- {standing(summary)} Index tag `{summary.index.tag}`.
 
 ```
 {commands}

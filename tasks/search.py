@@ -20,7 +20,6 @@ from tasks.text import fold
 if TYPE_CHECKING:
     from lancedb.table import LanceTable, Table
 
-TABLE = "movies"
 VECTORS = "content"
 PROBES = 20  # partitions of it that are searched
 COLUMNS = ["source", "id", "title", "year", "genres"]
@@ -39,12 +38,17 @@ def quoted(text: str) -> str:
 
 
 def open_version(uri: str, tag: str) -> "LanceTable":
-    """The table as it was when `tag` was set, whatever has been published since."""
+    """The table of a published version; no later one changes it.
+
+    Raises:
+        UserError: it is not there, or not any more.
+    """
     import lancedb  # takes a while to load, and training itself does not need it
 
-    table = lancedb.connect(uri).open_table(TABLE)
-    table.checkout(tag)
-    return table
+    try:
+        return lancedb.connect(uri).open_table(tag)
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(f"The index {tag} is not in {uri}: train again, or roll back.") from error
 
 
 def find_title(table: "Table", title: str, year: int | None = None) -> Titles:

@@ -24,7 +24,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks import store
-from tasks.champion import CHAMPION, MODEL, Champion, ModelFolders, tracking_uri
+from tasks.champion import CHAMPION, MODEL, Champion, ModelFolders, to_tags, tracking_uri
 from tasks.contracts import (
     ClassifierRef,
     Doc2VecRef,
@@ -39,7 +39,16 @@ from tasks.contracts import (
 
 EXPERIMENT = "movie-recommender"
 BATCH = 1000  # metrics that MLflow takes at once
-SHOWN_TABLES = ("genres", "slices", "mistakes", "votes_curve", "sample_lists")
+SHOWN_TABLES = (
+    "genres",
+    "slices",
+    "mistakes",
+    "votes_curve",
+    "sample_lists",
+    "gate",
+    "lists_beside",
+)
+PREVIOUS = "previous"  # alias of the champion before this one
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
 MOVIE = Object(
@@ -242,10 +251,10 @@ def track_results(
     log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
     log_training(client, run, **fitted, protocol=protocol)
-    for name in SHOWN_TABLES:
-        (path,) = (p for ref in evaluated for p in store.locate(ref).glob(f"{name}.parquet"))
-        rows = pq.read_table(path)
-        client.log_table(run.run_id, rows.to_pydict(), f"evaluation/{name}.json")
+    for path in (path for ref in evaluated for path in store.locate(ref).glob("*.parquet")):
+        if path.stem in SHOWN_TABLES:
+            columns = pq.read_table(path).to_pydict()
+            client.log_table(run.run_id, columns, f"evaluation/{path.stem}.json")
     for name, folder in (fitted | {"lexicon": store.locate(lexicon)}).items():
         client.log_artifacts(run.run_id, str(folder), name)
     client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
@@ -262,7 +271,7 @@ def track_refresh(run: RunRef, found: RefreshRef) -> None:
 
 @task(name="register", cache_policy=NO_CACHE)
 def register(
-    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promote: bool
+    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promote: bool, why: str
 ) -> str:
     """Register the model with the tag of its index and finish the run; the new version.
 
@@ -288,10 +297,20 @@ def register(
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
         )
-    tags = {"index_uri": reader.index.uri, "index_tag": reader.index.tag}
-    tags |= {"run_id": reader.run_id, "rank": reader.rank.model_dump_json()}
     log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-    made = mlflow.register_model(logged.model_uri, MODEL, tags=tags)
+    client.set_tag(run.run_id, "promoted", str(promote).lower())
+    client.set_tag(run.run_id, "promoted.why", why)
+    made = mlflow.register_model(logged.model_uri, MODEL, tags=to_tags(reader) | {"why": why})
     if promote:
-        client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+        set_champion(client, str(made.version))
     return str(made.version)
+
+
+def set_champion(client: mlflow.MlflowClient, version: str) -> None:
+    """Move the alias `champion`, and remember in `previous` who had it."""
+    aliases = client.get_registered_model(MODEL).aliases
+    if aliases.get(CHAMPION) == version:
+        return
+    if CHAMPION in aliases:
+        client.set_registered_model_alias(MODEL, PREVIOUS, aliases[CHAMPION])
+    client.set_registered_model_alias(MODEL, CHAMPION, version)

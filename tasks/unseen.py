@@ -8,15 +8,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks import store
 from tasks.catalogue import Catalogue
 from tasks.champion import ModelFolders
 from tasks.contracts import UserError
-from tasks.describe import at_length_one, content_of, load_lexicon, weighed, words_of
+from tasks.describe import (
+    MOVIE_COLUMNS,
+    at_length_one,
+    content_of,
+    described,
+    genre_part,
+    load_lexicon,
+    weighed,
+    words_of,
+)
 from tasks.embed import known_in_folder, vectors_in_folder
 from tasks.forward import genre_probabilities, load_classifier
+from tasks.label import binarize
 from tasks.metrics import predicted
 from tasks.preprocess import TextConfig, tokens_of
 from tasks.rank import Profiles
@@ -72,6 +83,17 @@ class TextModel:
     def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> Answer:
         genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
         return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+
+    def described(self, movies: pa.Table) -> pa.Table:
+        """Rows of the index for movies (`MOVIES` columns), whether a run has seen them or not.
+
+        Vectors are inferred; genres are the known ones, or predicted where there are none.
+        """
+        documents = self.documents(movies["title"].to_pylist(), movies["overview"].to_pylist())
+        vectors = self.vectors(documents)
+        labels = binarize(movies["genres"].to_pylist(), self.classes)
+        genres = genre_part(labels, self.probabilities(vectors))
+        return described(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
 
     def profile(self, text: str, catalogue: Catalogue) -> Profiles:
         """What a text is compared by: its words, its vector, the genres that are predicted.

@@ -1,9 +1,12 @@
+from datetime import timedelta
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from tasks.catalogue import Catalogue
-from tasks.contracts import IndexRef
-from tasks.index import IndexConfig, ann_recall, publish
+from tasks.contracts import IndexRef, UserError
+from tasks.index import IndexConfig, ann_recall, drop_versions, publish
 from tasks.rank import RankConfig
 from tasks.search import find_title, load_version, open_version
 from tests.index_rows import TITLES, rows
@@ -32,13 +35,35 @@ def test_a_reader_of_an_older_version_sees_it_after_a_publish(published):
     assert found["id"] == 1
 
 
-def test_a_version_that_lost_rows_is_not_tagged(tmp_path, monkeypatch):
+def test_a_version_that_lost_rows_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr("lancedb.table.LanceTable.count_rows", lambda *_: 3)
     uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match="3 rows in the index, 19 written"):
         publish(uri, [rows(TITLES)], "run-1")
-    with pytest.raises(ValueError, match="run-1"):
+    with pytest.raises(UserError, match=r"run-1 is not in .*: train again, or roll back"):
         open_version(uri, "run-1")
+
+
+def test_a_published_version_is_never_overwritten(published):
+    with pytest.raises(ValueError, match="already exists"):
+        publish(published.uri, [rows(["Up"])], published.tag)
+    assert open_version(published.uri, published.tag).count_rows() == len(TITLES)
+
+
+def test_retired_versions_go_and_their_files_too(published):
+    for tag in ("run-2", "run-3", "unregistered"):
+        publish(published.uri, [rows(["Up"])], tag)
+    drop_versions(published.uri, {"run-1", "run-3"}, {"run-2"})
+    left = sorted(path.stem for path in Path(published.uri).iterdir())
+    assert left == ["run-1", "run-3", "unregistered"]
+    assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
+
+
+def test_what_a_dead_run_left_goes_after_a_day(published, monkeypatch):
+    publish(published.uri, [rows(["Up"])], "unregistered")
+    monkeypatch.setattr("tasks.index.LEFT_BEHIND", timedelta(0))
+    drop_versions(published.uri, {"run-1"}, set())
+    assert [path.stem for path in Path(published.uri).iterdir()] == ["run-1"]
 
 
 @pytest.mark.parametrize("bad", [0.0, float("nan")])
@@ -93,7 +118,7 @@ def test_an_index_that_finds_too_little_is_not_published(tmp_path, monkeypatch):
     uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match=r"finds 0\.50 of the nearest, not 0\.95"):
         publish(uri, [rows(TITLES)], "run-1")
-    with pytest.raises(ValueError, match="run-1"):
+    with pytest.raises(UserError, match=r"run-1 is not in .*: train again, or roll back"):
         open_version(uri, "run-1")
 
 

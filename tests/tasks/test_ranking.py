@@ -18,6 +18,7 @@ from tasks.ranking import (
     lists_of,
     ndcg_at,
     ours,
+    own_values,
     recall_at,
     sample_lists,
     votes_curve,
@@ -90,7 +91,7 @@ def test_chance_draws_the_same_again(catalogue):
 def test_everything_is_scored_beside_its_baselines(catalogue):
     relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
     kinds = [Query("franchise_recall_at_10", relevant)]
-    found = list_scores(catalogue, kinds, CONFIG)
+    found = list_scores(catalogue, kinds, CONFIG, own_values(catalogue, kinds, CONFIG))
     name = "rec_franchise_recall_at_10"
     assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
     for baseline in ("tfidf", "tfidf_genre", "genre", "random"):
@@ -103,7 +104,7 @@ def test_everything_is_scored_beside_its_baselines(catalogue):
 
 
 def test_a_catalogue_without_relevance_is_scored_on_what_there_is(catalogue):
-    found = list_scores(catalogue, [], CONFIG)
+    found = list_scores(catalogue, [], CONFIG, {})
     assert set(found) == {
         "rec_genre_precision_at_10",
         "rec_coverage_at_10",

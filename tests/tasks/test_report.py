@@ -23,7 +23,7 @@ def summary() -> Summary:
         protocol="held-out",
         scores={"test_f1_micro": 0.61234, "baseline_tfidf_f1_micro": 0.6},
         ingested=INGESTED,
-        index=IndexRef(uri="u", tag="run-1", version=1, rows=7),
+        index=IndexRef(uri="u", tag="run-1", rows=7),
         run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
         model_version="4",
         champion=True,

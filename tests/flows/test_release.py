@@ -1,0 +1,137 @@
+"""Trained, kept back, promoted, rolled back: what happens to the champion, on a tiny catalogue."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from flows.cli import parse
+from flows.release import ReleaseConfig, answer, command, release
+from flows.train import SKIPPED, train
+from tasks.champion import champion
+from tasks.contracts import UserError
+from tasks.release import aliases
+from tasks.report import Summary
+from tasks.search import open_version
+from tasks.track import connect
+from tests.conftest import catalogue, write_csv
+from tests.flows.test_train import settings
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def trained(source: Path, **more: object) -> Summary:
+    found = train(settings(source, **more))
+    assert isinstance(found, Summary)
+    return found
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory, prefect_server) -> tuple[Path, list[Summary]]:
+    """Three runs: the first, a worse one of the same source, one of a source with more movies."""
+    root = tmp_path_factory.mktemp("history")
+    small = write_csv(root / "movies.csv", catalogue(150))
+    large = write_csv(root / "more.csv", catalogue(180))
+    large.rename(root / "larger.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", str(root / "artifacts"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        worse = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6}
+        runs = [
+            trained(small),
+            trained(small, classifier=worse),
+            trained(small, doc2vec={"vector_size": 16, "epochs": 60, "seed": 7}),
+            trained(root / "larger.csv"),
+        ]
+    return root / "artifacts", runs
+
+
+@pytest.fixture(autouse=True)
+def at_its_root(history, monkeypatch) -> None:
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(history[0]))
+
+
+def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
+    first, worse, again, larger = history[1]
+    assert (first.champion, first.why) == (True, "the first to answer")
+    assert not worse.champion
+    assert worse.why.startswith("worse than the champion: test_f1_micro")
+    assert (again.champion, larger.champion) == (False, True)
+    assert "same source" in again.why
+    run = connect().get_run(worse.run.run_id)
+    assert run.data.tags["promoted"] == "false"
+    assert run.data.metrics["gate_test_f1_micro_difference"] < -0.01
+    assert run.data.metrics["champion_test_f1_micro"] == pytest.approx(
+        connect().get_run(first.run.run_id).data.metrics["test_f1_micro"]
+    )
+
+
+def test_versions_are_listed_with_their_role(history, capsys):
+    assert command(parse(ReleaseConfig, "release", ["list", "--json"])) == 0
+    rows = json.loads(capsys.readouterr().out)["versions"]
+    assert [row["role"] for row in rows] == ["champion", "", "", "previous"]
+    assert rows[2]["why"].startswith("worse than the champion")
+    assert command(parse(ReleaseConfig, "release", ["list"])) == 0
+    assert "champion" in capsys.readouterr().out
+
+
+def test_back_and_forth(history):
+    first, *_, larger = history[1]
+    release(ReleaseConfig(action="rollback"))
+    assert champion().run_id == first.run.run_id
+    assert aliases(connect()) == {
+        "champion": first.model_version,
+        "previous": larger.model_version,
+    }
+    answer(ReleaseConfig(action="promote", versions=["previous"]))
+    assert champion().run_id == larger.run.run_id
+    table = open_version(champion().index.uri, champion().index.tag)
+    assert table.count_rows() == larger.ingested.kept
+
+
+def test_two_versions_side_by_side(history, capsys):
+    first, worse, *_ = history[1]
+    arguments = ["diff", first.model_version, worse.model_version]
+    assert command(parse(ReleaseConfig, "release", [*arguments, "--json"])) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"name": "classifier.epochs", "a": "25", "b": "1"} in found["params"]
+    by_name = {row["name"]: row for row in found["metrics"]}
+    assert by_name["test_f1_micro"]["difference"] < 0
+    assert {row["genre"] for row in found["genres"]} == {"Horror", "Western", "Music"}
+    assert command(parse(ReleaseConfig, "release", arguments)) == 0
+    assert "classifier.epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["promote"], "promote takes 1 versions, 0 given"),
+        (["diff", "1"], "diff takes 2 versions, 1 given"),
+        (["list", "1"], "list takes 0 versions, 1 given"),
+    ],
+)
+def test_as_many_versions_as_needed(given, message):
+    with pytest.raises(ValidationError, match=message):
+        parse(ReleaseConfig, "release", given)
+
+
+def test_an_unknown_version_is_named_with_those_there_are():
+    with pytest.raises(UserError, match=r"There is no version '99'\. There are: 4, 3, 2, 1"):
+        answer(ReleaseConfig(action="promote", versions=["99"]))
+
+
+def test_nothing_to_go_back_to(artifacts, monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(artifacts))
+    with pytest.raises(UserError, match="no previous champion"):
+        answer(ReleaseConfig(action="rollback"))
+
+
+def test_a_run_that_would_learn_nothing_new_is_skipped(history):
+    larger = history[1][-1]
+    config = settings(history[0].parent / "larger.csv", skip_unchanged=True)
+    assert train(config) == SKIPPED
+    assert train(config, return_state=True).name == "Skipped"
+    assert champion().run_id == larger.run.run_id
+    other = config.model_copy(update={"label": config.label.model_copy(update={"min_support": 6})})
+    assert isinstance(train(other), Summary)
