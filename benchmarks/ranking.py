@@ -23,6 +23,7 @@ from tasks.catalogue import Catalogue
 from tasks.champion import champion
 from tasks.rank import FEATURES, Array, RankConfig, features, scores
 from tasks.ranking import (
+    ASKING,
     METRICS,
     Query,
     Scorer,
@@ -163,7 +164,7 @@ def section(result: dict[str, Any]) -> str:
         "",
         "On the half of the queries that no weight was chosen on, with the config's weights; 95%",
         "intervals in brackets. Coverage is the share of the catalogue that is in the list of some",
-        "movie, with up to 5000 movies asking. The other half's walk from these weights ended at:",
+        f"movie, with up to {ASKING} movies asking. The other half's walk from these weights ended at:",
         f"{weights}.",
         "",
         "| file | lists | franchise recall@10 | co-like nDCG@10 | coverage |",

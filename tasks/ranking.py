@@ -27,7 +27,7 @@ from tasks.search import shown
 VERSION = 2
 K = 10
 BLOCK = 32  # queries that are ranked at a time
-ASKING = 3000  # movies, at most, whose lists say how much of the catalogue is ever shown
+ASKING = 5000  # movies, at most, whose lists say how much of the catalogue is ever shown
 CURVE_ASKING = 400  # and for each weight of the curve
 RESAMPLES = 1000
 CURVE = (0.0, 0.3, 0.6, 0.9, 1.2, 1.8)  # weights of votes on the accuracy-coverage curve
