@@ -41,6 +41,14 @@ check: $(READY) ## Lint, formatting and types
 demo: $(READY) ## Ask the champion from a browser on http://127.0.0.1:8000
 	@$(BIN)/python -m app.main $(ARGS)
 
+.PHONY: serve
+serve: $(READY) ## Bring up the local stack: Prefect, its worker and deployments, MLflow
+	@$(BIN)/python -m flows.stack start $(ARGS)
+
+.PHONY: stop
+stop: $(READY) ## End what `make serve` started, and nothing else
+	@$(BIN)/python -m flows.stack stop
+
 .PHONY: prefect
 prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start --host 127.0.0.1

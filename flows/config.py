@@ -108,6 +108,11 @@ class TrainConfig(BaseModel):
         description="Do nothing where the champion learnt the same source with the same "
         "settings and code",
     )
+    notify: str | None = Field(
+        None,
+        description="Prefect notification block that is told of a run that failed, "
+        "as in slack-webhook/team",
+    )
     cache_gb: float = Field(
         20, gt=0, description="Size in GB to which the cache is cut after a run, oldest use first"
     )
@@ -151,7 +156,15 @@ class TrainConfig(BaseModel):
     @property
     def learnt(self) -> dict[str, Any]:
         """The settings that decide what a run learns, and not where or whether it does."""
-        where = {"runner", "dask_address", "refresh", "skip_unchanged", "cache_gb", "gate"}
+        where = {
+            "runner",
+            "dask_address",
+            "refresh",
+            "skip_unchanged",
+            "cache_gb",
+            "gate",
+            "notify",
+        }
         return self.model_dump(mode="json", exclude=where)
 
     @property

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
+from flows.hooks import ended_badly
 from flows.server import prefect_server
-from flows.train import MODEL_CODE, close_run
+from flows.train import MODEL_CODE
 from tasks.champion import champion, model_folders
 from tasks.compute import Compute, Runner
 from tasks.contracts import RefreshRef
@@ -34,15 +35,18 @@ class RefreshConfig(BaseModel):
         None, description="Source whose ids these are; null: the only one in the index"
     )
     runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+    notify: str | None = Field(
+        None, description="Prefect notification block that is told of a run that failed"
+    )
     ingest: IngestConfig = IngestConfig()
 
 
 @flow(
     name="refresh",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
-    on_failure=[close_run],
-    on_crashed=[close_run],
-    on_cancellation=[close_run],
+    on_failure=[ended_badly],
+    on_crashed=[ended_badly],
+    on_cancellation=[ended_badly],
 )
 def refresh(config: RefreshConfig) -> RefreshRef:
     """Embed new movies with the champion's models and publish them as its next version."""

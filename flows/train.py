@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, unmapped
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.flows import Flow
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
@@ -13,6 +11,7 @@ from rich.table import Table
 
 from flows.cli import DONE, main
 from flows.config import TrainConfig
+from flows.hooks import ended_badly
 from flows.server import prefect_server
 from tasks import store
 from tasks.baselines import baselines
@@ -43,7 +42,7 @@ from tasks.report import (
 )
 from tasks.source import ratings_beside
 from tasks.store import join, locate
-from tasks.track import fail_run, open_run, register, track_results, track_source
+from tasks.track import open_run, register, track_results, track_source
 from tasks.unchanged import code_digest, fingerprint, nothing_new
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
@@ -53,18 +52,13 @@ SKIPPED = "Skipped: the champion has learnt this source with these settings and 
 CODE = [Path(__file__).parent, Path(store.__file__).parent]
 
 
-def close_run(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) -> None:
-    """A flow run that did not complete must not leave its MLflow run open."""
-    fail_run(str(flow_run.id))
-
-
 @flow(
     name="train",
     flow_run_name="train-{config.preset}-{config.source_name}",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
-    on_failure=[close_run],
-    on_crashed=[close_run],
-    on_cancellation=[close_run],
+    on_failure=[ended_badly],
+    on_crashed=[ended_badly],
+    on_cancellation=[ended_badly],
 )
 def train(config: TrainConfig) -> Summary | str:
     """Source to published recommender: the whole retraining DAG; or why nothing was done."""

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import socket
 import tempfile
 import time
 import warnings
@@ -23,7 +24,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks import store
+from tasks import processes, store
 from tasks.champion import CHAMPION, MODEL, Champion, ModelFolders, to_tags, tracking_uri
 from tasks.contracts import (
     ClassifierRef,
@@ -50,6 +51,7 @@ SHOWN_TABLES = (
 )
 PREVIOUS = "previous"  # alias of the champion before this one
 FLOW_RUN_TAG = "prefect.flow_run_id"
+PROCESS_TAG, HOST_TAG = "process", "host"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
 MOVIE = Object(
     [
@@ -124,8 +126,9 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     """Start the MLflow run of this flow run, so that a run which fails is tracked too."""
     client = connect()
     experiment = experiment_id(client)
+    close_dead_runs(client, experiment)
     run = client.create_run(experiment, run_name=str(flow_run.name))
-    all_tags = environment_tags() | tags | {FLOW_RUN_TAG: str(flow_run.id)}
+    all_tags = environment_tags() | tags | own_process() | {FLOW_RUN_TAG: str(flow_run.id)}
     client.log_batch(
         run.info.run_id,
         params=[Param(key, value) for key, value in flat(settings).items()],
@@ -134,6 +137,19 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     return RunRef(
         run_id=run.info.run_id, experiment_id=experiment, tracking_uri=mlflow.get_tracking_uri()
     )
+
+
+def own_process() -> dict[str, str]:
+    """Tags that name this process beyond doubt."""
+    return {PROCESS_TAG: processes.name_of(), HOST_TAG: socket.gethostname()}
+
+
+def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:
+    """Mark as killed what processes of this machine left running in MLflow when they died."""
+    here = f"tags.`{HOST_TAG}` = '{socket.gethostname()}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment], here):
+        if processes.living(run.data.tags[PROCESS_TAG]) is None:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def fail_run(flow_run_id: str) -> None:

@@ -1,43 +1,59 @@
 """The ways a person runs the flow, with real processes: make, a server, a worker, a terminal."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.conftest import PREFECT, ROOT, catalogue, running, write_csv
+from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 @pytest.fixture(scope="module")
-def environment(real_server: dict[str, str], tmp_path_factory) -> dict[str, str]:
-    """The real server, and an artifacts root of this file's own."""
-    root = tmp_path_factory.mktemp("deployed")
-    return real_server | {"RECOMMENDER_ARTIFACTS": str(root)}
+def environment(tmp_path_factory) -> dict[str, str]:
+    """Where this file's server answers; an artifacts root and a home of its own."""
+    ports = free_port(), free_port()
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "RECOMMENDER_ARTIFACTS": str(tmp_path_factory.mktemp("deployed")),
+        "PREFECT_API_URL": f"http://127.0.0.1:{ports[0]}/api",
+        "PORTS": " ".join(map(str, ports)),
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)  # what an earlier test's MLflow left
+    return environment
+
+
+def stack(environment: dict[str, str], action: str) -> subprocess.CompletedProcess[str]:
+    prefect_port, mlflow_port = environment["PORTS"].split()
+    flags = ["--prefect_port", prefect_port, "--mlflow_port", mlflow_port]
+    return call([sys.executable, "-m", "flows.stack", action, *flags], environment)
+
+
+def call(
+    command: list[str], environment: dict[str, str], timeout: int = 300
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
 
 
 @pytest.fixture(scope="module")
-def worker(environment) -> Iterator[None]:
-    """Deployments registered as the README says, and a worker that runs them."""
-    pool = [*PREFECT, "work-pool", "create", "local", "--type", "process"]
-    subprocess.run(pool, env=environment, check=True, capture_output=True)
-    deploy = subprocess.run(
-        [*PREFECT, "deploy", "--all"],
-        env=environment | {"PWD": str(ROOT)},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert deploy.returncode == 0, deploy.stdout + deploy.stderr
-    command = [*PREFECT, "worker", "start", "--pool", "local", "--type", "process"]
-    with running(command, environment):
-        yield
+def up(environment) -> Iterator[dict[str, int]]:
+    """The stack as `make serve` brings it up; what it started, by name."""
+    done = stack(environment, "start")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.json"
+    yield {name: int(of.split()[0]) for name, of in json.loads(record.read_text()).items()}
+    stack(environment, "stop")
 
 
 @pytest.fixture
@@ -49,30 +65,62 @@ def client(environment) -> Iterator[SyncPrefectClient]:
         yield found
 
 
-def test_a_worker_runs_the_scheduled_deployment_to_completed(worker, environment, client):
-    run = subprocess.run(
-        [*PREFECT, "deployment", "run", "train/train-weekly", "--watch"],
-        env=environment,
-        timeout=300,
-        capture_output=True,
-        text=True,
-    )
+def run_weekly(environment: dict[str, str], config: dict[str, object] | None = None) -> None:
+    """Trigger the weekly deployment and wait for its end."""
+    changed = ["--param", f"config={json.dumps(config)}"] if config else []
+    watched = ["deployment", "run", "train/train-weekly", "--watch", *changed]
+    run = call([*PREFECT, *watched], environment)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def release(environment: dict[str, str], *arguments: str) -> list[dict[str, str]]:
+    run = call([sys.executable, "-m", "flows.release", *arguments, "--json"], environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows: list[dict[str, str]] = json.loads(run.stdout)["versions"]
+    return rows
+
+
+def roles(rows: list[dict[str, str]]) -> dict[str, str]:
+    return {row["version"]: row["role"] for row in rows}
+
+
+def test_a_week_of_the_stack(up, environment, client):
+    """Trained and promoted, skipped, a challenger kept back, promoted by hand, rolled back."""
+    run_weekly(environment)
     (flow_run,) = client.read_flow_runs()
-    assert flow_run.name == "train-default-sample"
-    assert flow_run.state_name == "Completed"
-    answer = subprocess.run(
-        [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    assert (flow_run.name, flow_run.state_name) == ("train-default-sample", "Completed")
+    answer = call(
+        [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"], environment
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count('"title"') == 10
 
+    run_weekly(environment)
+    assert sorted(run.state_name for run in client.read_flow_runs()) == ["Completed", "Skipped"]
+    assert roles(release(environment, "list")) == {"1": "champion"}
 
-def test_a_run_from_the_terminal_appears_on_the_server(environment, client, tmp_path):
+    run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": 1}})
+    rows = release(environment, "list")
+    assert roles(rows) == {"2": "", "1": "champion"}
+    assert rows[0]["why"]
+    assert "promotion-gate" in {artifact.key for artifact in client.read_artifacts()}
+
+    assert roles(release(environment, "promote", "2")) == {"2": "champion", "1": "previous"}
+    assert roles(release(environment, "rollback")) == {"2": "previous", "1": "champion"}
+
+
+def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
+    found = {deployment.name: deployment for deployment in client.read_deployments()}
+    names = {"train", "train-weekly", "refresh-daily", "recommend-batch", "release"}
+    assert set(found) == names
+    weekly = found["train-weekly"]
+    assert weekly.global_concurrency_limit
+    assert weekly.global_concurrency_limit.limit == 1
+    (schedule,) = weekly.schedules
+    assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
+
+
+def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, tmp_path):
     source = write_csv(tmp_path / "films.csv", catalogue(120))
     run = subprocess.run(
         [sys.executable, "-m", "flows.train", "--source", str(source), "--classifier.epochs", "3"],
@@ -115,3 +163,19 @@ def test_a_bad_source_through_make_gives_one_sentence(tmp_path, content, sentenc
     assert run.returncode != 0
     assert sentence in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_a_second_stack_is_refused_and_the_first_one_stops_whole(up, environment):
+    """The last test of this file: nothing is up after it."""
+    again = stack(environment, "start")
+    assert again.returncode == 2
+    assert "The stack is up already" in again.stderr
+    family = [
+        one
+        for process in map(psutil.Process, up.values())
+        for one in (process, *process.children(recursive=True))
+    ]
+    done = stack(environment, "stop")
+    assert done.stdout == "Stopped: worker, mlflow, prefect.\n"
+    assert not [one for one in family if one.is_running() and one.status() != "zombie"]
+    assert stack(environment, "stop").stdout == "Nothing of the stack was running.\n"

@@ -7,11 +7,13 @@ from tasks.contracts import DocumentsRef, IndexRef, RunRef, UserError, VectorsRe
 from tasks.rank import RankConfig
 from tasks.track import (
     FLOW_RUN_TAG,
+    close_dead_runs,
     connect,
     experiment_id,
     fail_run,
     flat,
     log_steps,
+    own_process,
     write_embeddings,
 )
 
@@ -88,3 +90,15 @@ def test_embeddings_are_written_beside_their_movies(tmp_path):
     assert found.column_names == ["source", "id", "title", "genres", "embedding"]
     assert found["id"].to_pylist() == [1, 2, 1, 2]
     assert found["embedding"][1].as_py() == [0, 1]
+
+
+def test_runs_of_dead_processes_are_closed(artifacts):
+    client = connect()
+    experiment = experiment_id(client)
+    living = client.create_run(experiment, tags=own_process())
+    dead = own_process() | {"process": "1 0.00"}
+    killed = client.create_run(experiment, tags=dead)
+    elsewhere = client.create_run(experiment, tags=dead | {"host": "another"})
+    close_dead_runs(client, experiment)
+    states = [client.get_run(run.info.run_id).info.status for run in (living, killed, elsewhere)]
+    assert states == ["RUNNING", "KILLED", "RUNNING"]

@@ -1,0 +1,91 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+
+from flows.cli import parse
+from flows.config import TrainConfig
+from flows.hooks import flat_flags
+from flows.train import train
+from tasks.contracts import UserError
+from tasks.track import connect, experiment_id
+from tests.conftest import catalogue, write_csv
+from tests.flows.test_train import settings
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A webhook on this machine, and what was posted to it."""
+    posted: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", posted
+    server.shutdown()
+
+
+def latest_failure() -> str:
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failure"])),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=1,
+        )
+    assert found.flow_run_id is not None
+    return str(found.data)
+
+
+def one_genre(tmp_path) -> str:
+    rows = [row | {"genres": "[{'id': 1, 'name': 'Horror'}]"} for row in catalogue(60)]
+    return str(write_csv(tmp_path / "one.csv", rows))
+
+
+def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver):
+    address, posted = receiver
+    message = {"subject": "{{subject}}", "body": "{{body}}"}
+    hook = CustomWebhookNotificationBlock(name="team", url=address, json_data=message)
+    hook.save("team", overwrite=True)
+    config = settings(one_genre(tmp_path), notify="custom-webhook/team")
+    with pytest.raises(UserError, match="needs two genres"):
+        train(config)
+    page = latest_failure()
+    assert "A classifier needs two genres" in page
+    assert "-m flows.train" in page
+    assert f"--source={config.source[0]}" in page
+    (told,) = posted
+    assert told["subject"].endswith(": Failed")
+    assert told["body"] == page
+    (run,) = connect().search_runs([experiment_id(connect())])
+    assert run.info.status == "FAILED"
+
+
+def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
+    config = settings(one_genre(tmp_path), notify="custom-webhook/nobody")
+    with pytest.raises(UserError, match="needs two genres"):
+        train(config)
+    assert "needs two genres" in latest_failure()
+    assert "Nobody was told" in caplog.text
+
+
+def test_flags_of_a_run_give_its_config_again():
+    given = {"source": ["a=x.csv", "b.csv"], "classifier": {"hidden": [8, 4], "patience": None}}
+    config = TrainConfig.model_validate(given)
+    flags = [f"--{name}={value}" for name, value in flat_flags(config.model_dump(mode="json"))]
+    assert parse(TrainConfig, "train", flags) == config
