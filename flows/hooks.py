@@ -4,6 +4,7 @@ Prefect calls these in the process of the run. One that is killed with -9 calls 
 reports it as crashed, and where the worker died too, the automation in `flows/zombies.yaml` does.
 """
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -58,21 +59,26 @@ def resume_command(flow: str, flow_run: FlowRun) -> str:
     """The same run once more: by Prefect where a deployment started it, else from the terminal."""
     if flow_run.deployment_id:
         return f"prefect flow-run retry {flow_run.id}"
-    flags = [f"--{name}={value}" for name, value in flat_flags(settings_of(flow_run))]
-    return shlex.join([sys.executable, "-m", f"flows.{flow}", *flags])
+    return shlex.join([sys.executable, "-m", f"flows.{flow}", *flags(settings_of(flow_run))])
 
 
-def flat_flags(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Nested settings as flags of the command line."""
-    found: list[tuple[str, str]] = []
+    found: list[str] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found += flat_flags(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            found.append((f"{prefix}{name}", ",".join(map(str, value))))
+            found += flags(value, f"{prefix}{name}.")
+        elif isinstance(value, bool):
+            found.append(f"--{'' if value else 'no-'}{prefix}{name}")
         else:
-            found.append((f"{prefix}{name}", "null" if value is None else str(value)))
+            found.append(f"--{prefix}{name}={_flag_value(value)}")
     return found
+
+
+def _flag_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return json.dumps(value)
+    return "null" if value is None else str(value)
 
 
 def _notify(name: str, subject: str, text: str, flow_run: FlowRun, flow: Flow[..., Any]) -> None:

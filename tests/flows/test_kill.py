@@ -49,7 +49,7 @@ def in_classifier(root: Path) -> bool:
 
 
 def in_indexing(root: Path) -> bool:
-    return (root / "lancedb" / "movies.lance").exists()
+    return any((root / "lancedb").glob("*.lance"))
 
 
 STAGES: dict[Callable[[Path], bool], set[str]] = {
