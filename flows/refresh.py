@@ -62,7 +62,7 @@ def refresh(config: RefreshConfig) -> RefreshRef:
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)
     )
     rows = join(gather("describe", described, ingested.kept))
-    merged = merge(old.index, rows, source, f"run-{run.run_id}")
+    merged = merge(old.index, rows, source, run.index_tag)
     track_refresh(run, merged)
     reader = old.model_copy(update={"index": merged.index})
     register(run, folders, reader, MODEL_CODE, True, "new movies for the champion")

@@ -95,7 +95,7 @@ def train(config: TrainConfig) -> Summary | str:
     rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
     ratings = ratings_beside(config.source)
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
-    published = build_index.submit(rows, config.index, f"run-{run.run_id}", compute)
+    published = build_index.submit(rows, config.index, run.index_tag, compute)
     models = (doc2vec, classifier, lexicon)
     folders = ModelFolders.of(*map(locate, models))
     lists = ranked.result()

@@ -38,6 +38,10 @@ QUARANTINE = pa.schema(
 DOCUMENTS = pa.schema([*MOVIES, ("split", pa.string()), ("document", pa.string())])
 
 
+#: What stands before an MLflow run's id in the tag of the index version that it wrote.
+RUN_PREFIX = "run-"
+
+
 class UserError(Exception):
     """Something that the user can mend; its message is the one sentence shown."""
 
@@ -155,3 +159,8 @@ class RunRef(BaseModel, frozen=True):
     run_id: str
     experiment_id: str
     tracking_uri: str
+
+    @property
+    def index_tag(self) -> str:
+        """Tag of the index version that it writes."""
+        return f"{RUN_PREFIX}{self.run_id}"

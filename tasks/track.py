@@ -313,10 +313,10 @@ def register(
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
         )
-    log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-    client.set_tag(run.run_id, "promoted", str(promote).lower())
-    client.set_tag(run.run_id, "promoted.why", why)
-    made = mlflow.register_model(logged.model_uri, MODEL, tags=to_tags(reader) | {"why": why})
+        log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
+        client.set_tag(run.run_id, "promoted", str(promote).lower())
+        client.set_tag(run.run_id, "promoted.why", why)
+        made = mlflow.register_model(logged.model_uri, MODEL, tags=to_tags(reader) | {"why": why})
     if promote:
         set_champion(client, str(made.version))
     return str(made.version)

@@ -9,14 +9,16 @@ from pydantic import ValidationError
 from flows.cli import parse
 from flows.release import ReleaseConfig, answer, command, release
 from flows.train import SKIPPED, train
-from tasks.champion import champion
+from tasks.champion import champion, model_folders
 from tasks.contracts import UserError
-from tasks.release import aliases
+from tasks.index import lancedb_uri, publish
+from tasks.release import aliases, retire_versions, version_of, versions
 from tasks.report import Summary
 from tasks.search import open_version
 from tasks.track import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
+from tests.index_rows import rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -69,9 +71,9 @@ def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
 
 def test_versions_are_listed_with_their_role(history, capsys):
     assert command(parse(ReleaseConfig, "release", ["list", "--json"])) == 0
-    rows = json.loads(capsys.readouterr().out)["versions"]
-    assert [row["role"] for row in rows] == ["champion", "", "", "previous"]
-    assert rows[2]["why"].startswith("worse than the champion")
+    listed = json.loads(capsys.readouterr().out)["versions"]
+    assert [row["role"] for row in listed] == ["champion", "", "", "previous"]
+    assert listed[2]["why"].startswith("worse than the champion")
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
 
@@ -135,3 +137,29 @@ def test_a_run_that_would_learn_nothing_new_is_skipped(history):
     assert champion().run_id == larger.run.run_id
     other = config.model_copy(update={"label": config.label.model_copy(update={"min_support": 6})})
     assert isinstance(train(other), Summary)
+
+
+def test_what_cannot_be_gone_back_to_is_retired(history):
+    """The champion, the previous one and the newest stay; of the others, the scores."""
+    client, root = connect(), history[0]
+    roles = aliases(client)
+    leftover = "run-" + client.create_run("1").info.run_id
+    publish(lancedb_uri(), [rows(["Up"])], leftover)
+    gone = retire_versions(client, keep=1)
+    left = {str(one.version) for one in versions(client)}
+    assert left == {*roles.values(), max(left, key=int)}
+    assert gone
+    worse = history[1][1]
+    assert worse.model_version in gone
+    run = client.get_run(worse.run.run_id)
+    assert run.data.metrics["test_f1_micro"] == worse.scores["test_f1_micro"]
+    assert not (Path(run.info.artifact_uri.removeprefix("file://")) / "doc2vec").exists()
+    tables = {path.stem for path in (root / "lancedb").iterdir()}
+    assert tables == {one.tags["index_tag"] for one in versions(client)} | {leftover}
+    client.set_terminated(leftover.removeprefix("run-"), "KILLED")
+    retire_versions(client, keep=1)
+    assert leftover not in {path.stem for path in (root / "lancedb").iterdir()}
+    for role in ("champion", "previous"):
+        one = version_of(client, role)
+        assert open_version(lancedb_uri(), one.tags["index_tag"]).count_rows()
+        assert model_folders(one.tags["run_id"]).doc2vec.is_dir()

@@ -1,4 +1,3 @@
-from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -6,7 +5,7 @@ import pytest
 
 from tasks.catalogue import Catalogue
 from tasks.contracts import IndexRef, UserError
-from tasks.index import IndexConfig, ann_recall, drop_versions, publish
+from tasks.index import IndexConfig, ann_recall, drop_versions, publish, version_tags
 from tasks.rank import RankConfig
 from tasks.search import find_title, load_version, open_version
 from tests.index_rows import TITLES, rows
@@ -50,20 +49,16 @@ def test_a_published_version_is_never_overwritten(published):
     assert open_version(published.uri, published.tag).count_rows() == len(TITLES)
 
 
-def test_retired_versions_go_and_their_files_too(published):
-    for tag in ("run-2", "run-3", "unregistered"):
+def test_dropped_versions_take_their_files_with_them(published):
+    for tag in ("run-2", "run-3"):
         publish(published.uri, [rows(["Up"])], tag)
-    drop_versions(published.uri, {"run-1", "run-3"}, {"run-2"})
-    left = sorted(path.stem for path in Path(published.uri).iterdir())
-    assert left == ["run-1", "run-3", "unregistered"]
+    half = Path(published.uri) / "run-4.lance" / "data"  # what a killed run leaves
+    half.mkdir(parents=True)
+    (half / "a.lance").write_text("cut off")
+    assert version_tags(published.uri) == {"run-1", "run-2", "run-3", "run-4"}
+    drop_versions(published.uri, ["run-2", "run-4"])
+    assert sorted(path.stem for path in Path(published.uri).iterdir()) == ["run-1", "run-3"]
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
-
-
-def test_what_a_dead_run_left_goes_after_a_day(published, monkeypatch):
-    publish(published.uri, [rows(["Up"])], "unregistered")
-    monkeypatch.setattr("tasks.index.LEFT_BEHIND", timedelta(0))
-    drop_versions(published.uri, {"run-1"}, set())
-    assert [path.stem for path in Path(published.uri).iterdir()] == ["run-1"]
 
 
 @pytest.mark.parametrize("bad", [0.0, float("nan")])

@@ -27,6 +27,7 @@ def summary() -> Summary:
         run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
         model_version="4",
         champion=True,
+        why="the first to answer",
     )
 
 
@@ -60,13 +61,13 @@ def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summar
 def test_a_leaky_run_says_that_it_leaks(summary):
     leaky = summary.model_copy(update={"protocol": "blog", "champion": False})
     assert "These scores leak" in markdown(leaky)
-    assert "(not promoted)" in markdown(leaky)
+    assert "Version 4 was not promoted" in markdown(leaky)
 
 
 def test_a_run_on_the_sample_says_so(summary):
-    assert len(notes(summary)) == 1
+    assert len(notes(summary)) == 2
     ingested = INGESTED.model_copy(update={"source": "sample_movies.csv"})
-    assert "embedded sample" in notes(summary.model_copy(update={"ingested": ingested}))[1]
+    assert "embedded sample" in notes(summary.model_copy(update={"ingested": ingested}))[-1]
 
 
 def test_quarantine_is_summed_up_by_reason_with_its_first_row():
