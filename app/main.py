@@ -111,14 +111,14 @@ class Loader:
             UserError: not one word of it is known.
         """
         with self._models:
-            profiles = text_model(now.champion.run_id).profile(text, now.version.catalogue)
+            profiles = text_model(now.champion).profile(text, now.version.catalogue)
         return Question(text, profiles, [])
 
 
 @lru_cache(maxsize=2)
-def text_model(run_id: str) -> TextModel:
+def text_model(champion: Champion) -> TextModel:
     """What turns a text into a profile; a run's files never change."""
-    return TextModel(model_folders(run_id))
+    return TextModel(model_folders(champion))
 
 
 def loader(request: Request) -> Loader:
@@ -143,7 +143,7 @@ def about_movies(question: Asked, now: Now) -> Question:
         config.model_copy(update={"titles": [title] if title else [], "id": movie_id})
         for title, movie_id in zip_longest(question.title, question.id)
     ]
-    found = [asked(one, now.version, now.champion.run_id) for one in alone]
+    found = [asked(one, now.version, now.champion) for one in alone]
     rows = list(chain.from_iterable(one.rows for one in found))
     return Question(" + ".join(one.name for one in found), catalogue.profiles_of(rows), rows)
 

@@ -63,7 +63,7 @@ def warm(titles: list[str]) -> list[float]:
 
     def ask(title: str) -> None:
         config = RecommendConfig(titles=[title], from_year=1930, not_genre=["Documentary"])
-        recommend(found, version, asked(config, version, found.run_id), config)
+        recommend(found, version, asked(config, version, found), config)
 
     for title in titles:
         start = time.perf_counter()

@@ -8,6 +8,7 @@ from tasks.baselines import BaselineConfig
 from tasks.challenge import GateConfig
 from tasks.classify import ClassifierConfig
 from tasks.compute import Compute, Runner
+from tasks.drift import DriftConfig
 from tasks.embed import Doc2VecConfig
 from tasks.index import IndexConfig
 from tasks.ingest import IngestConfig
@@ -125,6 +126,7 @@ class TrainConfig(BaseModel):
     rank: RankConfig = RankConfig()
     index: IndexConfig = IndexConfig()
     gate: GateConfig = GateConfig()
+    drift: DriftConfig = DriftConfig()
 
     @model_validator(mode="before")
     @classmethod

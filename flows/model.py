@@ -65,7 +65,7 @@ class MovieRecommender(PythonModel):
         catalogue = self.version.catalogue
         if title:
             config = RecommendConfig(titles=[title], limit=limit)
-            question = asked(config, self.version, self.champion.run_id)
+            question = asked(config, self.version, self.champion)
             movie = catalogue.movie(question.rows[0])
             (found,) = self.text_model.answers(
                 [movie["title"]], [overview_of(self.version.table, movie)]

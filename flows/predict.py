@@ -123,7 +123,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 def command(config: PredictConfig) -> int:
     """Answer from the terminal."""
     found = champion()
-    model = TextModel(model_folders(found.run_id))
+    model = TextModel(model_folders(found))
     rows = [
         row for movies in asked(config, found.index) for row in predict(model, movies, config.top_n)
     ]

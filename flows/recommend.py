@@ -96,7 +96,7 @@ def with_id(version: Version, movie_id: int) -> int:
     raise UserError(f"{len(rows)} sources have a movie with the id {movie_id}: name its title too.")
 
 
-def asked(config: RecommendConfig, version: Version, run_id: str) -> Question:
+def asked(config: RecommendConfig, version: Version, found: Champion) -> Question:
     """The question of a command line.
 
     Raises:
@@ -106,7 +106,7 @@ def asked(config: RecommendConfig, version: Version, run_id: str) -> Question:
     if config.text is not None:
         from tasks.unseen import TextModel
 
-        profiles = TextModel(model_folders(run_id)).profile(config.text, catalogue)
+        profiles = TextModel(model_folders(found)).profile(config.text, catalogue)
         return Question(config.text, profiles, [])
     if config.titles:
         rows = [titled(version, title, config.year, config.id) for title in config.titles]
@@ -188,7 +188,7 @@ def command(config: RecommendConfig) -> int:
     """Answer from the terminal."""
     found = champion()
     version = opened(found.index)
-    question = asked(config, version, found.run_id)
+    question = asked(config, version, found)
     movies = recommend(found, version, question, config)
     output = "json" if config.as_json else config.output
     if output == "json":

@@ -56,7 +56,7 @@ def refresh(config: RefreshConfig) -> RefreshRef:
     ingested = ingest([config.file], config.ingest, REQUIRED)
     report_quarantine(ingested)
     track_source(run, ingested)
-    source, folders = own_source(old.index, config.into), model_folders(old.run_id)
+    source, folders = own_source(old.index, config.into), model_folders(old)
     compute = Compute(config.runner, None, len(ingested.chunks))
     described = describe_new.map(
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, unmapped
+from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
@@ -17,11 +18,12 @@ from tasks import store
 from tasks.baselines import baselines
 from tasks.cache import open_cache, prune_cache
 from tasks.challenge import Verdict, challenge, judge
-from tasks.champion import Champion, ModelFolders, model_folders, rival
+from tasks.champion import Champion, ModelFolders, fetched, model_folders, rival
 from tasks.classify import fit_classifier, predict_genres
 from tasks.compute import Compute
-from tasks.contracts import DocumentsRef, RatingsRef, ScoresRef
+from tasks.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
 from tasks.describe import describe, fit_lexicon
+from tasks.drift import check_drift, profile_source
 from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import evaluate
 from tasks.index import build_index
@@ -42,7 +44,14 @@ from tasks.report import (
 )
 from tasks.source import ratings_beside
 from tasks.store import join, locate
-from tasks.track import open_run, register, track_results, track_source
+from tasks.track import (
+    PROFILE,
+    open_run,
+    register,
+    track_profile,
+    track_results,
+    track_source,
+)
 from tasks.unchanged import code_digest, fingerprint, nothing_new
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
@@ -78,10 +87,12 @@ def train(config: TrainConfig) -> Summary | str:
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
     chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
+    profiled = profile_source.submit(documents)
     labels = label(documents, config.label)
     reference = baselines.submit(documents, labels, config.baseline, compute)
     checked = check_documents.submit(documents, config.text, compute)
     doc2vec = fit_doc2vec(documents, config.doc2vec, config.text, compute)
+    moved = drifted(config, documents, profiled.result(), run)
     inferred = embed.map(chunks, unmapped(doc2vec), unmapped(compute))
     vectors = join(gather("embed", inferred, ingested.kept))
     checked.result()
@@ -102,7 +113,7 @@ def train(config: TrainConfig) -> Summary | str:
     evaluated = [part.result() for part in (scored, reference, checks)] + [lists]
     given = (documents, folders, lists, ratings, ingested.digest, compute)
     verdict, beside = against_champion(config, *given)
-    evaluated += beside
+    evaluated += beside + [part.result() for part in moved]
     index = published.result()
     found = track_results(run, documents, vectors, *models, evaluated, protocol)
     mark = fingerprint(config.learnt, ingested.digest, ratings, code_digest(CODE))
@@ -112,6 +123,7 @@ def train(config: TrainConfig) -> Summary | str:
         run_id=run.run_id,
         source=ingested.digest,
         fingerprint=mark,
+        digests=folders.digests(),
     )
     version = register(run, folders, reader, MODEL_CODE, verdict.promote, verdict.why)
     summary = Summary(
@@ -130,6 +142,18 @@ def train(config: TrainConfig) -> Summary | str:
     return summary
 
 
+def drifted(
+    config: TrainConfig, documents: DocumentsRef, profile: ProfileRef, run: RunRef
+) -> list[PrefectFuture[ScoresRef]]:
+    """The comparison of the source with the champion's, under way; none without a champion."""
+    track_profile(run, profile)
+    champion = rival()
+    if champion is None:
+        return []
+    old, theirs = (fetched(champion.run_id, name) for name in (PROFILE, "doc2vec"))
+    return [check_drift.submit(documents, profile, old, theirs, config.drift)]
+
+
 def against_champion(
     config: TrainConfig,
     documents: DocumentsRef,
@@ -145,7 +169,7 @@ def against_champion(
     champion = rival()
     if champion is None:
         return Verdict(promote=True, why="the first to answer"), []
-    theirs = model_folders(champion.run_id)
+    theirs = model_folders(champion)
     found = challenge(documents, folders, lists, ratings, champion, theirs, compute)
     return judge(found, config.gate, champion.source == source), [found]
 

@@ -4,6 +4,7 @@ MLflow takes seconds to import, so its own SQLite database is asked directly for
 stays the single switch; any other registry is asked through MLflow.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ class Champion(BaseModel, frozen=True):
     run_id: str
     source: str = Field("", description="Digest of the source that it learnt from")
     fingerprint: str = Field("", description="Digest of all that decides what a run learns")
+    digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
 
 
 def tracking_uri() -> str:
@@ -58,7 +60,7 @@ def champion() -> Champion:
 def rival() -> Champion | None:
     """The champion, where there is one that a challenger can be compared with."""
     tags = _tags()
-    return from_tags(tags) if "rank" in tags else None
+    return from_tags(tags) if {"rank", "source"} <= tags.keys() else None
 
 
 def to_tags(reader: Champion) -> dict[str, str]:
@@ -67,6 +69,7 @@ def to_tags(reader: Champion) -> dict[str, str]:
         "index_uri": reader.index.uri,
         "index_tag": reader.index.tag,
         "rank": reader.rank.model_dump_json(),
+        "digests": json.dumps(reader.digests),
         **reader.model_dump(include={"run_id", "source", "fingerprint"}),
     }
 
@@ -76,7 +79,8 @@ def from_tags(tags: Mapping[str, str]) -> Champion:
     index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
     rank = RankConfig.model_validate_json(tags["rank"])
     rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
-    return Champion(index=index, rank=rank, **rest)
+    digests = json.loads(tags.get("digests", "[]"))
+    return Champion(index=index, rank=rank, digests=digests, **rest)
 
 
 def _tags() -> dict[str, str]:
@@ -117,13 +121,31 @@ class ModelFolders(BaseModel, frozen=True):
         """The folders in the order of the fields."""
         return cls.model_validate(dict(zip(cls.model_fields, folders, strict=True)))
 
+    def digests(self) -> tuple[tuple[str, str], ...]:
+        """SHA-256 of each folder, by its name."""
+        return tuple((name, store.file_digest(path)) for name, path in self)
 
-def model_folders(run_id: str) -> ModelFolders:
-    """The model files of a run, fetched where they are not local."""
+
+def model_folders(champion: Champion) -> ModelFolders:
+    """The champion's model files, fetched where they are not local.
+
+    Raises:
+        UserError: a folder's digest is not the registered one.
+    """
+    found = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
+    for name, digest in champion.digests:
+        if store.file_digest(found[name]) != digest:
+            raise UserError(
+                f"The {name} of run {champion.run_id} is not what was registered: "
+                "roll back, or train again."
+            )
+    return ModelFolders.model_validate(found)
+
+
+def fetched(run_id: str, name: str) -> Path:
+    """A file or folder that a run logged, fetched where it is not local."""
     import mlflow
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(tracking_uri())
-    names = ModelFolders.model_fields
-    found = {name: mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{name}") for name in names}
-    return ModelFolders.model_validate(found)
+    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{name}"))

@@ -75,6 +75,10 @@ class DocumentsRef(Ref, frozen=True):
     """Tokenised documents (`DOCUMENTS`)."""
 
 
+class ProfileRef(Ref, frozen=True):
+    """What a source looks like, as counts."""
+
+
 class Doc2VecRef(Ref, frozen=True):
     """Folder of a trained Doc2Vec model."""
 

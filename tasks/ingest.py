@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import BaseModel, Field
 
 from tasks import store
@@ -24,6 +23,7 @@ from tasks.parse import (
     parse_year,
 )
 from tasks.progress import progress
+from tasks.retry import io_task
 from tasks.source import REQUIRED, Columns, Named, Source, open_file, resolve
 
 VERSION = 3
@@ -293,7 +293,7 @@ def write_chunks(
     )
 
 
-@task(name="ingest", cache_policy=NO_CACHE)
+@io_task("ingest")
 def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:

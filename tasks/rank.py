@@ -21,7 +21,7 @@ VOTES_OF_A_HIT = 10_000
 FEATURES = ("content", "words", "title", "genre", "year", "votes")
 
 
-class RankConfig(BaseModel):
+class RankConfig(BaseModel, frozen=True):
     """How much each likeness counts.
 
     Chosen by the walk of `benchmarks/ranking.py` on half of the queries, then rounded; started from

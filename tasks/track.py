@@ -32,11 +32,13 @@ from tasks.contracts import (
     DocumentsRef,
     IngestRef,
     LexiconRef,
+    ProfileRef,
     RefreshRef,
     RunRef,
     ScoresRef,
     VectorsRef,
 )
+from tasks.retry import io_task
 
 EXPERIMENT = "movie-recommender"
 BATCH = 1000  # metrics that MLflow takes at once
@@ -48,7 +50,9 @@ SHOWN_TABLES = (
     "sample_lists",
     "gate",
     "lists_beside",
+    "drift",
 )
+PROFILE = "source/profile.json"
 PREVIOUS = "previous"  # alias of the champion before this one
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PROCESS_TAG, HOST_TAG = "process", "host"
@@ -160,7 +164,7 @@ def fail_run(flow_run_id: str) -> None:
         client.set_terminated(run.info.run_id, "FAILED")
 
 
-@task(name="track-source", cache_policy=NO_CACHE)
+@io_task("track-source")
 def track_source(run: RunRef, ingested: IngestRef) -> None:
     """Log the source's digest as a dataset, and how many rows went where and why."""
     client = connect()
@@ -245,7 +249,7 @@ def _embeddings(documents: DocumentsRef, vectors: VectorsRef) -> Path:
     return store.locate(store.entry("embeddings", key, VectorsRef, write))
 
 
-@task(name="track-results", cache_policy=NO_CACHE)
+@io_task("track-results")
 def track_results(
     run: RunRef,
     documents: DocumentsRef,
@@ -277,7 +281,13 @@ def track_results(
     return scores
 
 
-@task(name="track-refresh", cache_policy=NO_CACHE)
+@io_task("track-profile")
+def track_profile(run: RunRef, profile: ProfileRef) -> None:
+    """Log what the source looks like, which later runs compare theirs with."""
+    connect().log_artifact(run.run_id, str(store.locate(profile)), Path(PROFILE).parent.as_posix())
+
+
+@io_task("track-refresh")
 def track_refresh(run: RunRef, found: RefreshRef) -> None:
     """Log how many movies were new and how many known."""
     counts = {"added": found.added, "updated": found.updated, "rows": found.index.rows}

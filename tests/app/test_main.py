@@ -83,7 +83,7 @@ def test_genres_and_languages_are_those_of_the_catalogue(client):
 def test_an_answer_is_the_command_line_s(client, found):
     config = RecommendConfig(titles=["Alien"], explain=True)
     version = opened(found.index)
-    expected = recommend(found, version, asked(config, version, found.run_id), config)
+    expected = recommend(found, version, asked(config, version, found), config)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected

@@ -29,7 +29,7 @@ for number in range({QUESTIONS}):
     found = champion()
     version = opened(found.index)
     config = RecommendConfig(id=1 + number % {FILMS})
-    movies = recommend(found, version, asked(config, version, found.run_id), config)
+    movies = recommend(found, version, asked(config, version, found), config)
     versions = {{movie["title"].split()[-1] for movie in movies}}
     mixed += versions != {{found.index.tag}} or len(movies) != 10
     seen |= versions

@@ -51,7 +51,7 @@ def asked_to_add(file: Path, **more: str) -> RefreshConfig:
 def titles_like(title: str) -> list[str]:
     found = champion()
     version, config = opened(found.index), RecommendConfig(titles=[title])
-    question = asked(config, version, found.run_id)
+    question = asked(config, version, found)
     return [hit["title"] for hit in recommend(found, version, question, config)]
 
 

@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from flows.cli import parse
 from flows.release import ReleaseConfig, answer, command, release
 from flows.train import SKIPPED, train
-from tasks.champion import champion, model_folders
+from tasks.champion import champion, from_tags, model_folders
 from tasks.contracts import UserError
 from tasks.index import lancedb_uri, publish
 from tasks.release import aliases, retire_versions, version_of, versions
 from tasks.report import Summary
 from tasks.search import open_version
 from tasks.track import connect
-from tests.conftest import catalogue, write_csv
+from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings
 from tests.index_rows import rows
 
@@ -162,4 +162,28 @@ def test_what_cannot_be_gone_back_to_is_retired(history):
     for role in ("champion", "previous"):
         one = version_of(client, role)
         assert open_version(lancedb_uri(), one.tags["index_tag"]).count_rows()
-        assert model_folders(one.tags["run_id"]).doc2vec.is_dir()
+        assert model_folders(from_tags(one.tags)).doc2vec.is_dir()
+
+
+def test_a_source_that_moved_stops_the_run_where_that_is_wished(history, tmp_path):
+    rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
+    config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
+    before = champion()
+    with pytest.raises(UserError, match=r"moved too far from the champion's: genres \d"):
+        train(config)
+    assert champion() == before
+    larger = connect().get_run(history[1][-1].run.run_id)
+    assert larger.data.metrics["drift_genres"] == pytest.approx(0, abs=0.01)
+    assert larger.data.metrics["drift_movies_ratio"] == pytest.approx(1.2)
+
+
+def test_models_that_were_changed_after_they_were_registered_are_not_loaded(history):
+    found = champion()
+    file = model_folders(found).classifier / "thresholds.json"
+    before = file.read_text()
+    file.write_text(before + "\n")
+    try:
+        with pytest.raises(UserError, match=r"classifier of run .* is not what was registered"):
+            model_folders(found)
+    finally:
+        file.write_text(before)
