@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.contracts import IndexRef, UserError
+from tasks.contracts import IndexRef, Ref, UserError
 from tasks.rank import RankConfig
 
 MODEL = "movie-recommender"
@@ -143,9 +143,20 @@ def model_folders(champion: Champion) -> ModelFolders:
 
 
 def fetched(run_id: str, name: str) -> Path:
-    """A file or folder that a run logged, fetched where it is not local."""
+    """A file or folder that a run logged: where it lies, or a copy of a remote one in the cache."""
     import mlflow
+    from mlflow.utils.file_utils import local_file_uri_to_path
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(tracking_uri())
-    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{name}"))
+    where = mlflow.MlflowClient().get_run(run_id).info.artifact_uri
+    if where.startswith(("file:", "/")):
+        path = local_file_uri_to_path(where)  # type: ignore[no-untyped-call]
+        return Path(path) / name
+
+    def download(slot: store.Slot) -> Ref:
+        source = {"run_id": run_id, "artifact_path": name}
+        mlflow.artifacts.download_artifacts(**source, dst_path=str(slot.folder))
+        return slot.ref(Ref, name)
+
+    return store.locate(store.entry("fetched", [where, name], Ref, download))

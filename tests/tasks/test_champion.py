@@ -1,9 +1,13 @@
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from tasks.champion import CHAMPION, MODEL, Champion, champion, from_tags, rival, to_tags
+from tasks.champion import CHAMPION, MODEL, Champion, champion, fetched, from_tags, rival, to_tags
 from tasks.contracts import IndexRef, UserError
 from tasks.rank import RankConfig
-from tasks.track import connect
+from tasks.track import connect, experiment_id
 
 READER = Champion(
     index=IndexRef(uri="u", tag="run-1"),
@@ -39,3 +43,28 @@ def test_tags_say_everything(artifacts):
     assert from_tags(to_tags(READER)) == READER
     register(to_tags(READER))
     assert champion() == rival() == READER
+
+
+def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
+    artifacts, tmp_path, monkeypatch
+):
+    client = connect()
+    run_id = client.create_run(experiment_id(client)).info.run_id
+    client.log_text(run_id, "words", "doc2vec/words.txt")
+    local = fetched(run_id, "doc2vec")
+    assert local.is_relative_to(artifacts / "mlruns")
+
+    remote = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
+    monkeypatch.setattr("mlflow.MlflowClient.get_run", lambda *_: remote)
+    asked = []
+
+    def download(run_id: str, artifact_path: str, dst_path: str) -> None:
+        asked.append(artifact_path)
+        shutil.copytree(local, Path(dst_path) / artifact_path)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    for _ in range(2):
+        copy = fetched(run_id, "doc2vec")
+        assert copy.is_relative_to(artifacts / "cache")
+        assert (copy / "words.txt").read_text() == "words"
+    assert asked == ["doc2vec"]
