@@ -69,6 +69,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "min_count 2": {"doc2vec": {"min_count": 2}},
     "PV-DM": {"doc2vec": {"architecture": "dm"}},
     "one network": {"classifier": {"members": 1}},
+    "three networks of 512-256": {"classifier": {"members": 3, "hidden": (512, 256)}},
     "the post's 512-256-128": {"classifier": {"hidden": (512, 256, 128)}},
     "rare genres weigh more (power 0.5)": {"classifier": {"positive_weight": 0.5}},
     "a threshold a genre from 50 movies on": {"classifier": {"threshold_support": 50}},
