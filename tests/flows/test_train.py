@@ -79,7 +79,7 @@ def own(found: Summary) -> dict[str, float]:
     return {
         name: value
         for name, value in found.scores.items()
-        if not name.startswith(("champion_", "gate_"))
+        if not name.startswith(("champion_", "gate_", "drift_"))
     }
 
 
@@ -358,7 +358,8 @@ def test_a_second_run_reuses_every_stage(trained, summary):
     def written() -> dict[Path, int]:
         """All but the comparison with the champion, which the first run had none to make with."""
         paths = (store.artifacts_root() / "cache").rglob("*.parquet")
-        return {path: path.stat().st_mtime_ns for path in paths if "challenge" not in path.parts}
+        own = [path for path in paths if not {"challenge", "drift"} & set(path.parts)]
+        return {path: path.stat().st_mtime_ns for path in own}
 
     before = written()
     again = train(trained[2])
@@ -389,7 +390,7 @@ def test_refresh_uses_nothing_from_before_and_gives_the_same(trained, summary):
     before = set(cache.glob("*/*/ref.json"))
     again = train(trained[2].model_copy(update={"refresh": True}))
     assert own(again) == own(summary)
-    one_each, chunks = 14, 3  # with the comparison with the champion, and the source profile
+    one_each, chunks = 15, 3  # comparisons with the champion and with its source included
     written = set(cache.glob("*/*/ref.json")) - before
     assert len(written) == one_each + 2 * chunks
 

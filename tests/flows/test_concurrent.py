@@ -1,0 +1,49 @@
+"""Two training runs at once under one artifacts root: both end well, nothing is mixed or lost."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tasks.champion import champion, from_tags, model_folders
+from tasks.release import versions
+from tasks.search import open_version
+from tasks.track import connect
+from tests.conftest import ROOT, catalogue, write_csv
+from tests.flows.test_kill import SETTINGS
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+
+def test_two_runs_at_once(real_server, artifacts, tmp_path):
+    """The database does not exist when they start: both want to make it."""
+    sources = [write_csv(tmp_path / f"m{of}.csv", catalogue(200 + of)) for of in range(2)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "flows.train", "--source", str(source), *SETTINGS],
+            cwd=ROOT,
+            env=real_server | {"RECOMMENDER_ARTIFACTS": str(artifacts)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for source in sources
+    ]
+    said = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    made = [from_tags(one.tags) for one in versions(connect())]
+    assert len(made) == 2
+    rows = {open_version(one.index.uri, one.index.tag).count_rows() for one in made}
+    assert rows == {200, 201}
+    found = champion()
+    assert found in made
+    assert model_folders(found).doc2vec.is_dir()
+    answer = subprocess.run(
+        [sys.executable, "-m", "flows.recommend", "Horror Story 3", "--json"],
+        cwd=ROOT,
+        env=real_server | {"RECOMMENDER_ARTIFACTS": str(artifacts)},
+        capture_output=True,
+        text=True,
+    )
+    assert len(json.loads(answer.stdout)) == 10
