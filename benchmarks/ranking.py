@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.blog_baseline import preprocess, train_doc2vec
 from tasks.catalogue import Catalogue
 from tasks.champion import champion
+from tasks.listing import coverage, summed_up
 from tasks.rank import FEATURES, Array, RankConfig, features, scores
 from tasks.ranking import (
     ASKING,
@@ -29,13 +30,11 @@ from tasks.ranking import (
     Scorer,
     asking,
     baseline_scorers,
-    coverage,
     halves,
     lists_of,
     ours,
     query_values,
     relevance,
-    summed_up,
 )
 from tasks.search import load_version
 from tasks.source import ratings_beside

@@ -24,10 +24,11 @@ from tasks.champion import Champion, ModelFolders
 from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
 from tasks.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.label import binarize
+from tasks.listing import interval
 from tasks.metrics import Labels, macro_f1, micro_f1, resampled_f1
 from tasks.preprocess import split_of
 from tasks.rank import Array
-from tasks.ranking import interval, own_values, relevance, sample_lists
+from tasks.ranking import own_values, relevance, sample_lists
 from tasks.unseen import TextModel
 
 VERSION = 1

@@ -20,6 +20,15 @@ from tasks import store
 from tasks.catalogue import Catalogue
 from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
 from tasks.contracts import RatingsRef, RowsRef, ScoresRef
+from tasks.listing import (
+    Lists,
+    coverage,
+    genre_precision,
+    intra_list_diversity,
+    ndcg_at,
+    recall_at,
+    summed_up,
+)
 from tasks.rank import FEATURES, Array, Profiles, RankConfig, features, scores
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
 from tasks.search import shown
@@ -29,7 +38,6 @@ K = 10
 BLOCK = 32  # queries that are ranked at a time
 ASKING = 5000  # movies, at most, whose lists say how much of the catalogue is ever shown
 CURVE_ASKING = 400  # and for each weight of the curve
-RESAMPLES = 1000
 CURVE = (0.0, 0.3, 0.6, 0.9, 1.2, 1.8)  # weights of votes on the accuracy-coverage curve
 #: Well-known films whose lists a person can judge, where the catalogue has them.
 KNOWN_FILMS = (
@@ -58,7 +66,6 @@ KNOWN_FILMS = (
 COMPARED = ["source", "id", "title", "year", "genres", "language", "collection", "votes"]
 COMPARED += ["title_key", "overview_key", "content", "genre_vector"]
 COMPARED += ["words", "words_weights", "title_words", "title_words_weights"]
-Lists = NDArray[np.int64]
 #: Scores of a block of queries, (n_queries, n_movies).
 Scorer = Callable[[Sequence[int]], Array]
 
@@ -73,23 +80,6 @@ class Query(NamedTuple):
 def reported(source: str, movie: int) -> bool:
     """Whether a movie's query is in the half that scores are reported on."""
     return hashlib.sha256(f"{source}/{movie}".encode()).digest()[0] % 2 == 1
-
-
-def recall_at(lists: Lists, relevant: Sequence[NDArray[np.int64]]) -> Array:
-    """Share of each query's relevant movies that its list holds."""
-    found = [np.isin(own, listed).mean() for listed, own in zip(lists, relevant, strict=True)]
-    return np.array(found, np.float32)
-
-
-def ndcg_at(lists: Lists, relevant: Sequence[NDArray[np.int64]]) -> Array:
-    """Normalised discounted cumulative gain of each list, every relevant movie worth the same
-    (Järvelin & Kekäläinen, 2002)."""
-    discount = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
-    gains = [
-        discount[np.isin(listed, own)].sum() for listed, own in zip(lists, relevant, strict=True)
-    ]
-    ideal = [discount[: len(own)].sum() for own in relevant]
-    return np.array(np.array(gains) / np.array(ideal), np.float32)
 
 
 METRICS: dict[str, Callable[[Lists, Sequence[NDArray[np.int64]]], Array]] = {
@@ -142,38 +132,6 @@ def baseline_scorers(profiles: Profiles, items: Profiles, seed: int = 0) -> dict
     }
 
 
-def genre_precision(lists: Lists, queries: Sequence[int], genres: Array) -> float:
-    """Share of listed movies that share a genre with their query."""
-    shared = [
-        genres[listed[listed >= 0]] @ genres[row] > 0
-        for row, listed in zip(queries, lists, strict=True)
-    ]
-    return float(np.concatenate(shared).mean())
-
-
-def coverage(lists: Lists, movies: int) -> float:
-    """Share of the catalogue that is in some list."""
-    return len(np.unique(lists[lists >= 0])) / movies
-
-
-def intra_list_diversity(lists: Lists, content: Array) -> float:
-    """Mean of 1 - cosine over the pairs of each list."""
-    found = []
-    for listed in lists:
-        unit = content[listed[listed >= 0]]
-        if len(unit) > 1:
-            cosine = unit @ unit.T
-            found.append(1 - (cosine.sum() - np.trace(cosine)) / (len(unit) * (len(unit) - 1)))
-    return float(np.mean(found)) if found else 0.0
-
-
-def interval(values: Array, seed: int = 0) -> tuple[float, float]:
-    """Middle 95% of the means of bootstrap samples of the queries."""
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
-
-
 def asking(catalogue: Catalogue, most: int = ASKING) -> list[int]:
     """Movies whose lists show how much of the catalogue is reached: all, or an even sample."""
     step = max(1, -(-len(catalogue) // most))
@@ -219,14 +177,6 @@ def own_values(
     """`query_values` of the recommender itself for each kind of question."""
     scorer = ours(catalogue, config)
     return {kind.name: query_values(catalogue, kind, scorer, config.diversity) for kind in kinds}
-
-
-def summed_up(values: Array, name: str) -> dict[str, float]:
-    """Mean of queries' values with its interval, under a name; nothing where there are none."""
-    if not len(values):
-        return {}
-    low, high = interval(values)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def list_scores(

@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 
 from tasks.catalogue import Catalogue
+from tasks.listing import (
+    coverage,
+    genre_precision,
+    interval,
+    intra_list_diversity,
+    ndcg_at,
+    recall_at,
+)
 from tasks.rank import RankConfig
 from tasks.ranking import (
     Query,
     asking,
     baseline_scorers,
-    coverage,
-    genre_precision,
     halves,
-    interval,
-    intra_list_diversity,
     list_scores,
     lists_of,
-    ndcg_at,
     ours,
     own_values,
-    recall_at,
     sample_lists,
     votes_curve,
 )
