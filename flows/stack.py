@@ -24,6 +24,7 @@ from tasks.contracts import UserError
 
 POOL = "local"
 ZOMBIES = Path(__file__).with_name("zombies.yaml")
+AUTOMATION = "crash-zombie-flows"  # the name in it
 STARTUP_SECONDS = 120
 ENDING_SECONDS = 15
 HEARTBEAT_SECONDS = 60  # of which `zombies.yaml` waits for three
@@ -95,16 +96,21 @@ def require_free(name: str, port: int) -> None:
             ) from None
 
 
-def prefect(*arguments: str, environment: dict[str, str]) -> None:
-    """Run a command of Prefect's.
-
-    Raises:
-        UserError: it failed; with what it said.
-    """
+def call(arguments: tuple[str, ...], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a command of Prefect's; its exit code and what it said."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()
+    return done.returncode, (done.stderr or done.stdout).strip()
+
+
+def prefect(*arguments: str, environment: dict[str, str]) -> None:
+    """As `call`.
+
+    Raises:
+        UserError: the command failed; with what it said.
+    """
+    code, said = call(arguments, environment)
+    if code:
         raise UserError(f"prefect {' '.join(arguments)} failed: {said}")
 
 
@@ -143,7 +149,8 @@ def _start(config: StackConfig) -> None:
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(*pool, environment=environment)
     prefect("deploy", "--all", environment=environment)
-    prefect("automation", "create", "--from-file", str(ZOMBIES), environment=environment)
+    if call(("automation", "inspect", AUTOMATION), environment)[0]:  # not there yet
+        prefect("automation", "create", "--from-file", str(ZOMBIES), environment=environment)
     launch("worker", ["prefect", "worker", "start", "--pool", POOL], environment)
     wait_for("mlflow", f"http://{HOST}:{config.mlflow_port}/health")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from prefect.utilities.importtools import import_object
 
+from flows import stack
 from flows.config import PRESETS, TrainConfig, settings_table
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,12 @@ def test_deployments_can_be_loaded_and_their_parameters_are_valid():
         assert f"`{deployment['name']}`" in README
     scheduled = {one["name"] for one in deployments if one["schedules"]}
     assert scheduled == {"train-weekly", "refresh-daily"}
+
+
+def test_the_automation_for_dead_runs_has_the_name_that_the_stack_looks_for():
+    automation = yaml.safe_load(stack.ZOMBIES.read_text())
+    assert automation["name"] == stack.AUTOMATION
+    assert automation["trigger"]["within"] == 3 * stack.HEARTBEAT_SECONDS
 
 
 def test_presets_name_fields_that_exist():
