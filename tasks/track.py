@@ -9,6 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
@@ -92,9 +94,22 @@ def connect() -> mlflow.MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    store.artifacts_root().mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(tracking_uri())
-    return mlflow.MlflowClient(tracking_uri())
+    return _opened(tracking_uri(), store.artifacts_root())
+
+
+@lru_cache(maxsize=4)
+def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
+    """A client of a tracking server, once a process.
+
+    The first use of a database makes its tables; two runs that did so at once would both fail.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / "mlflow.lock"):
+        client = mlflow.MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+    return client
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
