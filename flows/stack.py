@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,6 @@ ZOMBIES = Path(__file__).with_name("zombies.yaml")
 AUTOMATION = "crash-zombie-flows"  # the name in it
 STARTUP_SECONDS = 120
 ENDING_SECONDS = 15
-HEARTBEAT_SECONDS = 60  # of which `zombies.yaml` waits for three
 HOST = "127.0.0.1"
 
 
@@ -76,11 +76,10 @@ def wait_for(name: str, address: str) -> None:
     while time.monotonic() < deadline:
         if processes.living(started()[name]) is None:
             raise UserError(f"{name} has ended; why is in {log}.")
-        try:
+        with suppress(httpx.TransportError):  # it is not up yet
             if httpx.get(address, timeout=2).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.5)
+        time.sleep(0.5)
     raise UserError(f"{name} does not answer at {address}; its log is {log}.")
 
 
@@ -135,11 +134,7 @@ def start(config: StackConfig) -> None:
 
 def _start(config: StackConfig) -> None:
     api = f"http://{HOST}:{config.prefect_port}/api"
-    environment = os.environ | {
-        "PREFECT_API_URL": api,
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PWD": str(Path.cwd()),
-    }
+    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(Path.cwd())}
     server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
     launch("prefect", server, environment)
     ui = ["mlflow", "ui", "--host", HOST, "--port", str(config.mlflow_port)]

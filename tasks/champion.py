@@ -130,14 +130,14 @@ def model_folders(champion: Champion) -> ModelFolders:
     """The champion's model files, fetched where they are not local.
 
     Raises:
-        UserError: a folder's digest is not the registered one.
+        UserError: a folder is gone, or its digest is not the registered one.
     """
     found = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
     for name, digest in champion.digests:
-        if store.file_digest(found[name]) != digest:
+        if not found[name].exists() or store.file_digest(found[name]) != digest:
             raise UserError(
                 f"The {name} of run {champion.run_id} is not what was registered: "
-                "roll back, or train again."
+                "roll back, or promote another version."
             )
     return ModelFolders.model_validate(found)
 

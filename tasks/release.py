@@ -1,7 +1,6 @@
 """Registered versions -> which one answers: list, promote, roll back, compare, retire old ones."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -205,18 +204,27 @@ def retire_versions(client: mlflow.MlflowClient, keep: int) -> list[str]:
     stay, go = retired(versions(client), aliases(client).values(), keep)
     used = {one.tags.get("run_id") for one in stay} | {one.run_id for one in stay}
     for one in go:
-        client.delete_model_version(MODEL, one.version)
-        model = str(one.source).removeprefix("models:/")
-        with suppress(MlflowException):  # an earlier clean-up was cut off after this step
-            location = client.get_logged_model(model).artifact_location
-            delete_files(location)
-            client.delete_logged_model(model)
+        delete_model(client, str(one.source).removeprefix("models:/"))
     for run_id in {one.tags["run_id"] for one in go} - used:
         for name in BIG:
             delete_files(client.get_run(run_id).info.artifact_uri, name)
     unused = version_tags(lancedb_uri()) - {one.tags["index_tag"] for one in stay}
     drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
+    for one in go:  # last, so that a clean-up that is cut off is done again
+        client.delete_model_version(MODEL, one.version)
     return [str(one.version) for one in go]
+
+
+def delete_model(client: mlflow.MlflowClient, model: str) -> None:
+    """Delete a logged model and its files; nothing where that was done before."""
+    try:
+        location = client.get_logged_model(model).artifact_location
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return
+    delete_files(location)
+    client.delete_logged_model(model)
 
 
 def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:

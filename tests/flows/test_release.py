@@ -139,12 +139,23 @@ def test_a_run_that_would_learn_nothing_new_is_skipped(history):
     assert isinstance(train(other), Summary)
 
 
-def test_what_cannot_be_gone_back_to_is_retired(history):
-    """The champion, the previous one and the newest stay; of the others, the scores."""
+def cut_off(*_: object) -> None:
+    raise OSError("killed")
+
+
+def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
+    """The champion, the previous one and the newest stay; of the others, the scores. A clean-up
+    that was cut off is done again."""
     client, root = connect(), history[0]
     roles = aliases(client)
     leftover = "run-" + client.create_run("1").info.run_id
     publish(lancedb_uri(), [rows(["Up"])], leftover)
+    before = [one.version for one in versions(client)]
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.release.drop_versions", cut_off)
+        with pytest.raises(OSError, match="killed"):
+            retire_versions(client, keep=1)
+    assert [one.version for one in versions(client)] == before
     gone = retire_versions(client, keep=1)
     left = {str(one.version) for one in versions(client)}
     assert left == {*roles.values(), max(left, key=int)}
