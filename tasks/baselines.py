@@ -13,7 +13,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from threadpoolctl import threadpool_limits
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import Compute, run_stage
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.metrics import Labels, Probabilities, best_cut, predicted, scores
 
@@ -135,5 +135,5 @@ def baselines(
         "baselines",
         [VERSION, config, documents.digest, labels.digest],
         ScoresRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _baselines, documents, labels, config, slot),
+        lambda slot: run_stage(compute, _baselines, documents, labels, config, slot),
     )

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from tasks import store
 from tasks.catalogue import Catalogue
 from tasks.champion import Champion, ModelFolders
-from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
+from tasks.compute import Compute, run_alone
 from tasks.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.label import binarize
 from tasks.listing import interval
@@ -219,7 +219,7 @@ def challenge(
         "challenge",
         key,
         ScoresRef,
-        lambda slot: run_alone(compute, STAGE_PAYS_FROM, _challenge, *given, slot),
+        lambda slot: run_alone(compute, _challenge, *given, slot),
     )
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     create_table_artifact(rows, key="sample-lists", description="Challenger beside champion")

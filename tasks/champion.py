@@ -38,9 +38,19 @@ class Champion(BaseModel, frozen=True):
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root."""
-    default = f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI", default)
+    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root.
+
+    Raises:
+        UserError: the artifacts root is shared, and so the registry has to be.
+    """
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
+    if store.shared():
+        raise UserError(
+            f"The artifacts are in {store.root_setting()}, which holds no database: name the "
+            "MLflow server with MLFLOW_TRACKING_URI."
+        )
+    return f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}"
 
 
 def champion() -> Champion:

@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
+from tasks.compute import Compute, run_alone
 from tasks.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -119,9 +119,7 @@ def fit_classifier(
         "classifier",
         [VERSION, config, documents.digest, vectors.digest, labels.digest],
         ClassifierRef,
-        lambda slot: run_alone(
-            compute, STAGE_PAYS_FROM, _fit, documents, vectors, labels, config, slot
-        ),
+        lambda slot: run_alone(compute, _fit, documents, vectors, labels, config, slot),
     )
     history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
     training = store.read_json(store.locate(ref) / "training.json")

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -52,44 +52,64 @@ def run(
     """
     runner = compute.where(pays_from)
     if runner == "process":
-        found: T = _pool().submit(_elsewhere, _root(), function, *args, **kwargs).result()
+        found: T = (
+            _pool().submit(_elsewhere, store.root_setting(), function, *args, **kwargs).result()
+        )
         return found
     if runner == "dask":
         client = _dask(compute.dask_address)
-        given = (_root(), function, *args)
+        given = (store.root_setting(), function, *args)
         answer: T = client.submit(_elsewhere, *given, pure=False, **kwargs).result()
         return answer
     return function(*args, **kwargs)
 
 
-def run_alone(
-    compute: Compute, pays_from: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """As `run`, but in a process that ends with it: work that needs much memory meets none in use,
-    and leaves none."""
-    if compute.where(pays_from) != "process":
-        return run(compute, pays_from, function, *args, **kwargs)
+def run_stage(compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The work of a whole stage: in the pool where the source is large.
+
+    It stays on this machine whatever runs the chunks: it may be given paths.
+    """
+    return run(_here(compute), STAGE_PAYS_FROM, function, *args, **kwargs)
+
+
+def run_alone(compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `run_stage`, but in a process that ends with it: work that needs much memory meets none
+    in use, and leaves none."""
+    if _here(compute).where(STAGE_PAYS_FROM) != "process":
+        return function(*args, **kwargs)
     own = ProcessPoolExecutor(max_workers=1)
     try:
-        found: T = own.submit(_elsewhere, _root(), function, *args, **kwargs).result()
-        return found
+        return _submitted(own, function, *args, **kwargs)
     finally:
         own.shutdown(wait=False)  # the process ends by itself; waiting for that takes seconds
+
+
+def _here(compute: Compute) -> Compute:
+    return replace(compute, runner="auto") if compute.runner == "dask" else compute
+
+
+def _submitted(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    given = (store.root_setting(), function, *args)
+    found: T = pool.submit(_elsewhere, *given, **kwargs).result()
+    return found
 
 
 def _pool() -> Any:
     return get_reusable_executor(max_workers=os.cpu_count(), timeout=60)
 
 
-def _root() -> str:
-    return str(store.artifacts_root())
-
-
 def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`function(*args)` in a process that may have been started under another artifacts root."""
+    """`function(*args)` in a process that may have been started under another artifacts root, and
+    perhaps on a machine with another disk: then what it writes is copied up from there."""
     os.environ["RECOMMENDER_ARTIFACTS"] = root
+    slots = [arg for arg in args if isinstance(arg, store.Slot) and not arg.folder.exists()]
     try:
-        return function(*args, **kwargs)
+        for slot in slots:
+            slot.folder.mkdir(parents=True)
+        found = function(*args, **kwargs)
+        for slot in slots:
+            store.hand_over(slot)
+        return found
     finally:
         _give_back()
 

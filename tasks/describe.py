@@ -15,7 +15,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import Compute, run_stage
 from tasks.contracts import (
     DocumentsRef,
     LabelsRef,
@@ -275,7 +275,7 @@ def fit_lexicon(
         "lexicon",
         [VERSION, *(of.digest for of in given)],
         LexiconRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _lexicon, *given, slot),
+        lambda slot: run_stage(compute, _lexicon, *given, slot),
     )
 
 
@@ -294,7 +294,7 @@ def describe(
         "rows",
         [VERSION, *(of.digest for of in given)],
         RowsRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _rows, *given, slot),
+        lambda slot: run_stage(compute, _rows, *given, slot),
     )
     get_run_logger().info("%d movies described", ref.rows)
     return ref

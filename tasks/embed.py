@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field, model_validator
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import Compute, run, run_stage
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 from tasks.pooled import known_rows, load_weights, pooled_vectors
 
@@ -163,7 +163,7 @@ def fit_doc2vec(
         "doc2vec",
         [VERSION, config, text, documents.digest],
         Doc2VecRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _fit, documents, config, text, slot),
+        lambda slot: run_stage(compute, _fit, documents, config, text, slot),
     )
     used = load_config(store.locate(ref))
     training = store.read_json(store.locate(ref) / "training.json")
@@ -278,5 +278,5 @@ def check_vectors(
         "checks",
         [VERSION, documents.digest, vectors.digest, model.digest],
         ScoresRef,
-        lambda slot: run(compute, STAGE_PAYS_FROM, _check, documents, vectors, model, slot),
+        lambda slot: run_stage(compute, _check, documents, vectors, model, slot),
     )

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import Compute, run_stage
 from tasks.contracts import IndexRef, RowsRef
 from tasks.search import VECTORS, has_ann, near_titles, nearest, quoted
 
@@ -57,7 +57,7 @@ class IndexConfig(BaseModel):
 
 def lancedb_uri() -> str:
     """Where the index lies: `lancedb/` under the artifacts root."""
-    return str(store.artifacts_root() / "lancedb")
+    return store.uri_of("lancedb")
 
 
 class Written:
@@ -195,6 +195,6 @@ def _build(rows: RowsRef, config: IndexConfig, tag: str) -> IndexRef:
 @task(name="index", cache_policy=NO_CACHE)
 def build_index(rows: RowsRef, config: IndexConfig, tag: str, compute: Compute) -> IndexRef:
     """Publish a checked version of the index."""
-    ref = run(compute, STAGE_PAYS_FROM, _build, rows, config, tag)
+    ref = run_stage(compute, _build, rows, config, tag)
     get_run_logger().info("%d movies in version %s", ref.rows, ref.tag)
     return ref

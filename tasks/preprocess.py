@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tasks import store
-from tasks.compute import STAGE_PAYS_FROM, Compute, run
+from tasks.compute import Compute, run, run_stage
 from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.text import normalised
 
@@ -190,4 +190,4 @@ def check_documents(documents: DocumentsRef, config: TextConfig, compute: Comput
     Raises:
         ValueError: the scores of this run would not be held-out.
     """
-    run(compute, STAGE_PAYS_FROM, require_held_out, documents, config)
+    run_stage(compute, require_held_out, documents, config)

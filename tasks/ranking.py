@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import store
 from tasks.catalogue import Catalogue
-from tasks.compute import STAGE_PAYS_FROM, Compute, run_alone
+from tasks.compute import Compute, run_alone
 from tasks.contracts import RatingsRef, RowsRef, ScoresRef
 from tasks.listing import (
     Lists,
@@ -297,7 +297,7 @@ def evaluate_lists(
         "lists",
         key,
         ScoresRef,
-        lambda slot: run_alone(compute, STAGE_PAYS_FROM, _evaluate, rows, ratings, config, slot),
+        lambda slot: run_alone(compute, _evaluate, rows, ratings, config, slot),
     )
     folder = store.locate(ref)
     found = store.read_json(folder / "metrics.json")

@@ -2,12 +2,14 @@
 
 An entry is a folder named by the hash of everything that went into it: input digests, config and
 the stage's code version. It is written under a temporary name and renamed when complete, so that
-an entry exists whole or not at all, whatever kills the writer.
+an entry exists whole or not at all, whatever kills the writer. Where the root is a URL, entries
+are copied up when they are complete, and fetched when they are read (`tasks.remote`).
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,17 +23,43 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel
 
-from tasks.contracts import LabelsRef, Ref, VectorsRef
+from tasks import remote
+from tasks.contracts import LabelsRef, Ref, UserError, VectorsRef
+from tasks.remote import RECORD, Copy
 
 R = TypeVar("R", bound=Ref)
 M = TypeVar("M", bound=BaseModel)
+CACHE = "cache"
+GENERATION = f"{CACHE}/generation"
+ENTRY_PARTS = 3  # of a path: cache, stage, key
+
+
+def root_setting() -> str:
+    """`RECOMMENDER_ARTIFACTS`, else `artifacts/`: a URL, or an absolute path."""
+    where = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
+    return where.rstrip("/") if remote.is_url(where) else str(Path(where).absolute())
 
 
 def artifacts_root() -> Path:
-    """Absolute root of everything a run writes: `RECOMMENDER_ARTIFACTS`, else `artifacts/`."""
-    return Path(os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")).absolute()
+    """Absolute local root of everything a run writes; for a URL, a folder of its own here."""
+    where = root_setting()
+    if not remote.is_url(where):
+        return Path(where)
+    return Path("artifacts").absolute() / re.sub(r"\W+", "-", where)
+
+
+def shared() -> Copy | None:
+    """The artifacts root that other machines see; None where it is a path."""
+    where = root_setting()
+    return remote.opened(where) if remote.is_url(where) else None
+
+
+def uri_of(name: str) -> str:
+    """Where something lies that no stage writes, under the root as it is set."""
+    return f"{root_setting()}/{name}"
 
 
 def sha256(parts: Iterable[bytes]) -> str:
@@ -58,21 +86,26 @@ def key_of(parts: Sequence[object]) -> str:
 
 
 def cache_root() -> Path:
-    """Folder of all entries."""
-    return artifacts_root() / "cache"
+    """Local folder of all entries."""
+    return artifacts_root() / CACHE
 
 
 def _generation() -> str:
-    file = cache_root() / "generation"
+    if copy := shared():
+        return copy.text(GENERATION) or ""
+    file = artifacts_root() / GENERATION
     return file.read_text() if file.exists() else ""
 
 
 def forget() -> None:
     """Make every entry unreachable: what follows is computed anew, and pruned away in time."""
+    if copy := shared():
+        copy.write(GENERATION, uuid4().hex)
+        return
     cache_root().mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=cache_root(), delete=False) as file:
         file.write(uuid4().hex)
-    Path(file.name).rename(cache_root() / "generation")
+    Path(file.name).rename(artifacts_root() / GENERATION)
 
 
 def _canonical(part: object) -> bytes:
@@ -82,10 +115,23 @@ def _canonical(part: object) -> bytes:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a stage writes its output: files go into `folder`, references point to `final`."""
+    """Where a stage writes its output: files go into `folder`, references point to the entry.
 
-    folder: Path
-    final: Path
+    Both names are relative to the artifacts root, so that a worker elsewhere has its own `folder`.
+    """
+
+    writing: str
+    entry: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the entry is being written on this machine."""
+        return artifacts_root() / self.writing
+
+    @property
+    def final(self) -> Path:
+        """Where the entry will be on this machine."""
+        return artifacts_root() / self.entry
 
     @property
     def work(self) -> Path:
@@ -96,8 +142,8 @@ class Slot:
 
     def ref(self, kind: type[R], name: str, rows: int = 0) -> R:
         """Reference to the file or folder `name` that was written into the slot."""
-        path = (self.final / name).relative_to(artifacts_root())
-        return kind(paths=(str(path),), digest=file_digest(self.folder / name), rows=rows)
+        path = str(Path(self.entry) / name)
+        return kind(paths=(path,), digest=file_digest(self.folder / name), rows=rows)
 
     def table(self, kind: type[R], name: str, table: pa.Table) -> R:
         """Write a table as parquet into the slot and refer to it."""
@@ -111,21 +157,65 @@ class Slot:
 
 def entry(stage: str, key: Sequence[object], kind: type[M], write: Callable[[Slot], M]) -> M:
     """The stored output of `stage` for `key`, written by `write` unless it is there already."""
-    final = cache_root() / stage / key_of([*key, _generation()])
-    record = final / "ref.json"
-    if record.exists():
-        os.utime(record)  # when it was used last: what `prune` goes by
-        return kind.model_validate_json(record.read_text())
+    name = f"{CACHE}/{stage}/{key_of([*key, _generation()])}"
+    known = _known(name)
+    if known is not None:
+        return kind.model_validate_json(known)
+    final = artifacts_root() / name
     final.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
     try:
-        result = write(Slot(folder, final))
-        (folder / "ref.json").write_text(result.model_dump_json())
-        _publish(folder, final)
+        result = write(Slot(str(folder.relative_to(artifacts_root())), name))
+        _keep(folder, name, result.model_dump_json())
         shutil.rmtree(final.with_name(f".work-{final.name}"), ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return kind.model_validate_json(record.read_text())
+    return kind.model_validate_json(_known(name) or "")
+
+
+def _known(name: str) -> str | None:
+    """The record of an entry that is complete; where the root is shared, as others see it."""
+    record, copy = artifacts_root() / name / RECORD, shared()
+    own = record.read_text() if record.exists() else None
+    if own is not None:
+        os.utime(record)  # when it was used last: what `prune` goes by
+    if copy is None:
+        return own
+    theirs = copy.record(name)
+    if theirs is None and own is not None:  # pruned there and not here
+        copy.push(record.parent, name, own)
+    elif theirs != own:  # written anew by another machine, after it was pruned there
+        shutil.rmtree(record.parent, ignore_errors=True)
+    return theirs or own
+
+
+def _keep(folder: Path, name: str, record: str) -> None:
+    """Make an entry of what was written into a folder; where the root is shared, there first."""
+    copy, elsewhere = shared(), not any(folder.iterdir())
+    if copy:
+        if copy.record(name):  # another machine was first: its entry stands
+            return
+        copy.push(folder, name, record)
+        if elsewhere:
+            return
+    (folder / RECORD).write_text(record)
+    _publish(folder, artifacts_root() / name)
+
+
+def hand_over(slot: Slot) -> None:
+    """Copy up what was written into a slot on a machine with a disk of its own.
+
+    Raises:
+        UserError: there is nowhere to copy it to.
+    """
+    copy = shared()
+    if copy is None:
+        raise UserError(
+            "Dask workers on other machines need an artifacts root that they share: a path that "
+            "all see, or RECOMMENDER_ARTIFACTS=s3://…"
+        )
+    copy.up(slot.folder, slot.entry)
+    shutil.rmtree(slot.folder)
 
 
 def _publish(folder: Path, final: Path) -> None:
@@ -133,7 +223,7 @@ def _publish(folder: Path, final: Path) -> None:
     try:
         folder.rename(final)
     except OSError:
-        if not (final / "ref.json").exists():
+        if not (final / RECORD).exists():
             raise
 
 
@@ -146,26 +236,9 @@ def prune(max_bytes: int, unused_since: float) -> int:
     for leftover in cache_root().glob("*/.*"):
         if leftover.stat().st_mtime < unused_since:
             shutil.rmtree(leftover, ignore_errors=True)
-    entries = [(record.stat().st_mtime, record.parent) for record in _records()]
-    sizes = {folder: _size(folder) for _, folder in entries}
-    excess = sum(sizes.values()) - max_bytes
-    freed = 0
-    for used, folder in sorted(entries):
-        if freed >= excess or used >= unused_since:
-            break
-        doomed = folder.with_name(f".deleting-{folder.name}")
-        folder.rename(doomed)  # first out of sight, so that no one reads a half-deleted entry
-        shutil.rmtree(doomed)
-        freed += sizes[folder]
-    return freed
-
-
-def _records() -> Iterator[Path]:
-    return cache_root().glob("*/[!.]*/ref.json")
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    here = Copy(LocalFileSystem(), str(artifacts_root()))
+    copies = [here, copy] if (copy := shared()) else [here]
+    return sum(one.prune(CACHE, max_bytes, unused_since) for one in copies)
 
 
 def join(refs: Sequence[R]) -> R:
@@ -176,8 +249,17 @@ def join(refs: Sequence[R]) -> R:
 
 
 def locate(ref: Ref) -> Path:
-    """Absolute path of a reference to one file or folder."""
+    """Absolute path of a reference to one file or folder, fetched where it is not here."""
     (path,) = ref.paths
+    return _here(path)
+
+
+def _here(path: str) -> Path:
+    """A path of an entry on this machine."""
+    entry = "/".join(Path(path).parts[:ENTRY_PARTS])
+    copy, folder = shared(), artifacts_root() / entry
+    if copy and not folder.exists():
+        copy.pull(entry, folder)
     return artifacts_root() / path
 
 
@@ -191,7 +273,7 @@ def chunks(ref: Ref, columns: Sequence[str] | None = None) -> Iterator[pa.Table]
     names = list(columns) if columns is not None else None
     # Reading ahead is for object stores: on a disk it only holds more memory.
     read_one = partial(pq.read_table, columns=names, pre_buffer=False)
-    return (read_one(artifacts_root() / path) for path in ref.paths)
+    return (read_one(_here(path)) for path in ref.paths)
 
 
 def read_json(path: Path) -> Any:

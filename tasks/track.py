@@ -135,8 +135,8 @@ def experiment_id(client: mlflow.MlflowClient) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found:
         return str(found.experiment_id)
-    local = tracking_uri().startswith("sqlite:")
-    location = (store.artifacts_root() / "mlruns").as_uri() if local else None
+    own = tracking_uri().startswith("sqlite:")  # a server knows itself where its files go
+    location = store.uri_of("mlruns") if own else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from prefect.testing.utilities import prefect_test_harness
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +103,26 @@ def real_server(tmp_path_factory) -> Iterator[dict[str, str]]:
     with running(command, environment):
         wait_for(f"{environment['PREFECT_API_URL']}/health")
         yield environment
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[dict[str, str]]:
+    """An S3 server with a bucket `movies`: the environment that leads to it."""
+    server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    login = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    boto3.client(
+        "s3",
+        endpoint_url=address,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - of a server that lives as long as the tests
+    ).create_bucket(Bucket="movies")
+    where = {"AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+    yield login | where | {"AWS_EC2_METADATA_DISABLED": "true"}
+    server.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -66,16 +66,13 @@ def command(tmp_path_factory) -> list[str]:
     return [sys.executable, "-m", "flows.train", "--source", str(source), *SETTINGS]
 
 
-def run_to_end(command: list[str], root: Path, server: dict[str, str]) -> dict[str, float]:
+def run_to_end(
+    command: list[str], root: Path, server: dict[str, str], cwd: Path = ROOT
+) -> dict[str, float]:
     """Final metrics of a run that is left alone, without those that are times."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=server | {"RECOMMENDER_ARTIFACTS": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    environment = {"RECOMMENDER_ARTIFACTS": str(root), **server}
+    options = {"capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(command, cwd=cwd, env=environment, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
@@ -93,13 +90,17 @@ def undisturbed(command, real_server, tmp_path_factory) -> dict[str, float]:
 
 
 def kill_in(
-    stage: Callable[[Path], bool], command: list[str], root: Path, server: dict[str, str]
+    stage: Callable[[Path], bool],
+    command: list[str],
+    root: Path,
+    server: dict[str, str],
+    cwd: Path = ROOT,
 ) -> None:
     """Start the command, and kill it and all its processes with -9 once it is in the stage."""
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
-        env=server | {"RECOMMENDER_ARTIFACTS": str(root)},
+        cwd=cwd,
+        env={"RECOMMENDER_ARTIFACTS": str(root), **server},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -123,3 +124,27 @@ def test_a_killed_run_is_finished_by_the_next(stage, command, undisturbed, real_
     assert run_to_end(command, tmp_path, real_server) == undisturbed
     after = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
     assert after == before
+
+
+def test_another_machine_finishes_a_run_on_an_object_store(
+    command, undisturbed, real_server, object_store, tmp_path
+):
+    """Cache, index and MLflow's files lie on the S3 server; a machine is a folder of its own."""
+    url = "s3://movies/team"
+    registry = f"sqlite:///{tmp_path}/mlflow.db"
+    shared = {"RECOMMENDER_ARTIFACTS": url, "MLFLOW_TRACKING_URI": registry}
+    environment = real_server | object_store | shared
+    machines = [tmp_path / name for name in ("one", "two", "three")]
+    for machine in machines:
+        machine.mkdir()
+    local = machines[0] / "artifacts" / "s3-movies-team"
+    kill_in(lambda _: in_classifier(local), command, tmp_path, environment, machines[0])
+    assert run_to_end(command, tmp_path, environment, machines[1]) == undisturbed
+    trained = machines[1] / "artifacts" / "s3-movies-team" / "cache"
+    assert not any(trained.glob("doc2vec/.w*"))  # fetched, not trained again
+    assert not (trained / "documents").exists() or not any(trained.glob("documents/.w*"))
+    ask = [sys.executable, "-m", "flows.recommend", "Horror Story 0", "--json"]
+    options = {"capture_output": True, "text": True, "timeout": 120}
+    answer = subprocess.run(ask, cwd=machines[2], env=environment, **options)
+    assert answer.returncode == 0, answer.stderr
+    assert len(json.loads(answer.stdout)) == 10

@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from tasks import store
-from tasks.compute import Compute, run, run_alone
+from tasks.compute import Compute, run, run_alone, run_stage
 from tasks.contracts import UserError
 
 
@@ -28,7 +28,7 @@ def test_work_elsewhere_sees_the_artifacts_root_of_here(monkeypatch, tmp_path):
 
 def test_work_alone_has_a_process_that_ends_with_it():
     _, pool = run(Compute("process"), 1, add, 1, 2)
-    total, own = run_alone(Compute("process"), 1, add, 1, 2)
+    total, own = run_alone(Compute("process", chunks=1), add, 1, 2)
     assert total == 3
     assert own not in (pool, os.getpid())
     psutil.wait_procs([psutil.Process(own)] if psutil.pid_exists(own) else [], timeout=30)
@@ -37,7 +37,12 @@ def test_work_alone_has_a_process_that_ends_with_it():
 
 
 def test_work_alone_is_done_here_where_no_process_pays():
-    assert run_alone(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
+    assert run_alone(Compute("thread"), add, 1, 2) == (3, os.getpid())
+
+
+def test_a_stage_stays_on_this_machine_where_chunks_go_to_a_cluster():
+    nowhere = Compute("dask", "tcp://127.0.0.1:1", chunks=1)
+    assert run_stage(nowhere, add, 1, 2) == (3, os.getpid())
 
 
 def test_a_thread_is_this_process():
