@@ -30,10 +30,20 @@ def numbers(presets: list[dict[str, Any]]) -> str:
 
 def write_page() -> None:
     """Every benchmark's section, of what has been measured so far."""
-    from benchmarks import ann, compare, embedding_sweep, preprocess, presets, questions, ranking
+    from benchmarks import (
+        ann,
+        cheapest,
+        compare,
+        embedding_sweep,
+        preprocess,
+        presets,
+        questions,
+        ranking,
+    )
 
     page = [HEADER]
-    for benchmark in (presets, compare, ranking, questions, ann, embedding_sweep, preprocess):
+    parts = (presets, compare, ranking, questions, ann, embedding_sweep, cheapest, preprocess)
+    for benchmark in parts:
         if benchmark.RESULTS.exists():
             page.append(benchmark.section(json.loads(benchmark.RESULTS.read_text())))
     (HERE / "README.md").write_text("\n".join(page))

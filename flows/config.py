@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "batch_size": 64,
             "epochs": 50,
-            "members": 1,
+            "positive_weight": 0.0,
             "standardise": False,
             "calibrate": False,
             "patience": None,
@@ -68,8 +68,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "max_words": 10**9,
         },
         "classifier": {
-            "hidden": (512, 256),
-            "members": 1,
+            "positive_weight": 0.0,
             "batch_size": 512,
             "epochs": 60,
             "patience": 8,

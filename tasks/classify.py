@@ -32,7 +32,7 @@ VERSION = 3
 class ClassifierConfig(BaseModel):
     """The network, how it is trained, and how many of it answer together."""
 
-    hidden: tuple[int, ...] = Field((512,), description="Units of the hidden layers")
+    hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
     learning_rate: float = Field(4e-3, gt=0, description="Adam's step size")
     batch_size: int = Field(2048, ge=2, description="Documents a step, at most")
@@ -41,10 +41,10 @@ class ClassifierConfig(BaseModel):
         4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
     )
     members: int = Field(
-        2, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
+        1, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
     )
     positive_weight: float = Field(
-        0.0,
+        0.2,
         ge=0,
         le=1,
         description="Power of negatives/positives by which a rare genre's carriers weigh more",
