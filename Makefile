@@ -31,6 +31,14 @@ train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_met
 test: $(READY) ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: endurance
+endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row
+	@$(BIN)/python -m pytest -m endurance $(ARGS)
+
+.PHONY: audit
+audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
+	@$(BIN)/python -m pip_audit --skip-editable $(ARGS)
+
 .PHONY: check
 check: $(READY) ## Lint, formatting and types
 	@$(BIN)/ruff check .

@@ -39,11 +39,12 @@ def write_page() -> None:
         presets,
         questions,
         ranking,
+        scale,
     )
 
     page = [HEADER]
-    parts = (presets, compare, ranking, questions, ann, embedding_sweep, cheapest, preprocess)
-    for benchmark in parts:
+    parts = (presets, compare, ranking, questions, ann, embedding_sweep, cheapest)
+    for benchmark in (*parts, preprocess, scale):
         if benchmark.RESULTS.exists():
             page.append(benchmark.section(json.loads(benchmark.RESULTS.read_text())))
     (HERE / "README.md").write_text("\n".join(page))

@@ -106,13 +106,13 @@ def work_here(work: str, path: Path) -> None:
     print(json.dumps({"documents": documents, "seconds": time.perf_counter() - start}))
 
 
-def repeated(path: Path, target: Path) -> None:
-    """Write the file ten times over with fresh ids and texts that differ."""
+def repeated(path: Path, target: Path, times: int = TIMES_TEN) -> None:
+    """Write the file so many times over with fresh ids and texts that differ."""
     with path.open(encoding="utf-8", newline="") as source, target.open("w", newline="") as out:
         rows = list(csv.DictReader(source))
         writer = csv.DictWriter(out, rows[0].keys())
         writer.writeheader()
-        for copy in range(TIMES_TEN):
+        for copy in range(times):
             for row in rows:
                 number = int(row["id"]) + copy * 100_000_000
                 writer.writerow(row | {"id": number, "overview": f"{row['overview']} {copy}"})

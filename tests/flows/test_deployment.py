@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
+from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -36,14 +39,6 @@ def stack(environment: dict[str, str], action: str) -> subprocess.CompletedProce
     prefect_port, mlflow_port = environment["PORTS"].split()
     flags = ["--prefect_port", prefect_port, "--mlflow_port", mlflow_port]
     return call([sys.executable, "-m", "flows.stack", action, *flags], environment)
-
-
-def call(
-    command: list[str], environment: dict[str, str], timeout: int = 300
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
-    )
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +129,34 @@ def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, 
     assert "F1 micro" in run.stdout
     names = [flow_run.name for flow_run in client.read_flow_runs()]
     assert "train-default-films" in names
+
+
+#: Stages in which a run dies, by their folder in the cache, and what makes it work there anew.
+DEATHS: dict[str, dict[str, Any]] = {
+    "doc2vec": {"doc2vec": {"seed": 1}},
+    "documents": {"refresh": True},
+    "classifier": {"classifier": {"seed": 2}},
+    "lists": {"doc2vec": {"seed": 3}},
+}
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("stage", DEATHS)
+def test_a_run_of_the_worker_that_is_killed_loses_nothing(stage, up, environment, client):
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    if not release(environment, "list"):
+        run_weekly(environment)
+    before, config = roles(release(environment, "list")), {"source": ["sample"], **DEATHS[stage]}
+    run = start_run(client, config)
+    wait_until(lambda: writing(root, stage))
+    for process in psutil.Process(up["worker"]).children(recursive=True):
+        process.send_signal(signal.SIGKILL)
+    assert ended(client, run) == "Crashed"
+    assert roles(release(environment, "list")) == before
+    assert answers(environment) == 10
+    assert ended(client, start_run(client, config)) == "Completed"
+    assert "RUNNING" not in statuses(environment)
+    assert answers(environment) == 10
 
 
 @pytest.mark.parametrize(

@@ -12,45 +12,19 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.conftest import ROOT, catalogue, write_csv
+from tests.conftest import ROOT
+from tests.flows.stages import (
+    entries,
+    flags,
+    in_classifier,
+    in_doc2vec,
+    in_indexing,
+    in_preprocessing,
+    write_source,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
-CHUNKS = 8
 VARYING = ("second", "memory")  # metrics that no two runs share
-#: Each stage long enough to be killed in its middle, short enough for a test.
-SETTINGS = [
-    *("--deterministic", "--ingest.chunk_rows", "100", "--doc2vec.vector_size", "64"),
-    *("--doc2vec.min_words", "0", "--doc2vec.epochs", "40", "--doc2vec.infer_epochs", "5"),
-    *("--classifier.epochs", "8", "--classifier.patience", "null", "--classifier.batch_size", "8"),
-]
-
-
-def entries(root: Path, stage: str) -> set[Path]:
-    """Complete entries of a stage."""
-    return {record.parent for record in (root / "cache" / stage).glob("[!.]*/ref.json")}
-
-
-def writing(root: Path, stage: str) -> bool:
-    """Whether a writer is at work in a stage."""
-    return any((root / "cache" / stage).glob(".writing-*"))
-
-
-def in_preprocessing(root: Path) -> bool:
-    return 2 <= len(entries(root, "documents")) < CHUNKS
-
-
-def in_doc2vec(root: Path) -> bool:
-    return writing(root, "doc2vec")
-
-
-def in_classifier(root: Path) -> bool:
-    """After the first passes: their checkpoint is what the next run goes on from."""
-    return any((root / "cache" / "classifier").glob(".work-*/member-0.pt"))
-
-
-def in_indexing(root: Path) -> bool:
-    return any((root / "lancedb").glob("*.lance"))
-
 
 STAGES: dict[Callable[[Path], bool], set[str]] = {
     in_preprocessing: {"ingest"},
@@ -62,8 +36,8 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory) -> list[str]:
-    source = write_csv(tmp_path_factory.mktemp("source") / "m.csv", catalogue(CHUNKS * 100))
-    return [sys.executable, "-m", "flows.train", "--source", str(source), *SETTINGS]
+    source = write_source(tmp_path_factory.mktemp("source"))
+    return [sys.executable, "-m", "flows.train", "--source", str(source), *flags()]
 
 
 def run_to_end(

@@ -1,0 +1,112 @@
+"""A small training run whose stages last long enough to be met at work; how to start one and to
+tell how it goes."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import mlflow
+from prefect.client.orchestration import SyncPrefectClient
+
+from tests.conftest import ROOT, catalogue, write_csv
+
+CHUNKS = 8
+SETTINGS: dict[str, Any] = {
+    "deterministic": True,
+    "ingest": {"chunk_rows": 100},
+    "doc2vec": {"vector_size": 64, "min_words": 0, "epochs": 40, "infer_epochs": 5},
+    "classifier": {"epochs": 8, "patience": None, "batch_size": 8},
+}
+
+
+def flags() -> list[str]:
+    """The settings as flags."""
+    stages = {stage: values for stage, values in SETTINGS.items() if stage != "deterministic"}
+    return ["--deterministic"] + [
+        f"--{stage}.{name}={json.dumps(value)}"
+        for stage, values in stages.items()
+        for name, value in values.items()
+    ]
+
+
+def write_source(folder: Path) -> Path:
+    """The file that it trains on."""
+    return write_csv(folder / "m.csv", catalogue(CHUNKS * 100))
+
+
+def entries(root: Path, stage: str) -> set[Path]:
+    """Complete entries of a stage."""
+    return {record.parent for record in (root / "cache" / stage).glob("[!.]*/ref.json")}
+
+
+def writing(root: Path, stage: str) -> bool:
+    """Whether a writer is at work in a stage."""
+    return any((root / "cache" / stage).glob(".writing-*"))
+
+
+def in_preprocessing(root: Path) -> bool:
+    return 2 <= len(entries(root, "documents")) < CHUNKS
+
+
+def in_doc2vec(root: Path) -> bool:
+    return writing(root, "doc2vec")
+
+
+def in_classifier(root: Path) -> bool:
+    """After the first passes: their checkpoint is what the next run goes on from."""
+    return any((root / "cache" / "classifier").glob(".work-*/member-0.pt"))
+
+
+def in_indexing(root: Path) -> bool:
+    return any((root / "lancedb").glob("*.lance"))
+
+
+def call(
+    command: list[str], environment: dict[str, str], timeout: int = 300
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def start_run(client: SyncPrefectClient, config: dict[str, Any]) -> UUID:
+    """Have the worker run the deployment `train`."""
+    deployment = client.read_deployment_by_name("train/train")
+    parameters = {"config": config}
+    return client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+
+
+def ended(client: SyncPrefectClient, run: UUID, seconds: int = 120) -> str:
+    """The name of a flow run's last state."""
+    deadline = time.monotonic() + seconds
+    while not (state := client.read_flow_run(run).state).is_final():
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
+    return str(state.name)
+
+
+def wait_until(reached: Callable[[], bool], seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def statuses(environment: dict[str, str]) -> list[str]:
+    """How MLflow has the runs, newest first."""
+    client = mlflow.MlflowClient(f"sqlite:///{environment['RECOMMENDER_ARTIFACTS']}/mlflow.db")
+    experiment = client.get_experiment_by_name("movie-recommender")
+    return [run.info.status for run in client.search_runs([experiment.experiment_id])]
+
+
+def answers(environment: dict[str, str]) -> int:
+    """How many movies the champion has to say of a movie of the sample."""
+    ask = [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"]
+    answer = call(ask, environment)
+    assert answer.returncode == 0, answer.stderr
+    return len(json.loads(answer.stdout))
