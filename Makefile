@@ -37,7 +37,7 @@ endurance: $(READY) ## Kill runs, worker and server in every stage; twenty relea
 
 .PHONY: audit
 audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
-	@$(BIN)/python -m pip_audit --skip-editable $(ARGS)
+	@$(BIN)/python -m pip_audit --strict --skip-editable $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Lint, formatting and types

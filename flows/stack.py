@@ -24,8 +24,11 @@ from tasks.champion import tracking_uri
 from tasks.contracts import UserError
 
 POOL = "local"
-ZOMBIES = Path(__file__).with_name("zombies.yaml")
-AUTOMATION = "crash-zombie-flows"  # the name in it
+#: What the server does by itself, by the name that stands in the file.
+AUTOMATIONS = {
+    "crash-zombie-flows": Path(__file__).with_name("zombies.yaml"),
+    "cancel-endless-runs": Path(__file__).with_name("endless.yaml"),
+}
 STARTUP_SECONDS = 120
 ENDING_SECONDS = 15
 HOST = "127.0.0.1"
@@ -144,8 +147,9 @@ def _start(config: StackConfig) -> None:
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(*pool, environment=environment)
     prefect("deploy", "--all", environment=environment)
-    if call(("automation", "inspect", AUTOMATION), environment)[0]:  # not there yet
-        prefect("automation", "create", "--from-file", str(ZOMBIES), environment=environment)
+    for name, file in AUTOMATIONS.items():
+        if call(("automation", "inspect", name), environment)[0]:  # not there yet
+            prefect("automation", "create", "--from-file", str(file), environment=environment)
     launch("worker", ["prefect", "worker", "start", "--pool", POOL], environment)
     wait_for("mlflow", f"http://{HOST}:{config.mlflow_port}/health")
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import stack as stack_module
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
 
@@ -157,6 +159,21 @@ def test_a_run_of_the_worker_that_is_killed_loses_nothing(stage, up, environment
     assert ended(client, start_run(client, config)) == "Completed"
     assert "RUNNING" not in statuses(environment)
     assert answers(environment) == 10
+
+
+@pytest.mark.endurance
+def test_a_run_without_end_is_cancelled(up, environment, client, tmp_path):
+    """By the shipped automation, that here waits for seconds and not for a day."""
+    automation = yaml.safe_load(stack_module.AUTOMATIONS["cancel-endless-runs"].read_text())
+    automation["name"], automation["trigger"]["within"] = "soon", 20
+    (tmp_path / "soon.yaml").write_text(yaml.safe_dump(automation))
+    made = call([*PREFECT, "automation", "create", "-f", str(tmp_path / "soon.yaml")], environment)
+    assert made.returncode == 0, made.stderr
+    endless = {"epochs": 1_000_000, "max_words": 10**12}
+    run = start_run(client, {"source": ["sample"], "doc2vec": endless})
+    assert ended(client, run, 240) == "Cancelled"
+    wait_until(lambda: not psutil.Process(up["worker"]).children(recursive=True))
+    assert "RUNNING" not in statuses(environment)
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,15 @@ def test_deployments_can_be_loaded_and_their_parameters_are_valid():
     assert scheduled == {"train-weekly", "refresh-daily"}
 
 
-def test_the_automation_for_dead_runs_has_the_name_that_the_stack_looks_for():
-    automation = yaml.safe_load(stack.ZOMBIES.read_text())
-    assert automation["name"] == stack.AUTOMATION
+def test_automations_have_the_names_that_the_stack_looks_for():
+    for name, file in stack.AUTOMATIONS.items():
+        assert yaml.safe_load(file.read_text())["name"] == name
+
+
+def test_a_run_that_lives_is_not_taken_for_dead():
+    automation = yaml.safe_load(stack.AUTOMATIONS["crash-zombie-flows"].read_text())
     every = FlowsSettings.model_fields["heartbeat_frequency"].default
-    assert automation["trigger"]["within"] > 3 * every  # a run that lives is not taken for dead
+    assert automation["trigger"]["within"] > 3 * every
 
 
 def test_presets_name_fields_that_exist():
