@@ -1,6 +1,5 @@
 """What the README and `prefect.yaml` say is what the code does."""
 
-import re
 from pathlib import Path
 
 import yaml
@@ -22,11 +21,6 @@ def test_the_readme_lists_every_setting_as_the_config_classes_have_it():
 def test_every_setting_is_described():
     for row in settings_table():
         assert not row.endswith("| None |"), row
-
-
-def test_every_make_target_of_the_readme_exists():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z-]+)", README)) - {"sure"} <= targets
 
 
 def test_the_readme_has_the_diagram_of_the_flow():
