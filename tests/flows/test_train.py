@@ -21,7 +21,9 @@ from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
 from flows import predict as predict_flow
 from flows import recommend as recommend_flow
+from flows import train as flow_module
 from flows.config import TrainConfig
+from flows.diagram import graph_of
 from flows.predict import PredictConfig
 from flows.recommend import RecommendConfig
 from flows.train import command, train
@@ -188,6 +190,8 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
     names = [task.name for task in tasks]
     assert sum(name.startswith("preprocess-movies-") for name in names) == 3
     assert sum(name.startswith("embed-movies-") for name in names) == 3
+    ran = {task.task_key.split("-")[0] for task in tasks}
+    assert ran <= set(graph_of(flow_module, "train").inputs)  # what the README's diagram shows
 
 
 def answered(**asked: Any) -> list[dict[str, Any]]:

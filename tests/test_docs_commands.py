@@ -1,0 +1,184 @@
+"""Every command of the documents is executed, in order, on the sample."""
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from flows.cli import parse
+from flows.config import settings_table
+from tests.conftest import ROOT
+from tests.documents import Checkout, Done, Step, comparable, promised, relocated, spans, steps_of
+
+PAGES = ["README.md", *sorted(str(one.relative_to(ROOT)) for one in (ROOT / "docs").glob("*.md"))]
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
+#: Commands that are executed by something else, and where to see that.
+ELSEWHERE = {
+    "make test": (".ci/run", "make test"),
+    "make check": (".ci/run", "make check"),
+    "make serve": ("tests/flows/test_deployment.py", '"flows.stack"'),
+    "make stop": ("tests/flows/test_deployment.py", '"flows.stack"'),
+    ".venv/bin/prefect deployment run train/train-weekly": (
+        "tests/flows/test_deployment.py",
+        '"deployment", "run", "train/train-weekly"',
+    ),
+}
+#: Blocks that cannot be executed here, by page, with the reason that the page gives.
+NOT_RUN = {
+    ("docs/cluster.md", "needs a PostgreSQL server"),
+    ("docs/cluster.md", "names servers that are not here"),
+    ("docs/cluster.md", "needs a Kubernetes cluster"),
+}
+#: Files that the README takes for the reader's own: the sample under their names.
+OWN = ("path/to/movies_metadata.csv", "movies.csv", "new_movies.csv")
+FLAG = re.compile(r"--([a-z_][a-z0-9_.-]*)")
+#: Flags that the documents name and that are not of a program of ours.
+FOREIGN = {"artifacts-destination"}
+
+
+def elsewhere(step: Step) -> bool:
+    return step.text.split("#")[0].strip() in ELSEWHERE
+
+
+def check(step: Step, done: Done) -> None:
+    """A step ended as the page says, and printed what it shows."""
+    assert done.code == step.code, f"{step.text}\n{done.output}"
+    said = comparable(done.output)
+    for line in promised(step.output):
+        assert line in said, f"{step.text}\n{done.output}"
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory, real_server) -> Iterator[tuple[Checkout, Done]]:
+    """The README's first command, in a fresh checkout."""
+    checkout = Checkout(tmp_path_factory.mktemp("first"), real_server)
+    checkout.build()
+    with pytest.MonkeyPatch.context() as patch:
+        at_home(patch)
+        yield checkout, checkout.do(steps_of(TEXTS["README.md"])[0])
+
+
+def at_home(patch: pytest.MonkeyPatch) -> None:
+    """Runs write into the checkout that they are started in."""
+    patch.delenv("RECOMMENDER_ARTIFACTS", raising=False)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def checkout(first_run, tmp_path, monkeypatch) -> Iterator[Checkout]:
+    """A checkout in which the sample has been trained on, once."""
+    at_home(monkeypatch)
+    found = relocated(first_run[0], tmp_path)
+    found.environment = {
+        name: value
+        for name, value in found.environment.items()
+        if name not in ("RECOMMENDER_ARTIFACTS", "MLFLOW_TRACKING_URI")
+    }
+    for name in OWN:
+        (found.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "data" / "sample_movies.csv", found.folder / name)
+    yield found
+    found.end()
+
+
+def test_the_first_command_prints_what_the_readme_shows(first_run):
+    done = first_run[1]
+    shown = TEXTS["README.md"].split("prints at the end:\n\n```\n")[1].split("```")[0]
+    check(Step("run", "make train", output=tuple(shown.splitlines())), done)
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.parametrize("page", [page for page in PAGES if steps_of(TEXTS[page])])
+def test_every_command_of_a_page_does_what_the_page_says(checkout, page):
+    steps = steps_of(TEXTS[page])[page == "README.md" :]  # its first made the checkout
+    for step in steps:
+        if step.kind != "not run" and not elsewhere(step):
+            check(step, checkout.do(step))
+
+
+def test_only_what_cannot_be_executed_here_is_marked_so():
+    marked = {
+        (page, step.path)
+        for page in PAGES
+        for step in steps_of(TEXTS[page])
+        if step.kind == "not run"
+    }
+    assert marked == NOT_RUN
+
+
+def test_what_is_executed_elsewhere_is():
+    used = {step.text.split("#")[0].strip() for page in PAGES for step in steps_of(TEXTS[page])}
+    for command, (file, text) in ELSEWHERE.items():
+        assert command in used
+        assert text in (ROOT / file).read_text(encoding="utf-8")
+
+
+def config_of(module: str) -> type[BaseModel] | None:
+    """The model of a program's flags, as it gives it to `main`; None for one without."""
+    source = Path(str(importlib.util.find_spec(module).origin)).read_text(encoding="utf-8")
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Name) and call.func.id == "main" and len(call.args) == 3:
+            found: type[BaseModel] = getattr(importlib.import_module(module), call.args[0].id)
+            return found
+    return None
+
+
+def inline(start: str) -> list[tuple[str, str]]:
+    pages = {**TEXTS, "benchmarks/README.md": (ROOT / "benchmarks/README.md").read_text()}
+    found = {(page, span) for page, text in pages.items() for span in spans(text)}
+    return sorted((page, span) for page, span in found if re.match(start, span))
+
+
+@pytest.mark.parametrize(("page", "span"), inline(r"(\.venv/bin/)?python -m "))
+def test_a_program_that_a_sentence_names_takes_these_arguments(page, span):
+    words = shlex.split(span)
+    module, arguments = words[2], words[3:]
+    assert importlib.util.find_spec(module), module
+    config = config_of(module)
+    if config and arguments:
+        parse(config, module, arguments)
+    assert config or not [word for word in arguments if word.startswith("-")]
+
+
+def test_every_flag_that_a_sentence_names_is_one_of_ours():
+    programs = ["train", "recommend", "predict", "refresh", "batch", "release", "stack"]
+    configs = [config_of(f"flows.{name}") for name in programs]
+    rows = "\n".join(row for config in configs for row in settings_table(config))
+    known = set(FLAG.findall(rows.replace("not_genre", "not-genre"))) | FOREIGN
+    known |= {name.replace("_", "-") for name in known} | {"help", "debug", "json"}
+    for page, text in TEXTS.items():
+        for span in spans(text):
+            named = [name for name in FLAG.findall(span) if span.startswith("--")]
+            unknown = [name for name in named if name.rstrip(".") not in known]
+            stages = [name for name in unknown if any(one.startswith(name) for one in known)]
+            assert unknown == stages, f"{page}: {span}"
+
+
+def test_every_extra_that_is_installed_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(re.findall(r"-e '\.\[(\w+)\]'", "\n".join(TEXTS.values())))
+    assert extras
+    assert extras <= set(project["optional-dependencies"])
+
+
+def test_every_link_between_the_documents_leads_somewhere():
+    for page, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_target_of_make_that_the_documents_name_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {span.split()[1] for _, span in inline(r"make [a-z]")}
+    blocks = (step.text for page in PAGES for step in steps_of(TEXTS[page]))
+    named |= {text.split()[1] for text in blocks if text.startswith("make ")}
+    assert named <= targets
