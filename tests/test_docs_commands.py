@@ -41,7 +41,7 @@ NOT_RUN = {
 OWN = ("path/to/movies_metadata.csv", "movies.csv", "new_movies.csv")
 FLAG = re.compile(r"--([a-z_][a-z0-9_.-]*)")
 #: Flags that the documents name and that are not of a program of ours.
-FOREIGN = {"artifacts-destination"}
+FOREIGN = {"artifacts-destination", "strict"}
 
 
 def elsewhere(step: Step) -> bool:
