@@ -11,7 +11,7 @@ from tasks.release import versions
 from tasks.search import open_version
 from tasks.track import connect
 from tests.conftest import ROOT, catalogue, write_csv
-from tests.flows.test_kill import SETTINGS
+from tests.flows.stages import flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -21,7 +21,7 @@ def test_two_runs_at_once(real_server, artifacts, tmp_path):
     sources = [write_csv(tmp_path / f"m{of}.csv", catalogue(200 + of)) for of in range(2)]
     runs = [
         subprocess.Popen(
-            [sys.executable, "-m", "flows.train", "--source", str(source), *SETTINGS],
+            [sys.executable, "-m", "flows.train", "--source", str(source), *flags()],
             cwd=ROOT,
             env=real_server | {"RECOMMENDER_ARTIFACTS": str(artifacts)},
             stdout=subprocess.PIPE,
