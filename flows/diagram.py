@@ -158,11 +158,11 @@ def section() -> str:
     return f"```mermaid\n{mermaid(graph_of(train, 'train'))}```\n"
 
 
-def write_diagram() -> None:
+def write_diagram(readme: Path = README) -> None:
     """Put the diagram into the README."""
-    before_it, rest = README.read_text(encoding="utf-8").split(START)
+    before_it, rest = readme.read_text(encoding="utf-8").split(START)
     page = before_it + START + section() + END + rest.split(END)[1]
-    README.write_text(page, encoding="utf-8")
+    readme.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

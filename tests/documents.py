@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+import torch
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.conftest import ROOT, free_port
@@ -34,8 +35,7 @@ BLOCK = re.compile(
 EXIT_CODE = re.compile(r"# exit code (\d)")
 BOX = str.maketrans(dict.fromkeys("┃│┏┓┗┛┡┩└┘━─┳┻╇┴┬┼", " "))
 #: Commands that go on until they are ended, and the port that they listen on.
-SERVERS = {"make mlflow": 5000, "make worker": None, "mlflow models serve": 5001}
-SERVERS |= {"dask scheduler": 8786, "dask worker": None}
+SERVERS = {"mlflow models serve": 5001, "dask scheduler": 8786, "dask worker": None}
 #: Modules that are run in the tests' own process: each start of one costs seconds of imports.
 HERE = {"train", "recommend", "predict", "refresh", "batch", "release"}
 
@@ -114,6 +114,7 @@ class Checkout:
     environment: dict[str, str]
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     ports: dict[int, int] = field(default_factory=dict)
+    changed: bool = False  # its flows are not the tests' own any more
 
     def build(self) -> None:
         """Copy the project; its `.venv` is the interpreter's own."""
@@ -134,7 +135,7 @@ class Checkout:
             return self.change(step)
         server = next((name for name in SERVERS if name in step.text), None)
         if server:
-            return self.serve(server, step.text)
+            return self.serve(step.text, SERVERS[server])
         if step.text.startswith("make "):
             return self.make(step.text)
         return self.call(step.text)
@@ -154,6 +155,7 @@ class Checkout:
             new = "".join(one[1:] for one in added.splitlines(keepends=True))
             text = text.replace(f"\n{line}", f"\n{line}{new}")
         path.write_text(text, encoding="utf-8")
+        self.changed = True
         return Done(0, "")
 
     def make(self, text: str) -> Done:
@@ -174,10 +176,14 @@ class Checkout:
         return said.stdout.splitlines()
 
     def call(self, text: str) -> Done:
-        """Execute a command, the flows' own in this process."""
+        """Execute a command, the flows' own in this process where bash has nothing to add.
+
+        A client of Dask outlives its run, and would miss its scheduler in later tests.
+        """
         words = shlex.split(text, comments=True)
         module = words[2].removeprefix("flows.") if words[1:2] == ["-m"] else ""
-        if words[0] == ".venv/bin/python" and module in HERE:
+        plain = not self.changed and not {">", "|", "&&", "dask"} & set(words)
+        if words[0] == ".venv/bin/python" and module in HERE and plain:
             return self.run_here(words[2], words[3:])
         done = subprocess.run(
             ["bash", "-c", self.with_ports(text)],
@@ -186,13 +192,17 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=120,
         )
         return Done(done.returncode, done.stdout)
 
     def run_here(self, module: str, arguments: list[str]) -> Done:
-        """As `python -m module arguments`, without a start of Python."""
+        """As `python -m module arguments`, without a start of Python.
+
+        One thread is the fastest for the sample, and two that wait for a busy core the slowest.
+        """
         said = io.StringIO()
+        torch.set_num_threads(1)
         given = [self.with_ports(argument) for argument in arguments]
         with (
             contextlib.chdir(self.folder),
@@ -210,11 +220,10 @@ class Checkout:
                 sys.argv = before
         return Done(0, said.getvalue())
 
-    def serve(self, name: str, text: str) -> Done:
+    def serve(self, text: str, port: int | None) -> Done:
         """Start a server; it is up when it listens."""
-        command = self.recipe(text)[-1] if name.startswith("make ") else text
         process = subprocess.Popen(
-            ["bash", "-c", self.with_ports(command)],
+            ["bash", "-c", self.with_ports(text)],
             cwd=self.folder,
             env=self.env(),
             stdout=subprocess.DEVNULL,
@@ -222,7 +231,6 @@ class Checkout:
             start_new_session=True,
         )
         self.servers.append(process)
-        port = SERVERS[name]
         while port and not listens(self.port(port)):
             assert process.poll() is None, f"{text} has ended"
             time.sleep(0.2)
@@ -236,11 +244,11 @@ class Checkout:
             process.wait()
 
     def env(self) -> dict[str, str]:
-        return self.environment | {
-            "PYTHONPATH": str(self.folder),
-            "PWD": str(self.folder),
-            "MLFLOW_PORT": str(self.port(5000)),
-        }
+        """Of a command: as in a terminal where nothing of the tests has been set."""
+        unset = ("RECOMMENDER_ARTIFACTS", "MLFLOW_TRACKING_URI")
+        kept = {name: value for name, value in self.environment.items() if name not in unset}
+        here = dict.fromkeys(("PYTHONPATH", "PWD"), str(self.folder))
+        return kept | here | {"OMP_NUM_THREADS": "1"}
 
     def port(self, documented: int) -> int:
         """The free port that stands for one that the documents name."""

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from pydantic import BaseModel
 
 from flows.cli import parse
@@ -20,16 +22,24 @@ from tests.documents import Checkout, Done, Step, comparable, promised, relocate
 
 PAGES = ["README.md", *sorted(str(one.relative_to(ROOT)) for one in (ROOT / "docs").glob("*.md"))]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
-#: Commands that are executed by something else, and where to see that.
+#: Commands that are executed by something else, and where to see that: CI itself, or the tests of
+#: the whole stack, which brings up a server, a worker and MLflow's UI. Starting them again is slow.
 ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
     "make serve": ("tests/flows/test_deployment.py", '"flows.stack"'),
     "make stop": ("tests/flows/test_deployment.py", '"flows.stack"'),
+    "make worker": ("flows/stack.py", '["prefect", "worker", "start", "--pool"'),
+    "make mlflow": ("flows/stack.py", '["mlflow", "ui", "--host"'),
     ".venv/bin/prefect deployment run train/train-weekly": (
         "tests/flows/test_deployment.py",
-        '"deployment", "run", "train/train-weekly"',
+        '"deployment", "run", "train/train-weekly", "--watch"',
     ),
+    ".venv/bin/prefect deployment run train/train-weekly --watch": (
+        "tests/flows/test_deployment.py",
+        '"deployment", "run", "train/train-weekly", "--watch"',
+    ),
+    ".venv/bin/python -m flows.diagram": ("tests/flows/test_docs.py", "diagram.write_diagram("),
 }
 #: Blocks that cannot be executed here, by page, with the reason that the page gives.
 NOT_RUN = {
@@ -56,6 +66,12 @@ def check(step: Step, done: Done) -> None:
         assert line in said, f"{step.text}\n{done.output}"
 
 
+def at_home(patch: pytest.MonkeyPatch) -> None:
+    """Runs write into the checkout that they are started in."""
+    patch.delenv("RECOMMENDER_ARTIFACTS", raising=False)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory, real_server) -> Iterator[tuple[Checkout, Done]]:
     """The README's first command, in a fresh checkout."""
@@ -63,13 +79,10 @@ def first_run(tmp_path_factory, real_server) -> Iterator[tuple[Checkout, Done]]:
     checkout.build()
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch)
-        yield checkout, checkout.do(steps_of(TEXTS["README.md"])[0])
-
-
-def at_home(patch: pytest.MonkeyPatch) -> None:
-    """Runs write into the checkout that they are started in."""
-    patch.delenv("RECOMMENDER_ARTIFACTS", raising=False)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        done = checkout.do(steps_of(TEXTS["README.md"])[0])
+    yield checkout, done
+    APILogWorker.drain_all(timeout=5)  # while the server that they go to is there
+    EventsWorker.drain_all()
 
 
 @pytest.fixture
@@ -77,11 +90,6 @@ def checkout(first_run, tmp_path, monkeypatch) -> Iterator[Checkout]:
     """A checkout in which the sample has been trained on, once."""
     at_home(monkeypatch)
     found = relocated(first_run[0], tmp_path)
-    found.environment = {
-        name: value
-        for name, value in found.environment.items()
-        if name not in ("RECOMMENDER_ARTIFACTS", "MLFLOW_TRACKING_URI")
-    }
     for name in OWN:
         (found.folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "data" / "sample_movies.csv", found.folder / name)

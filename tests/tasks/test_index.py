@@ -24,6 +24,12 @@ def test_a_version_holds_what_was_written_part_by_part(tmp_path):
     assert open_version(ref.uri, ref.tag).to_arrow().sort_by("id").equals(table.sort_by("id"))
 
 
+def test_a_part_of_which_nothing_is_left_is_no_obstacle(tmp_path):
+    """As where a refresh replaces every movie of a part of the version before."""
+    parts = [rows(["Up"]).slice(0, 0), rows(TITLES)]
+    assert publish(str(tmp_path / "lancedb"), parts, "run-1").rows == len(TITLES)
+
+
 def test_a_reader_of_an_older_version_sees_it_after_a_publish(published):
     table = open_version(published.uri, published.tag)
     newer = publish(published.uri, [rows(["Up"])], "run-2")
