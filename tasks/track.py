@@ -19,9 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array, Map, Object, Property
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -40,7 +37,9 @@ from tasks.contracts import (
     ScoresRef,
     VectorsRef,
 )
+from tasks.remote import is_url
 from tasks.retry import io_task
+from tasks.signature import SIGNATURE
 
 EXPERIMENT = "movie-recommender"
 BATCH = 1000  # metrics that MLflow takes at once
@@ -59,33 +58,6 @@ PREVIOUS = "previous"  # alias of the champion before this one
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PROCESS_TAG, HOST_TAG = "process", "host"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
-MOVIE = Object(
-    [
-        Property("source", DataType.string),
-        Property("id", DataType.long),
-        Property("title", DataType.string),
-        Property("year", DataType.long, required=False),
-        Property("genres", Array(DataType.string)),
-        Property("score", DataType.double),
-    ]
-)
-SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [
-            ColSpec(DataType.string, "title", required=False),
-            ColSpec(DataType.string, "text", required=False),
-        ]
-    ),
-    outputs=Schema(
-        [
-            ColSpec(Array(DataType.string), "genres"),
-            ColSpec(Map(DataType.double), "probabilities"),
-            ColSpec(Array(MOVIE), "movies"),
-            ColSpec(DataType.string, "error"),
-        ]
-    ),
-    params=ParamSchema([ParamSpec("limit", DataType.long, 10)]),
-)
 
 
 def connect() -> mlflow.MlflowClient:
@@ -137,6 +109,8 @@ def experiment_id(client: mlflow.MlflowClient) -> str:
         return str(found.experiment_id)
     own = tracking_uri().startswith("sqlite:")  # a server knows itself where its files go
     location = store.uri_of("mlruns") if own else None
+    if location and not is_url(location):
+        location = Path(location).as_uri()
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
