@@ -22,17 +22,14 @@ from benchmarks.blog_baseline import preprocess, train_doc2vec
 from tasks.catalogue import Catalogue
 from tasks.champion import champion
 from tasks.listing import coverage, summed_up
+from tasks.methods import Scorer, baseline_scorers, lists_of, ours
 from tasks.rank import FEATURES, Array, RankConfig, features, scores
 from tasks.ranking import (
     ASKING,
     METRICS,
     Query,
-    Scorer,
     asking,
-    baseline_scorers,
     halves,
-    lists_of,
-    ours,
     query_values,
     relevance,
 )

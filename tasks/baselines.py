@@ -17,7 +17,7 @@ from tasks.compute import Compute, run_stage
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.metrics import Labels, Probabilities, best_cut, predicted, scores
 
-VERSION = 3
+VERSION = 4
 
 
 class BaselineConfig(BaseModel):
@@ -75,8 +75,10 @@ def tfidf_baseline(
     model = OneVsRestClassifier(solver)
     with threadpool_limits(1, user_api="blas"):  # its threads would only wait for Doc2Vec's
         model.fit(features, train.labels)
-    on_validation = model.predict_proba(vectorizer.transform(validation.texts))
-    on_test = model.predict_proba(vectorizer.transform(test.texts))
+    # of a single genre scikit-learn gives two columns, without and with it
+    genres = slice(-train.labels.shape[1], None)
+    on_validation = model.predict_proba(vectorizer.transform(validation.texts))[:, genres]
+    on_test = model.predict_proba(vectorizer.transform(test.texts))[:, genres]
     return tuned_baseline("tfidf", validation.labels, on_validation, test.labels, on_test)
 
 

@@ -10,8 +10,8 @@ from tasks import store
 from tasks.catalogue import Catalogue
 from tasks.compute import Compute, run
 from tasks.contracts import IndexRef, ListsRef
+from tasks.methods import BLOCK, ours
 from tasks.rank import RankConfig
-from tasks.ranking import BLOCK, ours
 from tasks.search import opened
 
 VERSION = 1

@@ -123,6 +123,10 @@ class ScoresRef(Ref, frozen=True):
     """Folder of metrics and tables of one evaluation."""
 
 
+class FiguresRef(Ref, frozen=True):
+    """Folder of figures as PNG files, and of what an interactive one is drawn from."""
+
+
 class IngestRef(BaseModel, frozen=True):
     """Everything that came out of a source: chunks, quarantine and counts that add up to `rows`."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score
 
 from tasks import store
 from tasks.contracts import (
@@ -27,6 +27,7 @@ from tasks.metrics import (
     Labels,
     Probabilities,
     Protocol,
+    by_genre,
     interval,
     macro_f1,
     micro_f1,
@@ -35,7 +36,7 @@ from tasks.metrics import (
     scores,
 )
 
-VERSION = 3
+VERSION = 4
 SLICE_MOVIES = 20  # movies a slice needs to be shown on its own
 MISTAKES = 20
 LENGTHS = (20, 40, 80)  # words of an overview that part one slice from the next
@@ -49,9 +50,7 @@ def genre_table(
     Where no document carries the genre its scores are null, not zero: they are undefined.
     """
     guess = predicted(probabilities, thresholds)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, guess, average=None, zero_division=0
-    )
+    precision, recall, f1, support = by_genre(labels, guess)
     rows = []
     for column, name in enumerate(classes):
         known = bool(support[column])
@@ -175,6 +174,7 @@ def _evaluate(
     guess, prefix = predicted(said, thresholds), PREFIX[protocol]
     tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
     found = scores(actual, said, thresholds, prefix) | intervals(actual, guess, tfidf, prefix)
+    found["genres_learnt"] = float(len(classes))
     store.write_json(slot.folder / "metrics.json", found)
     tables = {
         "genres": genre_table(actual, said, thresholds, classes),

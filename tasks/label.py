@@ -43,12 +43,11 @@ def binarize(genres: GenreLists, names: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def require_genres(names: Sequence[str], min_support: int) -> None:
-    """Raises UserError if there is nothing to tell apart."""
-    if len(names) >= 2:
+    """Raises UserError if no genre can be learnt."""
+    if names:
         return
-    found = f"only '{names[0]}' is" if names else "none is"
     raise UserError(
-        f"A classifier needs two genres that {min_support} train movies carry; {found} here. "
+        f"A classifier needs a genre that {min_support} train movies carry; none is here. "
         "Give more movies, or lower --label.min_support."
     )
 

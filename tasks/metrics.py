@@ -90,13 +90,13 @@ def scores(
     values = {
         "f1_micro": micro_f1(labels, guess),
         "f1_macro": macro_f1(labels, guess),
-        "f1_samples": f1_score(labels, guess, average="samples", zero_division=0),
-        "precision_micro": precision_score(labels, guess, average="micro", zero_division=0),
-        "recall_micro": recall_score(labels, guess, average="micro", zero_division=0),
+        "f1_samples": samples_f1(labels, guess),
+        "precision_micro": precision_score(labels.ravel(), guess.ravel(), zero_division=0),
+        "recall_micro": recall_score(labels.ravel(), guess.ravel(), zero_division=0),
         "average_precision_macro": average_precision_score(
             labels[:, present], probabilities[:, present], average="macro"
         ),
-        "hamming_loss": hamming_loss(labels, guess),
+        "hamming_loss": hamming_loss(labels.ravel(), guess.ravel()),
         "loss": log_loss(labels.ravel(), clipped.ravel(), labels=[0, 1]),
         "calibration_error": calibration_error(labels, probabilities),
     }
@@ -105,13 +105,42 @@ def scores(
 
 def micro_f1(labels: Labels, guess: Labels) -> float:
     """F1 of all genres' answers together."""
-    return float(f1_score(labels, guess, average="micro", zero_division=0))
+    return float(f1_score(labels.ravel(), guess.ravel(), zero_division=0))
+
+
+def samples_f1(labels: Labels, guess: Labels) -> float:
+    """Mean F1 of the documents' answers; 0 where a document has no genre and gets none."""
+    both = labels.sum(axis=1, dtype=np.int64) + guess.sum(axis=1, dtype=np.int64)
+    return float((2 * (labels & guess).sum(axis=1) / np.maximum(both, 1)).mean())
+
+
+class ByGenre(NamedTuple):
+    """Scores of each genre, (n_genres,) each; zero where they are undefined.
+
+    scikit-learn takes a matrix of one column for binary labels, and scores its two classes.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    support: NDArray[np.int64]
+
+
+def by_genre(labels: Labels, guess: Labels) -> ByGenre:
+    """Precision, recall, F1 and support of each genre."""
+    hits, said, support = (of.sum(axis=0, dtype=np.int64) for of in (labels & guess, guess, labels))
+    return ByGenre(
+        hits / np.maximum(said, 1),
+        hits / np.maximum(support, 1),
+        2 * hits / np.maximum(said + support, 1),
+        support,
+    )
 
 
 def macro_f1(labels: Labels, guess: Labels) -> float:
     """Mean F1 of the genres that occur in `labels`."""
     present = labels.any(axis=0)
-    return float(f1_score(labels[:, present], guess[:, present], average="macro", zero_division=0))
+    return float(by_genre(labels, guess).f1[present].mean())
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities) -> float:

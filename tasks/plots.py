@@ -10,10 +10,16 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
     precision_recall_curve,
-    precision_recall_fscore_support,
 )
 
-from tasks.metrics import CALIBRATION_BINS, Labels, Probabilities, calibration_error, predicted
+from tasks.metrics import (
+    CALIBRATION_BINS,
+    Labels,
+    Probabilities,
+    by_genre,
+    calibration_error,
+    predicted,
+)
 
 BLUE, ORANGE, GREY = (
     "#0072B2",
@@ -71,10 +77,7 @@ def genre_bars(
     """
     support = labels.sum(axis=0)
     order = np.argsort(support, kind="stable")
-    own, other = (
-        precision_recall_fscore_support(labels, of, average=None, zero_division=0)[2][order]
-        for of in (guess, baseline)
-    )
+    own, other = (by_genre(labels, of).f1[order] for of in (guess, baseline))
     known = support[order] > 0
     figure = Figure(figsize=(7, 1.2 + 0.28 * len(classes)), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(classes))

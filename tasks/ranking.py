@@ -29,13 +29,13 @@ from tasks.listing import (
     recall_at,
     summed_up,
 )
-from tasks.rank import FEATURES, Array, Profiles, RankConfig, features, scores
+from tasks.methods import BLOCK, K, Scorer, baseline_scorers, lists_of, ours
+from tasks.rank import FEATURES, Array, RankConfig
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
 from tasks.search import shown
 
-VERSION = 2
-K = 10
-BLOCK = 32  # queries that are ranked at a time
+VERSION = 3
+DEPTHS = (1, 2, 5, 10, 20, 50)  # lengths of list at which recall is measured
 ASKING = 5000  # movies, at most, whose lists say how much of the catalogue is ever shown
 CURVE_ASKING = 400  # and for each weight of the curve
 CURVE = (0.0, 0.3, 0.6, 0.9, 1.2, 1.8)  # weights of votes on the accuracy-coverage curve
@@ -66,8 +66,6 @@ KNOWN_FILMS = (
 COMPARED = ["source", "id", "title", "year", "genres", "language", "collection", "votes"]
 COMPARED += ["title_key", "overview_key", "content", "genre_vector"]
 COMPARED += ["words", "words_weights", "title_words", "title_words_weights"]
-#: Scores of a block of queries, (n_queries, n_movies).
-Scorer = Callable[[Sequence[int]], Array]
 
 
 class Query(NamedTuple):
@@ -82,54 +80,17 @@ def reported(source: str, movie: int) -> bool:
     return hashlib.sha256(f"{source}/{movie}".encode()).digest()[0] % 2 == 1
 
 
+#: Lists of a kind's reported half, `DEPTHS[-1]` long, by whose they are.
+Deep = dict[str, dict[str, Lists]]
+
+RECALL = pa.schema(
+    [("kind", pa.string()), ("method", pa.string()), ("k", pa.int64()), ("recall", pa.float64())]
+)
+Relevance = list[NDArray[np.int64]]
 METRICS: dict[str, Callable[[Lists, Sequence[NDArray[np.int64]]], Array]] = {
     "franchise_recall_at_10": recall_at,
     "colike_ndcg_at_10": ndcg_at,
 }
-
-
-def lists_of(
-    catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0, k: int = K
-) -> Lists:
-    """Rows of the best `k` movies for each query, as a reader gets them; -1 in shorter lists."""
-    listed = np.full((len(queries), k), -1, np.int64)
-    for first in range(0, len(queries), BLOCK):
-        block = queries[first : first + BLOCK]
-        for at, (row, score) in enumerate(zip(block, scorer(block), strict=True)):
-            found = catalogue.listed(score, [row], k, diversity)
-            listed[first + at, : len(found)] = found
-    return listed
-
-
-def ours(catalogue: Catalogue, config: RankConfig) -> Scorer:
-    """The recommender's own scores."""
-
-    def score(rows: Sequence[int]) -> Array:
-        return scores(features(catalogue.profiles_of(rows), catalogue.items), config)
-
-    return score
-
-
-def baseline_scorers(profiles: Profiles, items: Profiles, seed: int = 0) -> dict[str, Scorer]:
-    """What simple methods say: TF-IDF of overview and title, genres, both, and chance."""
-
-    def tfidf(rows: Sequence[int]) -> Array:
-        found: Array = (profiles.words[list(rows)] @ items.words).toarray()
-        return found
-
-    def genre(rows: Sequence[int]) -> Array:
-        return profiles.genres[list(rows)] @ profiles.genres.T
-
-    def chance(rows: Sequence[int]) -> Array:
-        draws = [np.random.default_rng([seed, row]).random(len(profiles.years)) for row in rows]
-        return np.array(draws, np.float32)
-
-    return {
-        "tfidf": tfidf,
-        "tfidf_genre": lambda rows: tfidf(rows) + np.float32(0.7**2) * genre(rows),
-        "genre": genre,
-        "random": chance,
-    }
 
 
 def asking(catalogue: Catalogue, most: int = ASKING) -> list[int]:
@@ -162,13 +123,44 @@ def halves(catalogue: Catalogue, queries: Sequence[int], wanted: bool) -> list[i
     ]
 
 
+def reported_half(catalogue: Catalogue, kind: Query) -> tuple[list[int], Relevance]:
+    """Queries of a kind that scores are reported on, and what is relevant to each."""
+    rows = halves(catalogue, sorted(kind.relevant), wanted=True)
+    return rows, [kind.relevant[row] for row in rows]
+
+
 def query_values(
     catalogue: Catalogue, kind: Query, scorer: Scorer, diversity: float = 0.0
 ) -> Array:
     """Value of each list of a kind's reported half, queries in the order of their rows."""
-    rows = halves(catalogue, sorted(kind.relevant), wanted=True)
-    relevant = [kind.relevant[row] for row in rows]
+    rows, relevant = reported_half(catalogue, kind)
     return METRICS[kind.name](lists_of(catalogue, rows, scorer, diversity), relevant)
+
+
+def deep_lists(catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig) -> Deep:
+    """Long lists of the recommender (`ours`) and of the simple methods, for each kind."""
+    found: Deep = {}
+    for kind in kinds:
+        rows, _ = reported_half(catalogue, kind)
+        own = lists_of(catalogue, rows, ours(catalogue, config), config.diversity, DEPTHS[-1])
+        found[kind.name] = {"ours": own} | {
+            name: lists_of(catalogue, rows, scorer, k=DEPTHS[-1])
+            for name, scorer in baseline_scorers(catalogue.profiles, catalogue.items).items()
+        }
+    return found
+
+
+def recall_by_k(catalogue: Catalogue, kinds: Sequence[Query], deep: Deep) -> pa.Table:
+    """Mean recall of `deep` lists cut at each of `DEPTHS`: columns kind, method, k, recall."""
+    rows = []
+    for kind in kinds:
+        _, relevant = reported_half(catalogue, kind)
+        name = kind.name.split("_")[0]
+        for method, lists in deep[kind.name].items():
+            for k in DEPTHS if relevant else ():
+                recall = float(recall_at(lists[:, :k], relevant).mean())
+                rows.append({"kind": name, "method": method, "k": k, "recall": recall})
+    return pa.Table.from_pylist(rows, RECALL)
 
 
 def own_values(
@@ -180,21 +172,28 @@ def own_values(
 
 
 def list_scores(
-    catalogue: Catalogue, kinds: Sequence[Query], config: RankConfig, own: dict[str, Array]
+    catalogue: Catalogue,
+    kinds: Sequence[Query],
+    config: RankConfig,
+    own: dict[str, Array],
+    deep: Deep,
 ) -> dict[str, float]:
     """Everything that is said of the lists: relevance, baselines, genres, coverage, diversity.
 
-    `own` are the recommender's `own_values`.
+    `own` are the recommender's `own_values`, `deep` its and the baselines' `deep_lists`.
     """
     found: dict[str, float] = {}
-    scorer, simple = ours(catalogue, config), baseline_scorers(catalogue.profiles, catalogue.items)
+    scorer = ours(catalogue, config)
     unpopular = ours(catalogue, config.model_copy(update={"votes": 0.0}))
     for kind in kinds:
         found |= summed_up(own[kind.name], f"rec_{kind.name}")
         without = query_values(catalogue, kind, unpopular, config.diversity)
         found |= summed_up(without, f"rec_without_votes_{kind.name}")
-        for name, other in simple.items():
-            values = query_values(catalogue, kind, other)
+        _, relevant = reported_half(catalogue, kind)
+        for name, lists in deep[kind.name].items():
+            if name == "ours":
+                continue
+            values = METRICS[kind.name](lists[:, :K], relevant)
             found |= summed_up(values, f"rec_baseline_{name}_{kind.name}")
         found[f"rec_queries_{kind.name.split('_')[0]}"] = float(len(own[kind.name]))
     rows = asking(catalogue)
@@ -277,7 +276,9 @@ def _evaluate(
 
     catalogue, kinds = _loaded(rows, ratings)
     own = own_values(catalogue, kinds, config)
-    found = list_scores(catalogue, kinds, config, own)
+    deep = deep_lists(catalogue, kinds, config)
+    found = list_scores(catalogue, kinds, config, own, deep)
+    pq.write_table(recall_by_k(catalogue, kinds, deep), slot.folder / "recall_by_k.parquet")
     curve = pa.table(votes_curve(catalogue, kinds, config))
     store.write_json(slot.folder / "metrics.json", found)
     np.savez(slot.folder / "queries.npz", allow_pickle=False, **own)

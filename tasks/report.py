@@ -25,6 +25,9 @@ HELD_OUT = (
     "Held-out: no model saw the test movies, no genre word was put into a text, the threshold "
     "was tuned on validation movies."
 )
+ONE_GENRE = (
+    "One genre alone is learnt: there is nothing to tell apart, and its scores mean nothing."
+)
 NAMES = {"held-out": "test", "blog": "blog"}
 METRICS = (
     ("f1_micro", "F1 micro"),
@@ -97,6 +100,8 @@ def next_commands(summary: Summary) -> list[str]:
 def notes(summary: Summary) -> list[str]:
     """Sentences that keep the scores from being misread."""
     found = [LEAKY if summary.protocol == "blog" else HELD_OUT]
+    if summary.scores.get("genres_learnt") == 1:
+        found.append(ONE_GENRE)
     found.append(standing(summary))
     if summary.is_sample:
         found.append("Trained on the embedded sample: it shows the way, its scores mean little.")

@@ -30,7 +30,7 @@ from flows.train import command, train
 from tasks import store
 from tasks.champion import MODEL, champion
 from tasks.contracts import UserError
-from tasks.report import Summary
+from tasks.report import ONE_GENRE, Summary, notes
 from tasks.search import open_version, opened
 from tasks.track import EXPERIMENT, connect
 from tests.conftest import catalogue, movie, write_csv
@@ -434,15 +434,23 @@ def test_the_blog_preset_is_labelled_and_never_champion(tmp_path):
 
 
 def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
-    one_genre = [movie(number, "Horror") for number in range(40)]
-    with pytest.raises(UserError, match="only 'Horror' is here"):
-        train(settings(write_csv(tmp_path / "m.csv", one_genre)))
+    no_genre = [movie(number, "Horror") | {"genres": "[]"} for number in range(40)]
+    with pytest.raises(UserError, match="none is here"):
+        train(settings(write_csv(tmp_path / "m.csv", no_genre)))
     client = connect()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     with pytest.raises(UserError, match="Nothing has been trained"):
         champion()
+
+
+def test_one_genre_alone_is_learnt_and_said_to_mean_nothing(tmp_path):
+    one_genre = [movie(number, "Horror") for number in range(60)]
+    found = train(settings(write_csv(tmp_path / "m.csv", one_genre)))
+    assert found.index.rows == 60
+    assert found.scores["genres_learnt"] == 1
+    assert ONE_GENRE in notes(found)
 
 
 @pytest.mark.parametrize("count", [1, 12])

@@ -12,16 +12,16 @@ from tasks.listing import (
     ndcg_at,
     recall_at,
 )
+from tasks.methods import baseline_scorers, lists_of, ours
 from tasks.rank import RankConfig
 from tasks.ranking import (
     Query,
     asking,
-    baseline_scorers,
+    deep_lists,
     halves,
     list_scores,
-    lists_of,
-    ours,
     own_values,
+    recall_by_k,
     sample_lists,
     votes_curve,
 )
@@ -93,7 +93,8 @@ def test_chance_draws_the_same_again(catalogue):
 def test_everything_is_scored_beside_its_baselines(catalogue):
     relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
     kinds = [Query("franchise_recall_at_10", relevant)]
-    found = list_scores(catalogue, kinds, CONFIG, own_values(catalogue, kinds, CONFIG))
+    own, deep = own_values(catalogue, kinds, CONFIG), deep_lists(catalogue, kinds, CONFIG)
+    found = list_scores(catalogue, kinds, CONFIG, own, deep)
     name = "rec_franchise_recall_at_10"
     assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
     for baseline in ("tfidf", "tfidf_genre", "genre", "random"):
@@ -105,8 +106,22 @@ def test_everything_is_scored_beside_its_baselines(catalogue):
     assert all(np.isfinite(value) for value in found.values())
 
 
+def test_recall_grows_with_the_length_of_the_list_and_is_the_headline_s_at_ten(catalogue):
+    relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
+    kinds = [Query("franchise_recall_at_10", relevant)]
+    deep = deep_lists(catalogue, kinds, CONFIG)
+    table = recall_by_k(catalogue, kinds, deep).to_pylist()
+    scores = list_scores(catalogue, kinds, CONFIG, own_values(catalogue, kinds, CONFIG), deep)
+    for method in ("ours", "tfidf", "genre", "random"):
+        values = [row["recall"] for row in table if row["method"] == method]
+        assert values == sorted(values)
+        prefix = "rec_" if method == "ours" else f"rec_baseline_{method}_"
+        assert values[3] == pytest.approx(scores[f"{prefix}franchise_recall_at_10"])
+    assert recall_by_k(catalogue, [], {}).num_rows == 0
+
+
 def test_a_catalogue_without_relevance_is_scored_on_what_there_is(catalogue):
-    found = list_scores(catalogue, [], CONFIG, {})
+    found = list_scores(catalogue, [], CONFIG, {}, {})
     assert set(found) == {
         "rec_genre_precision_at_10",
         "rec_coverage_at_10",
