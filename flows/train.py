@@ -23,6 +23,7 @@ from tasks.classify import fit_classifier, predict_genres
 from tasks.compute import Compute
 from tasks.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
 from tasks.describe import describe, fit_lexicon
+from tasks.draw import draw_lists, draw_map, draw_training
 from tasks.drift import check_drift, profile_source
 from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import evaluate
@@ -106,6 +107,8 @@ def train(config: TrainConfig) -> Summary | str:
     rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
     ratings = ratings_beside(config.source)
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
+    drawn = [draw_map.submit(rows, compute)]
+    drawn.append(draw_training.submit(documents, doc2vec, classifier, protocol))
     published = build_index.submit(rows, config.index, run.index_tag, compute)
     models = (doc2vec, classifier, lexicon)
     folders = ModelFolders.of(*map(locate, models))
@@ -115,7 +118,9 @@ def train(config: TrainConfig) -> Summary | str:
     verdict, beside = against_champion(config, *given)
     evaluated += beside + [part.result() for part in moved]
     index = published.result()
-    found = track_results(run, documents, vectors, *models, evaluated, protocol)
+    drawn.append(draw_lists.submit(evaluated))
+    figures = [part.result() for part in drawn]
+    found = track_results(run, documents, vectors, *models, evaluated, figures, protocol)
     mark = fingerprint(config.learnt, ingested.digest, ratings, code_digest(CODE))
     reader = Champion(
         index=index,

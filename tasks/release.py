@@ -21,6 +21,7 @@ from tasks.track import PREVIOUS, connect, set_champion
 Row = dict[str, Any]
 #: What of a run is big, and of no use once its version cannot be promoted any more.
 BIG = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
+SYSTEM = "system/"  # before MLflow's names of what the machine was busy with
 HEADLINES = (
     "test_f1_micro",
     "test_f1_macro",
@@ -123,8 +124,9 @@ def changed(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
 
 
 def metric_changes(one: dict[str, float], other: dict[str, float]) -> list[Row]:
-    """Metrics that both have and that differ, with the difference, by name."""
-    rows = changed(*({k: of[k] for k in one.keys() & other.keys()} for of in (one, other)))
+    """Metrics that both have and that differ, with the difference, by name; not the machine's."""
+    both = [name for name in one.keys() & other.keys() if not name.startswith(SYSTEM)]
+    rows = changed(*({name: of[name] for name in both} for of in (one, other)))
     return [row | {"difference": row["b"] - row["a"]} for row in rows]
 
 

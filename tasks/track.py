@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -29,6 +30,7 @@ from tasks.contracts import (
     ClassifierRef,
     Doc2VecRef,
     DocumentsRef,
+    FiguresRef,
     IngestRef,
     LexiconRef,
     ProfileRef,
@@ -42,6 +44,7 @@ from tasks.retry import io_task
 from tasks.signature import SIGNATURE
 
 EXPERIMENT = "movie-recommender"
+SECONDS_BETWEEN_SAMPLES = 5  # of CPU, memory, disk and network
 BATCH = 1000  # metrics that MLflow takes at once
 SHOWN_TABLES = (
     "genres",
@@ -127,6 +130,10 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
         params=[Param(key, value) for key, value in flat(settings).items()],
         tags=[RunTag(key, value) for key, value in all_tags.items()],
     )
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        run.info.run_id, SECONDS_BETWEEN_SAMPLES, tracking_uri=tracking_uri()
+    )
+    monitor.start()  # it ends by itself when the run does
     return RunRef(
         run_id=run.info.run_id, experiment_id=experiment, tracking_uri=mlflow.get_tracking_uri()
     )
@@ -247,6 +254,7 @@ def track_results(
     classifier: ClassifierRef,
     lexicon: LexiconRef,
     evaluated: list[ScoresRef],
+    figures: list[FiguresRef],
     protocol: str,
 ) -> dict[str, float]:
     """Log scores, epochs, tables and model files; the scores come back for the summary."""
@@ -257,6 +265,8 @@ def track_results(
         scores |= store.read_json(folder / "metrics.json")
         for file in (*folder.glob("*.parquet"), *folder.glob("*.png")):
             client.log_artifact(run.run_id, str(file), "evaluation")
+    for file in (file for ref in figures for file in store.locate(ref).glob("*.png")):
+        client.log_artifact(run.run_id, str(file), "evaluation")
     log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
     log_training(client, run, **fitted, protocol=protocol)

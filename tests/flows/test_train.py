@@ -273,6 +273,7 @@ def test_lists_are_evaluated_and_shown(run, summary):
     assert metrics["rec_genre_precision_at_10"] > 0.9
     names = {file.path for file in connect().list_artifacts(run.info.run_id, "evaluation")}
     assert {"evaluation/votes_curve.json", "evaluation/votes_curve.png"} <= names
+    assert {f"evaluation/{name}.png" for name in ("map", "training", "texts")} <= names
     assert {file.path for file in connect().list_artifacts(run.info.run_id, "lexicon")}
 
 
@@ -394,7 +395,7 @@ def test_refresh_uses_nothing_from_before_and_gives_the_same(trained, summary):
     before = set(cache.glob("*/*/ref.json"))
     again = train(trained[2].model_copy(update={"refresh": True}))
     assert own(again) == own(summary)
-    one_each, chunks = 15, 3  # comparisons with the champion and with its source included
+    one_each, chunks = 18, 3  # comparisons with the champion and with its source included
     written = set(cache.glob("*/*/ref.json")) - before
     assert len(written) == one_each + 2 * chunks
 

@@ -19,6 +19,10 @@ def test_metrics_that_one_lacks_cannot_differ():
     assert row["difference"] == pytest.approx(0.2)
 
 
+def test_what_the_machine_was_busy_with_is_no_difference():
+    assert metric_changes({"system/cpu": 1.0, "f1": 0.5}, {"system/cpu": 9.0, "f1": 0.5}) == []
+
+
 def test_genres_that_changed_most_come_first():
     def rows(*scores: float | None) -> list[dict[str, object]]:
         names = ("Drama", "War", "Music")

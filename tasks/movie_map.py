@@ -1,0 +1,70 @@
+"""Rows of the index -> a map: every movie at a point, near those that its list would hold."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+
+from tasks.plots_run import MAP_COLOURS
+
+Positions = NDArray[np.float32]
+ANCHORS = 2500  # movies that t-SNE places; the others go between their nearest anchors
+COMPONENTS = 50
+NEIGHBOURS = 5
+MOST = 50_000  # movies drawn: of more, an even sample
+GENRE_WEIGHT = 0.8
+NO_GENRE = "no genre"
+
+
+def compared_vectors(rows: pa.Table) -> NDArray[np.float32]:
+    """What the map is drawn from, (n, size): content ⊕ weight × genres, as DESIGN's index vector.
+
+    Genres are part of it, so that their colours gather is no finding.
+    """
+    parts = [
+        rows[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        for name in ("content", "genre_vector")
+    ]
+    content, genre = (part.reshape(rows.num_rows, -1) for part in parts)
+    return np.hstack([content, GENRE_WEIGHT * genre])
+
+
+def placed(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
+    """Positions (n, 2) of vectors (n, size): PCA, t-SNE of some (van der Maaten & Hinton, 2008),
+    the others at the mean of their nearest ones', nearer ones counting more."""
+    rank = min(COMPONENTS, *vectors.shape)
+    if rank < 3 or len(vectors) < 3 * NEIGHBOURS:
+        flat = np.zeros((len(vectors), 2), np.float32)
+        flat[:, : min(2, vectors.shape[1])] = vectors[:, :2]
+        return flat
+    reduced = PCA(rank, svd_solver="randomized", random_state=seed).fit_transform(vectors)
+    anchors = np.random.default_rng(seed).permutation(len(reduced))[:ANCHORS]
+    perplexity = min(30.0, (len(anchors) - 1) / 3)
+    tsne = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=2)
+    laid = tsne.fit_transform(reduced[anchors])
+    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(reduced[anchors])
+    distances, of = near.kneighbors(reduced)
+    weights = 1 / (distances + 1e-6) ** 2
+    mean = (laid[of] * (weights / weights.sum(axis=1, keepdims=True))[..., None]).sum(axis=1)
+    return np.asarray(mean, np.float32)
+
+
+def map_of(rows: pa.Table) -> pa.Table:
+    """Columns x, y, title, genre (the first) of the movies, or of an even sample."""
+    sample = rows.take(pa.array(range(0, rows.num_rows, -(-rows.num_rows // MOST))))
+    positions = placed(compared_vectors(sample))
+    years, titles = sample["year"].to_pylist(), sample["title"].to_pylist()
+    named = [f"{t} ({y})" if y else t for t, y in zip(titles, years, strict=True)]
+    genres = [names[0] if names else NO_GENRE for names in sample["genres"].to_pylist()]
+    return pa.table({"x": positions[:, 0], "y": positions[:, 1], "title": named, "genre": genres})
+
+
+def frequent(genres: Sequence[str]) -> list[str]:
+    """The genres that get a colour, most frequent first."""
+    counts = Counter(name for name in genres if name != NO_GENRE)
+    return [name for name, _ in counts.most_common(len(MAP_COLOURS))]

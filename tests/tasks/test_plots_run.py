@@ -1,0 +1,62 @@
+import numpy as np
+import pyarrow as pa
+
+from tasks.plots_run import (
+    drift_bars,
+    movie_map,
+    recall_by_k,
+    text_histograms,
+    training_curves,
+)
+
+
+def test_training_is_drawn_for_the_first_network_and_for_doc2vec():
+    passes = pa.table(
+        {
+            "member": [0, 0, 1],
+            "epoch": [1, 2, 1],
+            "train_loss": [0.9, 0.5, 9.0],
+            "val_loss": [0.8, 0.6, 9.0],
+            "val_f1_micro": [0.1, 0.4, 0.0],
+        }
+    )
+    moves = pa.table({"epoch": [1, 2], "drift": [0.5, 0.1]})
+    losses, f1, drift = training_curves(passes, moves, "held-out").axes
+    assert [list(line.get_ydata()) for line in losses.lines] == [[0.9, 0.5], [0.8, 0.6]]
+    assert list(f1.lines[0].get_ydata()) == [0.1, 0.4]
+    assert list(drift.lines[0].get_ydata()) == [0.5, 0.1]
+
+
+def test_every_document_and_word_is_in_a_bar():
+    documents, words = text_histograms([3, 4, 4, 90], [2, 2, 50]).axes
+    assert sum(bar.get_height() for bar in documents.patches) == 4
+    assert sum(bar.get_height() for bar in words.patches) == 3
+
+
+def test_recall_has_a_panel_a_kind_and_none_without_queries():
+    rows = [
+        {"kind": kind, "method": "ours", "k": k, "recall": k / 10}
+        for kind in ("franchise", "colike")
+        for k in (1, 10)
+    ]
+    panels = recall_by_k(pa.Table.from_pylist(rows)).axes
+    assert [axes.get_title() for axes in panels] == ["Franchise recall@k", "Colike recall@k"]
+    assert list(panels[0].lines[0].get_ydata()) == [0.1, 1.0]
+    assert recall_by_k(pa.table({"kind": [], "method": [], "k": [], "recall": []})) is None
+
+
+def test_drift_has_a_panel_a_distribution():
+    rows = [
+        {"distribution": name, "bin": "a", "before": 0.2, "now": 0.3}
+        for name in ("genres", "lengths")
+    ]
+    panels = drift_bars(pa.Table.from_pylist(rows)).axes
+    assert [[bar.get_width() for bar in axes.patches] for axes in panels] == [[0.2, 0.3]] * 2
+
+
+def test_a_map_colours_the_genres_that_are_shown():
+    positions = np.array([[0, 0], [1, 1], [2, 2]], np.float32)
+    (axes,) = movie_map(positions, ["Drama", "War", "Drama"], ["Drama"]).axes
+    other, drama = axes.collections
+    assert other.get_offsets().tolist() == [[1, 1]]
+    assert drama.get_offsets().tolist() == [[0, 0], [2, 2]]
