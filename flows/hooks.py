@@ -8,6 +8,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prefect.blocks.abstract import NotificationBlock
@@ -18,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 
+from tasks.report import short
 from tasks.track import fail_run
 
 
@@ -55,11 +57,16 @@ Stages that were finished are found again. To go on:
 """
 
 
+def command_of(flow: str, values: Mapping[str, Any]) -> str:
+    """The command that runs a flow with these settings from the terminal."""
+    return shlex.join([str(short(Path(sys.executable))), "-m", f"flows.{flow}", *flags(values)])
+
+
 def resume_command(flow: str, flow_run: FlowRun) -> str:
     """The same run once more: by Prefect where a deployment started it, else from the terminal."""
     if flow_run.deployment_id:
         return f"prefect flow-run retry {flow_run.id}"
-    return shlex.join([sys.executable, "-m", f"flows.{flow}", *flags(settings_of(flow_run))])
+    return command_of(flow, settings_of(flow_run))
 
 
 def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -20,7 +20,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from tasks import processes, store
-from tasks.champion import tracking_uri
+from tasks.champion import MLFLOW_UI, tracking_uri
 from tasks.contracts import UserError
 
 POOL = "local"
@@ -137,7 +137,8 @@ def start(config: StackConfig) -> None:
 
 def _start(config: StackConfig) -> None:
     api = f"http://{HOST}:{config.prefect_port}/api"
-    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(Path.cwd())}
+    pages = {MLFLOW_UI: f"http://{HOST}:{config.mlflow_port}"}
+    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(Path.cwd())} | pages
     server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
     launch("prefect", server, environment)
     ui = ["mlflow", "ui", "--host", HOST, "--port", str(config.mlflow_port)]

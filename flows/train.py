@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.cli import DONE, main
 from flows.config import TrainConfig
-from flows.hooks import ended_badly
+from flows.hooks import command_of, ended_badly
 from flows.server import prefect_server
 from tasks import store
 from tasks.baselines import baselines
@@ -75,10 +75,7 @@ def train(config: TrainConfig) -> Summary | str:
     protocol = config.protocol
     if config.skip_unchanged and (reason := nothing_to_learn(config)):
         return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
-    run = open_run(
-        config.model_dump(mode="json"),
-        {"preset": config.preset, "source": config.source_name, "protocol": protocol},
-    )
+    run = open_run(config.model_dump(mode="json"), tags_of(config))
     open_cache(config.refresh)
     tag_flow_run([config.preset, config.source_name])
     ingested = ingest(config.source, config.ingest)
@@ -141,10 +138,17 @@ def train(config: TrainConfig) -> Summary | str:
         champion=verdict.promote,
         why=verdict.why,
     )
-    report(summary)
+    place = report(summary, evaluated, figures)
     retire(config.index.keep_versions)
     prune_cache(config.cache_gb)
-    return summary
+    return summary.model_copy(update={"report": place})
+
+
+def tags_of(config: TrainConfig) -> dict[str, str]:
+    """What runs are found by in MLflow, and what it takes to do one again."""
+    given = config.model_dump(mode="json", exclude_defaults=True)
+    tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
+    return tags | {"code": code_digest(CODE), "command": command_of("train", given)}
 
 
 def drifted(
@@ -203,6 +207,7 @@ def show(summary: Summary) -> None:
     console.print(table)
     for line in notes(summary):
         console.print(line)
+    console.print(f"Report: {summary.report}", soft_wrap=True)
     console.print("Next:", *next_commands(summary), sep="\n  ", soft_wrap=True)
 
 

@@ -37,6 +37,9 @@ class Champion(BaseModel, frozen=True):
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
 
 
+MLFLOW_UI = "RECOMMENDER_MLFLOW_UI"  # where people open MLflow, when not on its usual port
+
+
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root.
 

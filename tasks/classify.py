@@ -25,6 +25,7 @@ from tasks.contracts import (
 )
 from tasks.forward import genre_probabilities, load_classifier, save_classifier
 from tasks.metrics import tuned_thresholds
+from tasks.progress import following
 
 VERSION = 3
 
@@ -115,12 +116,13 @@ def fit_classifier(
     compute: Compute,
 ) -> ClassifierRef:
     """Train on the labelled movies of the train split, tune on those of the validation split."""
-    ref = store.entry(
-        "classifier",
-        [VERSION, config, documents.digest, vectors.digest, labels.digest],
-        ClassifierRef,
-        lambda slot: run_alone(compute, _fit, documents, vectors, labels, config, slot),
-    )
+
+    def fit(slot: store.Slot) -> ClassifierRef:
+        with following("fit-classifier", slot.work):
+            return run_alone(compute, _fit, documents, vectors, labels, config, slot)
+
+    key = [VERSION, config, documents.digest, vectors.digest, labels.digest]
+    ref = store.entry("classifier", key, ClassifierRef, fit)
     history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
     training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(

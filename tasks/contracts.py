@@ -1,6 +1,7 @@
 """What stages agree on: tables they exchange, references they pass, errors a user sees."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -172,3 +173,12 @@ class RunRef(BaseModel, frozen=True):
     def index_tag(self) -> str:
         """Tag of the index version that it writes."""
         return f"{RUN_PREFIX}{self.run_id}"
+
+
+class StageTime(NamedTuple):
+    """When a stage began and ended, in seconds from the run's start, and how many tasks it had."""
+
+    name: str
+    start: float
+    end: float
+    tasks: int

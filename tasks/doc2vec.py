@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tasks import store
 from tasks.contracts import UserError
 from tasks.embed import Doc2VecConfig, load_config
+from tasks.progress import note_passes
 
 Vectors = NDArray[np.float32]
 History = list[dict[str, float]]
@@ -34,8 +35,8 @@ class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
     some documents before and after the pass: it falls towards 0 as training settles.
     """
 
-    def __init__(self, config: Doc2VecConfig) -> None:
-        self.config, self.rows = config, list[dict[str, float]]()
+    def __init__(self, config: Doc2VecConfig, work: Path | None = None) -> None:
+        self.config, self.work, self.rows = config, work, list[dict[str, float]]()
 
     def on_epoch_begin(self, model: Doc2Vec) -> None:
         """Remember where the documents were."""
@@ -50,6 +51,8 @@ class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
         rate = self.config.alpha + (MIN_ALPHA - self.config.alpha) * done / self.config.epochs
         row = {"epoch": len(self.rows) + 1, "learning_rate": rate}
         self.rows.append(row | {"drift": float(1 - cosine.mean())})
+        if self.work:
+            note_passes(self.work, len(self.rows), self.config.epochs * self.config.restarts)
 
 
 def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
@@ -70,13 +73,17 @@ def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:
     )
 
 
-def train_doc2vec(corpus_file: Path, config: Doc2VecConfig) -> tuple[Doc2Vec, History]:
+def train_doc2vec(
+    corpus_file: Path, config: Doc2VecConfig, work: Path | None = None
+) -> tuple[Doc2Vec, History]:
     """Train on a file of one document a line, tokens separated by spaces; tags are line numbers.
+
+    With a folder `work`, each pass is noted there.
 
     Raises:
         UserError: no word occurs `min_count` times.
     """
-    model, log = new_model(config, config.min_count), EpochLog(config)
+    model, log = new_model(config, config.min_count), EpochLog(config, work)
     model.build_vocab(corpus_file=str(corpus_file))
     if not len(model.wv):
         raise UserError(
@@ -157,14 +164,14 @@ def load_model(folder: Path) -> tuple[Doc2Vec, Doc2VecConfig]:
     return model, config
 
 
-def train_in_folder(folder: str, config: Doc2VecConfig) -> None:
+def train_in_folder(where: Path, config: Doc2VecConfig, work: Path) -> None:
     """Train on `corpus.txt` in a folder and leave the model there, with how training went.
 
     `training.json` holds seconds, `history.parquet` what `EpochLog` notes, and `vectors.npy` the
-    documents' own vectors, where they are wanted.
+    documents' own vectors, where they are wanted. Passes are noted in the folder `work`.
     """
-    where, start = Path(folder), time.perf_counter()
-    model, history = train_doc2vec(where / "corpus.txt", config)
+    start = time.perf_counter()
+    model, history = train_doc2vec(where / "corpus.txt", config, work)
     seconds = time.perf_counter() - start
     save_model(model, config, where)
     pq.write_table(pa.Table.from_pylist(history), where / "history.parquet")

@@ -28,7 +28,7 @@ def _draw_training(
     protocol: str,
     slot: store.Slot,
 ) -> FiguresRef:
-    from tasks import plots_run
+    from tasks import plots, plots_run
 
     passes, moves = (
         pq.read_table(store.locate(of) / "history.parquet") for of in (classifier, doc2vec)
@@ -40,8 +40,7 @@ def _draw_training(
         "training": plots_run.training_curves(passes, moves, protocol),
         "texts": plots_run.text_histograms(lengths, counts),
     }
-    for name, figure in figures.items():
-        figure.savefig(slot.folder / f"{name}.png", dpi=100)
+    plots.save(figures, slot.folder)
     return slot.whole(FiguresRef)
 
 
@@ -60,14 +59,12 @@ def draw_training(
 
 
 def _draw_lists(found: Sequence[ScoresRef], slot: store.Slot) -> FiguresRef:
-    from tasks import plots_run
+    from tasks import plots, plots_run
 
     drawn = {"recall_by_k": plots_run.recall_by_k, "drift": plots_run.drift_bars}
     for name, draw in drawn.items():
         for file in (store.locate(ref) / f"{name}.parquet" for ref in found):
-            figure = draw(pq.read_table(file)) if file.exists() else None
-            if figure:
-                figure.savefig(slot.folder / f"{name}.png", dpi=100)
+            plots.save({name: draw(pq.read_table(file)) if file.exists() else None}, slot.folder)
     return slot.whole(FiguresRef)
 
 
@@ -79,13 +76,13 @@ def draw_lists(found: list[ScoresRef]) -> FiguresRef:
 
 
 def _draw_map(rows: RowsRef, slot: store.Slot) -> FiguresRef:
-    from tasks import movie_map, plots_run
+    from tasks import movie_map, plots, plots_run
 
     table = movie_map.map_of(store.read(rows, MAPPED))
     genres = table["genre"].to_pylist()
     positions = table.select(["x", "y"]).to_pandas().to_numpy()
-    figure = plots_run.movie_map(positions, genres, movie_map.frequent(genres))
-    figure.savefig(slot.folder / "map.png", dpi=100)
+    still = plots_run.movie_map(positions, genres, movie_map.frequent(genres))
+    plots.save({"map": still}, slot.folder)
     pq.write_table(table, slot.folder / "map.parquet")
     return slot.whole(FiguresRef, table.num_rows)
 

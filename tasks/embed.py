@@ -21,6 +21,7 @@ from tasks import store
 from tasks.compute import Compute, run, run_stage
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 from tasks.pooled import known_rows, load_weights, pooled_vectors
+from tasks.progress import following
 
 VERSION = 4
 SELF_RETRIEVAL_SAMPLE = 200
@@ -140,7 +141,7 @@ def _fit(
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
     if not words:
         raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
-    train_in_folder(str(slot.folder), scaled(config, words))
+    train_in_folder(slot.folder, scaled(config, words), slot.work)
     corpus.unlink()
     if config.transductive:
         write_trained(documents, np.load(trained, "r"), slot.folder / "trained")
@@ -159,12 +160,12 @@ def fit_doc2vec(
     turn any text into a vector. A large corpus is trained on in a process of its own, whose memory
     goes back when it is done.
     """
-    ref = store.entry(
-        "doc2vec",
-        [VERSION, config, text, documents.digest],
-        Doc2VecRef,
-        lambda slot: run_stage(compute, _fit, documents, config, text, slot),
-    )
+
+    def fit(slot: store.Slot) -> Doc2VecRef:
+        with following("fit-doc2vec", slot.work):
+            return run_stage(compute, _fit, documents, config, text, slot)
+
+    ref = store.entry("doc2vec", [VERSION, config, text, documents.digest], Doc2VecRef, fit)
     used = load_config(store.locate(ref))
     training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(

@@ -36,7 +36,7 @@ from tasks.metrics import (
     scores,
 )
 
-VERSION = 4
+VERSION = 5
 SLICE_MOVIES = 20  # movies a slice needs to be shown on its own
 MISTAKES = 20
 LENGTHS = (20, 40, 80)  # words of an overview that part one slice from the next
@@ -184,15 +184,15 @@ def _evaluate(
     }
     for name, of in tables.items():
         pq.write_table(of, slot.folder / f"{name}.parquet")
-    figures = {
-        "reliability": plots.reliability(actual, said, protocol),
-        "genre_bars": plots.genre_bars(actual, guess, tfidf, classes, protocol),
-        "precision_recall": plots.precision_recall(actual, said, classes, protocol),
-        "thresholds": plots.threshold_curve(actual, said, thresholds, protocol),
-        "cooccurrence": plots.cooccurrence(actual, guess, classes, protocol),
-    }
-    for name, figure in figures.items():
-        figure.savefig(slot.folder / f"{name}.png", dpi=100)
+    figures = {"genre_bars": plots.genre_bars(actual, guess, tfidf, classes, protocol)}
+    if len(classes) > 1:  # of one genre alone every test movie carries it: nothing to tell apart
+        figures |= {
+            "reliability": plots.reliability(actual, said, protocol),
+            "precision_recall": plots.precision_recall(actual, said, classes, protocol),
+            "thresholds": plots.threshold_curve(actual, said, thresholds, protocol),
+            "cooccurrence": plots.cooccurrence(actual, guess, classes, protocol),
+        }
+    plots.save(figures, slot.folder)
     return slot.whole(ScoresRef, movies.num_rows)
 
 

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
@@ -68,3 +70,23 @@ def frequent(genres: Sequence[str]) -> list[str]:
     """The genres that get a colour, most frequent first."""
     counts = Counter(name for name in genres if name != NO_GENRE)
     return [name for name, _ in counts.most_common(len(MAP_COLOURS))]
+
+
+def interactive(table: pa.Table) -> go.Figure:
+    """The map of `map_of`'s table to move and zoom in, with titles; a trace a genre shown."""
+    genres = np.array(table["genre"].to_pylist(), dtype=object)
+    shown = frequent(genres.tolist())
+    traces = [("other", "#bbbbbb", ~np.isin(genres, shown))]
+    traces += [(name, c, genres == name) for name, c in zip(shown, MAP_COLOURS, strict=False)]
+    figure = go.Figure()
+    for name, colour, of in traces:
+        own = table.filter(pa.array(of))
+        titles = [escape(title) for title in own["title"].to_pylist()]  # plotly reads tags in it
+        x, y = (own[axis].to_numpy() for axis in ("x", "y"))
+        marker = {"color": colour, "size": 5, "opacity": 0.7}
+        dots = {"mode": "markers", "marker": marker, "hoverinfo": "text+name"}
+        figure.add_trace(go.Scattergl(x=x, y=y, text=titles, name=escape(name), **dots))
+    hidden = {"showgrid": False, "zeroline": False, "showticklabels": False}
+    figure.update_layout(template="none", xaxis=hidden, yaxis=hidden, dragmode="pan")
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, legend={"itemsizing": "constant"})
+    return figure

@@ -1,6 +1,7 @@
 """Scores -> figures; drawn without a display and without pyplot's global state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,14 @@ BLUE, ORANGE, GREY = (
     "#666666",
 )  # Okabe and Ito: told apart by the colour-blind
 CUTS = np.linspace(0.02, 0.98, 49)  # thresholds that are tried
+DPI = 160  # the letters can be read at half the size
+
+
+def save(figures: Mapping[str, Figure | None], folder: Path) -> None:
+    """Write figures as PNG files under their names; one that could not be drawn is left out."""
+    for name, figure in figures.items():
+        if figure:
+            figure.savefig(folder / f"{name}.png", dpi=DPI)
 
 
 def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> Figure:
@@ -34,7 +43,7 @@ def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> 
 
     Both arrays (n_documents, n_genres).
     """
-    figure = Figure(figsize=(5, 6), layout="constrained")
+    figure = Figure(figsize=(6, 5), layout="constrained")
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     right, said = calibration_curve(labels.ravel(), probabilities.ravel(), n_bins=CALIBRATION_BINS)
     error = calibration_error(labels, probabilities)
@@ -48,23 +57,29 @@ def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> 
     return figure
 
 
-def votes_curve(curve: pa.Table, chosen: float) -> Figure:
+def votes_curve(curve: pa.Table, chosen: float) -> Figure | None:
     """Relevance of the lists against the share of the catalogue that they reach, by the weight of
-    votes; `chosen` is marked. Columns `votes`, `coverage_at_10`, and a kind of relevance each."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+    votes; `chosen` is marked. None without relevance, or where votes change nothing.
+
+    Columns `votes`, `coverage_at_10`, and a kind of relevance each.
+    """
     reach, weights = curve["coverage_at_10"].to_pylist(), curve["votes"].to_pylist()
     kinds = [name for name in curve.column_names if name not in ("votes", "coverage_at_10")]
+    if not kinds or len({tuple(row[name] for name in kinds) for row in curve.to_pylist()}) == 1:
+        return None
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots()
     for name, colour in zip(kinds, (BLUE, ORANGE), strict=False):
         values = curve[name].to_pylist()
         axes.plot(reach, values, color=colour, marker="o", label=name)
         for weight, x, y in zip(weights, reach, values, strict=True):
             if y is not None:
-                axes.annotate(f"{weight:g}{' (chosen)' * (weight == chosen)}", (x, y))
+                said = f"{weight:g}{' (chosen)' * (weight == chosen)}"
+                axes.annotate(said, (x, y), (0, 8), textcoords="offset points", ha="center")
+    axes.margins(y=0.2)
     axes.set(title="Lists by the weight of votes", xlabel="share of the catalogue in some list")
     axes.set_ylabel("score on the reported half of the queries")
-    if kinds:
-        axes.legend()
+    axes.legend()
     return figure
 
 
@@ -106,7 +121,7 @@ def precision_recall(
         axes.set_visible(False)
     for column, (name, axes) in enumerate(zip(classes, grid, strict=False)):
         actual, said = labels[:, column], probabilities[:, column]
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         if not actual.any():
             axes.set_title(name, fontsize=9)
             axes.text(0.5, 0.5, "no test movie", ha="center")
@@ -167,8 +182,8 @@ def cooccurrence(labels: Labels, guess: Labels, classes: Sequence[str], protocol
     panels = figure.subplots(1, 2, sharey=True)
     for axes, of, title in zip(panels, (labels, guess), ("true", "predicted"), strict=True):
         image = axes.imshow(together(of), cmap="cividis", vmin=0, vmax=1)
-        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(classes)), classes, fontsize=8)
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=9)
+        axes.set_yticks(range(len(classes)), classes, fontsize=9)
         axes.set(title=title, xlabel="carries this too")
     panels[0].set_ylabel("of the movies with this genre")
     figure.colorbar(image, ax=panels, label="share")

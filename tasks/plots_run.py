@@ -1,12 +1,14 @@
 """Tables of a run and its source -> figures: how it learnt, what it read, how far lists reach."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tasks.contracts import StageTime
 from tasks.plots import BLUE, GREY, ORANGE
 
 #: Name, colour and marker of whose lists are drawn: told apart without colour too.
@@ -50,7 +52,10 @@ def text_histograms(lengths: Sequence[int], counts: Sequence[int]) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     documents, words = figure.subplots(1, 2)
     longest = max(1, int(np.quantile(lengths, 0.99)))
-    documents.hist(np.minimum(lengths, longest), bins=min(40, longest), color=BLUE)
+    shortest = min(lengths)
+    step = max(1, -(-(longest - shortest) // 40))  # whole words: a bar of no number would be empty
+    bins = np.arange(shortest, longest + 1 + step, step) - 0.5
+    documents.hist(np.minimum(lengths, longest), bins=bins, color=BLUE)
     documents.set(title="Document length", ylabel="documents")
     documents.set_xlabel(f"words (the longest 1% at {longest})")
     most = max(counts, default=1)
@@ -95,7 +100,7 @@ def drift_bars(table: pa.Table) -> Figure:
     size = (5 * len(kinds), 1.5 + 0.32 * tallest)
     figure = Figure(figsize=size, layout="constrained")
     for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
-        own = sorted((r for r in rows if r["distribution"] == kind), key=lambda row: row["bin"])
+        own = sorted((r for r in rows if r["distribution"] == kind), key=_by_number)
         at = np.arange(len(own))
         for shift, name, colour in ((-0.2, "before", GREY), (0.2, "now", BLUE)):
             axes.barh(at + shift, [row[name] for row in own], 0.4, color=colour, label=name)
@@ -105,6 +110,12 @@ def drift_bars(table: pa.Table) -> Figure:
     axes.legend()
     figure.suptitle("The source since the champion's")
     return figure
+
+
+def _by_number(row: dict[str, Any]) -> tuple[float, bool, str]:
+    """Bins in the order of the number in their name; those without one at the end, by name."""
+    digits = "".join(filter(str.isdigit, row["bin"]))
+    return (float(digits or "inf"), not row["bin"].startswith("under"), row["bin"])
 
 
 def movie_map(
@@ -123,4 +134,22 @@ def movie_map(
         axes.scatter(x, y, color=colour, s=size, label=name, linewidths=0)
     axes.set(title=f"Map of {len(names)} movies, by first genre", xticks=[], yticks=[])
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=20 / max(size, 4))
+    return figure
+
+
+def stage_waterfall(stages: Sequence[StageTime]) -> Figure | None:
+    """When each stage ran and for how long; None where nothing is known of any."""
+    if not stages:
+        return None
+    figure = Figure(figsize=(12, 1.2 + 0.26 * len(stages)), layout="constrained")
+    axes, at = figure.subplots(), np.arange(len(stages))
+    seconds = [stage.end - stage.start for stage in stages]
+    axes.barh(at, seconds, left=[stage.start for stage in stages], color=BLUE)
+    for row, stage in enumerate(stages):
+        axes.annotate(f" {stage.end - stage.start:.1f} s", (stage.end, row), va="center")
+    named = [f"{one.name} ({one.tasks})" if one.tasks > 1 else one.name for one in stages]
+    axes.set_yticks(at, named)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set(title="Stages (number of tasks)", xlabel="seconds from the start", xlim=(0, None))
     return figure

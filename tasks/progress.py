@@ -4,6 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
+from pathlib import Path
+from threading import Event, Thread
 from typing import TypeVar
 from uuid import UUID
 
@@ -18,6 +21,7 @@ from tasks.contracts import Ref
 
 R = TypeVar("R", bound=Ref)
 SECONDS_BETWEEN_UPDATES = 2.0
+PASSES = "passes"  # file in a training's work folder: how many are done, and of how many
 
 
 @contextmanager
@@ -39,10 +43,10 @@ def logs_above(console: Console) -> Iterator[None]:
 
 
 class Pace:
-    """Rows done since the start, as text: rows/s and the time that is left."""
+    """What is done since the start, as text: rows/s and the time that is left."""
 
-    def __init__(self, total: int | None) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
+    def __init__(self, total: int | None, unit: str = "rows") -> None:
+        self.total, self.done, self.start, self.unit = total, 0, time.monotonic(), unit
 
     @property
     def rate(self) -> float:
@@ -57,22 +61,32 @@ class Pace:
     def describe(self) -> str:
         """For example `12000 of 45000 rows, 9000 rows/s, 4 s left`."""
         if not self.total or not self.done:
-            return f"{self.done} rows, {self.rate:.0f} rows/s"
+            return f"{self.done} {self.unit}, {self.pace}"
         left = (self.total - self.done) / self.rate
-        return f"{self.done} of {self.total} rows, {self.rate:.0f} rows/s, {left:.0f} s left"
+        return f"{self.done} of {self.total} {self.unit}, {self.pace}, {left:.0f} s left"
+
+    @property
+    def pace(self) -> str:
+        """The rate as text, for example `9000 rows/s`."""
+        return f"{self.rate:.{0 if self.rate >= 10 else 1}f} {self.unit}/s"
 
 
-def _artifact(name: str, total: int | None) -> UUID | None:
-    """A progress artifact, where there is a flow run to show it in and a total to measure by."""
-    if total is None or FlowRunContext.get() is None:
+def _artifact(name: str) -> UUID | None:
+    """A progress artifact, where there is a flow run to show it in."""
+    if FlowRunContext.get() is None:
         return None
     made = create_progress_artifact(0.0, key=f"progress-{name}", description="waiting")
     return made if isinstance(made, UUID) else None
 
 
 @contextmanager
-def progress(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar (on a terminal) and an artifact (in a flow run) that the yielded function advances."""
+def progress(
+    name: str, total: int | None = None, unit: str = "rows"
+) -> Iterator[Callable[..., None]]:
+    """A bar (on a terminal) and an artifact (in a flow run) that the yielded function advances.
+
+    It takes how many more are done and, where that becomes known late, the total.
+    """
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -85,14 +99,14 @@ def progress(name: str, total: int | None = None) -> Iterator[Callable[[int], No
         console=console,
         disable=not console.is_terminal,
     )
-    pace, shown = Pace(total), time.monotonic()
-    artifact = _artifact(name, total)
+    pace, shown = Pace(total, unit), time.monotonic()
+    artifact = _artifact(name)
     row = bar.add_task(name, total=total, pace="")
 
-    def advance(rows: int) -> None:
+    def advance(more: int, total: int | None = pace.total) -> None:
         nonlocal shown
-        pace.done += rows
-        bar.update(row, completed=pace.done, pace=pace.describe())
+        pace.done, pace.total = pace.done + more, total
+        bar.update(row, completed=pace.done, total=total, pace=pace.describe())
         if artifact and time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
             shown = time.monotonic()
             update_progress_artifact(artifact, pace.percent, pace.describe())
@@ -100,7 +114,41 @@ def progress(name: str, total: int | None = None) -> Iterator[Callable[[int], No
     with logs_above(console), bar:
         yield advance
     if artifact:
-        update_progress_artifact(artifact, pace.percent, pace.describe())
+        update_progress_artifact(artifact, 100.0, pace.describe())
+
+
+def note_passes(work: Path, done: int, total: int) -> None:
+    """Say in a training's work folder how many passes are done, to whoever is `following` it."""
+    file = work / f"{PASSES}.new"
+    file.write_text(f"{done} {total}")
+    file.replace(work / PASSES)
+
+
+@contextmanager
+def following(name: str, work: Path) -> Iterator[None]:
+    """A bar and an artifact of a training that notes its passes, maybe in another process."""
+    ended, seen = Event(), 0
+    with progress(name, unit="passes") as advance:
+
+        def look() -> None:
+            nonlocal seen
+            if (work / PASSES).exists():
+                done, total = map(int, (work / PASSES).read_text().split())
+                advance(done - seen, total)
+                seen = done
+
+        def look_again_and_again() -> None:
+            while not ended.wait(SECONDS_BETWEEN_UPDATES):
+                look()
+
+        watcher = Thread(target=copy_context().run, args=[look_again_and_again])
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            look()
 
 
 def gather(name: str, futures: Sequence[PrefectFuture[R]], total: int) -> list[R]:

@@ -34,7 +34,7 @@ from tasks.rank import FEATURES, Array, RankConfig
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
 from tasks.search import shown
 
-VERSION = 3
+VERSION = 4
 DEPTHS = (1, 2, 5, 10, 20, 50)  # lengths of list at which recall is measured
 ASKING = 5000  # movies, at most, whose lists say how much of the catalogue is ever shown
 CURVE_ASKING = 400  # and for each weight of the curve
@@ -284,7 +284,7 @@ def _evaluate(
     np.savez(slot.folder / "queries.npz", allow_pickle=False, **own)
     pq.write_table(curve, slot.folder / "votes_curve.parquet")
     pq.write_table(sample_lists(catalogue, config), slot.folder / "sample_lists.parquet")
-    plots.votes_curve(curve, config.votes).savefig(slot.folder / "votes_curve.png", dpi=100)
+    plots.save({"votes_curve": plots.votes_curve(curve, config.votes)}, slot.folder)
     return slot.whole(ScoresRef, len(catalogue))
 
 

@@ -1,21 +1,33 @@
-"""What a run did -> what a person reads: the summary in the terminal and the Prefect artifacts."""
+"""What a run did -> what a person reads: summary, Prefect artifacts, and the report in MLflow."""
 
+import base64
+import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 from pydantic import BaseModel
 
 from tasks import store
-from tasks.contracts import IndexRef, IngestRef, RunRef
+from tasks.champion import MLFLOW_UI
+from tasks.contracts import FiguresRef, IndexRef, IngestRef, RunRef, ScoresRef
+from tasks.retry import io_task
+from tasks.stages import stages_of
+from tasks.track import connect
 
+REPORT = "report.html"
 SHOWN_ROWS = 200
 LEAKY = (
     "These scores leak: the genres stand in the text and Doc2Vec was trained on the test movies. "
@@ -55,6 +67,7 @@ class Summary(BaseModel, frozen=True):
     model_version: str
     champion: bool
     why: str
+    report: str = ""
 
     @property
     def is_sample(self) -> bool:
@@ -66,28 +79,32 @@ def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ..
     """Table of metric, this run, TF-IDF and prior baseline; `–` where one has no such score."""
     prefixes = (NAMES[protocol], "baseline_tfidf", "baseline_prior")
     rows = [
-        (title, *(_shown(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
+        (title, *(shown(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
         for metric, title in METRICS
     ]
     return rows + [
-        (title, *(_shown(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
+        (title, *(shown(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
         for metric, title in LISTS
         if f"rec_{metric}" in scores
     ]
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A score as people read it."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def short(path: Path) -> Path:
+    """A path as seen from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def next_commands(summary: Summary) -> list[str]:
     """What to run after a training run, with the programs of this environment."""
-    programs = Path(sys.executable).parent
-    if programs.is_relative_to(Path.cwd()):
-        programs = programs.relative_to(Path.cwd())
+    programs = short(Path(sys.executable).parent)
     promoted = (
         []
-        if summary.champion
+        if summary.champion or summary.protocol == "blog"
         else [f"{programs}/python -m flows.release promote {summary.model_version}"]
     )
     return [
@@ -114,15 +131,49 @@ def standing(summary: Summary) -> str:
     return f"Version {summary.model_version} {status}: {summary.why}."
 
 
+def heading(summary: Summary) -> str:
+    """What was learnt, in a line."""
+    return f"{summary.ingested.source}: {summary.ingested.kept} movies"
+
+
+def counted(ingested: IngestRef) -> str:
+    """Where the rows of the source went."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
+    kept = f"{ingested.kept} kept ({ingested.unlabelled} without genres)"
+    quarantined = f"{ingested.quarantine.rows} quarantined{f' ({reasons})' if reasons else ''}"
+    return f"Rows: {ingested.rows}, of them {kept} and {quarantined}"
+
+
+def run_page(run: RunRef) -> str:
+    """Where MLflow shows a run: on its server, else on the UI of this machine."""
+    here = os.environ.get(MLFLOW_UI, "http://127.0.0.1:5000")
+    server = run.tracking_uri if run.tracking_uri.startswith("http") else here
+    return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+
+
+def report_page(run: RunRef) -> str:
+    """Where MLflow shows the report of a run."""
+    return f"{run_page(run)}/artifacts/{REPORT}"
+
+
+def report_place(run: RunRef) -> str:
+    """The report's file where it lies on this machine, else its page in MLflow."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    root = connect().get_run(run.run_id).info.artifact_uri
+    if not root.startswith(("file:", "/")):
+        return report_page(run)
+    folder = local_file_uri_to_path(root)  # type: ignore[no-untyped-call]
+    return str(short(Path(folder) / REPORT))
+
+
 def markdown(summary: Summary) -> str:
     """The Prefect artifact of a run."""
-    ingested = summary.ingested
     rows = "\n".join(
         f"| {' | '.join(row)} |" for row in score_rows(summary.scores, summary.protocol)
     )
-    reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
     commands = "\n".join(next_commands(summary))
-    return f"""# {ingested.source}: {ingested.kept} movies
+    return f"""# {heading(summary)}
 
 {" ".join(notes(summary))}
 
@@ -130,9 +181,9 @@ def markdown(summary: Summary) -> str:
 |---|---|---|---|
 {rows}
 
-- Rows: {ingested.rows}, of them {ingested.kept} kept ({ingested.unlabelled} without genres) \
-and {ingested.quarantine.rows} quarantined{f" ({reasons})" if reasons else ""}
-- MLflow run `{summary.run.run_id}` in `{summary.run.tracking_uri}`
+- {counted(summary.ingested)}
+- [MLflow run]({run_page(summary.run)}) `{summary.run.run_id}` in `{summary.run.tracking_uri}`, \
+with its [report]({report_page(summary.run)})
 - {standing(summary)} Index tag `{summary.index.tag}`.
 
 ```
@@ -171,7 +222,41 @@ def tag_flow_run(tags: list[str]) -> None:
         client.update_flow_run(flow_run.id, tags=[*kept, *(t for t in tags if t not in kept)])
 
 
-@task(name="report", cache_policy=NO_CACHE)
-def report(summary: Summary) -> None:
-    """Show the scores and the next commands in Prefect."""
-    create_markdown_artifact(markdown(summary), key="training-summary", description="Scores")
+def headline(folders: Sequence[Path]) -> str:
+    """F1 by genre as an image of a markdown text; it travels in it."""
+    (file,) = (
+        folder / "genre_bars.png" for folder in folders if (folder / "genre_bars.png").exists()
+    )
+    return f"![F1 by genre](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})"
+
+
+@io_task("report")
+def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRef]) -> str:
+    """Write the run's report to MLflow, and show its scores and where to look in Prefect.
+
+    The report's place comes back.
+    """
+    from tasks import page, plots, plots_run  # plotting takes a while to load
+
+    client, run = connect(), summary.run
+    logged = client.get_run(run.run_id)
+    with tempfile.TemporaryDirectory() as name:
+        own = Path(name)
+        plots.save(
+            {"stages": plots_run.stage_waterfall(stages_of(str(flow_run.id), str(task_run.id)))},
+            own,
+        )
+        folders = [*(store.locate(ref) for ref in (*evaluated, *figures)), own]
+        quarantine = store.read(summary.ingested.quarantine)
+        facts = page.facts_of(summary, logged, quarantine)
+        (own / REPORT).write_text(page.html_of(facts, folders), encoding="utf-8")
+        client.log_artifact(run.run_id, str(own / REPORT))
+        for figure in own.glob("*.png"):
+            client.log_artifact(run.run_id, str(figure), "evaluation")
+        text = markdown(summary)
+        client.set_tag(run.run_id, "mlflow.note.content", text)
+        whole = f"{text}\n{headline(folders)}\n"
+    create_markdown_artifact(whole, key="training-summary", description="Scores")
+    create_link_artifact(run_page(run), "The run in MLflow", key="mlflow-run")
+    create_link_artifact(report_page(run), "The report in MLflow", key="report")
+    return report_place(run)

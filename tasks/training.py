@@ -22,6 +22,7 @@ from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
 from tasks.metrics import best_cut
 from tasks.network import GenreClassifier, GenreNetwork
+from tasks.progress import note_passes
 
 STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
 LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
@@ -196,6 +197,8 @@ def train_member(
             if checkpoint:
                 state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
                 save_checkpoint(checkpoint, state, best, history)
+                passes = member * config.epochs + len(history), config.members * config.epochs
+                note_passes(checkpoint.parent, *passes)
     if config.patience is not None:
         network.load_state_dict(best)
     return network, history

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tasks.report import ONE_GENRE, Summary, notes
 from tasks.search import open_version, opened
 from tasks.track import EXPERIMENT, connect
 from tests.conftest import catalogue, movie, write_csv
+from tests.tasks.test_page import panel
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -176,7 +178,7 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
             flow_run_filter=this_run,
             task_run_filter=TaskRunFilter(),
             sort=ArtifactSort.CREATED_DESC,
-            limit=20,
+            limit=50,
             offset=0,
         )
         tasks = client.read_task_runs(
@@ -186,6 +188,9 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
     assert flow_run.tags == ["default", "movies"]
     by_key = {artifact.key: artifact for artifact in artifacts}
     assert summary.run.run_id in by_key["training-summary"].data
+    assert "](data:image/png;base64," in by_key["training-summary"].data
+    assert summary.run.run_id in by_key["mlflow-run"].data
+    assert f"{summary.run.run_id}/artifacts/report.html" in by_key["report"].data
     assert len(json.loads(by_key["quarantine-rows"].data)) == 3
     names = [task.name for task in tasks]
     assert sum(name.startswith("preprocess-movies-") for name in names) == 3
@@ -272,9 +277,20 @@ def test_lists_are_evaluated_and_shown(run, summary):
     assert 0 < metrics["rec_coverage_at_10"] <= 1
     assert metrics["rec_genre_precision_at_10"] > 0.9
     names = {file.path for file in connect().list_artifacts(run.info.run_id, "evaluation")}
-    assert {"evaluation/votes_curve.json", "evaluation/votes_curve.png"} <= names
+    assert {"evaluation/votes_curve.json", "evaluation/recall_by_k.parquet"} <= names
     assert {f"evaluation/{name}.png" for name in ("map", "training", "texts")} <= names
     assert {file.path for file in connect().list_artifacts(run.info.run_id, "lexicon")}
+
+
+def test_a_run_has_a_report(run, summary):
+    html = Path(summary.report).read_text(encoding="utf-8")
+    assert f"MLflow run {run.info.run_id}" in html
+    for name in ("genre_bars", "training", "texts", "stages"):
+        assert "<img" in panel(html, name), name
+    assert "there was no champion to be held against" in html
+    assert "bad_id" in html
+    assert re.search(r"python -m flows\.train &#39;--source=", html)
+    assert run.data.tags["mlflow.note.content"].startswith("# movies.csv: 151 movies")
 
 
 def test_predict_says_of_a_test_movie_what_evaluation_said(summary, run, tmp_path, capsys):
@@ -421,7 +437,7 @@ def test_two_sources_in_one_run(tmp_path):
     assert len(table.search().where("id = 1001").to_list()) == 2
 
 
-def test_the_blog_preset_is_labelled_and_never_champion(tmp_path):
+def test_the_blog_preset_is_labelled_and_never_champion(trained, tmp_path):
     quick = {"doc2vec": {"epochs": 2, "restarts": 2}, "classifier": {"epochs": 3}}
     config = settings(write_csv(tmp_path / "m.csv", catalogue(90)), preset="blog", **quick)
     found = train(config)
@@ -432,6 +448,8 @@ def test_the_blog_preset_is_labelled_and_never_champion(tmp_path):
     metrics = connect().get_run(found.run.run_id).data.metrics
     assert "blog_val_f1_micro" in metrics
     assert "val_f1_micro" not in metrics
+    plain = {name.removeprefix("blog_") for name in found.scores}
+    assert plain == {name.removeprefix("test_") for name in own(trained[1])}
 
 
 def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
@@ -452,6 +470,10 @@ def test_one_genre_alone_is_learnt_and_said_to_mean_nothing(tmp_path):
     assert found.index.rows == 60
     assert found.scores["genres_learnt"] == 1
     assert ONE_GENRE in notes(found)
+    html = Path(found.report).read_text(encoding="utf-8")
+    undrawn = ("reliability", "thresholds", "precision_recall", "cooccurrence")
+    assert all(ONE_GENRE in panel(html, name) for name in undrawn)
+    assert "<img" in panel(html, "genre_bars")
 
 
 @pytest.mark.parametrize("count", [1, 12])

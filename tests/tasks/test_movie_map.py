@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.movie_map import frequent, map_of, placed
+from tasks.movie_map import frequent, interactive, map_of, placed
 from tests.index_rows import TITLES, rows
 
 
@@ -32,3 +32,12 @@ def test_two_crowds_are_apart_on_the_map():
 
 def test_the_most_frequent_genres_are_coloured():
     assert frequent(["War", "Drama", "Drama", "no genre"]) == ["Drama", "War"]
+
+
+def test_the_interactive_map_has_every_movie_once_and_titles_as_text():
+    table = map_of(rows([*TITLES, "<b>Bold</b>"]))
+    traces = interactive(table).data
+    titles = [title for trace in traces for title in trace.text]
+    assert len(titles) == sum(len(trace.x) for trace in traces) == table.num_rows
+    assert len([title for title in titles if title.startswith("&lt;b&gt;Bold&lt;/b&gt;")]) == 1
+    assert {trace.name for trace in traces} == {"other", *frequent(table["genre"].to_pylist())}

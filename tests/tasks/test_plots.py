@@ -3,10 +3,10 @@ import pyarrow as pa
 import pytest
 
 from tasks.plots import (
-    cooccurrence,
     genre_bars,
     precision_recall,
     reliability,
+    save,
     threshold_curve,
     together,
     votes_curve,
@@ -40,9 +40,10 @@ def test_the_votes_curve_draws_each_kind_and_marks_the_chosen_weight():
     assert [text.get_text() for text in axes.texts] == ["0", "1 (chosen)"]
 
 
-def test_a_curve_without_relevance_is_drawn_empty():
-    (axes,) = votes_curve(pa.table({"votes": [0.0], "coverage_at_10": [0.6]}), 0.0).axes
-    assert not axes.lines
+@pytest.mark.parametrize("relevance", [{}, {"franchise_recall_at_10": [0.9, 0.9]}])
+def test_a_curve_of_nothing_or_of_one_point_is_not_drawn(relevance):
+    curve = pa.table({"votes": [0.0, 1.0], "coverage_at_10": [0.6, 0.6], **relevance})
+    assert votes_curve(curve, 0.0) is None
 
 
 def test_genres_stand_in_the_order_of_their_support_with_the_baseline_s_mark():
@@ -79,13 +80,6 @@ def test_genres_that_come_together_are_shares_of_the_row_s_movies():
     assert np.isnan(np.diag(shares)).all()
 
 
-def test_one_genre_alone_is_drawn_by_every_figure():
-    labels, said = np.ones((3, 1), np.uint8), np.full((3, 1), 0.5, np.float32)
-    one = ["Drama"]
-    for figure in (
-        genre_bars(labels, labels, labels, one, "held-out"),
-        precision_recall(labels, said, one, "held-out"),
-        threshold_curve(labels, said, np.array([0.5], np.float32), "held-out"),
-        cooccurrence(labels, labels, one, "held-out"),
-    ):
-        figure.draw_without_rendering()
+def test_figures_become_files_and_what_was_not_drawn_none(tmp_path):
+    save({"curve": reliability(LABELS, SAID, "held-out"), "other": None}, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["curve.png"]

@@ -1,10 +1,13 @@
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from tasks.contracts import StageTime
 from tasks.plots_run import (
     drift_bars,
     movie_map,
     recall_by_k,
+    stage_waterfall,
     text_histograms,
     training_curves,
 )
@@ -54,9 +57,25 @@ def test_drift_has_a_panel_a_distribution():
     assert [[bar.get_width() for bar in axes.patches] for axes in panels] == [[0.2, 0.3]] * 2
 
 
+@pytest.mark.parametrize("bins", [["under 10", "from 10", "from 120"], ["1990s", "unknown"]])
+def test_bins_of_a_distribution_stand_in_the_order_of_their_numbers(bins):
+    rows = [{"distribution": "x", "bin": b, "before": 0.1, "now": 0.1} for b in reversed(bins)]
+    (axes,) = drift_bars(pa.Table.from_pylist(rows)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == bins
+
+
 def test_a_map_colours_the_genres_that_are_shown():
     positions = np.array([[0, 0], [1, 1], [2, 2]], np.float32)
     (axes,) = movie_map(positions, ["Drama", "War", "Drama"], ["Drama"]).axes
     other, drama = axes.collections
     assert other.get_offsets().tolist() == [[1, 1]]
     assert drama.get_offsets().tolist() == [[0, 0], [2, 2]]
+
+
+def test_the_waterfall_has_a_bar_a_stage_from_its_start_to_its_end():
+    stages = [StageTime("ingest", 0.0, 1.5, 1), StageTime("embed", 1.0, 4.0, 3)]
+    (axes,) = stage_waterfall(stages).axes
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0.0, 1.5), (1.0, 3.0)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ingest", "embed (3)"]
+    assert [text.get_text() for text in axes.texts] == [" 1.5 s", " 3.0 s"]
+    assert stage_waterfall([]) is None

@@ -8,8 +8,9 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 
+from tasks import progress as module
 from tasks.contracts import Ref
-from tasks.progress import Pace, gather, logs_above, progress
+from tasks.progress import Pace, following, gather, logs_above, note_passes, progress
 
 
 def test_the_pace_tells_rows_rate_and_time_left():
@@ -61,3 +62,35 @@ def test_gathering_keeps_order_and_shows_an_artifact(prefect_server):
     found = [made for made in answer.json() if made["key"] == "progress-preprocess"]
     assert found[0]["data"] == 100.0
     assert found[0]["description"].startswith("6 of 6 rows")
+
+
+def test_the_passes_of_a_training_elsewhere_are_followed(prefect_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_UPDATES", 0.01)
+    seen = list[str]()
+    monkeypatch.setattr(module, "update_progress_artifact", lambda *update: seen.append(update[2]))
+
+    @task
+    def train() -> None:
+        with following("fit", tmp_path):
+            for done in (1, 3):
+                note_passes(tmp_path, done, 4)
+                deadline = time.monotonic() + 5
+                while not any(text.startswith(f"{done} of 4 passes") for text in seen):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+
+    flow(train.fn, name="training")()
+    assert seen[-1].startswith("3 of 4 passes")
+
+
+def test_a_training_that_ends_at_once_is_done(prefect_server, tmp_path):
+    @flow
+    def training() -> None:
+        with following("nothing", tmp_path):
+            pass
+
+    training()
+    with get_client(sync_client=True) as client:
+        answer = client.request("POST", "/artifacts/filter", json={"sort": "CREATED_DESC"})
+    found = [made for made in answer.json() if made["key"] == "progress-nothing"]
+    assert found[0]["data"] == 100.0
