@@ -155,6 +155,12 @@ class TrainConfig(BaseModel):
         return Compute(self.runner, self.dask_address, chunks)
 
     @property
+    def given(self) -> dict[str, Any]:
+        """What was asked for: the preset, and the settings that differ from it."""
+        plain = TrainConfig.model_validate({"preset": self.preset})
+        return {"preset": self.preset} | _differing(self.model_dump(), plain.model_dump())
+
+    @property
     def learnt(self) -> dict[str, Any]:
         """The settings that decide what a run learns, and not where or whether it does."""
         where = {
@@ -179,6 +185,15 @@ def _plain(value: Any) -> dict[str, Any]:
     if isinstance(value, BaseModel):
         return value.model_dump(exclude_unset=True)
     return dict(value or {})
+
+
+def _differing(values: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """Those of nested values that `plain` has otherwise."""
+    return {
+        name: _differing(value, plain[name]) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value != plain[name]
+    }
 
 
 def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[str]:

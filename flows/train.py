@@ -146,9 +146,8 @@ def train(config: TrainConfig) -> Summary | str:
 
 def tags_of(config: TrainConfig) -> dict[str, str]:
     """What runs are found by in MLflow, and what it takes to do one again."""
-    given = config.model_dump(mode="json", exclude_defaults=True)
     tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
-    return tags | {"code": code_digest(CODE), "command": command_of("train", given)}
+    return tags | {"code": code_digest(CODE), "command": command_of("train", config.given)}
 
 
 def drifted(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from threadpoolctl import threadpool_limits
 
 from tasks import store
 from tasks.compute import Compute, run_stage
@@ -78,7 +79,8 @@ def draw_lists(found: list[ScoresRef]) -> FiguresRef:
 def _draw_map(rows: RowsRef, slot: store.Slot) -> FiguresRef:
     from tasks import movie_map, plots, plots_run
 
-    table = movie_map.map_of(store.read(rows, MAPPED))
+    with threadpool_limits(1):  # more would only wait for those that evaluate the lists
+        table = movie_map.map_of(store.read(rows, MAPPED))
     genres = table["genre"].to_pylist()
     positions = table.select(["x", "y"]).to_pandas().to_numpy()
     still = plots_run.movie_map(positions, genres, movie_map.frequent(genres))

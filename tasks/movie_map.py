@@ -20,6 +20,7 @@ COMPONENTS = 50
 NEIGHBOURS = 5
 MOST = 50_000  # movies drawn: of more, an even sample
 GENRE_WEIGHT = 0.8
+GRID = 30_000  # steps from the middle of the interactive map to its edge: two bytes a place
 NO_GENRE = "no genre"
 
 
@@ -47,7 +48,7 @@ def placed(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
     reduced = PCA(rank, svd_solver="randomized", random_state=seed).fit_transform(vectors)
     anchors = np.random.default_rng(seed).permutation(len(reduced))[:ANCHORS]
     perplexity = min(30.0, (len(anchors) - 1) / 3)
-    tsne = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=2)
+    tsne = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1)
     laid = tsne.fit_transform(reduced[anchors])
     near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(reduced[anchors])
     distances, of = near.kneighbors(reduced)
@@ -78,11 +79,12 @@ def interactive(table: pa.Table) -> go.Figure:
     shown = frequent(genres.tolist())
     traces = [("other", "#bbbbbb", ~np.isin(genres, shown))]
     traces += [(name, c, genres == name) for name, c in zip(shown, MAP_COLOURS, strict=False)]
-    figure = go.Figure()
+    farthest = max(np.abs(table[axis].to_numpy()).max(initial=0) for axis in ("x", "y"))
+    scale, figure = GRID / (farthest or 1), go.Figure()
     for name, colour, of in traces:
         own = table.filter(pa.array(of))
         titles = [escape(title) for title in own["title"].to_pylist()]  # plotly reads tags in it
-        x, y = (own[axis].to_numpy() for axis in ("x", "y"))
+        x, y = (np.rint(own[axis].to_numpy() * scale).astype(np.int16) for axis in ("x", "y"))
         marker = {"color": colour, "size": 5, "opacity": 0.7}
         dots = {"mode": "markers", "marker": marker, "hoverinfo": "text+name"}
         figure.add_trace(go.Scattergl(x=x, y=y, text=titles, name=escape(name), **dots))

@@ -1,32 +1,18 @@
 """The page in a real browser, asked with the keyboard as a person would."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from app import main
 from tests.app.conftest import MARKUP
+from tests.browser import chromium, listen, needs_browser
 from tests.conftest import free_port, wait_for
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` on the PATH"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, needs_browser]
 
 
 @pytest.fixture(scope="module")
@@ -45,41 +31,26 @@ def address(trained) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
 def opened(address, browser) -> Iterator[Callable[..., Page]]:
     """Opens the page; in the end nothing may have failed or been asked of another host."""
-    complaints, pages = list[str](), list[Page]()
+    heard = list[tuple[Page, list[str]]]()
 
     def opening(**options: object) -> Page:
         page = browser.new_context(**options).new_page()
-        pages.append(page)
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        page.on("requestfailed", lambda request: failed(request.url, str(request.failure)))
-        page.on("request", lambda request: elsewhere(request.url))
+        heard.append((page, listen(page, f"{address}/", silent=True)))
         page.goto(address)
         expect(page.locator("#genres input")).to_have_count(2)
         return page
 
-    def failed(url: str, reason: str) -> None:
-        if "ERR_ABORTED" not in reason:  # the page takes back what is no longer wanted
-            complaints.append(f"{url}: {reason}")
-
-    def elsewhere(url: str) -> None:
-        if not url.startswith(f"{address}/"):
-            complaints.append(url)
-
     yield opening
-    for page in pages:
+    for page, complaints in heard:
         page.context.close()
-    assert complaints == []
+        assert complaints == []
 
 
 @pytest.fixture

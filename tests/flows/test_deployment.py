@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,15 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from playwright.sync_api import Browser, Page, expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import Artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import stack as stack_module
+from tests.browser import chromium, listen, needs_browser
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
 
@@ -131,6 +137,116 @@ def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, 
     assert "F1 micro" in run.stdout
     names = [flow_run.name for flow_run in client.read_flow_runs()]
     assert "train-default-films" in names
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    known = ("/ico/undefined.svg", "/favicon.ico", "/mlflow/users/current")  # icons, a login
+    complaints = listen(opened, "http://127.0.0.1:", known)
+    yield opened
+    opened.context.close()
+    assert complaints == []
+
+
+def three_runs(environment: dict[str, str]) -> list[Run]:
+    """Finished training runs, newest first; those that are missing are made."""
+    client = MlflowClient(f"sqlite:///{environment['RECOMMENDER_ARTIFACTS']}/mlflow.db")
+    for epochs in (1, 2, 3):
+        experiment = client.get_experiment_by_name("movie-recommender")
+        found = client.search_runs([experiment.experiment_id]) if experiment else []
+        if len(found) < 3:
+            run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": epochs}})
+    return list(client.search_runs([experiment.experiment_id], max_results=3))
+
+
+def artifacts_of(client: SyncPrefectClient, run: Run) -> dict[str, Artifact]:
+    of = run.data.tags["prefect.flow_run_id"]
+    return {one.key: one for one in client.read_artifacts() if str(one.flow_run_id) == of}
+
+
+def every_image_is_there(page: Page) -> None:
+    sizes = page.locator("img:visible").evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert sizes
+    assert all(sizes)
+
+
+@needs_browser
+def test_the_run_s_page_of_prefect_shows_its_artifacts(up, environment, client, page):
+    run, home = three_runs(environment)[0], environment["PREFECT_API_URL"].removesuffix("/api")
+    page.goto(f"{home}/runs/flow-run/{run.data.tags['prefect.flow_run_id']}")
+    page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts")).first.click()
+    for key in ("training-summary", "report", "mlflow-run"):
+        expect(page.get_by_text(key, exact=True).first).to_be_visible()
+    page.goto(f"{home}/artifacts/artifact/{artifacts_of(client, run)['training-summary'].id}")
+    expect(page.get_by_role("cell", name="F1 micro")).to_be_visible()
+    every_image_is_there(page)
+
+
+@needs_browser
+def test_prefect_leads_to_the_report_in_mlflow(up, environment, client, page):
+    link = artifacts_of(client, three_runs(environment)[0])["report"].data
+    page.goto(re.search(r"\((http[^)]+)\)", link)[1])
+    report = page.frame_locator("iframe")
+    expect(report.get_by_role("heading", name="sample_movies.csv")).to_be_visible()
+    expect(report.locator("#map[data-drawn]")).to_be_attached(timeout=30_000)
+
+
+@needs_browser
+def test_mlflow_compares_three_runs(up, environment, page):
+    runs, port = three_runs(environment), environment["PORTS"].split()[1]
+    ids = ",".join(f'"{run.info.run_id}"' for run in runs)
+    of = f'runs=[{ids}]&experiments=["{runs[0].info.experiment_id}"]'
+    page.goto(f"http://127.0.0.1:{port}/#/compare-runs?{of}")
+    expect(page.get_by_text("Comparing 3 Runs from 1 Experiment")).to_be_visible()
+    expect(page.get_by_text("baseline_tfidf_f1_micro", exact=True).first).to_be_attached()
+
+
+#: Where the first movie of the first coloured genre is on the screen.
+FIRST_POINT = """() => {
+    const { xaxis, yaxis } = map._fullLayout, { x, y } = map.calcdata[1][0].t;
+    const box = map.getBoundingClientRect();
+    return [
+        box.left + xaxis._offset + xaxis.l2p(x[0]), box.top + yaxis._offset + yaxis.l2p(y[0]),
+    ];
+}"""
+
+
+def report_of(environment: dict[str, str], run: Run) -> str:
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    return (root / "mlruns" / run.info.run_id / "artifacts" / "report.html").as_uri()
+
+
+@needs_browser
+def test_a_report_is_a_file_that_needs_nothing_else(up, environment, browser):
+    page = browser.new_context(offline=True).new_page()
+    address = report_of(environment, three_runs(environment)[0])
+    complaints = listen(page, address)
+    page.goto(address)
+    expect(page.locator("#map[data-drawn]")).to_be_visible(timeout=30_000)
+    every_image_is_there(page)
+    page.locator("#map").scroll_into_view_if_needed()
+    page.mouse.move(*page.evaluate(FIRST_POINT))
+    expect(page.locator("#map .hovertext")).to_contain_text(re.compile(r"\(\d{4}\)"))
+    page.context.close()
+    assert complaints == []
+
+
+@needs_browser
+def test_a_report_without_webgl_shows_the_still_map(up, environment, browser):
+    page = browser.new_page()
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(report_of(environment, three_runs(environment)[0]))
+    expect(page.get_by_text("This browser has no WebGL: the map stands still.")).to_be_visible()
+    expect(page.get_by_alt_text("The map, without titles")).to_be_visible()
+    page.close()
 
 
 #: Stages in which a run dies, by their folder in the cache, and what makes it work there anew.

@@ -84,6 +84,14 @@ def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
     assert "Nobody was told" in caplog.text
 
 
+@pytest.mark.parametrize("preset", ["default", "blog"])
+def test_what_was_given_gives_the_config_again_and_no_more(preset):
+    given = {"preset": preset, "source": ["m.csv"], "doc2vec": {"seed": 7}}
+    config = TrainConfig.model_validate(given)
+    assert config.given == given
+    assert parse(TrainConfig, "train", flags(config.given)) == config
+
+
 def test_flags_of_a_run_give_its_config_again():
     given = {"source": ["a=x,1.csv", "b.csv"], "classifier": {"hidden": [8, 4], "patience": None}}
     config = TrainConfig.model_validate(given)

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tasks.movie_map import frequent, interactive, map_of, placed
@@ -41,3 +42,9 @@ def test_the_interactive_map_has_every_movie_once_and_titles_as_text():
     assert len(titles) == sum(len(trace.x) for trace in traces) == table.num_rows
     assert len([title for title in titles if title.startswith("&lt;b&gt;Bold&lt;/b&gt;")]) == 1
     assert {trace.name for trace in traces} == {"other", *frequent(table["genre"].to_pylist())}
+
+
+def test_places_of_the_interactive_map_are_in_proportion():
+    table = pa.table({"x": [-2.0, 1.0], "y": [0.0, 0.5], "title": ["a", "b"], "genre": ["War"] * 2})
+    war = interactive(table).data[1]
+    assert (war.x.tolist(), war.y.tolist()) == ([-30_000, 15_000], [0, 7_500])
