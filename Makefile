@@ -28,8 +28,8 @@ train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_met
 	@$(BIN)/python -m flows.train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## Run all tests, two files at a time: many wait for a server
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: endurance
 endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row

@@ -20,7 +20,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from tasks import processes, store
-from tasks.champion import MLFLOW_UI, tracking_uri
+from tasks.champion import UI_ADDRESS, tracking_uri
 from tasks.contracts import UserError
 
 POOL = "local"
@@ -45,6 +45,11 @@ class StackConfig(BaseModel):
 def record() -> Path:
     """The file that says which processes were started."""
     return store.artifacts_root() / "stack.json"
+
+
+def address_file() -> Path:
+    """The file that says where MLflow's UI is, for the links of runs."""
+    return store.artifacts_root() / UI_ADDRESS
 
 
 def started() -> dict[str, str]:
@@ -137,13 +142,13 @@ def start(config: StackConfig) -> None:
 
 def _start(config: StackConfig) -> None:
     api = f"http://{HOST}:{config.prefect_port}/api"
-    pages = {MLFLOW_UI: f"http://{HOST}:{config.mlflow_port}"}
-    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(Path.cwd())} | pages
+    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(Path.cwd())}
     server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
     launch("prefect", server, environment)
     ui = ["mlflow", "ui", "--host", HOST, "--port", str(config.mlflow_port)]
     store.artifacts_root().mkdir(parents=True, exist_ok=True)
     launch("mlflow", [*ui, "--backend-store-uri", tracking_uri()], environment)
+    address_file().write_text(f"http://{HOST}:{config.mlflow_port}")
     wait_for("prefect", f"{api}/health")
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(*pool, environment=environment)
@@ -164,6 +169,7 @@ def stop() -> list[str]:
             ended.append(name)
             end(found)
     record().unlink(missing_ok=True)
+    address_file().unlink(missing_ok=True)
     return ended
 
 

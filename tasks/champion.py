@@ -37,7 +37,9 @@ class Champion(BaseModel, frozen=True):
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
 
 
-MLFLOW_UI = "RECOMMENDER_MLFLOW_UI"  # where people open MLflow, when not on its usual port
+#: File under the artifacts root with the address of the MLflow UI that is up, if not the usual.
+UI_ADDRESS = "mlflow-ui"
+USUAL_UI = "http://127.0.0.1:5000"
 
 
 def tracking_uri() -> str:

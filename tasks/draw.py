@@ -80,7 +80,7 @@ def _draw_map(rows: RowsRef, slot: store.Slot) -> FiguresRef:
     from tasks import movie_map, plots, plots_run
 
     with threadpool_limits(1):  # more would only wait for those that evaluate the lists
-        table = movie_map.map_of(store.read(rows, MAPPED))
+        table = movie_map.map_of(movie_map.sampled(store.chunks(rows, MAPPED), rows.rows))
     genres = table["genre"].to_pylist()
     positions = table.select(["x", "y"]).to_pandas().to_numpy()
     still = plots_run.movie_map(positions, genres, movie_map.frequent(genres))

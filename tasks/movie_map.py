@@ -1,7 +1,7 @@
 """Rows of the index -> a map: every movie at a point, near those that its list would hold."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -57,9 +57,18 @@ def placed(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
     return np.asarray(mean, np.float32)
 
 
-def map_of(rows: pa.Table) -> pa.Table:
-    """Columns x, y, title, genre (the first) of the movies, or of an even sample."""
-    sample = rows.take(pa.array(range(0, rows.num_rows, -(-rows.num_rows // MOST))))
+def sampled(parts: Iterable[pa.Table], rows: int, most: int = MOST) -> pa.Table:
+    """The movies of tables that come some at a time, `rows` in all; of more than `most`, every
+    second, third, ..."""
+    step, first, taken = max(1, -(-rows // most)), 0, list[pa.Table]()
+    for part in parts:
+        taken.append(part.take(pa.array(range(-first % step, part.num_rows, step), pa.int64())))
+        first += part.num_rows
+    return pa.concat_tables(taken)
+
+
+def map_of(sample: pa.Table) -> pa.Table:
+    """Columns x, y, title, genre (the first) of movies, rows of the index."""
     positions = placed(compared_vectors(sample))
     years, titles = sample["year"].to_pylist(), sample["title"].to_pylist()
     named = [f"{t} ({y})" if y else t for t, y in zip(titles, years, strict=True)]

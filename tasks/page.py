@@ -23,6 +23,7 @@ from tasks.report import (
     METRICS,
     NAMES,
     ONE_GENRE,
+    SHOWN_ROWS,
     Summary,
     counted,
     heading,
@@ -33,7 +34,6 @@ from tasks.report import (
 )
 
 Row = Mapping[str, Any]
-SHOWN_ROWS = 200  # of a table, at most
 PIXELS_AN_INCH = 96  # of a page, https://www.w3.org/TR/css-values/#absolute-lengths
 
 
@@ -157,6 +157,7 @@ class Facts(BaseModel, frozen=True):
     rows: str
     quarantined: list[dict[str, Any]]
     quarantined_rows: list[dict[str, Any]]
+    quarantined_more: int
     command: str
     origin: dict[str, str]
     settings: dict[str, str]
@@ -202,7 +203,8 @@ def facts_of(summary: Summary, logged: Run, quarantine: pa.Table) -> Facts:
         alone=LEAKS if summary.protocol == "blog" else FIRST,
         rows=counted(summary.ingested),
         quarantined=quarantine_summary(quarantine),
-        quarantined_rows=quarantine.to_pylist(),
+        quarantined_rows=quarantine.slice(0, SHOWN_ROWS).to_pylist(),
+        quarantined_more=max(0, quarantine.num_rows - SHOWN_ROWS),
         command=tags["command"],
         origin=origin,
         settings=dict(sorted(logged.data.params.items())),
@@ -240,9 +242,9 @@ def tables_of(folders: Iterable[Path]) -> dict[str, pa.Table]:
     return {file.stem: pq.read_table(file) for file in found if file.stem in names}
 
 
-def shown_table(title: str, rows: Sequence[Row], missing: str) -> Table:
-    """A table cut to what a person reads, with the number of rows left out."""
-    return Table(title, rows[:SHOWN_ROWS], missing, max(0, len(rows) - SHOWN_ROWS))
+def shown_table(title: str, rows: Sequence[Row], missing: str, more: int = 0) -> Table:
+    """A table cut to what a person reads, with the number of rows left out, here or before."""
+    return Table(title, rows[:SHOWN_ROWS], missing, max(0, len(rows) - SHOWN_ROWS) + more)
 
 
 def told(facts: Facts) -> dict[str, Table]:
@@ -250,7 +252,9 @@ def told(facts: Facts) -> dict[str, Table]:
     none = "No row was quarantined."
     return {
         "quarantined": shown_table("Quarantined, by reason", facts.quarantined, none),
-        "rows": shown_table("Quarantined rows", facts.quarantined_rows, none),
+        "rows": shown_table(
+            "Quarantined rows", facts.quarantined_rows, none, facts.quarantined_more
+        ),
         "origin": shown_table("Made from", named(facts.origin), ""),
         "settings": shown_table("Settings", named(facts.settings), ""),
     }

@@ -1,7 +1,6 @@
 """What a run did -> what a person reads: summary, Prefect artifacts, and the report in MLflow."""
 
 import base64
-import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,14 +20,14 @@ from prefect.runtime import flow_run, task_run
 from pydantic import BaseModel
 
 from tasks import store
-from tasks.champion import MLFLOW_UI
+from tasks.champion import UI_ADDRESS, USUAL_UI
 from tasks.contracts import FiguresRef, IndexRef, IngestRef, RunRef, ScoresRef
 from tasks.retry import io_task
 from tasks.stages import stages_of
 from tasks.track import connect
 
 REPORT = "report.html"
-SHOWN_ROWS = 200
+SHOWN_ROWS = 200  # of a table, at most
 LEAKY = (
     "These scores leak: the genres stand in the text and Doc2Vec was trained on the test movies. "
     "They are here to be compared with, not to be believed."
@@ -146,7 +145,8 @@ def counted(ingested: IngestRef) -> str:
 
 def run_page(run: RunRef) -> str:
     """Where MLflow shows a run: on its server, else on the UI of this machine."""
-    here = os.environ.get(MLFLOW_UI, "http://127.0.0.1:5000")
+    up = store.artifacts_root() / UI_ADDRESS
+    here = up.read_text() if up.exists() else USUAL_UI
     server = run.tracking_uri if run.tracking_uri.startswith("http") else here
     return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 

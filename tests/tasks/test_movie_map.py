@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.movie_map import frequent, interactive, map_of, placed
+from tasks.movie_map import frequent, interactive, map_of, placed, sampled
 from tests.index_rows import TITLES, rows
 
 
@@ -12,6 +12,13 @@ def test_every_movie_has_a_place_title_and_first_genre():
     assert np.isfinite(table["x"].to_numpy()).all()
     assert set(table.column_names) == {"x", "y", "title", "genre"}
     assert "Toy Story (1984)" in table["title"].to_pylist()
+
+
+@pytest.mark.parametrize(("most", "taken"), [(9, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 3, 6])])
+def test_an_even_sample_goes_on_from_chunk_to_chunk(most, taken):
+    whole = pa.table({"row": range(7)})
+    parts = [whole.slice(0, 2), whole.slice(2, 4), whole.slice(6)]
+    assert sampled(parts, 7, most)["row"].to_pylist() == taken
 
 
 @pytest.mark.parametrize("count", [1, 8, 60])

@@ -24,6 +24,7 @@ FACTS = Facts(
     rows="Rows: 10",
     quarantined=[{"reason": "bad_id", "rows": 1}],
     quarantined_rows=[{"row": 4, "value": "</td><script>alert(1)</script>"}],
+    quarantined_more=5,
     command="python -m flows.train '--source=[\"movies.csv\"]'",
     origin={"source": "movies.csv"},
     settings={"preset": "default"},
@@ -114,7 +115,8 @@ def test_a_champion_without_anything_in_common_is_said(folder):
     assert "shares no test movie" in html_of(FACTS, [folder])
 
 
-def test_a_long_table_is_cut_and_says_so():
+def test_a_long_table_is_cut_and_says_so(folder):
+    assert "Quarantined rows (6)" in html_of(FACTS, [folder])
     table = shown_table("x", [{"row": row} for row in range(203)], "")
     assert (len(table.rows), table.more) == (200, 3)
 
