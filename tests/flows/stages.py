@@ -50,7 +50,7 @@ def writing(root: Path, stage: str) -> bool:
 
 
 def in_preprocessing(root: Path) -> bool:
-    return 2 <= len(entries(root, "documents")) < CHUNKS
+    return 1 <= len(entries(root, "documents")) < CHUNKS
 
 
 def in_doc2vec(root: Path) -> bool:
