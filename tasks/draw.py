@@ -18,7 +18,7 @@ from tasks.contracts import (
     ScoresRef,
 )
 
-VERSION = 1
+VERSION = 2
 MAPPED = ["title", "year", "genres", "content", "genre_vector"]
 
 

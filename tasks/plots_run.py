@@ -20,6 +20,8 @@ METHODS = {
     "random": ("chance", GREY, "x"),
 }
 
+KINDS = {"franchise": "Franchise", "colike": "Co-like"}
+
 #: Okabe and Ito's colours, for the most frequent genres of the map.
 MAP_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -80,7 +82,7 @@ def recall_by_k(table: pa.Table) -> Figure | None:
             own = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
             at = [row["k"] for row in own], [row["recall"] for row in own]
             axes.plot(*at, color=colour, marker=marker, label=name)
-        axes.set(title=f"{kind.capitalize()} recall@k", xlabel="k, movies in a list", xscale="log")
+        axes.set(title=f"{KINDS[kind]} recall@k", xlabel="k, movies in a list", xscale="log")
         ks = sorted({row["k"] for row in rows})
         axes.set_xticks(ks, [str(k) for k in ks])
         axes.minorticks_off()

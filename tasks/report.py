@@ -1,9 +1,8 @@
 """What a run did -> what a person reads: summary, Prefect artifacts, and the report in MLflow."""
 
-import base64
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -222,14 +221,6 @@ def tag_flow_run(tags: list[str]) -> None:
         client.update_flow_run(flow_run.id, tags=[*kept, *(t for t in tags if t not in kept)])
 
 
-def headline(folders: Sequence[Path]) -> str:
-    """F1 by genre as an image of a markdown text; it travels in it."""
-    (file,) = (
-        folder / "genre_bars.png" for folder in folders if (folder / "genre_bars.png").exists()
-    )
-    return f"![F1 by genre](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})"
-
-
 @io_task("report")
 def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRef]) -> str:
     """Write the run's report to MLflow, and show its scores and where to look in Prefect.
@@ -255,7 +246,8 @@ def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRe
             client.log_artifact(run.run_id, str(figure), "evaluation")
         text = markdown(summary)
         client.set_tag(run.run_id, "mlflow.note.content", text)
-        whole = f"{text}\n{headline(folders)}\n"
+        (bars,) = (file for folder in folders for file in folder.glob("genre_bars.png"))
+        whole = f"{text}\n![F1 by genre]({page.image_of(bars.read_bytes()).uri})\n"
     create_markdown_artifact(whole, key="training-summary", description="Scores")
     create_link_artifact(run_page(run), "The run in MLflow", key="mlflow-run")
     create_link_artifact(report_page(run), "The report in MLflow", key="report")

@@ -263,9 +263,9 @@ def track_results(
     for ref in evaluated:
         folder = store.locate(ref)
         scores |= store.read_json(folder / "metrics.json")
-        for file in (*folder.glob("*.parquet"), *folder.glob("*.png")):
+        for file in folder.glob("*.parquet"):
             client.log_artifact(run.run_id, str(file), "evaluation")
-    for file in (file for ref in figures for file in store.locate(ref).glob("*.png")):
+    for file in (one for ref in (*evaluated, *figures) for one in store.locate(ref).glob("*.png")):
         client.log_artifact(run.run_id, str(file), "evaluation")
     log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}

@@ -15,7 +15,10 @@ from urllib.request import urlopen
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from playwright.sync_api import Browser
 from prefect.testing.utilities import prefect_test_harness
+
+from tests.browser import chromium
 
 ROOT = Path(__file__).parents[1]
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -137,6 +140,13 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for the tests of one file: while it is up, its event loop is this thread's."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from app import main
 from tests.app.conftest import MARKUP
-from tests.browser import chromium, listen, needs_browser
+from tests.browser import listen, needs_browser
 from tests.conftest import free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, needs_browser]
@@ -27,12 +27,6 @@ def address(trained) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(timeout=10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import Artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import stack as stack_module
-from tests.browser import chromium, listen, needs_browser
+from tests.browser import listen, needs_browser
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
 
@@ -139,12 +139,6 @@ def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, 
     assert "train-default-films" in names
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def page(browser) -> Iterator[Page]:
     """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
@@ -204,6 +198,7 @@ def test_prefect_leads_to_the_report_in_mlflow(up, environment, client, page):
 @needs_browser
 def test_mlflow_compares_three_runs(up, environment, page):
     runs, port = three_runs(environment), environment["PORTS"].split()[1]
+    assert all("system/cpu_utilization_percentage" in run.data.metrics for run in runs)
     ids = ",".join(f'"{run.info.run_id}"' for run in runs)
     of = f'runs=[{ids}]&experiments=["{runs[0].info.experiment_id}"]'
     page.goto(f"http://127.0.0.1:{port}/#/compare-runs?{of}")

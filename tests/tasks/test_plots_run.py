@@ -43,7 +43,7 @@ def test_recall_has_a_panel_a_kind_and_none_without_queries():
         for k in (1, 10)
     ]
     panels = recall_by_k(pa.Table.from_pylist(rows)).axes
-    assert [axes.get_title() for axes in panels] == ["Franchise recall@k", "Colike recall@k"]
+    assert [axes.get_title() for axes in panels] == ["Franchise recall@k", "Co-like recall@k"]
     assert list(panels[0].lines[0].get_ydata()) == [0.1, 1.0]
     assert recall_by_k(pa.table({"kind": [], "method": [], "k": [], "recall": []})) is None
 
