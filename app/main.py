@@ -23,7 +23,7 @@ from flows.recommend import Question, RecommendConfig, asked, recommend
 from tasks.catalogue import Catalogue
 from tasks.champion import Champion, champion, model_folders
 from tasks.contracts import UserError
-from tasks.search import Version, find_title, near_titles, opened
+from tasks.search import Version, find_title, opened, similar_titles
 from tasks.text import fold
 from tasks.unseen import TextModel
 
@@ -170,8 +170,8 @@ def recommendations(
 def completions(version: Version, typed: str) -> list[Movie]:
     """Movies of that title and those whose title has what was typed in it, the most voted for
     first; where there are none, near ones."""
-    exact, suggestions = find_title(version.table, typed)
-    near = [movie for movie in near_titles(version.table, typed, NEAR) if movie not in exact]
+    exact, suggestions = find_title(version, typed)
+    near = [movie for movie in similar_titles(version, typed, NEAR) if movie not in exact]
     having = [movie for movie in near if fold(typed) in fold(movie["title"])]
     having.sort(key=lambda movie: _prominence(movie, fold(typed), version.catalogue))
     listed = [movie | {"exact": True} for movie in exact]

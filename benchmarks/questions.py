@@ -24,8 +24,9 @@ import numpy as np
 
 from benchmarks.ranking import trained
 from flows.recommend import RecommendConfig, asked, recommend
-from tasks.champion import MODEL, champion, tracking_uri
+from tasks.champion import champion
 from tasks.contracts import UserError
+from tasks.registry import MODEL, tracking_uri
 from tasks.search import opened
 from tasks.text import fold
 

@@ -15,6 +15,7 @@ from tasks.ingest import IngestConfig
 from tasks.label import LabelConfig
 from tasks.preprocess import TextConfig
 from tasks.rank import RankConfig
+from tasks.retention import RetentionConfig
 from tasks.source import name_of
 
 Preset = Literal["default", "blog", "blog-tuned"]
@@ -113,9 +114,6 @@ class TrainConfig(BaseModel):
         description="Prefect notification block that is told of a run that failed, "
         "as in slack-webhook/team",
     )
-    cache_gb: float = Field(
-        20, gt=0, description="Size in GB to which the cache is cut after a run, oldest use first"
-    )
     ingest: IngestConfig = IngestConfig()
     text: TextConfig = TextConfig()
     doc2vec: Doc2VecConfig = Doc2VecConfig()
@@ -126,6 +124,7 @@ class TrainConfig(BaseModel):
     index: IndexConfig = IndexConfig()
     gate: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -168,9 +167,9 @@ class TrainConfig(BaseModel):
             "dask_address",
             "refresh",
             "skip_unchanged",
-            "cache_gb",
             "gate",
             "notify",
+            "retention",
         }
         return self.model_dump(mode="json", exclude=where)
 

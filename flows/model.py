@@ -55,7 +55,6 @@ class MovieRecommender(PythonModel):
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
         from flows.recommend import Question, RecommendConfig, asked, recommend
         from tasks.contracts import UserError
-        from tasks.search import overview_of
 
         title, text = (_text(row.get(name)) for name in ("title", "text"))
         if bool(title) == bool(text):
@@ -68,7 +67,7 @@ class MovieRecommender(PythonModel):
             question = asked(config, self.version, self.champion)
             movie = catalogue.movie(question.rows[0])
             (found,) = self.text_model.answers(
-                [movie["title"]], [overview_of(self.version.table, movie)]
+                [movie["title"]], [movie["overview"]], [movie.get("keywords") or []]
             )
         else:
             config = RecommendConfig(text=text, limit=limit)

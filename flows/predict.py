@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
-from flows.recommend import the_one
+from flows.recommend import titled as row_of_title
 from tasks.champion import champion, model_folders
 from tasks.contracts import IndexRef, UserError
 from tasks.ingest import Catalogue, IngestConfig, chunked, open_all
-from tasks.search import find_title, open_version, overview_of, unknown_title
+from tasks.search import opened
 from tasks.unseen import Answer, TextModel
 
 Genres = dict[str, float]
+REQUIRED = ("id", "title", "overview")
 
 
 class PredictConfig(BaseModel):
@@ -51,6 +52,7 @@ class Movie(NamedTuple):
     id: int | None
     title: str
     overview: str
+    keywords: Sequence[str] = ()
 
 
 def genres_of(answer: Answer, top_n: int | None) -> Genres:
@@ -67,12 +69,9 @@ def titled(index: IndexRef, title: str, year: int | None) -> Movie:
     Raises:
         UserError: none has the title, or several have it.
     """
-    table = open_version(index.uri, index.tag)
-    found, suggestions = find_title(table, title, year)
-    if not found:
-        raise unknown_title(title, suggestions)
-    movie = the_one(title, found, None)
-    return Movie(movie["id"], movie["title"], overview_of(table, movie))
+    version = opened(index)
+    movie = version.catalogue.movie(row_of_title(version, title, year, None))
+    return Movie(movie["id"], movie["title"], movie["overview"], movie.get("keywords") or [])
 
 
 def listed(path: str) -> Iterator[list[Movie]]:
@@ -82,7 +81,7 @@ def listed(path: str) -> Iterator[list[Movie]]:
         UserError: the file cannot be read, or its columns cannot be found.
     """
     config = IngestConfig()
-    for named, files in open_all([path], config, required=Movie._fields):
+    for named, files in open_all([path], config, required=REQUIRED):
         catalogue = Catalogue(named.name, set(), {})
         for chunk in (c for file in files for c in chunked(file, config.chunk_rows, catalogue)):
             for bad in chunk.quarantine.to_pylist():
@@ -104,7 +103,11 @@ def asked(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
 
 def predict(model: TextModel, movies: Sequence[Movie], top_n: int | None) -> list[dict[str, Any]]:
     """A row a movie: `id` and `title` where known, and `genres` with their probabilities."""
-    answers = model.answers([m.title for m in movies], [m.overview for m in movies])
+    answers = model.answers(
+        [movie.title for movie in movies],
+        [movie.overview for movie in movies],
+        [movie.keywords for movie in movies],
+    )
     return [
         {"id": movie.id, "title": movie.title, "genres": genres_of(answer, top_n)}
         for movie, answer in zip(movies, answers, strict=True)

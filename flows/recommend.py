@@ -75,7 +75,7 @@ def titled(version: Version, title: str, year: int | None, movie_id: int | None)
     Raises:
         UserError: none has the title (with suggestions), or several have it.
     """
-    found, suggestions = find_title(version.table, title, year)
+    found, suggestions = find_title(version, title, year)
     if not found:
         raise unknown_title(title, suggestions)
     movie = the_one(title, found, movie_id)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, unmapped
+from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
@@ -12,18 +12,22 @@ from flows.cli import DONE, main
 from flows.hooks import ended_badly
 from flows.server import prefect_server
 from flows.train import MODEL_CODE
-from tasks.champion import champion, model_folders
+from tasks.aliases import champion_lock
+from tasks.champion import Champion, champion, model_folders
 from tasks.compute import Compute, Runner
-from tasks.contracts import RefreshRef
+from tasks.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.ingest import IngestConfig, ingest, open_all
 from tasks.progress import gather
 from tasks.refresh import describe_new, merge, own_source
 from tasks.report import report_quarantine
+from tasks.retention import RetentionConfig, clean_up
 from tasks.source import name_of
 from tasks.store import join
-from tasks.track import open_run, register, track_refresh, track_source
+from tasks.track import Promotion, open_run, register, track_refresh, track_source
 
 REQUIRED = ("id", "title", "overview")
+ATTEMPTS = 5  # times that a refresh starts again from a champion that was promoted meanwhile
+WHY = "new movies for the champion"
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
@@ -39,6 +43,7 @@ class RefreshConfig(BaseModel):
         None, description="Prefect notification block that is told of a run that failed"
     )
     ingest: IngestConfig = IngestConfig()
+    retention: RetentionConfig = RetentionConfig()
 
 
 @flow(
@@ -49,23 +54,50 @@ class RefreshConfig(BaseModel):
     on_cancellation=[ended_badly],
 )
 def refresh(config: RefreshConfig) -> RefreshRef:
-    """Embed new movies with the champion's models and publish them as its next version."""
-    old = champion()
-    tags = {"preset": "refresh", "source": name_of(config.file), "trained": old.run_id}
+    """Embed new movies with the champion's models and publish them as its next version.
+
+    Where another version becomes champion meanwhile, the movies are embedded anew with its models.
+    """
+    base = champion()
+    tags = {"preset": "refresh", "source": name_of(config.file), "trained": base.run_id}
     run = open_run(config.model_dump(mode="json"), tags)
     ingested = ingest([config.file], config.ingest, REQUIRED)
     report_quarantine(ingested)
     track_source(run, ingested)
-    source, folders = own_source(old.index, config.into), model_folders(old)
+    for _ in range(ATTEMPTS):
+        source, rows = describe(config, ingested, base)
+        with champion_lock():
+            current = champion()
+            if current.version == base.version:
+                merged = publish(run, base, rows, source)
+                break
+        get_run_logger().warning(
+            "Version %s became champion during this refresh: starting again from it",
+            current.version,
+        )
+        base = current
+    else:
+        raise UserError(f"The champion changed {ATTEMPTS} times during this refresh: run it again.")
+    clean_up(config.retention)
+    return merged
+
+
+def describe(config: RefreshConfig, ingested: IngestRef, base: Champion) -> tuple[str, RowsRef]:
+    """Rows of the new movies by a version's models, and the source that they belong to."""
+    source, folders = own_source(base.index, config.into), model_folders(base)
     compute = Compute(config.runner, None, len(ingested.chunks))
     described = describe_new.map(
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)
     )
-    rows = join(gather("describe", described, ingested.kept))
-    merged = merge(old.index, rows, source, run.index_tag)
-    track_refresh(run, merged)
-    reader = old.model_copy(update={"index": merged.index})
-    register(run, folders, reader, MODEL_CODE, True, "new movies for the champion")
+    return source, join(gather("describe", described, ingested.kept))
+
+
+def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshRef:
+    """Merge rows into a version's index and make the result the champion, under its lock."""
+    merged = merge(base.index, rows, source, run.index_tag)
+    track_refresh(run, merged, base.run_id)
+    reader = base.model_copy(update={"index": merged.index, "version": ""})
+    register(run, model_folders(base), reader, MODEL_CODE, Promotion(promote=True, why=WHY))
     return merged
 
 

@@ -20,8 +20,9 @@ from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from tasks import processes, store
-from tasks.champion import UI_ADDRESS, tracking_uri
+from tasks.champion import UI_ADDRESS
 from tasks.contracts import UserError
+from tasks.registry import tracking_uri
 
 POOL = "local"
 #: What the server does by itself, by the name that stands in the file.

@@ -1,7 +1,8 @@
 """train: the retraining DAG, from a raw movie catalogue to a published recommender."""
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow, unmapped
 from prefect.futures import PrefectFuture
@@ -15,10 +16,12 @@ from flows.config import TrainConfig
 from flows.hooks import command_of, ended_badly
 from flows.server import prefect_server
 from tasks import store
+from tasks.aliases import champion_lock
 from tasks.baselines import baselines
-from tasks.cache import open_cache, prune_cache
-from tasks.challenge import Verdict, challenge, judge
-from tasks.champion import Champion, ModelFolders, fetched, model_folders, rival
+from tasks.cache import open_cache
+from tasks.challenge import Verdict, challenge, judge, unopposed
+from tasks.champion import Champion, ModelFolders
+from tasks.champion_check import check_champion, checked_champion
 from tasks.classify import fit_classifier, predict_genres
 from tasks.compute import Compute
 from tasks.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
@@ -33,7 +36,7 @@ from tasks.label import label
 from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
 from tasks.ranking import evaluate_lists
-from tasks.release import retire
+from tasks.registry import champion_version
 from tasks.report import (
     Summary,
     next_commands,
@@ -43,12 +46,14 @@ from tasks.report import (
     score_rows,
     tag_flow_run,
 )
+from tasks.retention import clean_up
 from tasks.source import ratings_beside
 from tasks.store import join, locate
 from tasks.track import (
-    PROFILE,
+    Promotion,
     open_run,
     register,
+    track_gate,
     track_profile,
     track_results,
     track_source,
@@ -74,6 +79,7 @@ def train(config: TrainConfig) -> Summary | str:
     """Source to published recommender: the whole retraining DAG; or why nothing was done."""
     protocol = config.protocol
     if config.skip_unchanged and (reason := nothing_to_learn(config)):
+        clean_up(config.retention)
         return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
     run = open_run(config.model_dump(mode="json"), tags_of(config))
     open_cache(config.refresh)
@@ -81,13 +87,14 @@ def train(config: TrainConfig) -> Summary | str:
     ingested = ingest(config.source, config.ingest)
     report_quarantine(ingested)
     track_source(run, ingested)
+    ratings = ratings_beside(config.source)
     compute = config.compute(len(ingested.chunks))
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
     chunks = gather("preprocess", tokenised, ingested.kept)
     documents = join(chunks)
     profiled = profile_source.submit(documents)
     labels = label(documents, config.label)
-    reference = baselines.submit(documents, labels, config.baseline, compute)
+    reference = baselines.submit(documents, labels, config.baseline, config.text, compute)
     checked = check_documents.submit(documents, config.text, compute)
     doc2vec = fit_doc2vec(documents, config.doc2vec, config.text, compute)
     moved = drifted(config, documents, profiled.result(), run)
@@ -102,7 +109,6 @@ def train(config: TrainConfig) -> Summary | str:
     judged = (documents, labels, classifier, probabilities, reference.result())
     scored = evaluate.submit(*judged, protocol)
     rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
-    ratings = ratings_beside(config.source)
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
     drawn = [draw_map.submit(rows, compute)]
     drawn.append(draw_training.submit(documents, doc2vec, classifier, protocol))
@@ -111,14 +117,15 @@ def train(config: TrainConfig) -> Summary | str:
     folders = ModelFolders.of(*map(locate, models))
     lists = ranked.result()
     evaluated = [part.result() for part in (scored, reference, checks)] + [lists]
-    given = (documents, folders, lists, ratings, ingested.digest, compute)
-    verdict, beside = against_champion(config, *given)
-    evaluated += beside + [part.result() for part in moved]
+    challenger = Challenger(documents, folders, lists, ratings, ingested.digest)
+    decision = against_champion(config, challenger, compute)
+    evaluated += [part.result() for part in moved]
     index = published.result()
-    drawn.append(draw_lists.submit(evaluated))
+    drawn.append(draw_lists.submit(evaluated + decision.compared))
     figures = [part.result() for part in drawn]
-    found = track_results(run, documents, vectors, *models, evaluated, figures, protocol)
-    mark = fingerprint(config.learnt, ingested.digest, ratings, code_digest(CODE))
+    logged = evaluated + decision.compared
+    scores = track_results(run, documents, vectors, *models, logged, figures, protocol)
+    mark = fingerprint(config.learnt, ingested.digest, ratings, running_code())
     reader = Champion(
         index=index,
         rank=config.rank,
@@ -127,10 +134,16 @@ def train(config: TrainConfig) -> Summary | str:
         fingerprint=mark,
         digests=folders.digests(),
     )
-    version = register(run, folders, reader, MODEL_CODE, verdict.promote, verdict.why)
+    with champion_lock():
+        if not still_champion(decision.version):
+            decision = against_champion(config, challenger, compute)
+            scores |= track_gate(run, decision.compared)
+        verdict = decision.verdict
+        promotion = Promotion(verdict.promote, verdict.why, verdict.passed_over)
+        version = register(run, folders, reader, MODEL_CODE, promotion)
     summary = Summary(
         protocol=protocol,
-        scores=found,
+        scores=scores,
         ingested=ingested,
         index=index,
         run=run,
@@ -138,16 +151,39 @@ def train(config: TrainConfig) -> Summary | str:
         champion=verdict.promote,
         why=verdict.why,
     )
-    place = report(summary, evaluated, figures)
-    retire(config.index.keep_versions)
-    prune_cache(config.cache_gb)
+    place = report(summary, evaluated + decision.compared, figures)
+    clean_up(config.retention)
     return summary.model_copy(update={"report": place})
+
+
+class Challenger(NamedTuple):
+    """What a run would publish, for the comparison with the champion."""
+
+    documents: DocumentsRef
+    folders: ModelFolders
+    lists: ScoresRef
+    ratings: RatingsRef | None
+    source_digest: str
+
+
+class Decision(NamedTuple):
+    """The gate's verdict, its scores, and the version that was champion when it was reached."""
+
+    verdict: Verdict
+    compared: list[ScoresRef]
+    version: str
+
+
+@lru_cache(maxsize=1)
+def running_code() -> str:
+    """Digest of the code, read once a process: what changes on disk later is not what runs."""
+    return code_digest(CODE)
 
 
 def tags_of(config: TrainConfig) -> dict[str, str]:
     """What runs are found by in MLflow, and what it takes to do one again."""
     tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
-    return tags | {"code": code_digest(CODE), "command": command_of("train", config.given)}
+    return tags | {"code": running_code(), "command": command_of("train", config.given)}
 
 
 def drifted(
@@ -155,31 +191,37 @@ def drifted(
 ) -> list[PrefectFuture[ScoresRef]]:
     """The comparison of the source with the champion's, under way; none without a champion."""
     track_profile(run, profile)
-    champion = rival()
-    if champion is None:
+    current = check_champion()
+    if current.folders is None or current.profile is None:
         return []
-    old, theirs = (fetched(champion.run_id, name) for name in (PROFILE, "doc2vec"))
-    return [check_drift.submit(documents, profile, old, theirs, config.drift)]
+    doc2vec = current.folders.doc2vec
+    return [check_drift.submit(documents, profile, current.profile, doc2vec, config.drift)]
 
 
-def against_champion(
-    config: TrainConfig,
-    documents: DocumentsRef,
-    folders: ModelFolders,
-    lists: ScoresRef,
-    ratings: RatingsRef | None,
-    source: str,
-    compute: Compute,
-) -> tuple[Verdict, list[ScoresRef]]:
+def against_champion(config: TrainConfig, challenger: Challenger, compute: Compute) -> Decision:
     """Whether the challenger becomes champion, and what was measured to say so."""
+    current = check_champion()
     if config.protocol != "held-out":
-        return Verdict(promote=False, why="its scores leak"), []
-    champion = rival()
-    if champion is None:
-        return Verdict(promote=True, why="the first to answer"), []
-    theirs = model_folders(champion)
-    found = challenge(documents, folders, lists, ratings, champion, theirs, compute)
-    return judge(found, config.gate, champion.source == source), [found]
+        return Decision(Verdict(promote=False, why="its scores leak"), [], current.version)
+    if current.champion is None or current.folders is None:
+        return Decision(unopposed(current), [], current.version)
+    compared = challenge(
+        challenger.documents,
+        challenger.folders,
+        challenger.lists,
+        challenger.ratings,
+        current.champion,
+        current.folders,
+        compute,
+    )
+    same_source = current.champion.source == challenger.source_digest
+    return Decision(judge(compared, config.gate, same_source), [compared], current.version)
+
+
+def still_champion(version: str) -> bool:
+    """Whether a version, or none if empty, is the champion now; for use under `champion_lock`."""
+    current = champion_version()
+    return version == (current.version if current else "")
 
 
 def nothing_to_learn(config: TrainConfig) -> str | None:
@@ -189,8 +231,8 @@ def nothing_to_learn(config: TrainConfig) -> str | None:
         source_digest(digests_of(opened, config.ingest)),
         ratings_beside(config.source),
     )
-    mark = fingerprint(config.learnt, digest, ratings, code_digest(CODE))
-    if not nothing_new(mark, rival()):
+    mark = fingerprint(config.learnt, digest, ratings, running_code())
+    if not nothing_new(mark, checked_champion().champion):
         return None
     return SKIPPED
 

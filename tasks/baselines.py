@@ -16,6 +16,7 @@ from tasks import store
 from tasks.compute import Compute, run_stage
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.metrics import Labels, Probabilities, best_cut, predicted, scores
+from tasks.preprocess import TextConfig
 
 VERSION = 4
 
@@ -56,8 +57,8 @@ def tfidf_baseline(
 ) -> Baseline:
     """TF-IDF of words and word pairs, one-vs-rest logistic regression, on the same split.
 
-    Its text is overview and title, whatever the recipe: it never sees a genre word that the
-    overview does not hold.
+    Its text is overview and title (and keywords, where the model has them), whatever the recipe:
+    it never sees a genre word that they do not hold.
     """
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2),
@@ -90,14 +91,18 @@ def prior_baseline(train: Split, validation: Split, test: Split) -> Baseline:
     return tuned_baseline("prior", validation.labels, on_validation, test.labels, on_test)
 
 
-def splits_of(table: pa.Table, labels: Labels) -> dict[str, Split]:
-    """Labelled movies of each split from a table with `title`, `overview` and `split`.
+def splits_of(table: pa.Table, labels: Labels, keywords: bool = False) -> dict[str, Split]:
+    """Labelled movies of each split from a table with `title`, `overview`, `keywords` and `split`.
+
+    `keywords` puts them into the texts, where the model's documents have them too.
 
     Raises:
         UserError: a split has no movie with a learnt genre.
     """
-    pairs = zip(table["overview"].to_pylist(), table["title"].to_pylist(), strict=True)
-    texts = np.array([f"{overview} {title}" for overview, title in pairs], dtype=object)
+    parts = [table["overview"].to_pylist(), table["title"].to_pylist()]
+    if keywords:
+        parts.append([" ".join(names) for names in table["keywords"].to_pylist()])
+    texts = np.array([" ".join(row) for row in zip(*parts, strict=True)], dtype=object)
     names, labelled = np.array(table["split"].to_pylist()), labels.any(axis=1)
     found = {}
     for name in ("train", "validation", "test"):
@@ -112,10 +117,11 @@ def _baselines(
     documents: DocumentsRef,
     labels: LabelsRef,
     config: BaselineConfig,
+    text: TextConfig,
     slot: store.Slot,
 ) -> ScoresRef:
-    table = store.read(documents, ["title", "overview", "split"])
-    split = splits_of(table, store.read_labels(labels)[0])
+    table = store.read(documents, ["title", "overview", "keywords", "split"])
+    split = splits_of(table, store.read_labels(labels)[0], text.keywords)
     parts = (split["train"], split["validation"], split["test"])
     tfidf = tfidf_baseline(*parts, config)
     prior = prior_baseline(*parts)
@@ -126,16 +132,20 @@ def _baselines(
 
 @task(name="baselines", cache_policy=NO_CACHE)
 def baselines(
-    documents: DocumentsRef, labels: LabelsRef, config: BaselineConfig, compute: Compute
+    documents: DocumentsRef,
+    labels: LabelsRef,
+    config: BaselineConfig,
+    text: TextConfig,
+    compute: Compute,
 ) -> ScoresRef:
-    """What simple methods reach on the same split.
+    """What simple methods reach on the same split, with the keywords that the model gets too.
 
     On a large source the work is done in a process of its own: it runs beside Doc2Vec's training,
     and within one interpreter the two would hold each other up.
     """
     return store.entry(
         "baselines",
-        [VERSION, config, documents.digest, labels.digest],
+        [VERSION, config, text.keywords, documents.digest, labels.digest],
         ScoresRef,
-        lambda slot: run_stage(compute, _baselines, documents, labels, config, slot),
+        lambda slot: run_stage(compute, _baselines, documents, labels, config, text, slot),
     )

@@ -24,7 +24,7 @@ from tasks.rank import (
     without_copies,
 )
 
-SHOWN = ["source", "id", "title", "year", "genres", "language", "overview"]
+SHOWN = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
 POOL = 50  # more than are wanted, since copies are left out
 NEAREST = 1000  # movies whose vectors are compared where an approximate index finds them
 Rows = Sequence[int]
@@ -84,6 +84,7 @@ class Catalogue:
             rows["votes"].to_numpy(),
         )
         self.items = self.profiles.by_term()
+        self.title_keys = rows["title_key"]
         overviews = rows["overview_key"].combine_chunks().dictionary_encode().indices
         named = pc.binary_join_element_wise(
             rows["title_key"], pc.fill_null(rows["year"].cast(pa.string()), "?"), "/"
@@ -99,6 +100,11 @@ class Catalogue:
         """Where the movie of a source and id is."""
         pairs = zip(self.movies["source"].to_pylist(), self.movies["id"].to_pylist(), strict=True)
         return {pair: row for row, pair in enumerate(pairs)}
+
+    def rows_with_title(self, key: str) -> list[int]:
+        """Rows of the movies with a folded title."""
+        rows: list[int] = pc.indices_nonzero(pc.equal(self.title_keys, key)).to_pylist()
+        return rows
 
     @cached_property
     def genres(self) -> dict[str, NDArray[np.bool_]]:

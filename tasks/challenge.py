@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from tasks import store
 from tasks.catalogue import Catalogue
 from tasks.champion import Champion, ModelFolders
+from tasks.champion_check import CheckedChampion
 from tasks.compute import Compute, run_alone
 from tasks.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.label import binarize
@@ -29,9 +30,10 @@ from tasks.metrics import Labels, macro_f1, micro_f1, resampled_f1
 from tasks.preprocess import split_of
 from tasks.rank import Array
 from tasks.ranking import own_values, relevance, sample_lists
+from tasks.search import open_version
 from tasks.unseen import TextModel
 
-VERSION = 1
+VERSION = 2
 COMPARED = pa.schema(
     [("score", pa.string())]
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference", "low", "high")]
@@ -62,11 +64,15 @@ class Comparison(BaseModel, frozen=True):
 
 
 class Verdict(BaseModel, frozen=True):
-    """Whether the challenger becomes champion, and why in a sentence."""
+    """Whether the challenger becomes champion, and why in a sentence.
+
+    `passed_over` says that there is a champion which is damaged.
+    """
 
     promote: bool
     why: str
     compared: tuple[Comparison, ...] = ()
+    passed_over: bool = False
 
 
 class Judged(NamedTuple):
@@ -130,6 +136,28 @@ def _said(found: Sequence[Comparison]) -> str:
     return ", ".join(f"{one.score} {one.challenger:.3f}, not {one.champion:.3f}" for one in found)
 
 
+def unopposed(champion: CheckedChampion) -> Verdict:
+    """The verdict where there is no champion that can be compared with."""
+    if not champion.version:
+        return Verdict(promote=True, why="the first to answer")
+    why = f"version {champion.version} was passed over: {champion.damage}"
+    return Verdict(promote=True, why=why, passed_over=True)
+
+
+def missing_movies(documents: DocumentsRef, champion: Champion) -> int:
+    """How many movies of the champion's index the challenger's source does not have.
+
+    Movies that `refresh` added are lost with a promotion, unless they are in the source by then.
+    """
+    known = set[tuple[str, int]]()
+    for chunk in store.chunks(documents, ["source", "id"]):
+        known.update(zip(*(column.to_pylist() for column in chunk.columns), strict=True))
+    table = open_version(champion.index.uri, champion.index.tag)
+    rows = table.search().select(["source", "id"]).limit(table.count_rows()).to_arrow()
+    indexed = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
+    return sum(pair not in known for pair in indexed)
+
+
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
     """The test movies that were test movies for the champion too."""
     shares = {name: getattr(champion.text, name) for name in ("validation_share", "test_share")}
@@ -142,7 +170,7 @@ def tested(movies: pa.Table, champion: TextModel, challenger: TextModel) -> Judg
     """What both say of movies that carry a genre that one of them has learnt."""
     classes = sorted({*champion.classes, *challenger.classes})
     labels = binarize(movies["genres"].to_pylist(), classes)
-    texts = movies["title"].to_pylist(), movies["overview"].to_pylist()
+    texts = [movies[name].to_pylist() for name in ("title", "overview", "keywords")]
     said = (
         binarize([answer.genres for answer in model.answers(*texts)], classes)
         for model in (champion, challenger)
@@ -189,7 +217,7 @@ def _challenge(
     slot: store.Slot,
 ) -> ScoresRef:
     model = TextModel(folders)
-    columns = ["title", "overview", "genres", "split"]
+    columns = ["title", "overview", "genres", "keywords", "split"]
     movies = shared_test_movies(store.read(documents, columns), model)
     both = tested(movies, model, TextModel(challenger))
     found = compare_genres(both) if len(both.labels) else []
@@ -221,6 +249,12 @@ def challenge(
         ScoresRef,
         lambda slot: run_alone(compute, _challenge, *given, slot),
     )
+    if lost := missing_movies(documents, champion):
+        get_run_logger().warning(
+            "%d movies of the champion's index are not in this source, as those that a refresh "
+            "added: a promotion drops them. Add their files to the source to keep them.",
+            lost,
+        )
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     create_table_artifact(rows, key="sample-lists", description="Challenger beside champion")
     return ref

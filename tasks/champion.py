@@ -1,33 +1,35 @@
-"""The registry's champion -> what readers need: its index, its weights, its model files.
-
-MLflow takes seconds to import, so its own SQLite database is asked directly for the alias, which
-stays the single switch; any other registry is asked through MLflow.
-"""
+"""The registry's champion -> what readers need: its index, its weights, its model files."""
 
 import json
 import os
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from tasks import store
-from tasks.contracts import IndexRef, Ref, UserError
+from tasks.contracts import DamagedVersionError, IndexRef, Ref, UserError
 from tasks.rank import RankConfig
+from tasks.registry import (
+    champion_version,
+    limit_client,
+    registry_errors,
+    require_reachable,
+    tracking_uri,
+)
+from tasks.remote import is_url
 
-MODEL = "movie-recommender"
-CHAMPION = "champion"
-SQLITE = "sqlite:///"
-TAGS = """
-    SELECT key, value FROM model_version_tags JOIN registered_model_aliases USING (name, version)
-    WHERE name = ? AND alias = ?
-"""
+#: File under the artifacts root with the address of the MLflow UI that is up, if not the usual.
+UI_ADDRESS = "mlflow-ui"
+USUAL_UI = "http://127.0.0.1:5000"
+NO_CHAMPION = "Nothing has been trained yet: run `make train` first."
 
 
 class Champion(BaseModel, frozen=True):
-    """What the champion's model version says of itself."""
+    """What the champion's model version says of itself.
+
+    `version` is its number in the registry; empty in a version's own files.
+    """
 
     index: IndexRef
     rank: RankConfig
@@ -35,27 +37,7 @@ class Champion(BaseModel, frozen=True):
     source: str = Field("", description="Digest of the source that it learnt from")
     fingerprint: str = Field("", description="Digest of all that decides what a run learns")
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
-
-
-#: File under the artifacts root with the address of the MLflow UI that is up, if not the usual.
-UI_ADDRESS = "mlflow-ui"
-USUAL_UI = "http://127.0.0.1:5000"
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root.
-
-    Raises:
-        UserError: the artifacts root is shared, and so the registry has to be.
-    """
-    if named := os.environ.get("MLFLOW_TRACKING_URI"):
-        return named
-    if store.shared():
-        raise UserError(
-            f"The artifacts are in {store.root_setting()}, which holds no database: name the "
-            "MLflow server with MLFLOW_TRACKING_URI."
-        )
-    return f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}"
+    version: str = ""
 
 
 def champion() -> Champion:
@@ -63,25 +45,22 @@ def champion() -> Champion:
 
     Raises:
         UserError: there is none yet, or none that can rank.
+        RegistryError: the registry is damaged or cannot be reached.
     """
-    tags = _tags()
-    if not tags:
-        raise UserError("Nothing has been trained yet: run `make train` first.")
-    if "rank" not in tags:
+    current = champion_version()
+    if current is None:
+        raise UserError(NO_CHAMPION)
+    if "rank" not in current.tags:
         raise UserError("The champion was trained by an earlier version: run `make train` again.")
-    return from_tags(tags)
-
-
-def rival() -> Champion | None:
-    """The champion, where there is one that a challenger can be compared with."""
-    tags = _tags()
-    return from_tags(tags) if {"rank", "source"} <= tags.keys() else None
+    return from_tags(current.tags, current.version)
 
 
 def to_tags(reader: Champion) -> dict[str, str]:
-    """What a model version's tags say of it."""
+    """What a model version's tags say of it; the index lies relative to the artifacts root."""
+    local = is_url(reader.index.uri) or not Path(reader.index.uri).is_absolute()
+    uri = reader.index.uri if local else os.path.relpath(reader.index.uri, store.artifacts_root())
     return {
-        "index_uri": reader.index.uri,
+        "index_uri": uri,
         "index_tag": reader.index.tag,
         "rank": reader.rank.model_dump_json(),
         "digests": json.dumps(reader.digests),
@@ -89,39 +68,26 @@ def to_tags(reader: Champion) -> dict[str, str]:
     }
 
 
-def from_tags(tags: Mapping[str, str]) -> Champion:
+def from_tags(tags: Mapping[str, str], version: str = "") -> Champion:
     """The inverse of `to_tags`."""
-    index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
+    index = IndexRef(uri=index_uri(tags["index_uri"]), tag=tags["index_tag"])
     rank = RankConfig.model_validate_json(tags["rank"])
     rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
     digests = json.loads(tags.get("digests", "[]"))
-    return Champion(index=index, rank=rank, digests=digests, **rest)
+    return Champion(index=index, rank=rank, digests=digests, version=version, **rest)
 
 
-def _tags() -> dict[str, str]:
-    uri = tracking_uri()
-    return _from_sqlite(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else _from_mlflow(uri)
+def index_uri(stored: str) -> str:
+    """Where an index lies now: relative paths start at the artifacts root.
 
-
-def _from_sqlite(path: str) -> dict[str, str]:
-    if not Path(path).is_file():
-        return {}
-    with closing(
-        sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
-    ) as database:
-        return dict(database.execute(TAGS, (MODEL, CHAMPION)).fetchall())
-
-
-def _from_mlflow(uri: str) -> dict[str, str]:
-    import mlflow
-
-    try:
-        found = mlflow.MlflowClient(uri).get_model_version_by_alias(MODEL, CHAMPION)
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return {}
-        raise
-    return dict(found.tags)
+    Earlier versions stored absolute paths; where such a folder is gone, the root was moved.
+    """
+    if is_url(stored):
+        return stored
+    root, path = store.artifacts_root(), Path(stored)
+    if not path.is_absolute():
+        return str(root / path)
+    return stored if path.is_dir() else str(root / path.name)
 
 
 class ModelFolders(BaseModel, frozen=True):
@@ -145,33 +111,79 @@ def model_folders(champion: Champion) -> ModelFolders:
     """The champion's model files, fetched where they are not local.
 
     Raises:
-        UserError: a folder is gone, or its digest is not the registered one.
+        DamagedVersionError: a folder is gone, or its digest is not the registered one.
     """
-    found = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
-    for name, digest in champion.digests:
-        if not found[name].exists() or store.file_digest(found[name]) != digest:
-            raise UserError(
-                f"The {name} of run {champion.run_id} is not what was registered: "
-                "roll back, or promote another version."
-            )
-    return ModelFolders.model_validate(found)
+    folders = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
+    registered = dict(champion.digests)
+    for name, folder in folders.items():
+        if not folder.exists():
+            raise damaged_version(champion, f"its {name} is gone ({folder})")
+        if name in registered and store.file_digest(folder) != registered[name]:
+            raise damaged_version(champion, f"its {name} is not what was registered ({folder})")
+    return ModelFolders.model_validate(folders)
+
+
+def damaged_version(champion: Champion, damage: str) -> DamagedVersionError:
+    """The error of a version that cannot answer, with the two ways out."""
+    named = f"Version {champion.version}" if champion.version else f"Run {champion.run_id}"
+    return DamagedVersionError(
+        f"{named} cannot answer: {damage}. Train again (a damaged champion is passed over), or "
+        "promote another version: `python -m flows.release list` shows them."
+    )
 
 
 def fetched(run_id: str, name: str) -> Path:
-    """A file or folder that a run logged: where it lies, or a copy of a remote one in the cache."""
+    """A file or folder that a run logged: where it lies, or a copy of a remote one in the cache.
+
+    Raises:
+        RegistryError: the registry is damaged or cannot be reached.
+        DamagedVersionError: the registry does not know the run, or not its file.
+    """
+    uri = tracking_uri()
+    require_reachable(uri)
+    limit_client()
+    with registry_errors(uri):
+        where = _artifact_uri(run_id)
+        if where.startswith(("file:", "/")):
+            return _local_artifact(where, run_id, name)
+        return store.locate(
+            store.entry("fetched", [where, name], Ref, lambda slot: _download(run_id, name, slot))
+        )
+
+
+def _artifact_uri(run_id: str) -> str:
     import mlflow
-    from mlflow.utils.file_utils import local_file_uri_to_path
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(tracking_uri())
-    where = mlflow.MlflowClient().get_run(run_id).info.artifact_uri
-    if where.startswith(("file:", "/")):
-        path = local_file_uri_to_path(where)  # type: ignore[no-untyped-call]
-        return Path(path) / name
+    try:
+        return str(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise DamagedVersionError(f"MLflow has no run {run_id}: train again.") from error
 
-    def download(slot: store.Slot) -> Ref:
-        source = {"run_id": run_id, "artifact_path": name}
-        mlflow.artifacts.download_artifacts(**source, dst_path=str(slot.folder))
-        return slot.ref(Ref, name)
 
-    return store.locate(store.entry("fetched", [where, name], Ref, download))
+def _local_artifact(where: str, run_id: str, name: str) -> Path:
+    """The file under the run's own address; where the root was moved, under today's root."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    path = Path(local_file_uri_to_path(where)) / name  # type: ignore[no-untyped-call]
+    moved = store.artifacts_root() / "mlruns" / run_id / "artifacts" / name
+    return moved if not path.exists() and moved.exists() else path
+
+
+def _download(run_id: str, name: str, slot: store.Slot) -> Ref:
+    """Copy what a run logged into a slot: MLflow puts a folder under its name, a file without the
+    folders before it, and says where."""
+    import mlflow
+
+    try:
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=name, dst_path=str(slot.folder)
+        )
+    except (OSError, mlflow.exceptions.MlflowException) as error:
+        if "404" not in str(error) and not isinstance(error, FileNotFoundError):
+            raise
+        raise DamagedVersionError(f"MLflow's run {run_id} has no {name} any more.") from error
+    return slot.ref(Ref, str(Path(path).resolve().relative_to(slot.folder.resolve())))

@@ -47,6 +47,14 @@ class UserError(Exception):
     """Something that the user can mend; its message is the one sentence shown."""
 
 
+class RegistryError(UserError):
+    """The registry is damaged or cannot be reached."""
+
+
+class DamagedVersionError(UserError):
+    """A registered version cannot answer: its models or its index are gone or were changed."""
+
+
 class Ref(BaseModel, frozen=True):
     """A stored output: what tasks pass on instead of the data.
 

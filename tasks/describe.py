@@ -27,19 +27,21 @@ from tasks.contracts import (
 from tasks.rank import votes_prior
 from tasks.text import fold, normalised, title_words
 
-VERSION = 1
+VERSION = 2
 MOVIE_COLUMNS = [
     "source",
     "id",
     "title",
     "year",
     "genres",
+    "keywords",
     "overview",
     "language",
     "collection",
     "vote_count",
 ]
-REPEATING = ["source", "language", "genres.list.element"]  # columns worth a dictionary
+#: Columns worth a dictionary.
+REPEATING = ["source", "language", "genres.list.element", "keywords.list.element"]
 Vectors = NDArray[np.float32]
 Counts = Mapping[str, int]
 

@@ -48,11 +48,6 @@ class IndexConfig(BaseModel):
         le=1,
         description="Share of the ten nearest that it must find, or the version is not published",
     )
-    keep_versions: int = Field(
-        5,
-        ge=1,
-        description="Newest versions that are kept beside the champion and the previous one",
-    )
 
 
 def lancedb_uri() -> str:
@@ -105,19 +100,21 @@ def publish(
     """Write the rows as a version, a table of its own named `tag`, and check it.
 
     Raises:
-        ValueError: the version does not hold what was written, or its approximate index finds too
-            little; nothing of it stays.
+        ValueError: there is such a version already, which stays as it is; or the new one does not
+            hold what was written, or its approximate index finds too little: nothing of it stays.
     """
     import lancedb  # takes a while to load, and training itself does not need it
 
     database, written = lancedb.connect(uri), Written()
+    if tag in version_tags(uri):
+        raise ValueError(f"the version {tag} already exists in {uri}")
     first, parts = peek(parts)
     reader = pa.RecordBatchReader.from_batches(first.schema, written.through(parts))
-    table = database.create_table(tag, reader)
     try:
+        table = database.create_table(tag, reader)
         recall = _indexed(table, written, config or IndexConfig())
-    except Exception:
-        database.drop_table(tag)
+    except BaseException:
+        database.drop_table(tag, ignore_missing=True)
         raise
     return IndexRef(uri=uri, tag=tag, rows=written.rows, recall=recall)
 

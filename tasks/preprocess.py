@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -102,27 +102,39 @@ def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
     return [token for part in _sentences.tokenize(text) for token in _treebank.tokenize(part)]
 
 
-def keyword_tokens(keywords: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """Words of each movie's keywords, as content tokens."""
-    return (_WORDS.findall(" ".join(names).lower()) for names in keywords)
+def keyword_tokens(keywords: Sequence[str]) -> list[str]:
+    """Words of a movie's keywords, as content tokens."""
+    return _WORDS.findall(" ".join(keywords).lower())
+
+
+def document_of(
+    title: str,
+    overview: str,
+    config: TextConfig,
+    genres: Sequence[str] = (),
+    keywords: Sequence[str] = (),
+) -> str:
+    """The document of one movie, tokens separated by spaces.
+
+    Training, evaluation, the gate, refresh and every question make documents here, so that a model
+    is always asked with what it was trained on. Keywords enter where `config.keywords` says so.
+    """
+    tokens = tokens_of(title, overview, config, genres)
+    return " ".join(tokens + keyword_tokens(keywords) if config.keywords else tokens)
 
 
 def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
     """Movies (`MOVIES`) with split and document (`DOCUMENTS`), in the same order."""
-    titles, overviews = movies["title"].to_pylist(), movies["overview"].to_pylist()
-    split = partial(
-        split_of, validation_share=config.validation_share, test_share=config.test_share
-    )
-    tokens = [
-        tokens_of(title, overview, config, genres)
-        for title, overview, genres in zip(
-            titles, overviews, movies["genres"].to_pylist(), strict=True
-        )
+    columns = ("title", "overview", "genres", "keywords")
+    titles, overviews, genres, keywords = (movies[name].to_pylist() for name in columns)
+    splits = [
+        split_of(overview, config.validation_share, config.test_share) for overview in overviews
     ]
-    if config.keywords:
-        added = keyword_tokens(movies["keywords"].to_pylist())
-        tokens = [text + words for text, words in zip(tokens, added, strict=True)]
-    for name, values in (("split", map(split, overviews)), ("document", map(" ".join, tokens))):
+    documents = [
+        document_of(title, overview, config, genres=names, keywords=words)
+        for title, overview, names, words in zip(titles, overviews, genres, keywords, strict=True)
+    ]
+    for name, values in (("split", splits), ("document", documents)):
         movies = movies.append_column(name, pa.array(values, pa.string()))
     return movies.cast(DOCUMENTS)
 

@@ -1,26 +1,23 @@
-"""Registered versions -> which one answers: list, promote, roll back, compare, retire old ones."""
+"""Registered versions -> which one answers: list, promote, roll back, compare."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import mlflow
 import pyarrow.parquet as pq
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
-from tasks.champion import MODEL
-from tasks.contracts import RUN_PREFIX, UserError
-from tasks.index import drop_versions, lancedb_uri, version_tags
-from tasks.track import PREVIOUS, connect, set_champion
+from tasks.aliases import PREVIOUS, aliases, champion_lock, move_champion
+from tasks.champion import from_tags, model_folders
+from tasks.champion_check import COMPARABLE, require_index
+from tasks.contracts import RegistryError, UserError
+from tasks.registry import CHAMPION, MODEL
+from tasks.track import connect
 
 Row = dict[str, Any]
-#: What of a run is big, and of no use once its version cannot be promoted any more.
-BIG = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
+BY_HAND = "by_hand"  # tag of a version that a person made the champion: how and when
 SYSTEM = "system/"  # before MLflow's names of what the machine was busy with
 HEADLINES = (
     "test_f1_micro",
@@ -45,17 +42,6 @@ def versions(client: mlflow.MlflowClient) -> list[ModelVersion]:
     return sorted(found, key=lambda one: -int(one.version))
 
 
-def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
-    """Version by alias: `champion`, and `previous` once there has been another."""
-    try:
-        found = client.get_registered_model(MODEL).aliases
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
-        raise
-    return {name: str(version) for name, version in found.items()}
-
-
 def run_of(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
     """The run that registered a version."""
     return client.get_run(str(one.run_id))
@@ -70,7 +56,7 @@ def version_rows(client: mlflow.MlflowClient) -> list[Row]:
         made = datetime.fromtimestamp(one.creation_timestamp / 1000, UTC)
         row = {"version": str(one.version), "role": roles.get(str(one.version), "")}
         row |= {"made": f"{made:%Y-%m-%d %H:%M}", "source": run.data.tags.get("source", "")}
-        row |= {"preset": run.data.tags.get("preset", ""), "why": one.tags.get("why", "")}
+        row |= {"preset": run.data.tags.get("preset", ""), "why": reason(one)}
         rows.append(row | {name: run.data.metrics.get(name) for name in HEADLINES})
     return rows
 
@@ -89,16 +75,49 @@ def version_of(client: mlflow.MlflowClient, name: str) -> ModelVersion:
     raise UserError(f"There is no version '{name}'. There are: {known}.")
 
 
+def reason(one: ModelVersion) -> str:
+    """Why a version is or is not the champion: the gate's verdict, and what was done by hand."""
+    gate, by_hand = one.tags.get("why", ""), one.tags.get(BY_HAND, "")
+    return f"{by_hand}; the gate had said: {gate}" if by_hand and gate else by_hand or gate
+
+
+def require_usable(one: ModelVersion) -> None:
+    """Check that a version can answer before readers are sent to it.
+
+    Raises:
+        UserError: its models or its index are gone, or it was registered by something else.
+    """
+    if not one.tags.keys() >= COMPARABLE:
+        raise UserError(f"Version {one.version} was not registered by this release: train again.")
+    champion = from_tags(one.tags, str(one.version))
+    model_folders(champion)
+    require_index(champion)
+
+
+def is_damaged(one: ModelVersion) -> bool:
+    """Whether a version's models or its index are gone or were changed."""
+    try:
+        require_usable(one)
+    except UserError as error:
+        if isinstance(error, RegistryError):
+            raise
+        return True
+    return False
+
+
 def promote(client: mlflow.MlflowClient, name: str) -> str:
     """Make a version the champion; the one before it becomes `previous`.
 
     Raises:
-        UserError: there is no such version, or it leaks.
+        UserError: there is no such version, it leaks, or it is damaged.
     """
-    one = version_of(client, name)
-    if run_of(client, one).data.tags.get("protocol") == "blog":
-        raise UserError(f"Version {one.version} has seen its test movies: it is no champion.")
-    set_champion(client, str(one.version))
+    with champion_lock():
+        one = version_of(client, name)
+        run = run_of(client, one)
+        if run.data.tags.get("protocol") == "blog":
+            raise UserError(f"Version {one.version} has seen its test movies: it is no champion.")
+        require_usable(one)
+        _promote(client, one, "promoted")
     return str(one.version)
 
 
@@ -106,11 +125,29 @@ def roll_back(client: mlflow.MlflowClient) -> str:
     """Make the previous champion the champion again.
 
     Raises:
-        UserError: there has been no other.
+        UserError: there has been no other, or it is damaged.
     """
-    if PREVIOUS not in aliases(client):
-        raise UserError("There is no previous champion to go back to.")
-    return promote(client, PREVIOUS)
+    with champion_lock():
+        named = aliases(client)
+        if named.get(PREVIOUS) in (None, named.get(CHAMPION)):
+            raise UserError("There is no previous champion to go back to.")
+        one = version_of(client, PREVIOUS)
+        require_usable(one)
+        _promote(client, one, "rolled back to")
+    return str(one.version)
+
+
+def _promote(client: mlflow.MlflowClient, one: ModelVersion, how: str) -> None:
+    """Move the alias by hand, and say so on the version and on the run that made it."""
+    current = aliases(client).get(CHAMPION)
+    if current == str(one.version):
+        return
+    damaged = current is not None and is_damaged(client.get_model_version(MODEL, current))
+    move_champion(client, str(one.version), passed_over=damaged)
+    by_hand = f"{how} by hand on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    client.set_model_version_tag(MODEL, str(one.version), BY_HAND, by_hand)
+    client.set_tag(str(one.run_id), "promoted", "true")
+    client.set_tag(str(one.run_id), "promoted.by_hand", by_hand)
 
 
 def changed(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
@@ -185,69 +222,3 @@ def _table(run: Run, path: str) -> list[Row]:
     file = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/{path}")
     rows: list[Row] = pq.read_table(file).to_pylist()
     return rows
-
-
-def retired(
-    found: Sequence[ModelVersion], roles: Iterable[str], keep: int
-) -> tuple[list[ModelVersion], list[ModelVersion]]:
-    """Versions that stay (those with a role, and the `keep` newest), and the rest; newest first."""
-    held = set(roles)
-    stay = [at < keep or str(one.version) in held for at, one in enumerate(found)]
-    pairs = list(zip(found, stay, strict=True))
-    return [one for one, on in pairs if on], [one for one, on in pairs if not on]
-
-
-def retire_versions(client: mlflow.MlflowClient, keep: int) -> list[str]:
-    """Delete the models and index versions that cannot be gone back to, and what dead runs left;
-    scores stay.
-
-    The champion and the previous one never go, nor the run whose models they answer with.
-    """
-    stay, go = retired(versions(client), aliases(client).values(), keep)
-    used = {one.tags.get("run_id") for one in stay} | {one.run_id for one in stay}
-    for one in go:
-        delete_model(client, str(one.source).removeprefix("models:/"))
-    for run_id in {one.tags["run_id"] for one in go} - used:
-        for name in BIG:
-            delete_files(client.get_run(run_id).info.artifact_uri, name)
-    unused = version_tags(lancedb_uri()) - {one.tags["index_tag"] for one in stay}
-    drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
-    for one in go:  # last, so that a clean-up that is cut off is done again
-        client.delete_model_version(MODEL, one.version)
-    return [str(one.version) for one in go]
-
-
-def delete_model(client: mlflow.MlflowClient, model: str) -> None:
-    """Delete a logged model and its files; nothing where that was done before."""
-    try:
-        location = client.get_logged_model(model).artifact_location
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return
-    delete_files(location)
-    client.delete_logged_model(model)
-
-
-def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:
-    """Whether the run that wrote a version has ended, well or not: no other may lose its own."""
-    try:
-        status = client.get_run(tag.removeprefix(RUN_PREFIX)).info.status
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return False
-        raise
-    return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
-
-
-def delete_files(location: str, path: str | None = None) -> None:
-    """Delete a run's or model's files, or one of them, wherever MLflow keeps them."""
-    get_artifact_repository(location).delete_artifacts(path)  # type: ignore[no-untyped-call]
-
-
-@task(name="retire", cache_policy=NO_CACHE)
-def retire(keep: int) -> None:
-    """Free what versions take that are neither champion nor previous nor among the newest."""
-    gone = retire_versions(connect(), keep)
-    if gone:
-        get_run_logger().info("Versions retired: %s", ", ".join(gone))

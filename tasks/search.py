@@ -5,6 +5,7 @@ ranked, which on 45k movies takes less time than one full-text search. In large 
 vectors are indexed, LanceDB says which vectors are worth comparing.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from tasks.catalogue import NEAREST, Catalogue
-from tasks.contracts import IndexRef, UserError
+from tasks.contracts import DamagedVersionError, IndexRef, UserError
 from tasks.rank import Profiles
 from tasks.text import fold
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable, Table
 
+logger = logging.getLogger(__name__)
 VECTORS = "content"
 PROBES = 20  # partitions of it that are searched
 COLUMNS = ["source", "id", "title", "year", "genres"]
@@ -41,34 +43,48 @@ def open_version(uri: str, tag: str) -> "LanceTable":
     """The table of a published version; no later one changes it.
 
     Raises:
-        UserError: it is not there, or not any more.
+        DamagedVersionError: it is not there, or not any more.
     """
     import lancedb  # takes a while to load, and training itself does not need it
 
     try:
         return lancedb.connect(uri).open_table(tag)
-    except (ValueError, FileNotFoundError) as error:
-        raise UserError(f"The index {tag} is not in {uri}: train again, or roll back.") from error
+    except (ValueError, OSError, RuntimeError) as error:
+        raise DamagedVersionError(
+            f"The index {tag} is not in {uri}, or damaged. Train again (a damaged champion is "
+            "passed over), or promote another version: `python -m flows.release list` shows them."
+        ) from error
 
 
-def find_title(table: "Table", title: str, year: int | None = None) -> Titles:
+def find_title(version: "Version", title: str, year: int | None = None) -> Titles:
     """Look a title up: exact, then without case, accents and punctuation, then near ones.
 
     A year at the end in parentheses (`Cinderella (2015)`) tells remakes apart.
     """
     asked = " ".join(title.split())
-    found = _titled(table, asked, year)
+    found = _titled(version.catalogue, asked, year)
     if not found and (match := re.fullmatch(r"(.+?)\s*\((\d{4})\)", asked)):
-        found = _titled(table, match[1], int(match[2]))
-    return Titles(found, [] if found else near_titles(table, asked))
+        found = _titled(version.catalogue, match[1], int(match[2]))
+    return Titles(found, [] if found else similar_titles(version, asked))
 
 
-def _titled(table: "Table", title: str, year: int | None) -> list[dict[str, Any]]:
+def _titled(catalogue: Catalogue, title: str, year: int | None) -> list[dict[str, Any]]:
     """Movies of that exact title; where there is none, those of the same folded one."""
-    where = f"title_key = {quoted(fold(title))}" + (f" AND year = {int(year)}" if year else "")
-    found = table.search().where(where).select(COLUMNS).limit(50).to_list()
-    exact = [movie for movie in found if " ".join(movie["title"].split()) == title]
-    return sorted(exact or found, key=lambda movie: (movie["year"] or 0, movie["id"]))
+    rows = (catalogue.movie(row) for row in catalogue.rows_with_title(fold(title)))
+    movies = [
+        {name: movie[name] for name in COLUMNS} for movie in rows if year in (None, movie["year"])
+    ]
+    exact = [movie for movie in movies if " ".join(movie["title"].split()) == title]
+    return sorted(exact or movies, key=lambda movie: (movie["year"] or 0, movie["id"]))
+
+
+def similar_titles(version: "Version", title: str, limit: int = 5) -> list[dict[str, Any]]:
+    """As `near_titles`; none where the table was deleted since the version was opened."""
+    try:
+        return near_titles(version.table, title, limit)
+    except (OSError, RuntimeError, ValueError) as error:
+        logger.info("The index %s is gone, no title is suggested: %s", version.table.name, error)
+        return []
 
 
 def near_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, Any]]:
@@ -78,17 +94,6 @@ def near_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, An
     query = table.search(MatchQuery(title, "title"), query_type="fts")
     found = query.select([*COLUMNS, "_score"]).limit(limit).to_list()
     return [{name: movie[name] for name in COLUMNS} for movie in found]
-
-
-def itself(movie: dict[str, Any]) -> str:
-    """The filter that leaves one movie of the table."""
-    return f"(id = {int(movie['id'])} AND source = {quoted(movie['source'])})"
-
-
-def overview_of(table: "Table", movie: dict[str, Any]) -> str:
-    """The stored text of a movie of the table."""
-    (row,) = table.search().where(itself(movie)).select(["overview"]).limit(1).to_list()
-    return str(row["overview"])
 
 
 def unknown_title(title: str, suggestions: Sequence[dict[str, Any]]) -> UserError:
@@ -117,7 +122,10 @@ def nearest(table: "Table", vector: Sequence[float], limit: int, exact: bool = F
 
 
 class Version(NamedTuple):
-    """An opened version: the table for look-ups, the catalogue for ranking."""
+    """An opened version: the catalogue for look-ups and ranking, the table for what is too large.
+
+    The catalogue is in memory: a reader keeps answering after the version's table was deleted.
+    """
 
     table: "LanceTable"
     catalogue: Catalogue
@@ -127,7 +135,11 @@ class Version(NamedTuple):
         """Rows whose vectors are nearest to the queries', where the version's are indexed."""
         if not self.ann:
             return None
-        found = [nearest(self.table, vector.tolist(), NEAREST) for vector in queries.content]
+        try:
+            found = [nearest(self.table, vector.tolist(), NEAREST) for vector in queries.content]
+        except (OSError, RuntimeError, ValueError) as error:
+            logger.info("The index %s is gone, all movies are compared: %s", self.table.name, error)
+            return None
         at = self.catalogue.positions
         return [
             at[pair]

@@ -9,23 +9,27 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks import processes, store
-from tasks.champion import CHAMPION, MODEL, Champion, ModelFolders, to_tags, tracking_uri
+from tasks.aliases import move_champion
+from tasks.champion import Champion, ModelFolders, to_tags
+from tasks.champion_check import PROFILE
 from tasks.contracts import (
     ClassifierRef,
     Doc2VecRef,
@@ -37,14 +41,26 @@ from tasks.contracts import (
     RefreshRef,
     RunRef,
     ScoresRef,
+    UserError,
     VectorsRef,
+)
+from tasks.locks import locked
+from tasks.registry import (
+    MODEL,
+    limit_client,
+    registry_errors,
+    require_reachable,
+    require_sound_database,
+    tracking_uri,
 )
 from tasks.remote import is_url
 from tasks.retry import io_task
 from tasks.signature import SIGNATURE
 
 EXPERIMENT = "movie-recommender"
+DATABASE_LOCK_SECONDS = 180.0  # making or migrating MLflow's tables takes some ten seconds
 SECONDS_BETWEEN_SAMPLES = 5  # of CPU, memory, disk and network
+DATASET_NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 500, 6000, 8000  # characters that MLflow keeps
 BATCH = 1000  # metrics that MLflow takes at once
 SHOWN_TABLES = (
     "genres",
@@ -56,31 +72,49 @@ SHOWN_TABLES = (
     "lists_beside",
     "drift",
 )
-PROFILE = "source/profile.json"
-PREVIOUS = "previous"  # alias of the champion before this one
 FLOW_RUN_TAG = "prefect.flow_run_id"
 PROCESS_TAG, HOST_TAG = "process", "host"
 PACKAGES = ("prefect", "mlflow", "gensim", "torch", "scikit-learn", "lancedb", "pandas", "pyarrow")
 
 
+class Promotion(NamedTuple):
+    """Whether a new version becomes the champion, and why.
+
+    `passed_over` says that the champion before it is damaged, and nothing to go back to.
+    """
+
+    promote: bool
+    why: str
+    passed_over: bool = False
+
+
 def connect() -> mlflow.MlflowClient:
-    """Client of the tracking server; the first connection ever also makes the database."""
+    """Client of the tracking server; the first connection ever also makes the database.
+
+    Raises:
+        RegistryError: the server does not answer, or the database is damaged.
+    """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    limit_client()
     mlflow.set_tracking_uri(tracking_uri())
-    return _opened(tracking_uri(), store.artifacts_root())
+    with registry_errors(tracking_uri()):
+        return _opened(tracking_uri(), store.artifacts_root())
 
 
 @lru_cache(maxsize=4)
 def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
     """A client of a tracking server, once a process.
 
-    The first use of a database makes its tables; two runs that did so at once would both fail.
+    The first use of a database makes its tables; two runs that did so at once would both fail. On a
+    root that cannot be written there is nothing to make.
     """
+    require_reachable(uri)
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / "mlflow.lock"):
+    lock = locked(root / "mlflow.lock", "open MLflow's database", DATABASE_LOCK_SECONDS)
+    with lock if os.access(root, os.W_OK) else nullcontext():
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
@@ -110,25 +144,57 @@ def experiment_id(client: mlflow.MlflowClient) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found:
         return str(found.experiment_id)
-    own = tracking_uri().startswith("sqlite:")  # a server knows itself where its files go
-    location = store.uri_of("mlruns") if own else None
+    served = tracking_uri().startswith("http")  # a server knows itself where its files go
+    location = None if served else store.uri_of("mlruns")
     if location and not is_url(location):
         location = Path(location).as_uri()
-    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    try:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return experiment_id(client)  # another run made it meanwhile
+
+
+def require_experiment_of_this_root(client: mlflow.MlflowClient, experiment: str) -> None:
+    """Raises UserError if the registry under this root still leads to where the root was before.
+
+    MLflow stores where a run's files go as an absolute path: new ones would be written there.
+    """
+    location = client.get_experiment(experiment).artifact_location
+    expected = store.artifacts_root() / "mlruns"
+    stored = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else None
+    if os.environ.get("MLFLOW_TRACKING_URI") or stored is None or stored == expected:
+        return
+    if stored.parent.exists() and stored.parent.samefile(expected.parent):
+        return
+    if stored.parent.exists():
+        raise UserError(
+            f"{expected.parent} is a copy of {stored.parent}, and its MLflow database still leads "
+            f"there. Train with RECOMMENDER_ARTIFACTS={stored.parent}, or in a new, empty root."
+        )
+    raise UserError(
+        f"{expected.parent} was moved from {stored.parent}, where its MLflow database still leads. "
+        f"Move it back, or leave a link there: ln -s {expected.parent} {stored.parent}"
+    )
 
 
 @task(name="open-run", cache_policy=NO_CACHE)
 def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     """Start the MLflow run of this flow run, so that a run which fails is tracked too."""
+    require_sound_database()
     client = connect()
     experiment = experiment_id(client)
+    require_experiment_of_this_root(client, experiment)
     close_dead_runs(client, experiment)
     run = client.create_run(experiment, run_name=str(flow_run.name))
     all_tags = environment_tags() | tags | own_process() | {FLOW_RUN_TAG: str(flow_run.id)}
     client.log_batch(
         run.info.run_id,
-        params=[Param(key, value) for key, value in flat(settings).items()],
-        tags=[RunTag(key, value) for key, value in all_tags.items()],
+        params=[
+            Param(key, shortened(value, PARAM_LENGTH)) for key, value in flat(settings).items()
+        ],
+        tags=[RunTag(key, shortened(value, TAG_LENGTH)) for key, value in all_tags.items()],
     )
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
         run.info.run_id, SECONDS_BETWEEN_SAMPLES, tracking_uri=tracking_uri()
@@ -165,7 +231,7 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     """Log the source's digest as a dataset, and how many rows went where and why."""
     client = connect()
     dataset = Dataset(
-        name=ingested.source,
+        name=shortened(ingested.source, DATASET_NAME_LENGTH),
         digest=ingested.digest[:32],
         source_type="local",
         source=json.dumps({"file": ingested.source, "sha256": ingested.digest}),
@@ -181,6 +247,14 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     log_metrics(client, run, {f"source_{name}": float(value) for name, value in found.items()})
     path = store.locate(ingested.quarantine)
     client.log_artifact(run.run_id, str(path), "source")
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters: the middle of a longer one is left out."""
+    if len(text) <= length:
+        return text
+    head = (length - 3) // 2
+    return f"{text[:head]} … {text[-(length - head - 3) :]}"
 
 
 def log_metrics(
@@ -245,6 +319,19 @@ def _embeddings(documents: DocumentsRef, vectors: VectorsRef) -> Path:
     return store.locate(store.entry("embeddings", key, VectorsRef, write))
 
 
+def log_evaluation(client: mlflow.MlflowClient, run: RunRef, ref: ScoresRef) -> dict[str, float]:
+    """Log metrics and tables of one evaluation; its metrics."""
+    folder = store.locate(ref)
+    metrics: dict[str, float] = store.read_json(folder / "metrics.json")
+    log_metrics(client, run, metrics)
+    for file in sorted(folder.glob("*.parquet")):
+        client.log_artifact(run.run_id, str(file), "evaluation")
+        if file.stem in SHOWN_TABLES:
+            columns = pq.read_table(file).to_pydict()
+            client.log_table(run.run_id, columns, f"evaluation/{file.stem}.json")
+    return metrics
+
+
 @io_task("track-results")
 def track_results(
     run: RunRef,
@@ -261,22 +348,23 @@ def track_results(
     client = connect()
     scores: dict[str, float] = {}
     for ref in evaluated:
-        folder = store.locate(ref)
-        scores |= store.read_json(folder / "metrics.json")
-        for file in folder.glob("*.parquet"):
-            client.log_artifact(run.run_id, str(file), "evaluation")
+        scores |= log_evaluation(client, run, ref)
     for file in (one for ref in (*evaluated, *figures) for one in store.locate(ref).glob("*.png")):
         client.log_artifact(run.run_id, str(file), "evaluation")
-    log_metrics(client, run, scores)
     fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
     log_training(client, run, **fitted, protocol=protocol)
-    for path in (path for ref in evaluated for path in store.locate(ref).glob("*.parquet")):
-        if path.stem in SHOWN_TABLES:
-            columns = pq.read_table(path).to_pydict()
-            client.log_table(run.run_id, columns, f"evaluation/{path.stem}.json")
     for name, folder in (fitted | {"lexicon": store.locate(lexicon)}).items():
         client.log_artifacts(run.run_id, str(folder), name)
     client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
+    return scores
+
+
+@io_task("track-gate")
+def track_gate(run: RunRef, compared: list[ScoresRef]) -> dict[str, float]:
+    """Log the comparison with a champion that was promoted while this run was at work."""
+    client, scores = connect(), dict[str, float]()
+    for ref in compared:
+        scores |= log_evaluation(client, run, ref)
     return scores
 
 
@@ -287,8 +375,9 @@ def track_profile(run: RunRef, profile: ProfileRef) -> None:
 
 
 @io_task("track-refresh")
-def track_refresh(run: RunRef, found: RefreshRef) -> None:
-    """Log how many movies were new and how many known."""
+def track_refresh(run: RunRef, found: RefreshRef, trained_by: str) -> None:
+    """Log how many movies were new and how many known, and whose models they were described by."""
+    connect().set_tag(run.run_id, "trained", trained_by)
     counts = {"added": found.added, "updated": found.updated, "rows": found.index.rows}
     metrics = {f"refresh_{name}": float(count) for name, count in counts.items()}
     log_metrics(connect(), run, metrics)
@@ -296,11 +385,12 @@ def track_refresh(run: RunRef, found: RefreshRef) -> None:
 
 @task(name="register", cache_policy=NO_CACHE)
 def register(
-    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promote: bool, why: str
+    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promotion: Promotion
 ) -> str:
     """Register the model with the tag of its index and finish the run; the new version.
 
-    With `promote`, the alias `champion` moves to it, which is what readers follow.
+    With `promote`, the alias `champion` moves to it, which is what readers follow: call this under
+    `champion_lock`, held since the champion was compared with.
     """
     client = connect()
     with (
@@ -323,19 +413,10 @@ def register(
             signature=SIGNATURE,
         )
         log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-        client.set_tag(run.run_id, "promoted", str(promote).lower())
-        client.set_tag(run.run_id, "promoted.why", why)
-        made = mlflow.register_model(logged.model_uri, MODEL, tags=to_tags(reader) | {"why": why})
-    if promote:
-        set_champion(client, str(made.version))
-    return str(made.version)
-
-
-def set_champion(client: mlflow.MlflowClient, version: str) -> None:
-    """Move the alias `champion`, and remember in `previous` who had it."""
-    aliases = client.get_registered_model(MODEL).aliases
-    if aliases.get(CHAMPION) == version:
-        return
-    if CHAMPION in aliases:
-        client.set_registered_model_alias(MODEL, PREVIOUS, aliases[CHAMPION])
-    client.set_registered_model_alias(MODEL, CHAMPION, version)
+        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
+        client.set_tag(run.run_id, "promoted.why", promotion.why)
+        tags = to_tags(reader) | {"why": promotion.why}
+        registered = mlflow.register_model(logged.model_uri, MODEL, tags=tags)
+    if promotion.promote:
+        move_champion(client, str(registered.version), promotion.passed_over)
+    return str(registered.version)

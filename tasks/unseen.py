@@ -29,7 +29,7 @@ from tasks.embed import known_in_folder, vectors_in_folder
 from tasks.forward import genre_probabilities, load_classifier
 from tasks.label import binarize
 from tasks.metrics import predicted
-from tasks.preprocess import TextConfig, tokens_of
+from tasks.preprocess import TextConfig, document_of
 from tasks.rank import Profiles
 
 Array = NDArray[np.float32]
@@ -52,10 +52,21 @@ class TextModel:
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
         self.lexicon = load_lexicon(str(folders.lexicon))
 
-    def documents(self, titles: Sequence[str], overviews: Sequence[str]) -> list[str]:
-        """Tokens of each text, separated by spaces."""
-        pairs = zip(titles, overviews, strict=True)
-        return [" ".join(tokens_of(*pair, self.text)) for pair in pairs]
+    def documents(
+        self,
+        titles: Sequence[str],
+        overviews: Sequence[str],
+        keywords: Sequence[Sequence[str]] | None = None,
+    ) -> list[str]:
+        """Documents of movies or texts, made as those that the model was trained on.
+
+        `keywords` are used where the model was trained with them.
+        """
+        words = keywords if keywords is not None else [()] * len(titles)
+        return [
+            document_of(title, overview, self.text, keywords=names)
+            for title, overview, names in zip(titles, overviews, words, strict=True)
+        ]
 
     def vectors(self, documents: Sequence[str]) -> Array:
         """Document vectors (n, size)."""
@@ -69,9 +80,14 @@ class TextModel:
         """Genre probabilities (n, n_genres)."""
         return genre_probabilities(self.classifier, vectors)
 
-    def answers(self, titles: Sequence[str], overviews: Sequence[str]) -> list[Answer]:
-        """Genres of each text."""
-        documents = self.documents(titles, overviews)
+    def answers(
+        self,
+        titles: Sequence[str],
+        overviews: Sequence[str],
+        keywords: Sequence[Sequence[str]] | None = None,
+    ) -> list[Answer]:
+        """Genres of each movie or text, as `documents` takes them."""
+        documents = self.documents(titles, overviews, keywords)
         probabilities = self.probabilities(self.vectors(documents))
         chosen = predicted(probabilities, self.thresholds)
         known = self.known_words(documents)
@@ -89,7 +105,8 @@ class TextModel:
 
         Vectors are inferred; genres are the known ones, or predicted where there are none.
         """
-        documents = self.documents(movies["title"].to_pylist(), movies["overview"].to_pylist())
+        texts = (movies[name].to_pylist() for name in ("title", "overview", "keywords"))
+        documents = self.documents(*texts)
         vectors = self.vectors(documents)
         labels = binarize(movies["genres"].to_pylist(), self.classes)
         genres = genre_part(labels, self.probabilities(vectors))

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from tasks.champion import CHAMPION, MODEL, champion
+from tasks.champion import champion
 from tasks.index import lancedb_uri, publish
 from tasks.rank import RankConfig
+from tasks.registry import CHAMPION, MODEL
 from tasks.track import connect
 from tests.conftest import ROOT
 from tests.index_rows import rows

@@ -9,11 +9,13 @@ from pydantic import ValidationError
 from flows.cli import parse
 from flows.release import ReleaseConfig, answer, command, release
 from flows.train import SKIPPED, train
+from tasks.aliases import aliases
 from tasks.champion import champion, from_tags, model_folders
 from tasks.contracts import UserError
 from tasks.index import lancedb_uri, publish
-from tasks.release import aliases, retire_versions, version_of, versions
+from tasks.release import version_of, versions
 from tasks.report import Summary
+from tasks.retention import retire_versions
 from tasks.search import open_version
 from tasks.track import connect
 from tests.conftest import catalogue, movie, write_csv
@@ -152,11 +154,11 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     publish(lancedb_uri(), [rows(["Up"])], leftover)
     before = [one.version for one in versions(client)]
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.release.drop_versions", cut_off)
+        patch.setattr("tasks.retention.drop_versions", cut_off)
         with pytest.raises(OSError, match="killed"):
-            retire_versions(client, keep=1)
+            retire_versions(client, trainings=1)
     assert [one.version for one in versions(client)] == before
-    gone = retire_versions(client, keep=1)
+    gone = retire_versions(client, trainings=1)
     left = {str(one.version) for one in versions(client)}
     assert left == {*roles.values(), max(left, key=int)}
     assert gone
@@ -168,7 +170,7 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     tables = {path.stem for path in (root / "lancedb").iterdir()}
     assert tables == {one.tags["index_tag"] for one in versions(client)} | {leftover}
     client.set_terminated(leftover.removeprefix("run-"), "KILLED")
-    retire_versions(client, keep=1)
+    retire_versions(client, trainings=1)
     assert leftover not in {path.stem for path in (root / "lancedb").iterdir()}
     for role in ("champion", "previous"):
         one = version_of(client, role)
@@ -194,7 +196,7 @@ def test_models_that_were_changed_after_they_were_registered_are_not_loaded(hist
     before = file.read_text()
     file.write_text(before + "\n")
     try:
-        with pytest.raises(UserError, match=r"classifier of run .* is not what was registered"):
+        with pytest.raises(UserError, match="its classifier is not what was registered"):
             model_folders(found)
     finally:
         file.write_text(before)

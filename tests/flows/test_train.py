@@ -29,8 +29,9 @@ from flows.predict import PredictConfig
 from flows.recommend import RecommendConfig
 from flows.train import command, train
 from tasks import store
-from tasks.champion import MODEL, champion
+from tasks.champion import champion
 from tasks.contracts import UserError
+from tasks.registry import MODEL
 from tasks.report import ONE_GENRE, Summary, notes
 from tasks.search import open_version, opened
 from tasks.track import EXPERIMENT, connect

@@ -36,7 +36,7 @@ def test_a_reader_of_an_older_version_sees_it_after_a_publish(published):
     assert table.count_rows() == len(TITLES)
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
     assert len(load_version(newer.uri, "run-2").catalogue) == 1
-    (found,) = find_title(open_version(published.uri, "run-1"), "Alien").found
+    (found,) = find_title(load_version(published.uri, "run-1"), "Alien").found
     assert found["id"] == 1
 
 
@@ -45,7 +45,7 @@ def test_a_version_that_lost_rows_is_not_published(tmp_path, monkeypatch):
     uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match="3 rows in the index, 19 written"):
         publish(uri, [rows(TITLES)], "run-1")
-    with pytest.raises(UserError, match=r"run-1 is not in .*: train again, or roll back"):
+    with pytest.raises(UserError, match="run-1 is not in"):
         open_version(uri, "run-1")
 
 
@@ -119,7 +119,7 @@ def test_an_index_that_finds_too_little_is_not_published(tmp_path, monkeypatch):
     uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match=r"finds 0\.50 of the nearest, not 0\.95"):
         publish(uri, [rows(TITLES)], "run-1")
-    with pytest.raises(UserError, match=r"run-1 is not in .*: train again, or roll back"):
+    with pytest.raises(UserError, match="run-1 is not in"):
         open_version(uri, "run-1")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tasks import remote, store
-from tasks.champion import tracking_uri
 from tasks.compute import Compute, run
 from tasks.contracts import Ref, UserError
+from tasks.registry import tracking_uri
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from tasks.catalogue import Catalogue, Filters
 from tasks.contracts import UserError
 from tasks.index import publish
 from tasks.rank import RankConfig
-from tasks.search import find_title, open_version, overview_of, quoted, unknown_title
+from tasks.search import Version, find_title, load_version, quoted, similar_titles, unknown_title
 from tasks.text import fold
 from tests.index_rows import TITLES, rows
 
@@ -16,9 +18,9 @@ CONFIG = RankConfig()
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def version(tmp_path_factory) -> Version:
     ref = publish(str(tmp_path_factory.mktemp("index") / "lancedb"), [rows(TITLES)], "run-1")
-    return open_version(ref.uri, ref.tag)
+    return load_version(ref.uri, ref.tag)
 
 
 @pytest.fixture
@@ -27,33 +29,33 @@ def catalogue() -> Catalogue:
 
 
 @pytest.mark.parametrize("title", sorted(set(TITLES) - {"Cinderella"}))
-def test_every_title_is_found_again(table, title):
-    (found,) = find_title(table, title).found
+def test_every_title_is_found_again(version, title):
+    (found,) = find_title(version, title).found
     assert found["title"] == title
 
 
 @pytest.mark.parametrize("typed", ["alien", "ALIEN", " Alien ", "amelie", "Amelie!", "toy-story"])
-def test_case_accents_and_punctuation_do_not_matter(table, typed):
-    (found,) = find_title(table, typed).found
+def test_case_accents_and_punctuation_do_not_matter(version, typed):
+    (found,) = find_title(version, typed).found
     assert fold(found["title"]) == fold(typed)
 
 
-def test_remakes_are_told_apart_by_year(table):
-    assert [movie["year"] for movie in find_title(table, "Cinderella").found] == [1950, 2015]
-    assert [movie["id"] for movie in find_title(table, "cinderella", 2015).found] == [5]
-    assert [movie["id"] for movie in find_title(table, "Cinderella (1950)").found] == [4]
+def test_remakes_are_told_apart_by_year(version):
+    assert [movie["year"] for movie in find_title(version, "Cinderella").found] == [1950, 2015]
+    assert [movie["id"] for movie in find_title(version, "cinderella", 2015).found] == [5]
+    assert [movie["id"] for movie in find_title(version, "Cinderella (1950)").found] == [4]
 
 
-def test_a_mistyped_title_gets_suggestions(table):
-    found, suggestions = find_title(table, "toy stry")
+def test_a_mistyped_title_gets_suggestions(version):
+    found, suggestions = find_title(version, "toy stry")
     assert found == []
     assert suggestions[0]["title"] == "Toy Story"
     message = str(unknown_title("toy stry", suggestions))
     assert message.startswith("No movie is called 'toy stry'. Did you mean: Toy Story (1984)")
 
 
-def test_a_title_near_nothing_gets_no_suggestion(table):
-    assert find_title(table, "zzz") == ([], [])
+def test_a_title_near_nothing_gets_no_suggestion(version):
+    assert find_title(version, "zzz") == ([], [])
     assert str(unknown_title("zzz", [])) == "No movie is called 'zzz'."
 
 
@@ -63,8 +65,15 @@ def test_quoting_leaves_no_single_quote_open(text):
     assert literal[1:-1].replace("''", "") == text.replace("'", "")
 
 
-def test_the_stored_overview_is_found(table):
-    assert overview_of(table, {"id": 1, "source": "m"}) == "Story 0 of Alien."
+def test_an_opened_version_answers_after_its_table_was_deleted(tmp_path):
+    ref = publish(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
+    opened = load_version(ref.uri, ref.tag)
+    shutil.rmtree(tmp_path / "lancedb")
+    (movie,) = find_title(opened, "alien").found
+    assert movie["title"] == "Alien"
+    assert opened.catalogue.movie(0)["overview"] == "Story 0 of Alien."
+    assert find_title(opened, "toy stry") == ([], [])
+    assert similar_titles(opened, "toy stry") == []
 
 
 def test_lists_are_best_first_without_the_query(catalogue):

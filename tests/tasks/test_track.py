@@ -2,9 +2,10 @@ import pyarrow as pa
 import pytest
 
 from tasks import store
-from tasks.champion import CHAMPION, MODEL, _from_mlflow, champion, tracking_uri
+from tasks.champion import champion
 from tasks.contracts import DocumentsRef, IndexRef, RunRef, UserError, VectorsRef
 from tasks.rank import RankConfig
+from tasks.registry import CHAMPION, MODEL, _from_mlflow, tracking_uri
 from tasks.track import (
     FLOW_RUN_TAG,
     close_dead_runs,
@@ -60,19 +61,19 @@ def test_registry_and_runs(artifacts):
     for _ in range(2):
         with pytest.raises(UserError, match="Nothing has been trained yet"):
             champion()
-        assert _from_mlflow(tracking_uri()) == {}
+        assert _from_mlflow(tracking_uri()) is None
         if not client.search_registered_models():
             client.create_registered_model(MODEL)
     rank = RankConfig(votes=0.5)
-    tags = {"index_uri": "u", "index_tag": "run-9", "run_id": other}
+    tags = {"index_uri": "s3://u", "index_tag": "run-9", "run_id": other}
     tags["rank"] = rank.model_dump_json()
     for _ in range(2):
         made = client.create_model_version(MODEL, "file:///nowhere", other, tags)
     client.set_registered_model_alias(MODEL, CHAMPION, made.version)
     found = champion()
-    assert (found.index, found.rank) == (IndexRef(uri="u", tag="run-9"), rank)
+    assert (found.index, found.rank) == (IndexRef(uri="s3://u", tag="run-9"), rank)
     assert found.run_id == other
-    assert _from_mlflow(tracking_uri()) == tags
+    assert _from_mlflow(tracking_uri()) == (str(made.version), tags)
 
 
 def test_embeddings_are_written_beside_their_movies(tmp_path):
