@@ -1,5 +1,7 @@
 """The demo page and its JSON API: what `flows.recommend` answers, asked from a browser."""
 
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -22,7 +24,7 @@ from flows.cli import DONE, main
 from flows.recommend import Question, RecommendConfig, asked, recommend
 from tasks.catalogue import Catalogue
 from tasks.champion import Champion, champion, model_folders
-from tasks.contracts import UserError
+from tasks.contracts import RegistryError, UserError
 from tasks.search import Version, find_title, opened, similar_titles
 from tasks.text import fold
 from tasks.unseen import TextModel
@@ -35,9 +37,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+SECONDS_WITHOUT_REGISTRY = 10.0  # until one that did not answer is asked again
 COMPLETIONS = 8
 NEAR = 100  # so many near titles are looked at for those that have what was typed in them
 SHOWN_INPUT = 60  # so much of a refused value is repeated
+logger = logging.getLogger(__name__)
 Next = Callable[[Request], Awaitable[Response]]
 Movie = dict[str, Any]
 Year = Annotated[int, Field(ge=1800, le=2200)]
@@ -93,16 +97,30 @@ class Loader:
 
     def __init__(self) -> None:
         self._versions, self._models = Lock(), Lock()
+        self._latest: Now | None = None
+        self._ask_registry_at = 0.0
 
     def now(self) -> Now:
         """The champion of this moment: a newly published one needs no restart.
 
+        While the registry does not answer, the latest champion stays; it is asked again later.
+
         Raises:
-            UserError: nothing is trained.
+            UserError: nothing is trained, or the registry cannot be read and never was.
         """
-        found = champion()
+        if self._latest and time.monotonic() < self._ask_registry_at:
+            return self._latest
+        try:
+            current = champion()
+        except RegistryError as error:
+            if self._latest is None:
+                raise
+            self._ask_registry_at = time.monotonic() + SECONDS_WITHOUT_REGISTRY
+            logger.warning("Answering from version %s: %s", self._latest.champion.version, error)
+            return self._latest
         with self._versions:
-            return Now(found, opened(found.index))
+            self._latest = Now(current, opened(current.index))
+            return self._latest
 
     def about_text(self, text: str, now: Now) -> Question:
         """The question of a story in one's own words.

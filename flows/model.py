@@ -23,7 +23,7 @@ class MovieRecommender(PythonModel):
         """Called by MLflow with the paths of the logged files: the index version is one of them,
         so that model and index can never disagree."""
         from tasks import store
-        from tasks.champion import Champion, ModelFolders
+        from tasks.champion import Champion, ModelFolders, index_uri
         from tasks.search import opened
         from tasks.unseen import TextModel
 
@@ -31,7 +31,8 @@ class MovieRecommender(PythonModel):
         self.text_model: TextModel = TextModel(ModelFolders.model_validate(folders))
         reader = store.read_json(Path(context.artifacts["reader"]))
         self.champion = Champion.model_validate(reader)
-        self.version = opened(self.champion.index)
+        index = self.champion.index
+        self.version = opened(index.model_copy(update={"uri": index_uri(index.uri)}))
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -36,6 +36,7 @@ from tasks.label import label
 from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
 from tasks.ranking import evaluate_lists
+from tasks.refresh import carry_over
 from tasks.registry import champion_version
 from tasks.report import (
     Summary,
@@ -126,19 +127,21 @@ def train(config: TrainConfig) -> Summary | str:
     logged = evaluated + decision.compared
     scores = track_results(run, documents, vectors, *models, logged, figures, protocol)
     mark = fingerprint(config.learnt, ingested.digest, ratings, running_code())
-    reader = Champion(
-        index=index,
-        rank=config.rank,
-        run_id=run.run_id,
-        source=ingested.digest,
-        fingerprint=mark,
-        digests=folders.digests(),
-    )
     with champion_lock():
         if not still_champion(decision.version):
             decision = against_champion(config, challenger, compute)
             scores |= track_gate(run, decision.compared)
         verdict = decision.verdict
+        if verdict.promote:
+            index = carry_over(index, documents, decision.champion, folders, config.index)
+        reader = Champion(
+            index=index,
+            rank=config.rank,
+            run_id=run.run_id,
+            source=ingested.digest,
+            fingerprint=mark,
+            digests=folders.digests(),
+        )
         promotion = Promotion(verdict.promote, verdict.why, verdict.passed_over)
         version = register(run, folders, reader, MODEL_CODE, promotion)
     summary = Summary(
@@ -167,11 +170,15 @@ class Challenger(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The gate's verdict, its scores, and the version that was champion when it was reached."""
+    """The gate's verdict, its scores, and what was champion when it was reached.
+
+    `version` is empty without a champion; `champion` is None where it cannot be compared with.
+    """
 
     verdict: Verdict
     compared: list[ScoresRef]
     version: str
+    champion: Champion | None = None
 
 
 @lru_cache(maxsize=1)
@@ -215,7 +222,8 @@ def against_champion(config: TrainConfig, challenger: Challenger, compute: Compu
         compute,
     )
     same_source = current.champion.source == challenger.source_digest
-    return Decision(judge(compared, config.gate, same_source), [compared], current.version)
+    verdict = judge(compared, config.gate, same_source)
+    return Decision(verdict, [compared], current.version, current.champion)
 
 
 def still_champion(version: str) -> bool:

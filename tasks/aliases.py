@@ -43,8 +43,13 @@ def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
 
 
 def training_of(version: ModelVersion | None) -> str | None:
-    """Id of the run that trained a version's models: versions made by `refresh` share it."""
-    return None if version is None else version.tags.get("run_id")
+    """Id of the run that trained a version's models: versions made by `refresh` share it.
+
+    None for a version that this project did not register.
+    """
+    if version is None or "index_tag" not in version.tags:
+        return None
+    return str(version.tags.get("run_id", "")) or None
 
 
 def next_previous(

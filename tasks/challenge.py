@@ -30,7 +30,6 @@ from tasks.metrics import Labels, macro_f1, micro_f1, resampled_f1
 from tasks.preprocess import split_of
 from tasks.rank import Array
 from tasks.ranking import own_values, relevance, sample_lists
-from tasks.search import open_version
 from tasks.unseen import TextModel
 
 VERSION = 2
@@ -144,20 +143,6 @@ def unopposed(champion: CheckedChampion) -> Verdict:
     return Verdict(promote=True, why=why, passed_over=True)
 
 
-def missing_movies(documents: DocumentsRef, champion: Champion) -> int:
-    """How many movies of the champion's index the challenger's source does not have.
-
-    Movies that `refresh` added are lost with a promotion, unless they are in the source by then.
-    """
-    known = set[tuple[str, int]]()
-    for chunk in store.chunks(documents, ["source", "id"]):
-        known.update(zip(*(column.to_pylist() for column in chunk.columns), strict=True))
-    table = open_version(champion.index.uri, champion.index.tag)
-    rows = table.search().select(["source", "id"]).limit(table.count_rows()).to_arrow()
-    indexed = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
-    return sum(pair not in known for pair in indexed)
-
-
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
     """The test movies that were test movies for the champion too."""
     shares = {name: getattr(champion.text, name) for name in ("validation_share", "test_share")}
@@ -249,12 +234,6 @@ def challenge(
         ScoresRef,
         lambda slot: run_alone(compute, _challenge, *given, slot),
     )
-    if lost := missing_movies(documents, champion):
-        get_run_logger().warning(
-            "%d movies of the champion's index are not in this source, as those that a refresh "
-            "added: a promotion drops them. Add their files to the source to keep them.",
-            lost,
-        )
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     create_table_artifact(rows, key="sample-lists", description="Challenger beside champion")
     return ref

@@ -40,6 +40,7 @@ MOVIE_COLUMNS = [
     "collection",
     "vote_count",
 ]
+REFRESHED = "refreshed"  # column: whether `refresh` added the movie, which no training has read
 #: Columns worth a dictionary.
 REPEATING = ["source", "language", "genres.list.element", "keywords.list.element"]
 Vectors = NDArray[np.float32]
@@ -165,6 +166,7 @@ def described(
         **_weights_column(map(words_of, documents), lexicon.words, lexicon.rare, "words"),
         **_weights_column(map(title_words, titles), lexicon.titles, lexicon.rare, "title_words"),
     }
+    columns[REFRESHED] = pa.array([False] * movies.num_rows)
     for name, column in columns.items():
         movies = movies.append_column(name, column)
     return movies

@@ -1,6 +1,8 @@
 """New movies and a published version -> rows of the next version, without training anything."""
 
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,21 +10,38 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import store
-from tasks.champion import ModelFolders
+from tasks.champion import Champion, ModelFolders
 from tasks.compute import Compute, run
-from tasks.contracts import IndexRef, MoviesRef, RefreshRef, RowsRef, UserError
-from tasks.index import batches, publish
+from tasks.contracts import (
+    DocumentsRef,
+    IndexRef,
+    MoviesRef,
+    RefreshRef,
+    RowsRef,
+    UserError,
+)
+from tasks.describe import MOVIE_COLUMNS, REFRESHED
+from tasks.index import IndexConfig, batches, publish
 from tasks.search import open_version
 from tasks.unseen import TextModel
 
-VERSION = 1
+VERSION = 2
+CARRIED = "-refreshed"  # after the tag of an index that a new training took movies over into
 PROCESSES_PAY_FROM = 10  # chunks
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
     """Rows of the index for movies that no model has seen, under the name of a source."""
     named = pa.array([source] * movies.num_rows, pa.string())
-    return model.described(movies.set_column(movies.column_names.index("source"), "source", named))
+    return marked(
+        model.described(movies.set_column(movies.column_names.index("source"), "source", named))
+    )
+
+
+def marked(rows: pa.Table) -> pa.Table:
+    """The same rows of the index, marked as those that a refresh added."""
+    column = rows.column_names.index(REFRESHED)
+    return rows.set_column(column, REFRESHED, pa.array([True] * rows.num_rows))
 
 
 def without(old: pa.Table, source: str, ids: pa.ChunkedArray) -> pa.Table:
@@ -55,11 +74,57 @@ def merged(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
     new = store.read(rows)
     kept = without(old, source, new["id"])
     updated = old.num_rows - kept.num_rows
-    parts = [kept, *(part.select(old.column_names).cast(old.schema) for part in batches(rows))]
-    published = publish(index.uri, parts, tag)
+    published = published_with(index.uri, kept, batches(rows), tag, IndexConfig())
     if published.rows != old.num_rows + new.num_rows - updated:
         raise ValueError(f"{published.rows} rows published, not as many as kept and added")
     return RefreshRef(index=published, added=new.num_rows - updated, updated=updated)
+
+
+def published_with(
+    uri: str, kept: pa.Table, added: Iterable[pa.Table], tag: str, config: IndexConfig
+) -> IndexRef:
+    """Publish a version of rows that an index has and of others."""
+    parts = (part.select(kept.column_names).cast(kept.schema) for part in added)
+    return publish(uri, chain([kept], parts), tag, config)
+
+
+def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table | None:
+    """Movies (`MOVIE_COLUMNS`) that refreshes added to a champion, that belong to a source of these
+    documents, and that are not among them; None where an earlier release published it."""
+    table = open_version(champion.index.uri, champion.index.tag)
+    if REFRESHED not in table.schema.names:
+        return None
+    found = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
+    movies = found.limit(table.count_rows()).to_arrow()
+    known = set[tuple[str, int]]()
+    for chunk in store.chunks(documents, ["source", "id"]):
+        known.update(zip(*(column.to_pylist() for column in chunk.columns), strict=True))
+    sources = {source for source, _ in known}
+    named = zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
+    kept = [pair[0] in sources and pair not in known for pair in named]
+    return movies.filter(pa.array(kept, pa.bool_()))
+
+
+@task(name="carry-over", cache_policy=NO_CACHE)
+def carry_over(
+    index: IndexRef,
+    documents: DocumentsRef,
+    champion: Champion | None,
+    folders: ModelFolders,
+    config: IndexConfig,
+) -> IndexRef:
+    """A new training's index with the movies that refreshes added to the champion meanwhile.
+
+    They would be lost with its promotion, until the source has them. The same index where there
+    are none.
+    """
+    movies = refreshed_movies(champion, documents) if champion else None
+    if movies is None or not movies.num_rows:
+        return index
+    rows = marked(TextModel(folders).described(movies))
+    kept = open_version(index.uri, index.tag).to_arrow()
+    get_run_logger().info("%d movies that were added by refresh are kept", rows.num_rows)
+    return published_with(index.uri, kept, [rows], f"{index.tag}{CARRIED}", config)
 
 
 @lru_cache(maxsize=1)

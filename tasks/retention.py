@@ -26,7 +26,7 @@ from tasks.track import connect, experiment_id
 
 #: What of a run is big, and of no use once its version cannot be promoted any more.
 BIG_FILES = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
-VERSIONS_PER_TRAINING = 2  # its newest one, and the one before the last refresh
+LAST_VERSIONS = 2  # of a training: its newest one, and the one before the last refresh
 FILES_DELETED = "files_deleted"  # tag of a run whose big files were deleted
 DAY_SECONDS = 24 * 3600.0
 GRACE_SECONDS = DAY_SECONDS / 4  # another run may be at work with what it used this recently
@@ -57,22 +57,18 @@ def sorted_for_retirement(
 ) -> tuple[list[ModelVersion], list[ModelVersion]]:
     """Versions that stay and those that go, newest first; `registered` is newest first too.
 
-    What has a role stays, and of the newest `trainings` the last `VERSIONS_PER_TRAINING` versions,
-    as does a version that something else registered. A training is as old as its first version.
+    What has a role stays; of the newest `trainings` their first version and their last
+    `LAST_VERSIONS`; and what something else registered. A training is as old as its first version.
     """
-    ours = [one for one in registered if training_of(one) and "index_tag" in one.tags]
-    first_version = {training_of(one): int(one.version) for one in ours}
-    newest = sorted(first_version, key=lambda training: -first_version[training])[:trainings]
-    with_role, kept_of = set(roles), dict.fromkeys(newest, 0)
-    stay, go = list[ModelVersion](), list[ModelVersion]()
+    by_training: dict[str | None, list[ModelVersion]] = {}
     for one in registered:
-        training = training_of(one)
-        recent = training in kept_of and kept_of[training] < VERSIONS_PER_TRAINING
-        if recent:
-            kept_of[training] += 1
-        keep = recent or one not in ours or str(one.version) in with_role
-        (stay if keep else go).append(one)
-    return stay, go
+        by_training.setdefault(training_of(one), []).append(one)
+    foreign = by_training.pop(None, [])
+    newest = sorted(by_training.values(), key=lambda group: -int(group[-1].version))[:trainings]
+    kept = {str(one.version) for group in newest for one in (*group[:LAST_VERSIONS], group[-1])}
+    kept |= {str(one.version) for one in foreign} | set(roles)
+    stay = [one for one in registered if str(one.version) in kept]
+    return stay, [one for one in registered if str(one.version) not in kept]
 
 
 def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
@@ -125,10 +121,15 @@ def delete_files(location: str, path: str | None = None) -> None:
     get_artifact_repository(location).delete_artifacts(path)  # type: ignore[no-untyped-call]
 
 
+def run_of_tag(tag: str) -> str:
+    """Id of the run that wrote an index version."""
+    return tag.removeprefix(RUN_PREFIX).split("-")[0]
+
+
 def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:
     """Whether the run that wrote an index version has ended: no other may lose its own."""
     try:
-        status = client.get_run(tag.removeprefix(RUN_PREFIX)).info.status
+        status = client.get_run(run_of_tag(tag)).info.status
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return False

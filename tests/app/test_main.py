@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from app import main
 from flows.recommend import RecommendConfig, asked, recommend
 from tasks.champion import Champion, champion
-from tasks.contracts import IndexRef, UserError
+from tasks.contracts import IndexRef, RegistryError, UserError
 from tasks.index import publish
 from tasks.search import opened
 from tests.app.conftest import MARKUP, champion_of
@@ -221,6 +221,22 @@ def test_without_a_champion_the_demo_ends_with_a_sentence(monkeypatch, capsys):
         main.main(main.DemoConfig, "python -m app.main", main.command)
     assert ended.value.code == 2
     assert capsys.readouterr().err == "Nothing has been trained yet: run `make train` first.\n"
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_latest_champion_answers_while_the_registry_is_away(monkeypatch):
+    loader, asked = main.Loader(), []
+    first = loader.now()
+
+    def away() -> Champion:
+        asked.append(1)
+        raise RegistryError("MLflow does not answer")
+
+    monkeypatch.setattr(main, "champion", away)
+    assert [loader.now() for _ in range(3)] == [first] * 3
+    assert len(asked) == 1
+    with pytest.raises(RegistryError):
+        main.Loader().now()
 
 
 @pytest.mark.usefixtures("trained")

@@ -42,7 +42,7 @@ def before(root, monkeypatch) -> Champion:
     return champion()
 
 
-def asked_to_add(file: Path, **more: str) -> RefreshConfig:
+def asked_to_add(file: Path, **more: object) -> RefreshConfig:
     """One row in three is broken on purpose."""
     config = {"file": str(file), "ingest": {"max_quarantined_share": 0.5}, **more}
     return RefreshConfig.model_validate(config)
