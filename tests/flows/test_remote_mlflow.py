@@ -97,11 +97,10 @@ def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypa
     keep = {"trainings": 1}
     with mlflow_server(database, object_store) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        sources = [write_csv(tmp_path / "movies.csv", catalogue(count)) for count in (120,)]
-        summaries = [train(settings(sources[0]))]
-        for count in (126, 132):
-            write_csv(sources[0], catalogue(count))
-            summaries.append(train(settings(sources[0], gate={"tolerance": 1.0})))
+        summaries = []
+        for count in (120, 126, 132):
+            source = write_csv(tmp_path / "movies.csv", catalogue(count))
+            summaries.append(train(settings(source, gate={"tolerance": 1.0})))
         assert [one.champion for one in summaries] == [True, True, True]
         assert aliases(connect()) == {CHAMPION: "3", PREVIOUS: "2"}
         promote(connect(), "1")
@@ -111,7 +110,7 @@ def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypa
         file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
         merged = refresh(asked_to_add(file, retention=keep))
         assert (merged.added, merged.updated) == (1, 1)
-        assert "Ghost of the Ranch" in titles_like("Horror Story 3") + titles_like("Horror Story 6")
+        assert len(titles_like("Ghost of the Ranch")) == 10
         assert [row["version"] for row in version_rows(connect())] == ["4", "3", "1"]
         retired = connect().get_run(summaries[1].run.run_id)
         files = {file.path for file in connect().list_artifacts(retired.info.run_id)}
