@@ -14,10 +14,12 @@ unexport SOURCE
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml
+# Constraints, not requirements: which of the pinned packages a machine needs (CUDA's, for one) depends
+# on its build of torch.
+$(READY): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV)/ (some minutes the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
 .PHONY: install
@@ -34,6 +36,19 @@ test: $(READY) ## Run all tests, two files at a time: many wait for a server
 .PHONY: endurance
 endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row
 	@$(BIN)/python -m pytest -m endurance $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
+	@$(BIN)/uv pip compile --quiet --universal --all-extras --strip-extras --no-annotate \
+		--python-version 3.11 --custom-compile-command "make lock" \
+		--output-file requirements.lock $(ARGS) pyproject.toml
+
+.PHONY: newest
+newest: ## Test the newest releases that pyproject.toml allows, in an environment of their own
+	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@.venv-newest/bin/python -m pytest -m "not slow and not endurance" $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/flows/test_schedule.py $(ARGS)
 
 .PHONY: audit
 audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
