@@ -48,7 +48,7 @@ newest: ## Test the newest releases that pyproject.toml allows, in an environmen
 	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@.venv-newest/bin/python -m pytest -m "not slow and not endurance" $(ARGS)
-	@.venv-newest/bin/python -m pytest tests/flows/test_schedule.py $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/flows/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit
 audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
@@ -77,8 +77,13 @@ prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start --host 127.0.0.1
 
 .PHONY: mlflow
+# the database's address may hold a password, so it is no argument
+mlflow: export MLFLOW_BACKEND_STORE_URI := $(MLFLOW_TRACKING_URI)
 mlflow: $(READY) ## MLflow UI on http://127.0.0.1:5000
-	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $(MLFLOW_TRACKING_URI)
+	@case "$$MLFLOW_BACKEND_STORE_URI" in http*) \
+		echo "MLFLOW_TRACKING_URI names a server, which has its own UI: open its address." >&2; \
+		exit 2;; esac; \
+	exec $(BIN)/mlflow ui --host 127.0.0.1
 
 .PHONY: deploy
 deploy: $(READY) ## Register the deployments of prefect.yaml with the running Prefect server

@@ -90,6 +90,7 @@ def marked() -> dict[str, str]:
 
 def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
     """Start a program in the background, its output in a log file, and write it down."""
+    earlier = started()
     log_file(name).parent.mkdir(parents=True, exist_ok=True)
     with log_file(name).open("ab") as log:
         process = subprocess.Popen(
@@ -100,7 +101,7 @@ def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
             stderr=log,
             start_new_session=True,
         )
-    processes_by_name = started() | {name: processes.name_of(process.pid)}
+    processes_by_name = earlier | {name: processes.name_of(process.pid)}
     write_private(record(), json.dumps(processes_by_name, indent=2))
 
 
