@@ -192,7 +192,8 @@ def _start(config: StackConfig) -> None:
     access = write_access(api)
     environment = os.environ | access | {"PWD": str(Path.cwd())}
     server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
-    launch("prefect", server, environment | server_protection(config.prefect_port))
+    password = access[PREFECT_API_AUTH_STRING.name]
+    launch("prefect", server, environment | server_protection(config.prefect_port, password))
     if not remote_mlflow():
         start_mlflow(config.mlflow_port)
     wait_for("prefect", f"{api}/health")

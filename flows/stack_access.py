@@ -4,8 +4,10 @@ Both are kept in `stack.env` under the artifacts root, readable by its owner alo
 shell can source. The password is never part of a command line.
 """
 
+import re
 import secrets
 import tempfile
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from tasks import store
 
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
 USER = "recommender"
+PASSWORD = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)  # 32 random bytes
 
 
 def access_file() -> Path:
@@ -41,29 +44,30 @@ def write_access(api_url: str) -> dict[str, str]:
     Returns:
         The variables of the file, for the environment of Prefect's programs.
     """
-    password = read_access().get(PREFECT_API_AUTH_STRING.name)
-    access = {
-        PREFECT_API_URL.name: api_url,
-        PREFECT_API_AUTH_STRING.name: password or f"{USER}:{secrets.token_urlsafe(32)}",
-    }
+    password = read_access().get(PREFECT_API_AUTH_STRING.name, "")
+    if not PASSWORD.fullmatch(password):  # none, or a damaged one
+        password = f"{USER}:{secrets.token_urlsafe(32)}"
+    access = {PREFECT_API_URL.name: api_url, PREFECT_API_AUTH_STRING.name: password}
     lines = [f"export {name}={value}\n" for name, value in access.items()]
     write_private(access_file(), "".join(lines))
     return access
 
 
 def read_access() -> dict[str, str]:
-    """Variables of the access file by name; empty where the stack was never started."""
-    if not access_file().is_file():
+    """Variables of the access file by name; empty where there is none, or another user's."""
+    try:
+        text = access_file().read_text(encoding="latin-1")  # damaged bytes are no error
+    except OSError:
         return {}
-    variables = dotenv_values(access_file(), interpolate=False)
+    variables = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value for name, value in variables.items() if value}
 
 
-def server_protection(port: int) -> dict[str, str]:
+def server_protection(port: int, password: str) -> dict[str, str]:
     """Settings under which a web page cannot use the server at `port` behind the user's back."""
     origins = (f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
     return {
-        "PREFECT_SERVER_API_AUTH_STRING": read_access()[PREFECT_API_AUTH_STRING.name],
+        "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
@@ -89,5 +93,5 @@ def _accepts(api_url: str, password: str) -> bool:
     user, _, secret = password.partition(":")
     try:
         return httpx.get(f"{api_url}/admin/version", auth=(user, secret), timeout=1).is_success
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False

@@ -89,6 +89,16 @@ def test_the_password_is_private_and_stays_from_start_to_start():
     assert stack_access.access_file().stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"export PREFECT_API_AUTH_STRING=recommender:a"]
+)
+def test_a_damaged_access_file_is_no_obstacle_and_no_weak_password(content, monkeypatch):
+    stack_access.access_file().parent.mkdir(parents=True)
+    stack_access.access_file().write_bytes(content)
+    assert running(monkeypatch) is None
+    assert len(stack_access.write_access(STACK_URL)["PREFECT_API_AUTH_STRING"]) > 40
+
+
 def test_a_shell_can_source_the_access_file():
     access = stack_access.write_access(STACK_URL)
     script = f"source {stack_access.access_file()} && printenv PREFECT_API_AUTH_STRING"
