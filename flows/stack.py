@@ -234,7 +234,8 @@ def stop() -> list[str]:
         found = processes.living(process)
         if found:
             ended.append(name)
-            end(found)
+            with suppress(psutil.NoSuchProcess):  # it has ended with another one
+                end(found)
     record().unlink(missing_ok=True)
     address_file().unlink(missing_ok=True)
     return ended
