@@ -14,10 +14,12 @@ unexport SOURCE
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml
+# Constraints, not requirements: which of the pinned packages a machine needs (CUDA's, for one) depends
+# on its build of torch.
+$(READY): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV)/ (some minutes the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
 .PHONY: install
@@ -34,6 +36,19 @@ test: $(READY) ## Run all tests, two files at a time: many wait for a server
 .PHONY: endurance
 endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row
 	@$(BIN)/python -m pytest -m endurance $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
+	@$(BIN)/uv pip compile --quiet --universal --all-extras --strip-extras --no-annotate \
+		--python-version 3.11 --custom-compile-command "make lock" \
+		--output-file requirements.lock $(ARGS) pyproject.toml
+
+.PHONY: newest
+newest: ## Test the newest releases that pyproject.toml allows, in an environment of their own
+	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@.venv-newest/bin/python -m pytest -m "not slow and not endurance" $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/flows/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit
 audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
@@ -62,8 +77,13 @@ prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start --host 127.0.0.1
 
 .PHONY: mlflow
+# the database's address may hold a password, so it is no argument
+mlflow: export MLFLOW_BACKEND_STORE_URI := $(MLFLOW_TRACKING_URI)
 mlflow: $(READY) ## MLflow UI on http://127.0.0.1:5000
-	@$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $(MLFLOW_TRACKING_URI)
+	@case "$$MLFLOW_BACKEND_STORE_URI" in http*) \
+		echo "MLFLOW_TRACKING_URI names a server, which has its own UI: open its address." >&2; \
+		exit 2;; esac; \
+	exec $(BIN)/mlflow ui --host 127.0.0.1
 
 .PHONY: deploy
 deploy: $(READY) ## Register the deployments of prefect.yaml with the running Prefect server

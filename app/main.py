@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, model_validator
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.cli import DONE, main
 from flows.recommend import Question, RecommendConfig, asked, recommend
@@ -30,6 +31,8 @@ from tasks.text import fold
 from tasks.unseen import TextModel
 
 HOST = "127.0.0.1"
+NAMES = [HOST, "localhost"]  # under which a browser may ask: a foreign name that leads here may not
+CONNECTIONS = 100  # at a time; more are answered with 503
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; "
@@ -264,6 +267,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(RequestValidationError, refused)
     app.add_exception_handler(UserError, unanswerable)
     app.middleware("http")(guarded)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     return app
 
@@ -285,7 +289,7 @@ def command(config: DemoConfig) -> int:
     """Serve until interrupted; without a champion there is nothing to serve."""
     app = create_app()
     app.state.loader.now()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=CONNECTIONS))
     with listener(config.port) as own, suppress(KeyboardInterrupt):
         print(f"Movie recommender on http://{HOST}:{config.port} (Ctrl+C ends it)", flush=True)
         server.run(sockets=[own])

@@ -3,6 +3,7 @@
 What it imports to answer is imported late, since MLflow runs this file to register it.
 """
 
+import logging
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 LIMIT = 10
+MAX_LIMIT = 1000
+MAX_ROWS = 1000
+MAX_CHARACTERS = 10_000
 UNASKED = "Give each row a title or a text."
+logger = logging.getLogger(__name__)
 
 
 class MovieRecommender(PythonModel):
@@ -37,9 +42,17 @@ class MovieRecommender(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row a question: `movies` like it, `genres`, their `probabilities`, or an `error`."""
+        """A row a question: `movies` like it, `genres`, their `probabilities`, or an `error`.
+
+        Raises:
+            MlflowException: neither column is there, or there are too many rows.
+        """
         if not {"title", "text"} & set(model_input.columns):
             raise MlflowException.invalid_parameter_value(UNASKED)
+        if len(model_input) > MAX_ROWS:
+            raise MlflowException.invalid_parameter_value(
+                f"A request may have at most {MAX_ROWS} rows (got {len(model_input)})."
+            )
         given = model_input.to_dict("records")
         limit = int((params or {}).get("limit", LIMIT))
         return pd.DataFrame([self._answer(row, limit) for row in given])
@@ -52,6 +65,9 @@ class MovieRecommender(PythonModel):
             return nothing | self._answered(row, limit)
         except UserError as error:
             return nothing | {"error": str(error)}
+        except Exception as error:  # the other rows are answered all the same
+            logger.exception("A row could not be answered")
+            return nothing | {"error": f"Failed: {error} ({type(error).__name__})."}
 
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
         from flows.recommend import Question, RecommendConfig, asked, recommend
@@ -60,8 +76,13 @@ class MovieRecommender(PythonModel):
         title, text = (_text(row.get(name)) for name in ("title", "text"))
         if bool(title) == bool(text):
             raise UserError(UNASKED)
-        if not 1 <= limit <= 1000:
-            raise UserError(f"limit must lie between 1 and 1000 (got {limit}).")
+        if len(title or text) > MAX_CHARACTERS:
+            raise UserError(
+                f"A title or text may have at most {MAX_CHARACTERS} characters "
+                f"(got {len(title or text)})."
+            )
+        if not 1 <= limit <= MAX_LIMIT:
+            raise UserError(f"limit must lie between 1 and {MAX_LIMIT} (got {limit}).")
         catalogue = self.version.catalogue
         if title:
             config = RecommendConfig(titles=[title], limit=limit)

@@ -3,33 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_LOGGING_LEVEL,
     temporary_settings,
 )
 
+from flows.stack_access import running_server
+
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
 
 
 @contextmanager
 def prefect_server() -> Iterator[str]:
     """Use the configured Prefect server, else a local one that answers, else a temporary one."""
-    if PREFECT_API_URL.value():
-        yield str(PREFECT_API_URL.value())
-    elif _answers(LOCAL_SERVER):
-        with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
-            yield LOCAL_SERVER
+    if settings := running_server():
+        with temporary_settings(settings):
+            yield settings[PREFECT_API_URL]
     else:
         # It ends with the run; what it would then log of events cut short is of no use to anyone.
         with temporary_settings({PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL"}):
             yield TEMPORARY
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=1).is_success
-    except httpx.HTTPError:
-        return False

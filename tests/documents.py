@@ -121,7 +121,8 @@ class Checkout:
         for name in ("flows", "tasks", "app", "data", "Makefile", "prefect.yaml", "README.md"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.folder / name)
-        shutil.copy(ROOT / "pyproject.toml", self.folder)
+        for name in ("pyproject.toml", "requirements.lock"):
+            shutil.copy(ROOT / name, self.folder)
         (self.folder / ".venv").mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):
             (self.folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)

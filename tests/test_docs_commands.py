@@ -29,6 +29,7 @@ ELSEWHERE = {
     "make check": (".ci/run", "make check"),
     "make serve": ("tests/flows/test_deployment.py", '"flows.stack"'),
     "make stop": ("tests/flows/test_deployment.py", '"flows.stack"'),
+    "source artifacts/stack.env": ("tests/flows/test_deployment.py", '"stack.env"'),
     "make worker": ("flows/stack.py", '["prefect", "worker", "start", "--pool"'),
     "make mlflow": ("flows/stack.py", '["mlflow", "ui", "--host"'),
     ".venv/bin/prefect deployment run train/train-weekly": (

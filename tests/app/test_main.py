@@ -17,7 +17,7 @@ from tests.index_rows import BITING, rows
 
 @pytest.fixture(scope="module")
 def client(trained) -> TestClient:
-    return TestClient(main.create_app())
+    return TestClient(main.create_app(), base_url="http://127.0.0.1:8000")
 
 
 @pytest.fixture
@@ -41,6 +41,15 @@ def detail(client: TestClient, status: int, path: str = "recommend", **question:
 def completed(client: TestClient, typed: str) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = client.get("/api/titles", params={"q": typed}).json()["titles"]
     return listed
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example"])
+def test_a_foreign_name_that_leads_to_this_machine_is_refused(client, host):
+    assert client.get("/api/genres", headers={"Host": host}).status_code == 400
+
+
+def test_localhost_is_answered(client):
+    assert client.get("/api/genres", headers={"Host": "localhost:8000"}).status_code == 200
 
 
 def test_a_title_is_completed_the_movie_of_that_name_first(client):

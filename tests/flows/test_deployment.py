@@ -1,5 +1,6 @@
 """The ways a person runs the flow, with real processes: make, a server, a worker, a terminal."""
 
+import base64
 import json
 import os
 import re
@@ -8,18 +9,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import yaml
+from dotenv import dotenv_values
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import Artifact
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import stack as stack_module
 from tests.browser import listen, needs_browser
@@ -49,20 +54,28 @@ def stack(environment: dict[str, str], action: str) -> subprocess.CompletedProce
     return call([sys.executable, "-m", "flows.stack", action, *flags], environment)
 
 
+def access(environment: dict[str, str]) -> dict[str, str]:
+    """What `source artifacts/stack.env` sets."""
+    variables = dotenv_values(Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.env")
+    return {name: str(value) for name, value in variables.items()}
+
+
 @pytest.fixture(scope="module")
 def up(environment) -> Iterator[dict[str, int]]:
     """The stack as `make serve` brings it up; what it started, by name."""
     done = stack(environment, "start")
     assert done.returncode == 0, done.stdout + done.stderr
     record = Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.json"
+    environment |= access(environment)
     yield {name: int(of.split()[0]) for name, of in json.loads(record.read_text()).items()}
     stack(environment, "stop")
 
 
 @pytest.fixture
-def client(environment) -> Iterator[SyncPrefectClient]:
+def client(up, environment) -> Iterator[SyncPrefectClient]:
+    names = (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
     with (
-        temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
+        temporary_settings({setting: environment[setting.name] for setting in names}),
         get_client(sync_client=True) as found,
     ):
         yield found
@@ -87,10 +100,14 @@ def roles(rows: list[dict[str, str]]) -> dict[str, str]:
     return {row["version"]: row["role"] for row in rows}
 
 
+def finished_runs(client: SyncPrefectClient) -> list[FlowRun]:
+    return [run for run in client.read_flow_runs() if run.state and run.state.is_final()]
+
+
 def test_a_week_of_the_stack(up, environment, client):
     """Trained and promoted, skipped, a challenger kept back, promoted by hand, rolled back."""
     run_weekly(environment)
-    (flow_run,) = client.read_flow_runs()
+    (flow_run,) = finished_runs(client)
     assert (flow_run.name, flow_run.state_name) == ("train-default-sample", "Completed")
     answer = call(
         [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"], environment
@@ -99,7 +116,7 @@ def test_a_week_of_the_stack(up, environment, client):
     assert answer.stdout.count('"title"') == 10
 
     run_weekly(environment)
-    assert sorted(run.state_name for run in client.read_flow_runs()) == ["Completed", "Skipped"]
+    assert sorted(run.state_name for run in finished_runs(client)) == ["Completed", "Skipped"]
     assert roles(release(environment, "list")) == {"1": "champion"}
 
     run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": 1}})
@@ -123,11 +140,72 @@ def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
     assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
 
 
-def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, tmp_path):
+def runs_by_schedule(client: SyncPrefectClient, schedule: Any) -> list[FlowRun]:
+    return [
+        run
+        for run in client.read_flow_runs()
+        if run.created_by and run.created_by.id == schedule.id
+    ]
+
+
+def test_a_schedule_of_seconds_starts_a_run_by_itself(up, environment, client):
+    """Nobody triggers it; `make newest` runs this test with the newest releases."""
+    weekly = client.read_deployment_by_name("train/train-weekly").id
+    every = IntervalSchedule(interval=timedelta(seconds=20))
+    (schedule,) = client.create_deployment_schedules(weekly, [(every, True)])
+    wait_until(lambda: any(run.start_time for run in runs_by_schedule(client, schedule)))
+    started = [run for run in runs_by_schedule(client, schedule) if run.start_time]
+    client.delete_deployment_schedule(weekly, schedule.id)
+    assert ended(client, started[0].id, 300) in ("Completed", "Skipped")
+    assert server_errors(environment) == []
+
+
+def server_errors(environment: dict[str, str]) -> list[str]:
+    """Errors in the log of Prefect's server.
+
+    Not of them: an event that met a locked SQLite database, which Prefect queues again.
+    """
+    log = Path(environment["RECOMMENDER_ARTIFACTS"]) / "logs" / "prefect.log"
+    records = re.split(r"^(?=\d\d:\d\d:\d\d\.\d{3} \| )", log.read_text(), flags=re.MULTILINE)
+    errors = [record for record in records if re.match(r"\S+ \| (ERROR|CRITICAL)", record)]
+    retried = ("messaging.memory - Failed in consume_loop", "database is locked")
+    return [error for error in errors if not all(text in error for text in retried)]
+
+
+def test_a_web_page_and_a_stranger_cannot_use_the_server(up, environment):
+    api, password = environment["PREFECT_API_URL"], environment["PREFECT_API_AUTH_STRING"]
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(f"{api}/flows/filter", headers=asked)
+    assert "access-control-allow-origin" not in preflight.headers
+    assert httpx.get(f"{api}/admin/version").status_code == 401
+    assert httpx.get(f"{api}/csrf-token", params={"client": "1"}).status_code == 401
+    assert httpx.post(f"{api}/flows/filter", json={}).status_code == 403
+    login = httpx.BasicAuth(*password.split(":"))
+    assert httpx.get(f"{api}/admin/version", auth=login).is_success
+    without_csrf_token = httpx.post(f"{api}/flows/filter", json={}, auth=login)
+    assert without_csrf_token.status_code == 403
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(up, environment):
+    password = environment["PREFECT_API_AUTH_STRING"]
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    family = [psutil.Process(number) for number in up.values()]
+    family += [child for process in family for child in process.children(recursive=True)]
+    lines = [" ".join(one.cmdline()) for one in family]
+    assert not [line for line in lines if password in line or "mlflow.db" in line]
+    assert not [log for log in (root / "logs").iterdir() if password in log.read_text()]
+    for name in ("stack.env", "stack.json"):
+        assert (root / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_from_the_terminal_finds_the_server_and_its_password(
+    up, environment, client, tmp_path
+):
     source = write_csv(tmp_path / "films.csv", catalogue(120))
+    unset = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     run = subprocess.run(
         [sys.executable, "-m", "flows.train", "--source", str(source), "--classifier.epochs", "3"],
-        env=environment,
+        env={name: value for name, value in environment.items() if name not in unset},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -140,9 +218,15 @@ def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, 
 
 
 @pytest.fixture
-def page(browser) -> Iterator[Page]:
-    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
+def page(up, environment, browser) -> Iterator[Page]:
+    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong.
+
+    It is logged in to Prefect, which keeps the password like this.
+    """
     opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    password = base64.b64encode(environment["PREFECT_API_AUTH_STRING"].encode()).decode()
+    login = f"localStorage.setItem('prefect-password', '{password}')"
+    opened.add_init_script(f"if (window === window.top) {login}")  # a report's frame has no storage
     known = ("/ico/undefined.svg", "/favicon.ico", "/mlflow/users/current")  # icons, a login
     complaints = listen(opened, "http://127.0.0.1:", known)
     yield opened
@@ -170,6 +254,18 @@ def every_image_is_there(page: Page) -> None:
     sizes = page.locator("img:visible").evaluate_all("all => all.map(one => one.naturalWidth)")
     assert sizes
     assert all(sizes)
+
+
+@needs_browser
+def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
+    up, environment, browser: Browser
+):
+    page = browser.new_context().new_page()
+    page.goto(f"{environment['PREFECT_API_URL'].removesuffix('/api')}/deployments")
+    page.get_by_placeholder("admin:pass").fill(environment["PREFECT_API_AUTH_STRING"])
+    page.get_by_role("button", name="Login").click()
+    expect(page.get_by_role("link", name="train-weekly").first).to_be_visible()
+    page.context.close()
 
 
 @needs_browser
