@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from flows.cli import DONE, main
 from flows.recommend import titled
@@ -21,12 +21,13 @@ from tasks.contracts import ListsRef, UserError
 from tasks.progress import gather
 from tasks.search import Version, opened
 from tasks.store import join
+from tasks.strict_config import StrictConfig
 
 CHUNK_ROWS = 1000
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class BatchConfig(BaseModel):
+class BatchConfig(StrictConfig):
     """Lists for many movies at once."""
 
     file: str | None = Field(

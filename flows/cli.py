@@ -3,16 +3,18 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    CliSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from flows.literal_text import decoded, encoding_parser, text_settings
 from tasks.contracts import UserError
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
@@ -56,8 +58,11 @@ def parse(config: type[C], program: str, arguments: list[str]) -> C:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
-    parsed = CliApp.run(Flags, cli_args=arguments)
-    return config.model_validate(parsed.model_dump(by_alias=True, exclude_unset=True))
+    names = text_settings(config)
+    source = CliSettingsSource[Any](Flags, parse_args_method=encoding_parser(names))
+    parsed = CliApp.run(Flags, cli_args=arguments, cli_settings_source=source)
+    values = parsed.model_dump(by_alias=True, exclude_unset=True)
+    return config.model_validate(decoded(values, names))
 
 
 def sentences(error: ValidationError) -> str:

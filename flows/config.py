@@ -16,6 +16,7 @@ from tasks.label import LabelConfig
 from tasks.preprocess import TextConfig
 from tasks.rank import RankConfig
 from tasks.source import name_of
+from tasks.strict_config import StrictConfig
 
 Preset = Literal["default", "blog", "blog-tuned"]
 
@@ -77,7 +78,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(StrictConfig):
     """Everything that a training run can be told."""
 
     source: list[str] = Field(

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
@@ -21,13 +21,14 @@ from tasks.refresh import describe_new, merge, own_source
 from tasks.report import report_quarantine
 from tasks.source import name_of
 from tasks.store import join
+from tasks.strict_config import StrictConfig
 from tasks.track import open_run, register, track_refresh, track_source
 
 REQUIRED = ("id", "title", "overview")
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class RefreshConfig(BaseModel):
+class RefreshConfig(StrictConfig):
     """New or changed movies for the champion's index."""
 
     file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")

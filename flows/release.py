@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
 from tasks.release import difference, promote, roll_back, version_rows
+from tasks.strict_config import StrictConfig
 from tasks.track import connect
 
 #: Columns of versions in the terminal, and their heads there.
@@ -22,7 +23,7 @@ SHOWN = 15  # changed metrics, genres and lists in the terminal; --json has all
 Tables = dict[str, list[dict[str, Any]]]
 
 
-class ReleaseConfig(BaseModel):
+class ReleaseConfig(StrictConfig):
     """Which version answers, and what sets versions apart."""
 
     action: CliPositionalArg[Literal["list", "promote", "rollback", "diff"]] = Field(

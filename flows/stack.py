@@ -15,13 +15,14 @@ from typing import Literal
 
 import httpx
 import psutil
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from tasks import processes, store
 from tasks.champion import UI_ADDRESS, tracking_uri
 from tasks.contracts import UserError
+from tasks.strict_config import StrictConfig
 
 POOL = "local"
 #: What the server does by itself, by the name that stands in the file.
@@ -34,7 +35,7 @@ ENDING_SECONDS = 15
 HOST = "127.0.0.1"
 
 
-class StackConfig(BaseModel):
+class StackConfig(StrictConfig):
     """The local stack."""
 
     action: CliPositionalArg[Literal["start", "stop"]] = Field(description="start it, or stop it")

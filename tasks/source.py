@@ -15,10 +15,11 @@ from typing import IO, NamedTuple
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.contracts import RatingsRef, Ref, UserError
+from tasks.strict_config import StrictConfig
 
 VERSION = 1
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
@@ -45,7 +46,7 @@ ALIASES = {
 REQUIRED = ("id", "title", "overview", "genres")
 
 
-class Columns(BaseModel):
+class Columns(StrictConfig):
     """The source's own column names, where they are not the usual ones."""
 
     id: str | None = Field(None, description="Column of the id; null: id, movie_id or tmdb_id")
