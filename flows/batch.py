@@ -11,6 +11,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.cli import DONE, main
+from flows.hooks import ended_badly
+from flows.parameters import FlowParameters
 from flows.recommend import titled
 from flows.server import prefect_server
 from tasks import store
@@ -21,14 +23,15 @@ from tasks.contracts import ListsRef, UserError
 from tasks.progress import gather
 from tasks.search import Version, opened
 from tasks.store import join
-from tasks.strict_config import StrictConfig
 
 CHUNK_ROWS = 1000
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class BatchConfig(StrictConfig):
+class BatchConfig(FlowParameters):
     """Lists for many movies at once."""
+
+    form_fields = ("file", "limit", "output")
 
     file: str | None = Field(
         None, description="CSV file with a column `title`, and `year` if wanted; null: every movie"
@@ -80,7 +83,13 @@ def written(lists: ListsRef, output: str | None) -> Path:
     return path
 
 
-@flow(name="batch", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
+@flow(
+    name="batch",
+    task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_failure=[ended_badly],
+    on_crashed=[ended_badly],
+    on_cancellation=[ended_badly],
+)
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
     found = champion()

@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from flows.literal_text import decoded, encoding_parser, text_settings
 from tasks.contracts import UserError
+from tasks.redact import redacted
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
@@ -26,7 +27,8 @@ class _OneSentence(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], UserError):
-            record.msg, record.args, record.exc_info = str(record.exc_info[1]), None, None
+            record.msg, record.args = str(record.exc_info[1]), None
+            record.exc_info, record.exc_text = None, None
         return True
 
 
@@ -94,10 +96,11 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         if debug:
             raise
         message = sentences(error) if isinstance(error, ValidationError) else str(error)
-        print(message, file=sys.stderr)
+        print(redacted(message), file=sys.stderr)
         return UNANSWERABLE
     except Exception as error:
         if debug:
             raise
-        print(f"Failed: {error} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
+        why = redacted(str(error))
+        print(f"Failed: {why} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
         return FAILED

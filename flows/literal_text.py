@@ -39,9 +39,7 @@ def encoding_parser(names: set[str]) -> Any:
 
     def parse_args(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
         values = vars(parser.parse_args(arguments))
-        return {
-            name: encoded(value) if name in names else value for name, value in values.items()
-        }
+        return {name: encoded(value) if name in names else value for name, value in values.items()}
 
     return parse_args
 

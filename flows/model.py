@@ -30,7 +30,7 @@ class MovieRecommender(PythonModel):
         folders = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
         self.text_model: TextModel = TextModel(ModelFolders.model_validate(folders))
         reader = store.read_json(Path(context.artifacts["reader"]))
-        self.champion = Champion.model_validate(reader)
+        self.champion = Champion.model_validate(reader, extra="ignore")
         self.version = opened(self.champion.index)
 
     def predict(

@@ -5,11 +5,12 @@ from typing import Any
 
 from prefect import flow, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from flows.hooks import ended_badly
+from flows.parameters import FlowParameters, with_overrides
 from flows.server import prefect_server
 from flows.train import MODEL_CODE
 from tasks.champion import champion, model_folders
@@ -17,19 +18,22 @@ from tasks.compute import Compute, Runner
 from tasks.contracts import RefreshRef
 from tasks.ingest import IngestConfig, ingest, open_all
 from tasks.progress import gather
+from tasks.redact import redacted
 from tasks.refresh import describe_new, merge, own_source
 from tasks.report import report_quarantine
 from tasks.source import name_of
 from tasks.store import join
-from tasks.strict_config import StrictConfig
 from tasks.track import open_run, register, track_refresh, track_source
 
 REQUIRED = ("id", "title", "overview")
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class RefreshConfig(StrictConfig):
+class RefreshConfig(FlowParameters):
     """New or changed movies for the champion's index."""
+
+    form_fields = ("file", "into", "notify")
+    has_overrides = True
 
     file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")
     into: str | None = Field(
@@ -40,6 +44,11 @@ class RefreshConfig(StrictConfig):
         None, description="Prefect notification block that is told of a run that failed"
     )
     ingest: IngestConfig = IngestConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_overrides(cls, values: Any) -> Any:
+        return with_overrides(values)
 
 
 @flow(
@@ -75,7 +84,7 @@ def command(config: RefreshConfig) -> int:
     open_all([config.file], config.ingest, REQUIRED)
     champion()
     with prefect_server() as server:
-        print(f"Adding {Path(config.file).name} to the index. Prefect server: {server}.")
+        print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
         found = refresh(config)
     print(f"{found.added} added, {found.updated} updated, {found.index.rows} movies in the index.")
     return DONE

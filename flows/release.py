@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
+from flows.parameters import FlowParameters
 from tasks.release import difference, promote, roll_back, version_rows
-from tasks.strict_config import StrictConfig
 from tasks.track import connect
 
 #: Columns of versions in the terminal, and their heads there.
@@ -23,8 +23,10 @@ SHOWN = 15  # changed metrics, genres and lists in the terminal; --json has all
 Tables = dict[str, list[dict[str, Any]]]
 
 
-class ReleaseConfig(StrictConfig):
+class ReleaseConfig(FlowParameters):
     """Which version answers, and what sets versions apart."""
+
+    form_fields = ("action", "versions")
 
     action: CliPositionalArg[Literal["list", "promote", "rollback", "diff"]] = Field(
         description="list versions; promote one; rollback to the previous champion; diff two"

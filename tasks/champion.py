@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, Field
 
@@ -49,13 +50,26 @@ def tracking_uri() -> str:
         UserError: the artifacts root is shared, and so the registry has to be.
     """
     if named := os.environ.get("MLFLOW_TRACKING_URI"):
-        return named
+        return _without_login(named)
     if store.shared():
         raise UserError(
             f"The artifacts are in {store.root_setting()}, which holds no database: name the "
             "MLflow server with MLFLOW_TRACKING_URI."
         )
     return f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}"
+
+
+def _without_login(uri: str) -> str:
+    """A server's address without user name and password, which go to MLflow's own variables.
+
+    MLflow quotes the address in its errors, and links to the server are made of it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def champion() -> Champion:
@@ -92,7 +106,7 @@ def to_tags(reader: Champion) -> dict[str, str]:
 def from_tags(tags: Mapping[str, str]) -> Champion:
     """The inverse of `to_tags`."""
     index = IndexRef(uri=tags["index_uri"], tag=tags["index_tag"])
-    rank = RankConfig.model_validate_json(tags["rank"])
+    rank = RankConfig.model_validate_json(tags["rank"], extra="ignore")
     rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
     digests = json.loads(tags.get("digests", "[]"))
     return Champion(index=index, rank=rank, digests=digests, **rest)

@@ -107,7 +107,7 @@ def grown(epochs: int, factor: float) -> int:
 
 def load_config(folder: Path) -> Doc2VecConfig:
     """The config that a stored model was trained with."""
-    return Doc2VecConfig.model_validate(store.read_json(folder / "config.json"))
+    return Doc2VecConfig.model_validate(store.read_json(folder / "config.json"), extra="ignore")
 
 
 def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow as pa
@@ -19,6 +20,7 @@ from pydantic import Field
 
 from tasks import store
 from tasks.contracts import RatingsRef, Ref, UserError
+from tasks.redact import redacted
 from tasks.strict_config import StrictConfig
 
 VERSION = 1
@@ -43,6 +45,7 @@ ALIASES = {
     "keywords": ("keywords",),
     "adult": ("adult",),
 }
+WHAT_TO_GIVE = "Give --source a CSV or parquet file of movies."
 REQUIRED = ("id", "title", "overview", "genres")
 
 
@@ -81,7 +84,7 @@ def name_of(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = source.rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = redacted(source).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 
@@ -105,7 +108,9 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
     paths = _matching(where) if has_magic(where) and not Path(where).is_file() else [where]
     files = tuple(map(Path, paths))
     if not files or not all(path.is_file() for path in files):
-        raise UserError(f"No such file: {where}. Give --source a CSV or parquet file of movies.")
+        raise UserError(
+            f"No such file: {redacted(where)}. Give --source a CSV or parquet file of movies."
+        )
     return Named(name_of(source), files)
 
 
@@ -142,15 +147,18 @@ def _download(uri: str) -> tuple[Path, ...]:
         system, path = fsspec.url_to_fs(uri)
         paths = sorted(system.glob(path)) if has_magic(path) else [path]
         refs = [_fetched(system, uri, found) for found in paths]
-    except (ImportError, ValueError, OSError) as error:
-        raise UserError(f"Cannot read {uri}: {error}.") from error
+    except Exception as error:  # fsspec's drivers have errors of their own, which quote the URI
+        raise UserError(redacted(f"Cannot read {uri}: {error}.")) from error
     if not refs:
-        raise UserError(f"No such file: {uri}. Give --source a CSV or parquet file of movies.")
+        raise UserError(
+            f"No such file: {redacted(uri)}. Give --source a CSV or parquet file of movies."
+        )
     return tuple(map(store.locate, refs))
 
 
 def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    name = Path(path).name
+    web = path.startswith(("http://", "https://"))
+    name = Path(urlsplit(path).path if web else path).name or "download"
 
     def fetch(slot: store.Slot) -> Ref:
         system.get_file(path, str(slot.folder / name))

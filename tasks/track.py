@@ -39,6 +39,7 @@ from tasks.contracts import (
     ScoresRef,
     VectorsRef,
 )
+from tasks.redact import redacted
 from tasks.remote import is_url
 from tasks.retry import io_task
 from tasks.signature import SIGNATURE
@@ -127,16 +128,15 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     all_tags = environment_tags() | tags | own_process() | {FLOW_RUN_TAG: str(flow_run.id)}
     client.log_batch(
         run.info.run_id,
-        params=[Param(key, value) for key, value in flat(settings).items()],
-        tags=[RunTag(key, value) for key, value in all_tags.items()],
+        params=[Param(key, redacted(value)) for key, value in flat(settings).items()],
+        tags=[RunTag(key, redacted(value)) for key, value in all_tags.items()],
     )
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
         run.info.run_id, SECONDS_BETWEEN_SAMPLES, tracking_uri=tracking_uri()
     )
     monitor.start()  # it ends by itself when the run does
-    return RunRef(
-        run_id=run.info.run_id, experiment_id=experiment, tracking_uri=mlflow.get_tracking_uri()
-    )
+    shown_uri = redacted(mlflow.get_tracking_uri())
+    return RunRef(run_id=run.info.run_id, experiment_id=experiment, tracking_uri=shown_uri)
 
 
 def own_process() -> dict[str, str]:
