@@ -16,7 +16,7 @@ from pydantic_settings import (
 
 from flows.literal_text import decoded, encoding_parser, text_settings
 from tasks.contracts import UserError
-from tasks.redact import redacted
+from tasks.redact import print_redacted, redacted
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
@@ -83,7 +83,9 @@ def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    if not debug:
+    if debug:
+        sys.excepthook = print_redacted
+    else:
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(_OneSentence())
     sys.exit(_exit_code(lambda: command(parse(config, program, arguments)), debug))

@@ -6,6 +6,7 @@ query. Only the config keeps it; records, logs, messages and printed commands ha
 
 import logging
 import re
+import sys
 import traceback
 from typing import Any
 
@@ -78,3 +79,8 @@ def _redacted_record(record: logging.LogRecord) -> logging.LogRecord:
         if (hidden := redacted(lines)) != lines:
             record.exc_text = hidden
     return record
+
+
+def print_redacted(_kind: type[BaseException], error: BaseException, _traceback: Any) -> None:
+    """A `sys.excepthook` that prints a traceback without credentials."""
+    print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)

@@ -145,7 +145,7 @@ def _download(uri: str) -> tuple[Path, ...]:
     """Local copies of the files at a URI, fetched again only when they have changed there."""
     try:
         system, path = fsspec.url_to_fs(uri)
-        paths = sorted(system.glob(path)) if has_magic(path) else [path]
+        paths = sorted(system.glob(path)) if has_magic(_without_query(path)) else [path]
         refs = [_fetched(system, uri, found) for found in paths]
     except Exception as error:  # fsspec's drivers have errors of their own, which quote the URI
         raise UserError(redacted(f"Cannot read {uri}: {error}.")) from error
@@ -156,9 +156,13 @@ def _download(uri: str) -> tuple[Path, ...]:
     return tuple(map(store.locate, refs))
 
 
+def _without_query(path: str) -> str:
+    """A path of fsspec, of a web address the part that names the file."""
+    return urlsplit(path).path if path.startswith(("http://", "https://")) else path
+
+
 def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    web = path.startswith(("http://", "https://"))
-    name = Path(urlsplit(path).path if web else path).name or "download"
+    name = Path(_without_query(path)).name or "download"
 
     def fetch(slot: store.Slot) -> Ref:
         system.get_file(path, str(slot.folder / name))
