@@ -123,6 +123,31 @@ def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
     assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
 
 
+def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
+    up, environment, client, tmp_path
+):
+    """The shell knows no Prefect server: the command has to name it."""
+    if not release(environment, "list"):
+        run_weekly(environment)
+    titles = tmp_path / "it's mine, all.csv"
+    deployment = client.read_deployment_by_name("batch/recommend-batch")
+    config = {"file": str(titles), "output": str(tmp_path / "lists.parquet")}
+    parameters = {"config": config}
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+    assert ended(client, run) == "Failed"
+    (page,) = (
+        artifact.data
+        for artifact in client.read_artifacts()
+        if artifact.flow_run_id == run and artifact.key == "failure"
+    )
+    titles.write_text("title\nVertical Limit\n")
+    kept = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    done = call(["sh", "-c", page.split("```")[1]], kept | {"PREFECT_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ended(client, run) == "Completed"
+    assert (tmp_path / "lists.parquet").exists()
+
+
 def test_a_run_from_the_terminal_appears_on_the_server(up, environment, client, tmp_path):
     source = write_csv(tmp_path / "films.csv", catalogue(120))
     run = subprocess.run(

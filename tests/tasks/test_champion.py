@@ -1,10 +1,21 @@
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tasks.champion import CHAMPION, MODEL, Champion, champion, fetched, from_tags, rival, to_tags
+from tasks.champion import (
+    CHAMPION,
+    MODEL,
+    Champion,
+    champion,
+    fetched,
+    from_tags,
+    rival,
+    to_tags,
+    tracking_uri,
+)
 from tasks.contracts import IndexRef, UserError
 from tasks.rank import RankConfig
 from tasks.track import connect, experiment_id
@@ -68,3 +79,18 @@ def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
         assert copy.is_relative_to(artifacts / "cache")
         assert (copy / "words.txt").read_text() == "words"
     assert asked == ["doc2vec"]
+
+
+def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://team:s3%40cr3t@mlflow:5000/x")
+    assert tracking_uri() == "https://mlflow:5000/x"
+    login = [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")]
+    assert login == ["team", "s3@cr3t"]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "postgresql://mlflow:s3cr3t@db/mlflow"])
+def test_any_other_tracking_uri_is_used_as_it_is(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri() == uri
