@@ -47,8 +47,9 @@ def root_setting() -> str:
     where = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
     if remote.is_url(where) and redacted(where) != where:
         raise UserError(
-            f"RECOMMENDER_ARTIFACTS={redacted(where)} has a login or a query in it: name the bucket "
-            "and folder alone, and give the login as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            f"RECOMMENDER_ARTIFACTS={redacted(where)} has a login or a query in it: name the "
+            "bucket and folder alone, and give the login as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY."
         )
     return where.rstrip("/") if remote.is_url(where) else str(Path(where).absolute())
 
