@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import Artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import stack as stack_module
+from flows.config import TrainConfig
 from tests.browser import listen, needs_browser
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
@@ -195,6 +196,23 @@ def every_image_is_there(page: Page) -> None:
     sizes = page.locator("img:visible").evaluate_all("all => all.map(one => one.naturalWidth)")
     assert sizes
     assert all(sizes)
+
+
+@needs_browser
+def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, client, browser):
+    """The request is caught on its way: no run is made of it."""
+    home = environment["PREFECT_API_URL"].removesuffix("/api")
+    deployment = client.read_deployment_by_name("train/train")
+    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    page.route("**/create_flow_run", lambda route: route.abort())
+    page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
+    page.locator(".p-select-button__control", has_text="default").click()
+    page.get_by_text("blog", exact=True).last.click()
+    with page.expect_request("**/create_flow_run") as request:
+        page.get_by_role("button", name="Submit").click()
+    page.close()
+    parameters = request.value.post_data_json["parameters"]
+    assert TrainConfig.model_validate(parameters["config"]) == TrainConfig(preset="blog")
 
 
 @needs_browser
