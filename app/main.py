@@ -27,6 +27,7 @@ from tasks.catalogue import Catalogue
 from tasks.champion import Champion, champion, model_folders
 from tasks.contracts import RegistryError, UserError
 from tasks.search import Version, find_title, opened, similar_titles
+from tasks.strict_config import StrictConfig
 from tasks.text import fold
 from tasks.unseen import TextModel
 
@@ -52,7 +53,7 @@ Title = Annotated[str, Field(min_length=1, max_length=300)]
 Genre = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class DemoConfig(BaseModel):
+class DemoConfig(StrictConfig):
     """The demo page of the champion, on this machine alone."""
 
     port: int = Field(8000, ge=1, le=65535, description="Port on 127.0.0.1")

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from flows.cli import DONE, main
+from flows.hooks import ended_badly
+from flows.parameters import FlowParameters
 from flows.recommend import titled
 from flows.server import prefect_server
 from tasks import store
@@ -26,8 +28,10 @@ CHUNK_ROWS = 1000
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class BatchConfig(BaseModel):
+class BatchConfig(FlowParameters):
     """Lists for many movies at once."""
+
+    form_fields = ("file", "limit", "output")
 
     file: str | None = Field(
         None, description="CSV file with a column `title`, and `year` if wanted; null: every movie"
@@ -79,7 +83,13 @@ def written(lists: ListsRef, output: str | None) -> Path:
     return path
 
 
-@flow(name="batch", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
+@flow(
+    name="batch",
+    task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_failure=[ended_badly],
+    on_crashed=[ended_badly],
+    on_cancellation=[ended_badly],
+)
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
     found = champion()

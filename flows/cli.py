@@ -3,17 +3,20 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    CliSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from flows.literal_text import decoded, encoding_parser, text_settings
 from tasks.contracts import UserError
+from tasks.redact import print_redacted, redacted
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
@@ -24,7 +27,8 @@ class _OneSentence(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], UserError):
-            record.msg, record.args, record.exc_info = str(record.exc_info[1]), None, None
+            record.msg, record.args = str(record.exc_info[1]), None
+            record.exc_info, record.exc_text = None, None
         return True
 
 
@@ -56,8 +60,11 @@ def parse(config: type[C], program: str, arguments: list[str]) -> C:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
-    parsed = CliApp.run(Flags, cli_args=arguments)
-    return config.model_validate(parsed.model_dump(by_alias=True, exclude_unset=True))
+    names = text_settings(config)
+    source = CliSettingsSource[Any](Flags, parse_args_method=encoding_parser(names))
+    parsed = CliApp.run(Flags, cli_args=arguments, cli_settings_source=source)
+    values = parsed.model_dump(by_alias=True, exclude_unset=True)
+    return config.model_validate(decoded(values, names))
 
 
 def sentences(error: ValidationError) -> str:
@@ -76,7 +83,9 @@ def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    if not debug:
+    if debug:
+        sys.excepthook = print_redacted
+    else:
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(_OneSentence())
     sys.exit(_exit_code(lambda: command(parse(config, program, arguments)), debug))
@@ -89,10 +98,11 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         if debug:
             raise
         message = sentences(error) if isinstance(error, ValidationError) else str(error)
-        print(message, file=sys.stderr)
+        print(redacted(message), file=sys.stderr)
         return UNANSWERABLE
     except Exception as error:
         if debug:
             raise
-        print(f"Failed: {error} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
+        why = redacted(str(error))
+        print(f"Failed: {why} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
         return FAILED

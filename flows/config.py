@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from flows.parameters import FlowParameters, differing, explicit_values, with_overrides
 from tasks.baselines import BaselineConfig
 from tasks.challenge import GateConfig
 from tasks.classify import ClassifierConfig
@@ -78,8 +79,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(FlowParameters):
     """Everything that a training run can be told."""
+
+    form_fields = ("source", "preset", "refresh", "skip_unchanged", "deterministic", "notify")
+    has_overrides = True
 
     source: list[str] = Field(
         ["sample"],
@@ -129,12 +133,14 @@ class TrainConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, given: Any) -> Any:
+        given = with_overrides(given)
         if not isinstance(given, dict):
             return given
         if isinstance(given.get("source"), str):
             given = {**given, "source": [given["source"]]}
         preset = PRESETS.get(given.get("preset", "default"), {})
-        stages = {stage: {**values, **_plain(given.get(stage))} for stage, values in preset.items()}
+        explicit = {stage: explicit_values(given.get(stage) or {}) for stage in preset}
+        stages = {stage: {**values, **explicit[stage]} for stage, values in preset.items()}
         return {**given, **stages}
 
     @model_validator(mode="after")
@@ -157,7 +163,7 @@ class TrainConfig(BaseModel):
     def given(self) -> dict[str, Any]:
         """What was asked for: the preset, and the settings that differ from it."""
         plain = TrainConfig.model_validate({"preset": self.preset})
-        return {"preset": self.preset} | _differing(self.model_dump(), plain.model_dump())
+        return {"preset": self.preset} | differing(self.model_dump(), plain.model_dump())
 
     @property
     def learnt(self) -> dict[str, Any]:
@@ -178,21 +184,6 @@ class TrainConfig(BaseModel):
         """How scores are won, read off the settings that decide it and not off the preset."""
         leaks = self.text.recipe == "blog" or self.doc2vec.transductive
         return "blog" if leaks else "held-out"
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    if isinstance(value, BaseModel):
-        return value.model_dump(exclude_unset=True)
-    return dict(value or {})
-
-
-def _differing(values: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """Those of nested values that `plain` has otherwise."""
-    return {
-        name: _differing(value, plain[name]) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value != plain[name]
-    }
 
 
 def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[str]:

@@ -35,7 +35,7 @@ class MovieRecommender(PythonModel):
         folders = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
         self.text_model: TextModel = TextModel(ModelFolders.model_validate(folders))
         reader = store.read_json(Path(context.artifacts["reader"]))
-        self.champion = Champion.model_validate(reader)
+        self.champion = Champion.model_validate(reader, extra="ignore")
         index = self.champion.index
         self.version = opened(index.model_copy(update={"uri": index_uri(index.uri)}))
 

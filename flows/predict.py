@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.table import Table
@@ -16,13 +16,14 @@ from tasks.champion import champion, model_folders
 from tasks.contracts import IndexRef, UserError
 from tasks.ingest import Catalogue, IngestConfig, chunked, open_all
 from tasks.search import opened
+from tasks.strict_config import StrictConfig
 from tasks.unseen import Answer, TextModel
 
 Genres = dict[str, float]
 REQUIRED = ("id", "title", "overview")
 
 
-class PredictConfig(BaseModel):
+class PredictConfig(StrictConfig):
     """Genres of a movie by its title, of a text, or of every movie in a file."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)

@@ -5,11 +5,12 @@ from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, Field
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
 from flows.hooks import ended_badly
+from flows.parameters import FlowParameters, with_overrides
 from flows.server import prefect_server
 from flows.train import MODEL_CODE
 from tasks.aliases import champion_lock
@@ -18,6 +19,7 @@ from tasks.compute import Compute, Runner
 from tasks.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.ingest import IngestConfig, ingest, open_all
 from tasks.progress import gather
+from tasks.redact import redacted
 from tasks.refresh import describe_new, merge, own_source
 from tasks.report import report_quarantine
 from tasks.retention import RetentionConfig, clean_up
@@ -31,8 +33,11 @@ WHY = "new movies for the champion"
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 
 
-class RefreshConfig(BaseModel):
+class RefreshConfig(FlowParameters):
     """New or changed movies for the champion's index."""
+
+    form_fields = ("file", "into", "notify")
+    has_overrides = True
 
     file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")
     into: str | None = Field(
@@ -44,6 +49,11 @@ class RefreshConfig(BaseModel):
     )
     ingest: IngestConfig = IngestConfig()
     retention: RetentionConfig = RetentionConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_overrides(cls, values: Any) -> Any:
+        return with_overrides(values)
 
 
 @flow(
@@ -106,7 +116,7 @@ def command(config: RefreshConfig) -> int:
     open_all([config.file], config.ingest, REQUIRED)
     champion()
     with prefect_server() as server:
-        print(f"Adding {Path(config.file).name} to the index. Prefect server: {server}.")
+        print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
         found = refresh(config)
     print(f"{found.added} added, {found.updated} updated, {found.index.rows} movies in the index.")
     return DONE

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
+from flows.parameters import FlowParameters
 from tasks.release import difference, promote, roll_back, version_rows
 from tasks.track import connect
 
@@ -22,8 +23,10 @@ SHOWN = 15  # changed metrics, genres and lists in the terminal; --json has all
 Tables = dict[str, list[dict[str, Any]]]
 
 
-class ReleaseConfig(BaseModel):
+class ReleaseConfig(FlowParameters):
     """Which version answers, and what sets versions apart."""
+
+    form_fields = ("action", "versions")
 
     action: CliPositionalArg[Literal["list", "promote", "rollback", "diff"]] = Field(
         description="list versions; promote one; rollback to the previous champion; diff two"

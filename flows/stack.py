@@ -21,7 +21,7 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
@@ -32,6 +32,7 @@ from tasks.champion import UI_ADDRESS
 from tasks.contracts import UserError
 from tasks.locks import locked
 from tasks.registry import tracking_uri
+from tasks.strict_config import StrictConfig
 
 POOL = "local"
 #: What the server does by itself, by the name that stands in the file.
@@ -47,7 +48,7 @@ MARK = "RECOMMENDER_STACK"  # variable in the environment of the stack's process
 Record = TypeAdapter(dict[str, Annotated[str, Field(pattern=r"^\d+ ")]])
 
 
-class StackConfig(BaseModel):
+class StackConfig(StrictConfig):
     """The local stack."""
 
     action: CliPositionalArg[Literal["start", "stop"]] = Field(description="start it, or stop it")

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import DONE, main
+from flows.commands import command_of
 from flows.config import TrainConfig
-from flows.hooks import command_of, ended_badly
+from flows.hooks import ended_badly
 from flows.server import prefect_server
 from tasks import store
 from tasks.aliases import champion_lock
@@ -190,7 +191,7 @@ def running_code() -> str:
 def tags_of(config: TrainConfig) -> dict[str, str]:
     """What runs are found by in MLflow, and what it takes to do one again."""
     tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
-    return tags | {"code": running_code(), "command": command_of("train", config.given)}
+    return tags | {"code": running_code(), "command": command_of("train", config)}
 
 
 def drifted(

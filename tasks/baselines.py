@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -17,11 +17,12 @@ from tasks.compute import Compute, run_stage
 from tasks.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.metrics import Labels, Probabilities, best_cut, predicted, scores
 from tasks.preprocess import TextConfig
+from tasks.strict_config import StrictConfig
 
 VERSION = 4
 
 
-class BaselineConfig(BaseModel):
+class BaselineConfig(StrictConfig):
     """What the model is held against."""
 
     tfidf_c: float = Field(5.0, gt=0, description="Inverse regularisation of the TF-IDF baseline")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks.contracts import UserError
 from tasks.rank import (
@@ -23,6 +23,7 @@ from tasks.rank import (
     shares,
     without_copies,
 )
+from tasks.strict_config import StrictConfig
 
 SHOWN = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
 POOL = 50  # more than are wanted, since copies are left out
@@ -30,7 +31,7 @@ NEAREST = 1000  # movies whose vectors are compared where an approximate index f
 Rows = Sequence[int]
 
 
-class Filters(BaseModel):
+class Filters(StrictConfig):
     """Which movies may be answered with."""
 
     genre: list[str] = Field([], description="Only movies of all these genres")

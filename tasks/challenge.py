@@ -30,6 +30,7 @@ from tasks.metrics import Labels, macro_f1, micro_f1, resampled_f1
 from tasks.preprocess import split_of
 from tasks.rank import Array
 from tasks.ranking import own_values, relevance, sample_lists
+from tasks.strict_config import StrictConfig
 from tasks.unseen import TextModel
 
 VERSION = 2
@@ -39,7 +40,7 @@ COMPARED = pa.schema(
 )
 
 
-class GateConfig(BaseModel):
+class GateConfig(StrictConfig):
     """When a challenger becomes the champion."""
 
     tolerance: float = Field(

@@ -71,7 +71,7 @@ def to_tags(reader: Champion) -> dict[str, str]:
 def from_tags(tags: Mapping[str, str], version: str = "") -> Champion:
     """The inverse of `to_tags`."""
     index = IndexRef(uri=index_uri(tags["index_uri"]), tag=tags["index_tag"])
-    rank = RankConfig.model_validate_json(tags["rank"])
+    rank = RankConfig.model_validate_json(tags["rank"], extra="ignore")
     rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
     digests = json.loads(tags.get("digests", "[]"))
     return Champion(index=index, rank=rank, digests=digests, version=version, **rest)

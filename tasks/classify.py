@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.compute import Compute, run_alone
@@ -26,11 +26,12 @@ from tasks.contracts import (
 from tasks.forward import genre_probabilities, load_classifier, save_classifier
 from tasks.metrics import tuned_thresholds
 from tasks.progress import following
+from tasks.strict_config import StrictConfig
 
 VERSION = 3
 
 
-class ClassifierConfig(BaseModel):
+class ClassifierConfig(StrictConfig):
     """The network, how it is trained, and how many of it answer together."""
 
     hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field
 from tasks import store
 from tasks.contracts import DocumentsRef, ProfileRef, ScoresRef, UserError
 from tasks.embed import known_in_folder
+from tasks.strict_config import StrictConfig
 
 VERSION = 1
 LENGTHS = (10, 20, 40, 60, 80, 120)  # words of a document that part one bin from the next
@@ -30,7 +31,7 @@ SMALLEST_SHARE = 1e-4  # of a bin that is empty on one side
 DISTRIBUTIONS = ("genres", "decades", "lengths")
 
 
-class DriftConfig(BaseModel):
+class DriftConfig(StrictConfig):
     """How far a source may move from the champion's."""
 
     warn_above: float = Field(

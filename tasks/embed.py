@@ -22,6 +22,7 @@ from tasks.compute import Compute, run, run_stage
 from tasks.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
 from tasks.pooled import known_rows, load_weights, pooled_vectors
 from tasks.progress import following
+from tasks.strict_config import StrictConfig
 
 VERSION = 4
 SELF_RETRIEVAL_SAMPLE = 200
@@ -33,7 +34,7 @@ MAX_EPOCHS = 100  # what small corpora are scaled to at most
 Vectors = NDArray[np.float32]
 
 
-class Doc2VecConfig(BaseModel):
+class Doc2VecConfig(StrictConfig):
     """Doc2Vec (Le & Mikolov, 2014) as gensim trains it."""
 
     architecture: Literal["dbow", "dm"] = Field("dbow", description="PV-DBOW or PV-DM")
@@ -106,7 +107,7 @@ def grown(epochs: int, factor: float) -> int:
 
 def load_config(folder: Path) -> Doc2VecConfig:
     """The config that a stored model was trained with."""
-    return Doc2VecConfig.model_validate(store.read_json(folder / "config.json"))
+    return Doc2VecConfig.model_validate(store.read_json(folder / "config.json"), extra="ignore")
 
 
 def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str]) -> int:

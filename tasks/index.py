@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.compute import Compute, run_stage
 from tasks.contracts import IndexRef, RowsRef
 from tasks.search import VECTORS, has_ann, near_titles, nearest, quoted
+from tasks.strict_config import StrictConfig
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -34,7 +35,7 @@ NGRAMS: dict[str, Any] = {
 Vectors = NDArray[np.float32]
 
 
-class IndexConfig(BaseModel):
+class IndexConfig(StrictConfig):
     """When nearest vectors are looked up and not computed."""
 
     ann_rows: int = Field(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import get_run_logger
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.contracts import MOVIES, QUARANTINE, IngestRef, MoviesRef, QuarantineRef, UserError
@@ -25,6 +25,7 @@ from tasks.parse import (
 from tasks.progress import progress
 from tasks.retry import io_task
 from tasks.source import REQUIRED, Columns, Named, Source, open_file, resolve
+from tasks.strict_config import StrictConfig
 
 VERSION = 3
 
@@ -32,7 +33,7 @@ VERSION = 3
 HARMLESS = ("missing_overview", "placeholder_overview")
 
 
-class IngestConfig(BaseModel):
+class IngestConfig(StrictConfig):
     """How sources are read, and how much damage is too much."""
 
     chunk_rows: int = Field(1000, ge=1, description="Source rows a chunk")

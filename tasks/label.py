@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from tasks import store
 from tasks.contracts import DocumentsRef, LabelsRef, UserError
+from tasks.strict_config import StrictConfig
 
 VERSION = 1
 GenreLists = Sequence[Sequence[str]]
 
 
-class LabelConfig(BaseModel):
+class LabelConfig(StrictConfig):
     """Which genres are learnt."""
 
     min_support: int = Field(5, ge=1, description="Train documents that a genre needs to be learnt")

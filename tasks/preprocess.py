@@ -13,12 +13,13 @@ from nltk.stem.snowball import EnglishStemmer
 from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tasks import store
 from tasks.compute import Compute, run, run_stage
 from tasks.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
+from tasks.strict_config import StrictConfig
 from tasks.text import normalised
 
 VERSION = 3
@@ -35,7 +36,7 @@ _sentences = PunktSentenceTokenizer()
 _treebank = NLTKWordTokenizer()
 
 
-class TextConfig(BaseModel):
+class TextConfig(StrictConfig):
     """What a document is made of, and how documents are split."""
 
     recipe: Literal["content", "blog"] = Field(

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from tasks.strict_config import StrictConfig
 
 Array = NDArray[np.float32]
 YEARS_TO_FADE = 8.0  # years apart at which nearness has fallen to 1/e
@@ -21,7 +23,7 @@ VOTES_OF_A_HIT = 10_000
 FEATURES = ("content", "words", "title", "genre", "year", "votes")
 
 
-class RankConfig(BaseModel, frozen=True):
+class RankConfig(StrictConfig, frozen=True):
     """How much each likeness counts.
 
     Chosen by the walk of `benchmarks/ranking.py` on half of the queries, then rounded; started from

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tasks import store
 from tasks.contracts import RegistryError, UserError
+from tasks.redact import redacted
 
 MODEL = "movie-recommender"
 CHAMPION = "champion"
@@ -46,13 +47,26 @@ def tracking_uri() -> str:
         UserError: the artifacts root is shared, and so the registry has to be.
     """
     if configured := os.environ.get("MLFLOW_TRACKING_URI"):
-        return configured
+        return _without_login(configured)
     if store.shared():
         raise UserError(
-            f"The artifacts are in {store.root_setting()}, which holds no database: name the "
-            "MLflow server with MLFLOW_TRACKING_URI."
+            f"The artifacts are in {redacted(store.root_setting())}, which holds no database: "
+            "name the MLflow server with MLFLOW_TRACKING_URI."
         )
     return f"{SQLITE}{store.artifacts_root() / DATABASE}"
+
+
+def _without_login(uri: str) -> str:
+    """A server's address without user name and password, which go to MLflow's own variables.
+
+    MLflow quotes the address in its errors, and links to the server are made of it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def sqlite_file() -> Path | None:
@@ -66,14 +80,6 @@ def sqlite_file() -> Path | None:
 
     database = make_url(uri).database
     return Path(database) if database else None
-
-
-def shown_uri(uri: str) -> str:
-    """A tracking URI without login and query, for messages."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri.split("?")[0]
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def champion_version() -> TaggedVersion | None:
@@ -155,7 +161,7 @@ def _goes_through_proxy(scheme: str, host: str) -> bool:
 def unreachable(uri: str, error: Exception) -> RegistryError:
     """The error of a registry that does not answer."""
     return RegistryError(
-        f"MLflow does not answer at {shown_uri(uri)} ({type(error).__name__}): start it, or "
+        f"MLflow does not answer at {redacted(uri)} ({type(error).__name__}): start it, or "
         "correct MLFLOW_TRACKING_URI."
     )
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from tasks import store
 from tasks.champion import UI_ADDRESS, USUAL_UI
 from tasks.contracts import FiguresRef, IndexRef, IngestRef, RunRef, ScoresRef
+from tasks.redact import HIDDEN, redacted
 from tasks.retry import io_task
 from tasks.stages import stages_of
 from tasks.track import connect
@@ -108,7 +109,7 @@ def next_commands(summary: Summary) -> list[str]:
     return [
         *promoted,
         f'{programs}/python -m flows.recommend "Vertical Limit"',
-        f"{programs}/mlflow ui --backend-store-uri {summary.run.tracking_uri}",
+        f"{programs}/mlflow ui --backend-store-uri {redacted(summary.run.tracking_uri)}",
     ]
 
 
@@ -146,7 +147,8 @@ def run_page(run: RunRef) -> str:
     """Where MLflow shows a run: on its server, else on the UI of this machine."""
     up = store.artifacts_root() / UI_ADDRESS
     here = up.read_text() if up.exists() else USUAL_UI
-    server = run.tracking_uri if run.tracking_uri.startswith("http") else here
+    address = redacted(run.tracking_uri).replace(f"//{HIDDEN}@", "//")  # a link has no login
+    server = address if address.startswith("http") else here
     return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
 
@@ -172,6 +174,7 @@ def markdown(summary: Summary) -> str:
         f"| {' | '.join(row)} |" for row in score_rows(summary.scores, summary.protocol)
     )
     commands = "\n".join(next_commands(summary))
+    database = redacted(summary.run.tracking_uri)
     return f"""# {heading(summary)}
 
 {" ".join(notes(summary))}
@@ -181,7 +184,7 @@ def markdown(summary: Summary) -> str:
 {rows}
 
 - {counted(summary.ingested)}
-- [MLflow run]({run_page(summary.run)}) `{summary.run.run_id}` in `{summary.run.tracking_uri}`, \
+- [MLflow run]({run_page(summary.run)}) `{summary.run.run_id}` in `{database}`, \
 with its [report]({report_page(summary.run)})
 - {standing(summary)} Index tag `{summary.index.tag}`.
 

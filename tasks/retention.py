@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.aliases import aliases, champion_lock, training_of
@@ -22,6 +22,7 @@ from tasks.contracts import RUN_PREFIX
 from tasks.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry import MODEL
 from tasks.release import versions
+from tasks.strict_config import StrictConfig
 from tasks.track import connect, experiment_id
 
 #: What of a run is big, and of no use once its version cannot be promoted any more.
@@ -32,7 +33,7 @@ DAY_SECONDS = 24 * 3600.0
 GRACE_SECONDS = DAY_SECONDS / 4  # another run may be at work with what it used this recently
 
 
-class RetentionConfig(BaseModel):
+class RetentionConfig(StrictConfig):
     """How much of what runs leave behind is kept."""
 
     trainings: int = Field(

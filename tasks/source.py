@@ -11,14 +11,17 @@ from collections.abc import Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tasks import store
 from tasks.contracts import RatingsRef, Ref, UserError
+from tasks.redact import redacted
+from tasks.strict_config import StrictConfig
 
 VERSION = 1
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
@@ -42,10 +45,11 @@ ALIASES = {
     "keywords": ("keywords",),
     "adult": ("adult",),
 }
+WHAT_TO_GIVE = "Give --source a CSV or parquet file of movies."
 REQUIRED = ("id", "title", "overview", "genres")
 
 
-class Columns(BaseModel):
+class Columns(StrictConfig):
     """The source's own column names, where they are not the usual ones."""
 
     id: str | None = Field(None, description="Column of the id; null: id, movie_id or tmdb_id")
@@ -80,7 +84,7 @@ def name_of(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = source.rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = redacted(source).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 
@@ -104,7 +108,9 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
     paths = _matching(where) if has_magic(where) and not Path(where).is_file() else [where]
     files = tuple(map(Path, paths))
     if not files or not all(path.is_file() for path in files):
-        raise UserError(f"No such file: {where}. Give --source a CSV or parquet file of movies.")
+        raise UserError(
+            f"No such file: {redacted(where)}. Give --source a CSV or parquet file of movies."
+        )
     return Named(name_of(source), files)
 
 
@@ -139,17 +145,24 @@ def _download(uri: str) -> tuple[Path, ...]:
     """Local copies of the files at a URI, fetched again only when they have changed there."""
     try:
         system, path = fsspec.url_to_fs(uri)
-        paths = sorted(system.glob(path)) if has_magic(path) else [path]
+        paths = sorted(system.glob(path)) if has_magic(_without_query(path)) else [path]
         refs = [_fetched(system, uri, found) for found in paths]
-    except (ImportError, ValueError, OSError) as error:
-        raise UserError(f"Cannot read {uri}: {error}.") from error
+    except Exception as error:  # fsspec's drivers have errors of their own, which quote the URI
+        raise UserError(redacted(f"Cannot read {uri}: {error}.")) from error
     if not refs:
-        raise UserError(f"No such file: {uri}. Give --source a CSV or parquet file of movies.")
+        raise UserError(
+            f"No such file: {redacted(uri)}. Give --source a CSV or parquet file of movies."
+        )
     return tuple(map(store.locate, refs))
 
 
+def _without_query(path: str) -> str:
+    """A path of fsspec, of a web address the part that names the file."""
+    return urlsplit(path).path if path.startswith(("http://", "https://")) else path
+
+
 def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    name = Path(path).name
+    name = Path(_without_query(path)).name or "download"
 
     def fetch(slot: store.Slot) -> Ref:
         system.get_file(path, str(slot.folder / name))

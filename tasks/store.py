@@ -28,6 +28,7 @@ from pydantic import BaseModel
 
 from tasks import remote
 from tasks.contracts import LabelsRef, Ref, UserError, VectorsRef
+from tasks.redact import redacted
 from tasks.remote import RECORD, Copy
 
 R = TypeVar("R", bound=Ref)
@@ -38,8 +39,18 @@ ENTRY_PARTS = 3  # of a path: cache, stage, key
 
 
 def root_setting() -> str:
-    """`RECOMMENDER_ARTIFACTS`, else `artifacts/`: a URL, or an absolute path."""
+    """`RECOMMENDER_ARTIFACTS`, else `artifacts/`: a URL, or an absolute path.
+
+    Raises:
+        UserError: the URL has a login in it, which would be recorded with every version.
+    """
     where = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
+    if remote.is_url(where) and redacted(where) != where:
+        raise UserError(
+            f"RECOMMENDER_ARTIFACTS={redacted(where)} has a login or a query in it: name the "
+            "bucket and folder alone, and give the login as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY."
+        )
     return where.rstrip("/") if remote.is_url(where) else str(Path(where).absolute())
 
 

@@ -45,6 +45,7 @@ from tasks.contracts import (
     VectorsRef,
 )
 from tasks.locks import locked
+from tasks.redact import redacted
 from tasks.registry import (
     MODEL,
     limit_client,
@@ -192,17 +193,19 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     client.log_batch(
         run.info.run_id,
         params=[
-            Param(key, shortened(value, PARAM_LENGTH)) for key, value in flat(settings).items()
+            Param(key, shortened(redacted(value), PARAM_LENGTH))
+            for key, value in flat(settings).items()
         ],
-        tags=[RunTag(key, shortened(value, TAG_LENGTH)) for key, value in all_tags.items()],
+        tags=[
+            RunTag(key, shortened(redacted(value), TAG_LENGTH)) for key, value in all_tags.items()
+        ],
     )
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
         run.info.run_id, SECONDS_BETWEEN_SAMPLES, tracking_uri=tracking_uri()
     )
     monitor.start()  # it ends by itself when the run does
-    return RunRef(
-        run_id=run.info.run_id, experiment_id=experiment, tracking_uri=mlflow.get_tracking_uri()
-    )
+    shown_uri = redacted(mlflow.get_tracking_uri())
+    return RunRef(run_id=run.info.run_id, experiment_id=experiment, tracking_uri=shown_uri)
 
 
 def own_process() -> dict[str, str]:

@@ -48,7 +48,9 @@ class TextModel:
 
     def __init__(self, folders: ModelFolders) -> None:
         self.doc2vec = str(folders.doc2vec)
-        self.text = TextConfig.model_validate(store.read_json(Path(self.doc2vec) / "text.json"))
+        self.text = TextConfig.model_validate(
+            store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
+        )
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
         self.lexicon = load_lexicon(str(folders.lexicon))
 

@@ -62,6 +62,7 @@ def test_a_value_out_of_bounds_names_its_flag(monkeypatch, capsys):
 
 def test_debug_shows_the_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program", "--debug"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     with pytest.raises(UserError):
         main(TrainConfig, "program", fail_with(UserError("no")))
 

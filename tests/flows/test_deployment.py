@@ -27,6 +27,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import stack as stack_module
+from flows.config import TrainConfig
 from tests.browser import listen, needs_browser
 from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
@@ -138,6 +139,31 @@ def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
     assert weekly.global_concurrency_limit.limit == 1
     (schedule,) = weekly.schedules
     assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
+
+
+def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
+    up, environment, client, tmp_path
+):
+    """The shell knows no Prefect server: the command has to name it."""
+    if not release(environment, "list"):
+        run_weekly(environment)
+    titles = tmp_path / "it's mine, all.csv"
+    deployment = client.read_deployment_by_name("batch/recommend-batch")
+    config = {"file": str(titles), "output": str(tmp_path / "lists.parquet")}
+    parameters = {"config": config}
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+    assert ended(client, run) == "Failed"
+    (page,) = (
+        artifact.data
+        for artifact in client.read_artifacts()
+        if artifact.flow_run_id == run and artifact.key == "failure"
+    )
+    titles.write_text("title\nVertical Limit\n")
+    kept = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    done = call(["sh", "-c", page.split("```")[1]], kept | {"PREFECT_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ended(client, run) == "Completed"
+    assert (tmp_path / "lists.parquet").exists()
 
 
 def runs_by_schedule(client: SyncPrefectClient, schedule: Any) -> list[FlowRun]:
@@ -266,6 +292,23 @@ def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
     page.get_by_role("button", name="Login").click()
     expect(page.get_by_role("link", name="train-weekly").first).to_be_visible()
     page.context.close()
+
+
+@needs_browser
+def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, client, browser):
+    """The request is caught on its way: no run is made of it."""
+    home = environment["PREFECT_API_URL"].removesuffix("/api")
+    deployment = client.read_deployment_by_name("train/train")
+    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    page.route("**/create_flow_run", lambda route: route.abort())
+    page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
+    page.locator(".p-select-button__control", has_text="default").click()
+    page.get_by_text("blog", exact=True).last.click()
+    with page.expect_request("**/create_flow_run") as request:
+        page.get_by_role("button", name="Submit").click()
+    page.close()
+    parameters = request.value.post_data_json["parameters"]
+    assert TrainConfig.model_validate(parameters["config"]) == TrainConfig(preset="blog")
 
 
 @needs_browser

@@ -10,8 +10,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.cli import parse
+from flows.commands import arguments
 from flows.config import TrainConfig
-from flows.hooks import flags
 from flows.train import train
 from tasks.contracts import UserError
 from tasks.track import connect, experiment_id
@@ -89,10 +89,4 @@ def test_what_was_given_gives_the_config_again_and_no_more(preset):
     given = {"preset": preset, "source": ["m.csv"], "doc2vec": {"seed": 7}}
     config = TrainConfig.model_validate(given)
     assert config.given == given
-    assert parse(TrainConfig, "train", flags(config.given)) == config
-
-
-def test_flags_of_a_run_give_its_config_again():
-    given = {"source": ["a=x,1.csv", "b.csv"], "classifier": {"hidden": [8, 4], "patience": None}}
-    config = TrainConfig.model_validate(given)
-    assert parse(TrainConfig, "train", flags(config.model_dump(mode="json"))) == config
+    assert parse(TrainConfig, "train", arguments(config)) == config

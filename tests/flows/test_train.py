@@ -51,7 +51,7 @@ TINY: dict[str, Any] = {
 TINY_NET = TINY["classifier"]
 
 
-def settings(source: Path, **more: object) -> TrainConfig:
+def settings(source: Path | str, **more: object) -> TrainConfig:
     return TrainConfig.model_validate({**TINY, "source": str(source), **more})
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,13 @@ from tasks.champion_check import checked_champion
 from tasks.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
 from tasks.index import lancedb_uri
 from tasks.rank import RankConfig
-from tasks.registry import CHAMPION, MODEL, champion_version, require_sound_database
+from tasks.registry import (
+    CHAMPION,
+    MODEL,
+    champion_version,
+    require_sound_database,
+    tracking_uri,
+)
 from tasks.track import connect, experiment_id
 from tests.conftest import ROOT, free_port
 
@@ -171,3 +178,18 @@ def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
     assert copy.is_relative_to(artifacts / "cache")
     text = (copy if copy.is_file() else copy / "words.txt").read_text()
     assert text == "words"
+
+
+def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://team:s3%40cr3t@mlflow:5000/x")
+    assert tracking_uri() == "https://mlflow:5000/x"
+    login = [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")]
+    assert login == ["team", "s3@cr3t"]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "postgresql://mlflow:s3cr3t@db/mlflow"])
+def test_any_other_tracking_uri_is_used_as_it_is(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri() == uri

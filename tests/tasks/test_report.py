@@ -2,7 +2,16 @@ import pyarrow as pa
 import pytest
 
 from tasks.contracts import QUARANTINE, IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
-from tasks.report import Summary, markdown, notes, quarantine_summary, score_rows
+from tasks.report import (
+    Summary,
+    markdown,
+    next_commands,
+    notes,
+    quarantine_summary,
+    report_page,
+    run_page,
+    score_rows,
+)
 
 INGESTED = IngestRef(
     source="movies.csv",
@@ -57,6 +66,25 @@ def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summar
     assert 'python -m flows.recommend "Vertical Limit"' in text
     assert "mlflow ui --backend-store-uri sqlite:///m.db" in text
     assert "Held-out" in text
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://mlflow:s3cr3t@db/mlflow", "postgresql://***@db/mlflow"),
+        ("postgresql://db/mlflow?user=mlflow&password=s3cr3t", "postgresql://db/mlflow?***"),
+        ("https://team:s3cr3t@mlflow.example", "https://***@mlflow.example"),
+    ],
+)
+def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown):
+    run = summary.run.model_copy(update={"tracking_uri": uri})
+    protected = summary.model_copy(update={"run": run})
+    text = markdown(protected)
+    assert f"in `{shown}`" in text
+    assert f"mlflow ui --backend-store-uri {shown}" in text
+    links = [run_page(run), report_page(run)]
+    assert "s3cr3t" not in "".join([text, *next_commands(protected), *links])
+    assert not [link for link in links if "@" in link]
 
 
 def test_a_leaky_run_says_that_it_leaks(summary):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import store
-from tasks.contracts import DocumentsRef, Ref, VectorsRef
+from tasks.contracts import DocumentsRef, Ref, UserError, VectorsRef
 
 
 def write(slot: store.Slot) -> DocumentsRef:
@@ -174,3 +174,13 @@ def test_chosen_vectors_are_read_across_chunks():
     ]
     found = store.chosen_vectors(store.join(refs), np.array([False, True, True]))
     assert found.tolist() == [[2, 2], [3, 3]]
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:s3cr3t@bucket/team", "s3://bucket/team?secret_key=s3cr3t"]
+)
+def test_a_root_with_a_login_in_its_url_is_refused(url, monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", url)
+    with pytest.raises(UserError, match=r"name the bucket and folder alone") as caught:
+        store.root_setting()
+    assert "s3cr3t" not in str(caught.value)
