@@ -27,7 +27,7 @@ from tasks.forward import genre_probabilities, load_classifier, save_classifier
 from tasks.metrics import tuned_thresholds
 from tasks.progress import following
 
-VERSION = 3
+VERSION = 4
 
 
 class ClassifierConfig(BaseModel):
@@ -92,10 +92,8 @@ def _fit(
     )
     named = dict(zip(classes, thresholds.tolist(), strict=True))
     save_classifier(answering, named, slot.folder)
-    pq.write_table(
-        pa.Table.from_pylist([epoch._asdict() for epoch in history]),
-        slot.folder / "history.parquet",
-    )
+    passes = pa.Table.from_pylist([epoch._asdict() for epoch in history])
+    pq.write_table(passes.drop_columns("seconds"), slot.folder / "history.parquet")
     seconds = sum(epoch.seconds for epoch in history)
     training = {
         "device": device.type,
@@ -104,7 +102,7 @@ def _fit(
         "train_peak_memory_mb": net.peak_memory_mb(device),
     }
     store.write_json(slot.folder / "training.json", training)
-    return slot.whole(ClassifierRef, len(train.labels))
+    return slot.whole(ClassifierRef, len(train.labels), measured="training.json")
 
 
 @task(name="fit-classifier", cache_policy=NO_CACHE)
