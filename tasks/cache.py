@@ -1,7 +1,5 @@
 """The store's housekeeping around a run: forget before it, prune after it."""
 
-import time
-
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -21,5 +19,5 @@ def open_cache(refresh: bool) -> None:
 @task(name="prune-cache", cache_policy=NO_CACHE)
 def prune_cache(cache_gb: float) -> None:
     """Cut the cache to `cache_gb` gigabytes, least recently used entries first."""
-    freed = store.prune(int(cache_gb * 1e9), time.time() - GRACE_SECONDS)
+    freed = store.prune(int(cache_gb * 1e9), store.working_since() - GRACE_SECONDS)
     get_run_logger().info("%.2f GB freed", freed / 1e9)

@@ -11,6 +11,7 @@ are copied up when they are complete, and fetched when they are read (`tasks.rem
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -236,6 +237,15 @@ def prune(max_bytes: int, unused_since: float) -> int:
     here = Copy(LocalFileSystem(), str(artifacts_root()))
     copies = [here, copy] if (copy := shared()) else [here]
     return sum(one.prune(CACHE, max_bytes, unused_since) for one in copies)
+
+
+def working_since() -> float:
+    """When the writer that has been at work longest took its lock (seconds since the epoch).
+
+    It may need again what it read before then; now, where no writer is at work.
+    """
+    held = [lock for lock in (artifacts_root() / LOCKS).glob("*") if is_held(lock)]
+    return min((lock.stat().st_mtime for lock in held), default=time.time())
 
 
 def _sweep(unused_since: float) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.contracts import LabelsRef, Ref, UserError, VectorsRef
-from tasks.entries import Slot, entry, hand_over, prune
+from tasks.entries import Slot, entry, hand_over, prune, working_since
 from tasks.root import (
     artifacts_root,
     cache_root,
@@ -52,6 +52,7 @@ __all__ = [
     "shared",
     "uri_of",
     "vectors_table",
+    "working_since",
     "write_json",
 ]
 

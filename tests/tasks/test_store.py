@@ -1,6 +1,7 @@
 import os
 import random
 import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -312,6 +313,14 @@ def test_pruning_leaves_alone_what_a_living_writer_has_locked(artifacts):
         store.prune(10**9, unused_since=2000.0)
         assert {path.name for path in stage.iterdir()} == {".work-a", ".writing-a-1"}
         assert [lock.name for lock in locks.iterdir()] == ["stage-a"]
+
+
+def test_what_a_long_training_may_need_again_is_kept(artifacts):
+    assert store.working_since() == pytest.approx(time.time(), abs=5)
+    lock = artifacts / "cache" / ".locks" / "doc2vec-a"
+    with locked(lock, "test", 1.0):
+        os.utime(lock, (1000.0, 1000.0))
+        assert store.working_since() == 1000.0
 
 
 def test_pruning_deletes_folders_without_a_record_too(artifacts):
