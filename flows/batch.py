@@ -20,6 +20,7 @@ from tasks.batch import rank_lists
 from tasks.champion import champion
 from tasks.compute import Compute, Runner
 from tasks.contracts import ListsRef, UserError
+from tasks.files import replacing
 from tasks.progress import gather
 from tasks.search import Version, opened
 from tasks.store import join
@@ -71,15 +72,12 @@ def rows_of(version: Version, path: str) -> list[int]:
 def written(lists: ListsRef, output: str | None) -> Path:
     """Write the lists into one file, whole or not at all."""
     path = Path(output) if output else store.artifacts_root() / "recommendations.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
     parts = store.chunks(lists)
     first = next(parts)
-    with pq.ParquetWriter(new, first.schema) as writer:
+    with replacing(path) as new, pq.ParquetWriter(new, first.schema) as writer:
         writer.write_table(first)
         for part in parts:
             writer.write_table(part)
-    new.replace(path)
     return path
 
 
@@ -92,6 +90,7 @@ def written(lists: ListsRef, output: str | None) -> Path:
 )
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
+    store.require_writable()
     found = champion()
     version = opened(found.index)
     rows = rows_of(version, config.file) if config.file else list(range(len(version.catalogue)))
@@ -111,6 +110,7 @@ def batch(config: BatchConfig) -> str:
 
 def command(config: BatchConfig) -> int:
     """Rank from the terminal."""
+    store.require_writable()
     champion()  # nothing is started where nothing has been trained
     with prefect_server():
         print(f"Lists are in {batch(config)}")

@@ -32,7 +32,7 @@ from tasks.drift import check_drift, profile_source
 from tasks.embed import check_vectors, embed, fit_doc2vec
 from tasks.evaluate import evaluate
 from tasks.index import build_index
-from tasks.ingest import digests_of, ingest, open_all, source_digest
+from tasks.ingest import digests_of, ingest, resolve_all, source_digest
 from tasks.label import label
 from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
@@ -60,6 +60,7 @@ from tasks.track import (
     track_results,
     track_source,
 )
+from tasks.trainable import check_source, require_trainable
 from tasks.unchanged import code_digest, fingerprint, nothing_new
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
@@ -83,6 +84,8 @@ def train(config: TrainConfig) -> Summary | str:
     if config.skip_unchanged and (reason := nothing_to_learn(config)):
         clean_up(config.retention)
         return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
+    store.require_writable()
+    check_source(config.source, config.ingest, config.text, config.label)
     run = open_run(config.model_dump(mode="json"), tags_of(config))
     open_cache(config.refresh)
     tag_flow_run([config.preset, config.source_name])
@@ -235,9 +238,9 @@ def still_champion(version: str) -> bool:
 
 def nothing_to_learn(config: TrainConfig) -> str | None:
     """Why a run would learn nothing that the champion does not know; None where it would."""
-    opened = open_all(config.source, config.ingest)
+    named = resolve_all(config.source, config.ingest)
     digest, ratings = (
-        source_digest(digests_of(opened, config.ingest)),
+        source_digest(digests_of(named, config.ingest)),
         ratings_beside(config.source),
     )
     mark = fingerprint(config.learnt, digest, ratings, running_code())
@@ -263,8 +266,8 @@ def show(summary: Summary) -> None:
 
 def command(config: TrainConfig) -> int:
     """Train from the terminal; a source that cannot be read is refused before anything starts."""
-    opened = open_all(config.source, config.ingest)
-    names = ", ".join(file.name for _, files in opened for file in files)
+    store.require_writable()
+    names = require_trainable(config.source, config.ingest, config.text, config.label)
     with prefect_server() as server:
         print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
         found = train(config)

@@ -28,7 +28,7 @@ from tasks.metrics import tuned_thresholds
 from tasks.progress import following
 from tasks.strict_config import StrictConfig
 
-VERSION = 3
+VERSION = 4
 
 
 class ClassifierConfig(StrictConfig):
@@ -93,10 +93,8 @@ def _fit(
     )
     named = dict(zip(classes, thresholds.tolist(), strict=True))
     save_classifier(answering, named, slot.folder)
-    pq.write_table(
-        pa.Table.from_pylist([epoch._asdict() for epoch in history]),
-        slot.folder / "history.parquet",
-    )
+    passes = pa.Table.from_pylist([epoch._asdict() for epoch in history])
+    pq.write_table(passes.drop_columns("seconds"), slot.folder / "history.parquet")
     seconds = sum(epoch.seconds for epoch in history)
     training = {
         "device": device.type,
@@ -105,7 +103,7 @@ def _fit(
         "train_peak_memory_mb": net.peak_memory_mb(device),
     }
     store.write_json(slot.folder / "training.json", training)
-    return slot.whole(ClassifierRef, len(train.labels))
+    return slot.whole(ClassifierRef, len(train.labels), measured="training.json")
 
 
 @task(name="fit-classifier", cache_policy=NO_CACHE)

@@ -194,7 +194,8 @@ def known_votes(movies: pa.Table) -> list[int]:
 def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
     """Write a lexicon as parquet, arrays and JSON."""
     for name, frequencies in (("words", lexicon.words), ("titles", lexicon.titles)):
-        columns = {"term": list(frequencies), "idf": list(frequencies.values())}
+        terms = sorted(frequencies)  # counted in the order of a set, which no two processes share
+        columns = {"term": terms, "idf": [frequencies[term] for term in terms]}
         pq.write_table(pa.table(columns), folder / f"{name}.parquet")
     np.savez(folder / "whitening.npz", centre=lexicon.centre, whitening=lexicon.whitening)
     rest = {"votes": lexicon.votes, "classes": lexicon.classes, "rare": lexicon.rare}

@@ -148,7 +148,7 @@ def _fit(
         write_trained(documents, np.load(trained, "r"), slot.folder / "trained")
         trained.unlink()
     store.write_json(slot.folder / "text.json", text.model_dump(mode="json"))
-    return slot.whole(Doc2VecRef, documents.rows)
+    return slot.whole(Doc2VecRef, documents.rows, measured="training.json")
 
 
 @task(name="fit-doc2vec", cache_policy=NO_CACHE)

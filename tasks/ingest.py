@@ -1,7 +1,7 @@
 """Source rows -> valid movies in chunks, and every other row in quarantine with a reason."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -26,11 +26,10 @@ from tasks.progress import progress
 from tasks.retry import io_task
 from tasks.source import REQUIRED, Columns, Named, Source, open_file, resolve
 from tasks.strict_config import StrictConfig
+from tasks.tally import Sorted, Tally
+from tasks.unchanged_files import FileState, states_of, unchanged
 
-VERSION = 3
-
-#: Reasons that a catalogue is expected to give: they do not speak of damage.
-HARMLESS = ("missing_overview", "placeholder_overview")
+VERSION = 4
 
 
 class IngestConfig(StrictConfig):
@@ -42,7 +41,10 @@ class IngestConfig(StrictConfig):
         None, description="File with `id` and `keywords` to join, such as Kaggle's keywords.csv"
     )
     max_quarantined_share: float = Field(
-        0.2, ge=0, le=1, description="Share of damaged rows (not of missing overviews) that stops"
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of damaged rows (not of missing overviews) that stops, from 50 rows on",
     )
     with_ratings: bool = Field(
         False, description="With the source `kaggle`: fetch MovieLens ratings and links too"
@@ -103,14 +105,6 @@ def check_row(source: Source, fields: list[str], row: int) -> dict[str, Any] | R
     return found
 
 
-class Sorted(NamedTuple):
-    """A chunk of source rows, each in exactly one of two places."""
-
-    movies: pa.Table
-    quarantine: pa.Table
-    rows: int
-
-
 class Catalogue(NamedTuple):
     """What is remembered from chunk to chunk of one source: ids kept, keywords to join."""
 
@@ -168,74 +162,47 @@ def read_keywords(source: Source) -> tuple[dict[int, tuple[str, ...]], int]:
     return found, unreadable
 
 
-class Tally:
-    """Counts of one pass, and an example of each reason for the message that stops a run."""
-
-    def __init__(self) -> None:
-        self.rows = self.kept = self.unlabelled = 0
-        self.reasons: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
-
-    def add(self, chunk: Sorted) -> None:
-        """Count a chunk.
-
-        Raises:
-            RuntimeError: kept and quarantined rows do not add up to the rows read.
-        """
-        if chunk.movies.num_rows + chunk.quarantine.num_rows != chunk.rows:
-            raise RuntimeError("kept and quarantined rows do not add up to the rows read")
-        self.rows += chunk.rows
-        self.kept += chunk.movies.num_rows
-        self.unlabelled += sum(not genres for genres in chunk.movies["genres"].to_pylist())
-        for bad in chunk.quarantine.to_pylist():
-            self.reasons[bad["reason"]] += 1
-            where = f"{bad['source']} row {bad['row']}, column '{bad['column']}'"
-            self.examples.setdefault(bad["reason"], where)
-
-    def top_reasons(self) -> str:
-        """Most frequent reasons, each with its count and first row."""
-        return "; ".join(
-            f"{count} {reason} (first: {self.examples[reason]})"
-            for reason, count in self.reasons.most_common(3)
-        )
-
-    def require_usable(self, name: str, max_quarantined_share: float) -> None:
-        """Raises UserError if there is nothing to learn from, or too much damage to trust it."""
-        if not self.rows:
-            raise UserError(f"{name}: a header but no rows.")
-        if not self.kept:
-            raise UserError(
-                f"{name}: none of its {self.rows} rows can be used: {self.top_reasons()}."
-            )
-        harmless = sum(self.reasons[reason] for reason in HARMLESS)
-        damaged = sum(self.reasons.values()) - harmless
-        share = damaged / (self.rows - harmless)
-        if share > max_quarantined_share:
-            raise UserError(
-                f"{name}: {share:.0%} of the rows are damaged, more than "
-                f"--ingest.max_quarantined_share {max_quarantined_share} allows: "
-                f"{self.top_reasons()}."
-            )
-
-
-def open_all(
-    sources: Sequence[str], config: IngestConfig, required: Sequence[str] = REQUIRED
-) -> list[tuple[Named, list[Source]]]:
-    """Every source with its opened files.
+def resolve_all(sources: Sequence[str], config: IngestConfig) -> list[Named]:
+    """Every source with its files, which are downloaded where they are elsewhere.
 
     Raises:
         UserError: one cannot be read, or two share a name and so could not tell their ids apart.
     """
     named = [resolve(source, config.with_ratings) for source in sources]
-    for name, count in Counter(found.name for found in named).items():
+    for name, count in Counter(each.name for each in named).items():
         if count > 1:
             raise UserError(
                 f"{count} sources are called '{name}': name them, as in new={name}.csv."
             )
+    return named
+
+
+def open_files(
+    named: Sequence[Named], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[Named, list[Source]]]:
+    """Every source with its opened files.
+
+    Raises:
+        UserError: a file cannot be read, or lacks a column.
+    """
     return [
-        (found, [open_file(path, config.columns, required) for path in found.files])
-        for found in named
+        (each, [open_file(path, config.columns, required) for path in each.files]) for each in named
     ]
+
+
+def open_all(
+    sources: Sequence[str], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[Named, list[Source]]]:
+    """`open_files` of what `resolve_all` finds."""
+    return open_files(resolve_all(sources, config), config, required)
+
+
+def with_local_keywords(config: IngestConfig) -> IngestConfig:
+    """The config with the supplementary file as it is on this machine, fetched where it is not."""
+    if config.keywords is None:
+        return config
+    (path,) = resolve(config.keywords).files
+    return config.model_copy(update={"keywords": str(path.absolute())})
 
 
 def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
@@ -246,12 +213,29 @@ def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
     return read_keywords(open_file(path, config.columns, required=("id", "keywords")))
 
 
-def digests_of(sources: Iterable[tuple[Named, list[Source]]], config: IngestConfig) -> list[str]:
-    """Name and SHA-256 of every file that is read."""
-    files = [(found.name, path) for found, _ in sources for path in found.files]
+class SourceFile(NamedTuple):
+    """A file that is read, and the name of its source."""
+
+    source: str
+    state: FileState
+
+    @property
+    def digest(self) -> str:
+        """Name and SHA-256."""
+        return f"{self.source}/{self.state.path.name} {self.state.sha256}"
+
+
+def files_of(sources: Sequence[Named], config: IngestConfig) -> list[SourceFile]:
+    """Every file that is read, as it is before it is opened."""
+    named = list(sources)
     if config.keywords is not None:
-        files += [("keywords", path) for path in resolve(config.keywords).files]
-    return [f"{name}/{path.name} {store.file_digest(path)}" for name, path in files]
+        named.append(Named("keywords", resolve(config.keywords).files))
+    return [SourceFile(each.name, state) for each in named for state in states_of(each.files)]
+
+
+def digests_of(sources: Sequence[Named], config: IngestConfig) -> list[str]:
+    """Name and SHA-256 of every file that is read."""
+    return [file.digest for file in files_of(sources, config)]
 
 
 def source_digest(digests: Sequence[str]) -> str:
@@ -299,16 +283,18 @@ def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:
     """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
-    opened = open_all(sources, config, required)
-    digests = digests_of(opened, config)
-    digest = source_digest(digests)
+    named, reading = resolve_all(sources, config), with_local_keywords(config)
+    files = files_of(named, reading)
+    digests = [file.digest for file in files]
+
+    def write(slot: store.Slot) -> IngestRef:
+        with unchanged([file.state for file in files]):
+            opened = open_files(named, reading, required)
+            return write_chunks(opened, reading, source_digest(digests), slot, on_rows)
+
     with progress("ingest") as on_rows:
-        result = store.entry(
-            "ingest",
-            [VERSION, config, digests],
-            IngestRef,
-            lambda slot: write_chunks(opened, config, digest, slot, on_rows),
-        )
+        key = [VERSION, config, digests, sorted(required)]
+        result = store.entry("ingest", key, IngestRef, write)
     get_run_logger().info(
         "%s: %d rows, %d kept in %d chunks (%d without genres), %d quarantined %s",
         result.source,

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,7 +29,8 @@ def locked(path: Path, purpose: str, limit_seconds: float) -> Iterator[None]:
     lock = FileLock(path)
     _acquire(lock, path, purpose, limit_seconds)
     try:
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):  # a name for who waits: on a full disk the lock holds without it
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
         lock.release()
@@ -56,3 +57,14 @@ def _holder(path: Path) -> str:
         return path.read_text() or "another process"
     except OSError:
         return "another process"
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock on `path` at this moment."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, PermissionError):
+        return True
+    lock.release()
+    return False

@@ -21,7 +21,8 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        self.dropped = round(share * 256)
+        # Of 256, but for what is dropped not at all: some of it, and never everything.
+        self.dropped = min(255, max(1, round(share * 256))) if share else 0
 
     def forward(self, units: Tensor) -> Tensor:
         """In training: units with some at zero and the others scaled up."""

@@ -48,7 +48,7 @@ class TextConfig(StrictConfig):
         True, description="Stem the words and add each pair of neighbours (recipe content)"
     )
     keywords: bool = Field(False, description="Put the movies' keywords into their documents")
-    validation_share: float = Field(0.1, ge=0, le=0.4, description="Share of movies to tune on")
+    validation_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies to tune on")
     test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
 
 

@@ -3,11 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -18,9 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.contracts import Ref
+from tasks.files import replacing
 
 R = TypeVar("R", bound=Ref)
+T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 2.0
+logger = logging.getLogger("prefect.movie_recommender")
 PASSES = "passes"  # file in a training's work folder: how many are done, and of how many
 
 
@@ -71,6 +74,28 @@ class Pace:
         return f"{self.rate:.{0 if self.rate >= 10 else 1}f} {self.unit}/s"
 
 
+class BestEffort:
+    """Calls something that only shows: work is never lost because its progress cannot be shown.
+
+    After the first failure, which is logged, nothing is called any more: a server that is away may
+    take a minute to fail.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.failed = name, False
+
+    def __call__(self, show: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
+        """What `show` returns; None where it fails or failed before."""
+        if self.failed:
+            return None
+        try:
+            return show(*args, **kwargs)
+        except Exception as error:
+            self.failed = True
+            logger.warning("The progress of %s is shown no further (%r).", self.name, error)
+            return None
+
+
 def _artifact(name: str) -> UUID | None:
     """A progress artifact, where there is a flow run to show it in."""
     if FlowRunContext.get() is None:
@@ -85,8 +110,10 @@ def progress(
 ) -> Iterator[Callable[..., None]]:
     """A bar (on a terminal) and an artifact (in a flow run) that the yielded function advances.
 
-    It takes how many more are done and, where that becomes known late, the total.
+    It takes how many more are done and, where that becomes known late, the total. Neither the bar
+    nor the artifact ever raises.
     """
+    on_bar, on_artifact = BestEffort(f"{name} (bar)"), BestEffort(f"{name} (artifact)")
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -100,28 +127,37 @@ def progress(
         disable=not console.is_terminal,
     )
     pace, shown = Pace(total, unit), time.monotonic()
-    artifact = _artifact(name)
+    artifact = on_artifact(_artifact, name)
     row = bar.add_task(name, total=total, pace="")
 
     def advance(more: int, total: int | None = pace.total) -> None:
         nonlocal shown
         pace.done, pace.total = pace.done + more, total
-        bar.update(row, completed=pace.done, total=total, pace=pace.describe())
+        on_bar(bar.update, row, completed=pace.done, total=total, pace=pace.describe())
         if artifact and time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
             shown = time.monotonic()
-            update_progress_artifact(artifact, pace.percent, pace.describe())
+            on_artifact(update_progress_artifact, artifact, pace.percent, pace.describe())
 
-    with logs_above(console), bar:
-        yield advance
+    with logs_above(console):
+        on_bar(bar.start)
+        try:
+            yield advance
+        finally:
+            on_bar(bar.stop)
     if artifact:
-        update_progress_artifact(artifact, 100.0, pace.describe())
+        on_artifact(update_progress_artifact, artifact, 100.0, pace.describe())
 
 
 def note_passes(work: Path, done: int, total: int) -> None:
-    """Say in a training's work folder how many passes are done, to whoever is `following` it."""
-    file = work / f"{PASSES}.new"
-    file.write_text(f"{done} {total}")
-    file.replace(work / PASSES)
+    """Say in a training's work folder how many passes are done, to whoever is `following` it.
+
+    Where that cannot be written, training goes on without.
+    """
+    try:
+        with replacing(work / PASSES) as new:
+            new.write_text(f"{done} {total}")
+    except OSError as error:
+        logger.debug("%s cannot be written: %s", work / PASSES, error)
 
 
 @contextmanager
@@ -132,7 +168,9 @@ def following(name: str, work: Path) -> Iterator[None]:
 
         def look() -> None:
             nonlocal seen
-            if (work / PASSES).exists():
+            with suppress(
+                OSError, ValueError
+            ):  # not there yet, or damaged: the next pass writes it
                 done, total = map(int, (work / PASSES).read_text().split())
                 advance(done - seen, total)
                 seen = done

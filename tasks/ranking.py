@@ -33,6 +33,7 @@ from tasks.methods import BLOCK, K, Scorer, baseline_scorers, lists_of, ours
 from tasks.rank import FEATURES, Array, RankConfig
 from tasks.relevance import Relevant, co_liked, franchises, read_likes
 from tasks.search import shown
+from tasks.source import require_same_ratings
 
 VERSION = 4
 DEPTHS = (1, 2, 5, 10, 20, 50)  # lengths of list at which recall is measured
@@ -106,6 +107,7 @@ def relevance(rows: pa.Table, ratings: RatingsRef | None) -> list[Query]:
         own = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
         by_id = {movie: row for row, (name, movie) in enumerate(own) if name == ratings.source}
         likes = read_likes(*ratings.files, by_id)
+        require_same_ratings(ratings)
         kinds.append(Query("colike_ndcg_at_10", co_liked(likes)))
     return [kind for kind in kinds if kind.relevant]
 
@@ -293,7 +295,8 @@ def evaluate_lists(
     rows: RowsRef, ratings: RatingsRef | None, config: RankConfig, compute: Compute
 ) -> ScoresRef:
     """Measure the lists against franchises and, where ratings lie beside the source, viewers."""
-    key = [VERSION, config, rows.digest, ratings.digest if ratings else None]
+    rated = [ratings.source, ratings.digest] if ratings else None
+    key = [VERSION, config, rows.digest, rated]
     ref = store.entry(
         "lists",
         key,

@@ -6,18 +6,19 @@ An object store has no rename, so an entry's `ref.json` goes last and says that 
 Credentials and endpoint come from the provider's own environment variables, as `AWS_ENDPOINT_URL`.
 """
 
-import tempfile
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from shutil import rmtree
 from typing import NamedTuple
+from uuid import uuid4
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
 from tasks.contracts import UserError
+from tasks.files import discard
+from tasks.record import RECORD, intact, record_in
 
-RECORD = "ref.json"
 TOUCHED_AGAIN = timedelta(hours=1)  # how exactly it is known when an entry was used last
 
 
@@ -38,7 +39,7 @@ class Copy(NamedTuple):
         if self.files.get_file_info(path).type != FileType.File:
             return None
         with self.files.open_input_stream(path) as stream:
-            return str(stream.read().decode())
+            return str(stream.read().decode(errors="replace"))  # a damaged one is found out later
 
     def write(self, name: str, text: str) -> None:
         """Write a small file; it is there whole or not at all."""
@@ -66,11 +67,20 @@ class Copy(NamedTuple):
         self.write(f"{entry}/{RECORD}", record)
 
     def pull(self, entry: str, folder: Path) -> None:
-        """Copy an entry into a local folder, that is there whole or not at all."""
+        """Copy an entry into a local folder, that is there whole or not at all.
+
+        Raises:
+            UserError: it is damaged; it is then no entry any more.
+        """
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+        part = folder.with_name(f".fetching-{uuid4().hex}")
+        part.mkdir()
         try:
             copy_files(f"{self.base}/{entry}", str(part), self.files, LocalFileSystem())
+            record = record_in(part)
+            if record is None or not intact(part, record.files):
+                self.files.delete_file(f"{self.base}/{entry}/{RECORD}")
+                raise UserError(f"{self.base}/{entry} is damaged: run again, it is made anew.")
             part.rename(folder)
         except OSError:
             if not (folder / RECORD).exists():  # else another thread was first
@@ -80,14 +90,19 @@ class Copy(NamedTuple):
 
     def prune(self, name: str, max_bytes: int, unused_since: float) -> int:
         """Delete entries under `name`, least recently used first, until `max_bytes` are left; the
-        bytes freed. What was used after `unused_since` (seconds since the epoch) stays."""
-        sizes, used = dict[str, int](), dict[str, float]()
+        bytes freed. What was used after `unused_since` (seconds since the epoch) stays.
+
+        A folder without a record, left by a writer that was killed, counts as used when its
+        newest file was written.
+        """
+        sizes, used, written = dict[str, int](), dict[str, float](), dict[str, float]()
         for info in self._found(name):
             entry = "/".join(info.path.removeprefix(f"{self.base}/").split("/")[:3])
             sizes[entry] = sizes.get(entry, 0) + (info.size or 0)
+            written[entry] = max(written.get(entry, 0.0), info.mtime.timestamp())
             if info.base_name == RECORD:
                 used[entry] = info.mtime.timestamp()
-        freed, excess = 0, sum(sizes[entry] for entry in used) - max_bytes
+        used, freed, excess = written | used, 0, sum(sizes.values()) - max_bytes
         for entry in sorted(used, key=lambda one: used[one]):
             if freed >= excess or used[entry] >= unused_since:
                 break
@@ -96,10 +111,20 @@ class Copy(NamedTuple):
         return freed
 
     def _found(self, name: str) -> list[FileInfo]:
+        """Files of entries; hidden ones are at work, or locks."""
         chosen = FileSelector(f"{self.base}/{name}", recursive=True, allow_not_found=True)
-        return [info for info in self.files.get_file_info(chosen) if info.type == FileType.File]
+        infos = [info for info in self.files.get_file_info(chosen) if info.type == FileType.File]
+        parts = [info.path.removeprefix(f"{self.base}/{name}/").split("/") for info in infos]
+        return [
+            info
+            for info, names in zip(infos, parts, strict=True)
+            if len(names) > 2 and not any(name.startswith(".") for name in names)
+        ]
 
     def _delete(self, entry: str) -> None:
+        if isinstance(self.files, LocalFileSystem):
+            discard(Path(self.base) / entry)
+            return
         self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first, so that none starts on it
         self.files.delete_dir(f"{self.base}/{entry}")
 

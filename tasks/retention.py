@@ -173,7 +173,7 @@ def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
         ),
         "old log files deleted": lambda: delete_old_logs(logs, config.log_days),
         "bytes of cache freed": lambda: store.prune(
-            int(config.cache_gb * 1e9), time.time() - GRACE_SECONDS
+            int(config.cache_gb * 1e9), store.working_since() - GRACE_SECONDS
         ),
     }
 

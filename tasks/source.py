@@ -1,4 +1,7 @@
-"""Where movies come from: files, archives, globs, URIs and Kaggle, opened as rows of text cells."""
+"""Where movies come from: files, archives, globs, URIs and Kaggle, opened as rows of text cells.
+
+What lies at a URI is fetched by `tasks.download`.
+"""
 
 import csv
 import gzip
@@ -11,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import IO, NamedTuple
-from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow as pa
@@ -19,17 +21,16 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks import store
-from tasks.contracts import RatingsRef, Ref, UserError
+from tasks.contracts import RatingsRef, UserError
+from tasks.download import download, is_uri, without_query
 from tasks.redact import redacted
 from tasks.strict_config import StrictConfig
 
-VERSION = 1
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
 KAGGLE_MOVIES = "movies_metadata.csv"
 KAGGLE_RATINGS = ("ratings_small.csv", "links_small.csv")
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_movies.csv"
 _NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
-_URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 _BROKEN_ARCHIVE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, EOFError)
 
 #: Column names that other catalogues use, tried in order where the config names none.
@@ -84,7 +85,7 @@ def name_of(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = redacted(source).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = redacted(without_query(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 
@@ -103,8 +104,8 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
         return Named(name_of(source), (SAMPLE,))
     if where == "kaggle":
         return Named(name_of(source), (_from_kaggle(with_ratings),))
-    if _URI.match(where):
-        return Named(name_of(source), _download(where))
+    if is_uri(where):
+        return Named(name_of(source), download(where))
     paths = _matching(where) if has_magic(where) and not Path(where).is_file() else [where]
     files = tuple(map(Path, paths))
     if not files or not all(path.is_file() for path in files):
@@ -117,12 +118,26 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
 def ratings_beside(sources: Sequence[str]) -> RatingsRef | None:
     """Ratings and links in the folder of the first source that has them there."""
     for source in sources:
+        if is_uri(source.partition("=")[2] if _NAMED.fullmatch(source) else source):
+            continue  # a copy of one file, alone in its folder
         named = resolve(source)
         ratings, links = (named.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
         if ratings.is_file() and links.is_file():
-            digest = store.sha256(store.file_digest(file).encode() for file in (ratings, links))
+            digest = digest_of_ratings((ratings, links))
             return RatingsRef(source=named.name, files=(ratings, links), digest=digest)
     return None
+
+
+def digest_of_ratings(files: Sequence[Path]) -> str:
+    """One SHA-256 of the ratings and the links."""
+    return store.sha256(store.file_digest(file).encode() for file in files)
+
+
+def require_same_ratings(ratings: RatingsRef) -> None:
+    """Raises UserError where the ratings that were read are not those of the digest any more."""
+    if digest_of_ratings(ratings.files) != ratings.digest:
+        names = " or ".join(file.name for file in ratings.files)
+        raise UserError(f"{names} changed while it was read: run again when it is complete.")
 
 
 def _matching(pattern: str) -> list[str]:
@@ -139,36 +154,6 @@ def _from_kaggle(with_ratings: bool) -> Path:
     for name in KAGGLE_RATINGS if with_ratings else ():
         kagglehub.dataset_download(KAGGLE_DATASET, path=name)
     return Path(kagglehub.dataset_download(KAGGLE_DATASET, path=KAGGLE_MOVIES))
-
-
-def _download(uri: str) -> tuple[Path, ...]:
-    """Local copies of the files at a URI, fetched again only when they have changed there."""
-    try:
-        system, path = fsspec.url_to_fs(uri)
-        paths = sorted(system.glob(path)) if has_magic(_without_query(path)) else [path]
-        refs = [_fetched(system, uri, found) for found in paths]
-    except Exception as error:  # fsspec's drivers have errors of their own, which quote the URI
-        raise UserError(redacted(f"Cannot read {uri}: {error}.")) from error
-    if not refs:
-        raise UserError(
-            f"No such file: {redacted(uri)}. Give --source a CSV or parquet file of movies."
-        )
-    return tuple(map(store.locate, refs))
-
-
-def _without_query(path: str) -> str:
-    """A path of fsspec, of a web address the part that names the file."""
-    return urlsplit(path).path if path.startswith(("http://", "https://")) else path
-
-
-def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    name = Path(_without_query(path)).name or "download"
-
-    def fetch(slot: store.Slot) -> Ref:
-        system.get_file(path, str(slot.folder / name))
-        return slot.ref(Ref, name)
-
-    return store.entry("download", [VERSION, uri, path, system.ukey(path)], Ref, fetch)
 
 
 def find_columns(
@@ -265,12 +250,15 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a readable parquet file ({error}).") from error
-    rows = (
-        [_cell(value) for value in record.values()]
-        for batch in file.iter_batches(1000)
-        for record in batch.to_pylist()
-    )
-    return list(file.schema_arrow.names), rows
+    return list(file.schema_arrow.names), _parquet_rows(path, file)
+
+
+def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[list[str]]:
+    try:
+        for batch in file.iter_batches(1000):
+            yield from ([_cell(value) for value in row.values()] for row in batch.to_pylist())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a readable parquet file ({error}).") from error
 
 
 def _cell(value: object) -> str:

@@ -4,12 +4,15 @@ A checkpoint is a state dict that is read with `weights_only`.
 """
 
 import copy
+import hashlib
+import io
+import logging
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -20,12 +23,15 @@ from torch.nn import functional
 
 from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
+from tasks.files import replacing
 from tasks.metrics import best_cut
 from tasks.network import GenreClassifier, GenreNetwork
 from tasks.progress import note_passes
 
 STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
 LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
+DIGEST_BYTES = hashlib.sha256().digest_size
+logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
 
@@ -141,24 +147,56 @@ def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
 def save_checkpoint(
     path: Path, state: dict[str, Any], best: dict[str, Any], history: list[Epoch]
 ) -> None:
-    """Write whole or not at all what `load_checkpoint` reads.
+    """Write whole or not at all what `load_checkpoint` reads, after the SHA-256 of it.
 
-    Another run of the same training may write here too, or be done and have deleted the folder.
+    torch checks nothing of what it reads, and would go on from weights that a disk has changed.
     """
-    path.parent.mkdir(exist_ok=True)
-    new = path.with_name(f"{path.name}.{uuid4().hex}")
-    torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, new)
-    new.replace(path)
+    content = io.BytesIO()
+    torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, content)
+    with replacing(path) as new:
+        new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
 
 def load_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], list[Epoch]]:
-    """Put network and optimiser where they were; the best weights and the passes so far."""
-    state = torch.load(path, weights_only=True, map_location=next(network.parameters()).device)
+    """Put network and optimiser where they were; the best weights and the passes so far.
+
+    Raises:
+        ValueError: the file is not as it was written.
+    """
+    content = path.read_bytes()
+    digest, saved = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    if hashlib.sha256(saved).digest() != digest:
+        raise ValueError("it is not as it was written")
+    device = next(network.parameters()).device
+    state = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     return state["best"], [Epoch(*epoch) for epoch in state["history"]]
+
+
+def start_member(
+    train: Examples, config: ClassifierConfig, seed: int
+) -> tuple[GenreNetwork, torch.optim.Optimizer]:
+    """An untrained network and its optimiser, equal for equal seeds."""
+    torch.manual_seed(seed)
+    sizes = train.vectors.shape[1], train.labels.shape[1]
+    network = GenreNetwork(*sizes, config.hidden, config.dropout).to(train.vectors.device)
+    return network, torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+
+
+def usable(checkpoint: Path, train: Examples, config: ClassifierConfig) -> bool:
+    """Whether there is a checkpoint to go on from; one that cannot be loaded is deleted."""
+    if not checkpoint.exists():
+        return False
+    try:
+        load_checkpoint(checkpoint, *start_member(train, config, config.seed))
+    except Exception as error:  # torch raises errors of any kind for what it cannot read
+        logger.warning("%s is discarded, training starts over: %s", checkpoint, error)
+        checkpoint.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def train_member(
@@ -174,16 +212,13 @@ def train_member(
     from what lies there. Each epoch draws from its own seed, so that one which was interrupted
     draws again what it drew before.
     """
-    device, sizes = train.vectors.device, (train.vectors.shape[1], train.labels.shape[1])
     seed = config.seed + 1000 * member
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = GenreNetwork(*sizes, config.hidden, config.dropout).to(device)
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        network, optimizer = start_member(train, config, seed)
         weights = positive_weights(train.labels, config.positive_weight)
         batch_size = min(config.batch_size, max(SMALLEST_BATCH, len(train.labels) // STEPS))
         best, history = copy.deepcopy(network.state_dict()), list[Epoch]()
-        if checkpoint and checkpoint.exists():
+        if checkpoint and usable(checkpoint, train, config):
             best, history = load_checkpoint(checkpoint, network, optimizer)
         while not finished(history, config):
             torch.manual_seed(seed + len(history) + 1)
@@ -258,7 +293,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """The most memory taken so far: of the GPU where it trains on one, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def examples_of(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:

@@ -38,7 +38,7 @@ CONFIGS: dict[type[FlowParameters], st.SearchStrategy[dict[str, Any]]] = {
             "refresh": st.booleans(),
             "deterministic": st.booleans(),
             "notify": maybe,
-            "cache_gb": st.floats(0.1, 1e9),
+            "retention": st.fixed_dictionaries({}, optional={"cache_gb": st.floats(0.1, 1e9)}),
             "ingest": ingest,
             "classifier": st.fixed_dictionaries(
                 {},

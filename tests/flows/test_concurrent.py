@@ -1,4 +1,4 @@
-"""Two training runs at once under one artifacts root: both end well, nothing is mixed or lost."""
+"""Training runs at once under one artifacts root: all end well, nothing is mixed or lost."""
 
 import json
 import subprocess
@@ -16,9 +16,9 @@ from tests.flows.stages import flags
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
-def test_two_runs_at_once(real_server, artifacts, tmp_path):
-    """The database does not exist when they start: both want to make it."""
-    sources = [write_csv(tmp_path / f"m{of}.csv", catalogue(200 + of)) for of in range(2)]
+def test_three_runs_at_once_of_which_two_are_equal(real_server, artifacts, tmp_path):
+    """The database does not exist when they start: all want to make it."""
+    sources = [write_csv(tmp_path / f"m{of}.csv", catalogue(200 + of)) for of in (0, 1, 1)]
     runs = [
         subprocess.Popen(
             [sys.executable, "-m", "flows.train", "--source", str(source), *flags()],
@@ -31,9 +31,12 @@ def test_two_runs_at_once(real_server, artifacts, tmp_path):
         for source in sources
     ]
     said = [run.communicate(timeout=300)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
+    assert [run.returncode for run in runs] == [0, 0, 0], said
     made = [from_tags(one.tags) for one in versions(connect())]
-    assert len(made) == 2
+    assert len(made) == 3
+    client = connect()
+    seconds = [client.get_run(one.run_id).data.metrics["doc2vec_seconds"] for one in made]
+    assert len(set(seconds)) == 2  # of the equal ones, one trained and the other waited for it
     rows = {open_version(one.index.uri, one.index.tag).count_rows() for one in made}
     assert rows == {200, 201}
     found = champion()

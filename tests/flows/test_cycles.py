@@ -48,7 +48,7 @@ def used(root: Path, kind: str) -> int:
 def cycle(source: Path, number: int) -> None:
     """A new version, promoted whatever it is worth, and taken back."""
     doc2vec = {"vector_size": 16, "epochs": 20, "seed": number}
-    found = train(settings(source, doc2vec=doc2vec, index={"keep_versions": KEPT}))
+    found = train(settings(source, doc2vec=doc2vec, retention={"trainings": KEPT}))
     assert isinstance(found, Summary)
     answer(ReleaseConfig(action="promote", versions=[found.model_version]))
     answer(ReleaseConfig(action="rollback"))

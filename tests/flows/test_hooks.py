@@ -52,8 +52,9 @@ def latest_failure() -> str:
     return str(found.data)
 
 
-def no_genre(tmp_path) -> str:
-    rows = [row | {"genres": "[]"} for row in catalogue(60)]
+def damaged(tmp_path) -> str:
+    """A source that looks well at its beginning."""
+    rows = catalogue(120) + [row | {"id": "x"} for row in catalogue(60)]
     return str(write_csv(tmp_path / "none.csv", rows))
 
 
@@ -62,11 +63,11 @@ def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver
     message = {"subject": "{{subject}}", "body": "{{body}}"}
     hook = CustomWebhookNotificationBlock(name="team", url=address, json_data=message)
     hook.save("team", overwrite=True)
-    config = settings(no_genre(tmp_path), notify="custom-webhook/team")
-    with pytest.raises(UserError, match="needs a genre"):
+    config = settings(damaged(tmp_path), notify="custom-webhook/team")
+    with pytest.raises(UserError, match="33% of the rows are damaged"):
         train(config)
     page = latest_failure()
-    assert "A classifier needs a genre" in page
+    assert "33% of the rows are damaged" in page
     assert "-m flows.train" in page
     assert config.source[0] in page
     (told,) = posted
@@ -77,10 +78,10 @@ def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver
 
 
 def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
-    config = settings(no_genre(tmp_path), notify="custom-webhook/nobody")
-    with pytest.raises(UserError, match="needs a genre"):
+    config = settings(damaged(tmp_path), notify="custom-webhook/nobody")
+    with pytest.raises(UserError, match="33% of the rows are damaged"):
         train(config)
-    assert "needs a genre" in latest_failure()
+    assert "33% of the rows are damaged" in latest_failure()
     assert "Nobody was told" in caplog.text
 
 

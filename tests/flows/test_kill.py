@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 import pytest
 
+from tasks.record import sha256_of
 from tests.conftest import ROOT
 from tests.flows.stages import (
     entries,
@@ -58,9 +60,30 @@ def run_to_end(
     }
 
 
+def cached_files(root: Path) -> dict[str, str]:
+    """SHA-256 of every file of every entry, but for what holds times of a training.
+
+    Runs are processes of their own, and so the order of their sets is not the same.
+    """
+    files = (path for path in (root / "cache").glob("[!.]*/[!.]*/**/*") if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): sha256_of(path)
+        for path in files
+        if path.name not in ("training.json", "ref.json")  # ref.json: digests of the other
+    }
+
+
+class Undisturbed(NamedTuple):
+    """A run that was left alone."""
+
+    root: Path
+    metrics: dict[str, float]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(command, real_server, tmp_path_factory) -> dict[str, float]:
-    return run_to_end(command, tmp_path_factory.mktemp("undisturbed"), real_server)
+def undisturbed(command, real_server, tmp_path_factory) -> Undisturbed:
+    root = tmp_path_factory.mktemp("undisturbed")
+    return Undisturbed(root, run_to_end(command, root, real_server))
 
 
 def killed_in(
@@ -102,7 +125,8 @@ def test_a_killed_run_is_finished_by_the_next(stage, command, undisturbed, real_
     assert all(finished.values())
     records = [entry / "ref.json" for found in finished.values() for entry in found]
     before = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
-    assert run_to_end(command, root, real_server) == undisturbed
+    assert run_to_end(command, root, real_server) == undisturbed.metrics
+    assert cached_files(root) == cached_files(undisturbed.root)
     after = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
     assert after == before
 
@@ -120,7 +144,7 @@ def test_another_machine_finishes_a_run_on_an_object_store(
         machine.mkdir()
     local = machines[0] / "artifacts" / "s3-movies-team"
     assert killed_in(lambda _: in_classifier(local), command, tmp_path, environment, machines[0])
-    assert run_to_end(command, tmp_path, environment, machines[1]) == undisturbed
+    assert run_to_end(command, tmp_path, environment, machines[1]) == undisturbed.metrics
     trained = machines[1] / "artifacts" / "s3-movies-team" / "cache"
     assert not any(trained.glob("doc2vec/.w*"))  # fetched, not trained again
     assert not (trained / "documents").exists() or not any(trained.glob("documents/.w*"))

@@ -115,14 +115,18 @@ def test_a_preset_chosen_in_the_form_is_what_runs(preset):
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"doc2vec": {"epochs": 3}, "ingest": {"columns": {"title": "name"}}, "cache_gb": 5},
-        {"doc2vec.epochs": 3, "ingest.columns.title": "name", "cache_gb": 5},
-        {"doc2vec.epochs": 3, "ingest": {"columns.title": "name"}, "cache_gb": 5.0},
+        {
+            "doc2vec": {"epochs": 3},
+            "ingest": {"columns": {"title": "name"}},
+            "retention": {"cache_gb": 5},
+        },
+        {"doc2vec.epochs": 3, "ingest.columns.title": "name", "retention.cache_gb": 5},
+        {"doc2vec.epochs": 3, "ingest": {"columns.title": "name"}, "retention.cache_gb": 5.0},
     ],
 )
 def test_overrides_of_the_form_beat_the_preset(overrides):
     config = TrainConfig.model_validate(posted(train, preset="blog", overrides=overrides))
-    assert (config.doc2vec.epochs, config.doc2vec.restarts, config.cache_gb) == (3, 10, 5)
+    assert (config.doc2vec.epochs, config.doc2vec.restarts, config.retention.cache_gb) == (3, 10, 5)
     assert config.ingest.columns.title == "name"
 
 
@@ -172,7 +176,7 @@ def test_the_api_refuses_a_misspelt_parameter_before_a_run_is_made(config):
     "config",
     [
         {"source": ["sample"], "doc2vec": {"epochs": 1}},
-        {"source": ["a.csv"], "notify": None, "cache_gb": 5, "overrides": None},
+        {"source": ["a.csv"], "notify": None, "retention": {"cache_gb": 5}, "overrides": None},
         TrainConfig(preset="blog", deterministic=True).model_dump(mode="json"),
     ],
     ids=["nested", "nulls", "whole"],

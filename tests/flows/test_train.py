@@ -454,9 +454,9 @@ def test_the_blog_preset_is_labelled_and_never_champion(trained, tmp_path):
 
 
 def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
-    no_genre = [movie(number, "Horror") | {"genres": "[]"} for number in range(40)]
-    with pytest.raises(UserError, match="none is here"):
-        train(settings(write_csv(tmp_path / "m.csv", no_genre)))
+    damaged = [row | {"id": "x"} for row in catalogue(60)]
+    with pytest.raises(UserError, match="rows are damaged"):
+        train(settings(write_csv(tmp_path / "m.csv", catalogue(120) + damaged)))
     client = connect()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     (run,) = client.search_runs([experiment.experiment_id])
@@ -503,6 +503,7 @@ def test_a_genre_of_one_movie_breaks_nothing(tmp_path, min_support):
         (None, "No such file"),
         ("", "the file is empty"),
         ("id,title,genres\n1,a,[]\n", "no column 'overview'"),
+        ("id,title,overview,genres\n1,a,A text of a ghost.,Horror\n", "needs a genre that 5"),
     ],
 )
 def test_a_bad_source_is_refused_before_anything_starts(tmp_path, content, sentence, artifacts):

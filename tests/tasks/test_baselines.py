@@ -27,6 +27,19 @@ def test_the_tfidf_baseline_learns_words_of_a_genre():
     assert (found.guess == themed(30).labels).mean() > 0.95
 
 
+def test_equal_fits_give_equal_guesses():
+    """Whatever was drawn before: without a seed, these guesses differ."""
+    draw = np.random.default_rng(1)
+    words = np.array([f"word{number}" for number in range(60)])
+    texts = [" ".join(draw.choice(words, 8)) for _ in range(600)]
+    split = Split(texts, (draw.random((600, 6)) < 0.3).astype(np.uint8))
+    guesses = []
+    for seed in range(3):
+        np.random.seed(seed)
+        guesses.append(tfidf_baseline(split, split, split, BaselineConfig()).guess)
+    assert all(np.array_equal(guess, guesses[0]) for guess in guesses)
+
+
 def test_a_baseline_without_words_is_refused():
     empty = Split(["the", "of"], np.eye(3, dtype=np.uint8)[:2])
     with pytest.raises(UserError, match="finds no words"):

@@ -37,6 +37,17 @@ def test_pairs_of_neighbours_are_no_words():
     assert words_of("haunt ship haunt_ship") == ["haunt", "ship"]
 
 
+def test_a_stored_lexicon_does_not_depend_on_the_order_of_counting(tmp_path):
+    rest = {"centre": np.zeros(2, np.float32), "whitening": np.eye(2, dtype=np.float32)}
+    for name, terms in (("a", "xyz"), ("b", "zxy")):
+        (tmp_path / name).mkdir()
+        counted = dict.fromkeys(terms, 1.0)
+        lexicon = Lexicon(counted, counted, **rest, votes=0.0, classes=["War"], rare=2.0)
+        save_lexicon(lexicon, tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
 def test_whitened_vectors_are_uncorrelated_with_equal_variance():
     random = np.random.default_rng(0)
     vectors = (random.normal(size=(5000, 3)) * [1, 5, 0.2] + [3, 0, -1]).astype(np.float32)

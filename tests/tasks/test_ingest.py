@@ -1,13 +1,19 @@
+import gzip
 import json
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks import ingest as module
 from tasks.contracts import UserError
 from tasks.ingest import (
     Catalogue,
@@ -17,11 +23,13 @@ from tasks.ingest import (
     Tally,
     check_row,
     chunked,
+    ingest,
     keywords_of,
     open_all,
     read_keywords,
 )
 from tasks.source import Columns, Source, open_file
+from tasks.unchanged_files import states_of, unchanged
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
 
 POSITIONS = {name: at for at, name in enumerate(COLUMNS)}
@@ -190,15 +198,26 @@ def tally_of(tmp_path: Path, rows: list[dict[str, str]]) -> Tally:
 
 
 def test_too_much_damage_stops_the_run_and_names_the_reasons(tmp_path):
-    bad = [movie(n, "Horror") | {"id": "x"} for n in range(3)]
-    tally = tally_of(tmp_path, [*catalogue(7), *bad])
+    bad = [movie(n, "Horror") | {"id": "x"} for n in range(15)]
+    tally = tally_of(tmp_path, [*catalogue(35), *bad])
     tally.require_usable("m.csv", 0.3)
     with pytest.raises(UserError) as caught:
         tally.require_usable("m.csv", 0.2)
     assert str(caught.value) == (
         "m.csv: 30% of the rows are damaged, more than --ingest.max_quarantined_share 0.2 allows: "
-        "3 bad_id (first: m.csv row 8, column 'id')."
+        "15 bad_id (first: m.csv row 36, column 'id')."
     )
+
+
+def test_a_share_of_a_few_rows_stops_nothing(tmp_path):
+    tally = tally_of(tmp_path, [*catalogue(2), movie(9, "Horror") | {"id": "x"}])
+    tally.require_usable("m.csv", 0.2)
+    below, at = 49, 50
+    for rows, stops in ((below, False), (at, True)):
+        bad = [movie(n, "Horror") | {"id": "x"} for n in range(20)]
+        tally = tally_of(tmp_path, [*catalogue(rows - 20), *bad])
+        with pytest.raises(UserError) if stops else nullcontext():
+            tally.require_usable("m.csv", 0.2)
 
 
 def test_missing_overviews_are_no_damage(tmp_path):
@@ -220,6 +239,85 @@ def test_a_row_that_is_in_neither_place_fails_the_run(tmp_path):
     chunk = sort_file(write_csv(tmp_path / "m.csv", catalogue(3)))
     with pytest.raises(RuntimeError, match="do not add up"):
         Tally().add(chunk._replace(rows=4))
+
+
+def append_to(path: Path) -> None:
+    """Append as a program that is still writing does: not through `rename`."""
+    with path.open("ab") as file:
+        file.write(path.read_bytes().splitlines(keepends=True)[-1].replace(b"100", b"999"))
+
+
+def rewrite(path: Path) -> None:
+    """The same bytes again: a reader between may have met half of them."""
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    path.write_bytes(content)
+
+
+def replace_with_another(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_bytes(path.read_bytes().replace(b"Story", b"Tales"))
+    new.replace(path)
+
+
+def ingest_while(change: Callable[[Path], None], changed: Path, config: IngestConfig) -> str:
+    """What ingesting says when a file is changed after the first chunk of the first was read."""
+    source, rows = changed.parent / "movies.csv", []
+
+    def on_rows(count: int) -> None:
+        if not rows:
+            change(changed)
+        rows.append(count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "progress", lambda _: nullcontext(on_rows))
+        patch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
+        with pytest.raises(UserError) as caught:
+            ingest.fn([str(source)], config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("change", [append_to, rewrite, replace_with_another, Path.unlink])
+def test_a_source_that_changes_while_it_is_read_is_noticed(change, tmp_path, artifacts):
+    path = write_csv(tmp_path / "movies.csv", catalogue(30))
+    said = ingest_while(change, path, IngestConfig(chunk_rows=10))
+    assert said == "movies.csv changed while it was read: run again when it is complete."
+    assert not list((artifacts / "cache" / "ingest").glob("*/ref.json"))
+
+
+def test_keywords_that_change_while_they_are_read_are_noticed(tmp_path):
+    write_csv(tmp_path / "movies.csv", catalogue(30))
+    rows = [{"id": "1001", "keywords": "[]"}]
+    keywords = write_csv(tmp_path / "keywords.csv", rows, ["id", "keywords"])
+    said = ingest_while(append_to, keywords, IngestConfig(keywords=str(keywords)))
+    assert said.startswith("keywords.csv changed while it was read")
+
+
+@pytest.mark.parametrize("name", ["m.csv.gz", "m.parquet", "part-2.csv"])
+def test_compressed_files_parquet_and_parts_that_change_are_noticed(name, tmp_path):
+    plain = write_csv(tmp_path / "movies.csv", catalogue(30))
+    path = tmp_path / name
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa_csv.read_csv(plain), path)
+    else:
+        write_csv(path, [row | {"id": f"9{row['id']}"} for row in catalogue(30)])
+
+    @unchanged(states_of([path]))
+    def read() -> None:
+        for number, _ in enumerate(open_file(path, Columns()).rows):
+            if number == 10:
+                append_to(path)
+
+    with pytest.raises(UserError, match=f"{name} changed while it was read"):
+        read()
+
+
+def test_damage_in_a_file_that_did_not_change_is_named_as_it_is(tmp_path):
+    path = write_csv(tmp_path / "movies.csv", catalogue(3))
+    with pytest.raises(ValueError, match="damage"), unchanged(states_of([path])):
+        raise ValueError("damage")
 
 
 def test_quarantine_keeps_json_as_it_was(tmp_path):

@@ -83,6 +83,48 @@ def test_the_passes_of_a_training_elsewhere_are_followed(prefect_server, tmp_pat
     assert seen[-1].startswith("3 of 4 passes")
 
 
+def unreachable(*_: object, **__: object) -> None:
+    raise ConnectionError("no server")
+
+
+def test_a_server_that_is_away_costs_no_training_and_is_said_in_a_line(
+    prefect_server, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(module, "update_progress_artifact", unreachable)
+
+    @flow
+    def training() -> str:
+        with following("away", tmp_path), progress("rows", 3) as advance:
+            for done in range(1, 4):
+                note_passes(tmp_path, done, 3)
+                advance(1)
+                time.sleep(0.01)
+        return "trained"
+
+    assert training() == "trained"
+    said = [record.message for record in caplog.records if "is shown no further" in record.message]
+    assert len(said) == 2  # of each of the two that are shown
+
+
+def test_an_artifact_that_cannot_be_made_costs_nothing(prefect_server, monkeypatch):
+    monkeypatch.setattr(module, "create_progress_artifact", unreachable)
+
+    @flow
+    def reading() -> str:
+        with progress("unmade", 3) as advance:
+            advance(3)
+        return "read"
+
+    assert reading() == "read"
+
+
+def test_damaged_passes_and_a_deleted_folder_cost_no_training(tmp_path):
+    with following("fit", tmp_path):
+        (tmp_path / "passes").write_bytes(b"\xff 1 2")
+    note_passes(tmp_path / "passes" / "below", 1, 2)  # a folder that cannot be made
+
+
 def test_a_training_that_ends_at_once_is_done(prefect_server, tmp_path):
     @flow
     def training() -> None:

@@ -81,6 +81,29 @@ def test_an_entry_that_was_pruned_elsewhere_is_copied_up_again(machines, tmp_pat
     assert store.locate(ref).read_text() == "hello"
 
 
+def test_what_is_damaged_here_is_fetched_again(machines):
+    ref = kept("hello")
+    store.locate(ref).write_text("jello")
+    assert store.entry("stage", ["k"], Ref, never) == ref
+    assert store.locate(ref).read_text() == "hello"
+
+
+def test_a_damaged_shared_copy_is_refused_and_made_again(machines, tmp_path):
+    ref = kept("hello")
+    (tmp_path / "shared" / ref.paths[0]).write_text("jello")
+    machines("two")
+    with pytest.raises(UserError, match="is damaged: run again"):
+        store.locate(kept("other"))
+    assert store.locate(kept("hello")).read_text() == "hello"
+
+
+def test_a_damaged_shared_record_is_a_missing_entry(machines, tmp_path):
+    record = tmp_path / "shared" / Path(kept("hello").paths[0]).parent / "ref.json"
+    record.write_bytes(record.read_bytes().replace(b"a.txt", b"a.txu", 1))
+    machines("two")
+    assert store.locate(kept("hello")).read_text() == "hello"
+
+
 def test_what_is_forgotten_on_one_machine_is_forgotten_on_all(machines):
     kept("old")
     machines("two")

@@ -9,7 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts import UserError
-from tasks.source import Columns, find_columns, name_of, open_file, resolve
+from tasks.source import (
+    Columns,
+    find_columns,
+    name_of,
+    open_file,
+    ratings_beside,
+    require_same_ratings,
+    resolve,
+)
 from tests.conftest import movie, write_csv
 
 
@@ -116,6 +124,16 @@ def test_kaggle_is_downloaded_with_kagglehub_and_ratings_when_asked(monkeypatch,
     assert asked == ["movies_metadata.csv"]
     resolve("kaggle", with_ratings=True)
     assert asked[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
+
+
+def test_ratings_that_changed_since_their_digest_are_noticed(plain):
+    for name in ("ratings_small.csv", "links_small.csv"):
+        plain.with_name(name).write_text("userId\n1\n")
+    ratings = ratings_beside([str(plain)])
+    require_same_ratings(ratings)
+    ratings.files[0].write_text("userId\n2\n")
+    with pytest.raises(UserError, match=r"ratings_small.csv or links_small.csv changed while"):
+        require_same_ratings(ratings)
 
 
 def message_of(path: Path) -> str:

@@ -1,4 +1,9 @@
 import os
+import random
+import threading
+import time
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -6,8 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import store
-from tasks.contracts import DocumentsRef, Ref, UserError, VectorsRef
+from tasks import disk, entries, store
+from tasks.contracts import (
+    DocumentsRef,
+    IngestRef,
+    MoviesRef,
+    QuarantineRef,
+    Ref,
+    UserError,
+    VectorsRef,
+)
+from tasks.locks import locked
 
 
 def write(slot: store.Slot) -> DocumentsRef:
@@ -44,8 +58,11 @@ def test_a_writer_that_fails_leaves_nothing(artifacts):
     assert list((artifacts / "cache" / "stage").iterdir()) == []
 
 
-def test_when_two_write_the_same_entry_the_first_stands():
+def test_where_a_lock_does_not_reach_the_first_to_write_an_entry_stands(monkeypatch):
+    monkeypatch.setattr(entries, "locked", lambda *_: nullcontext())
+
     def overtaken(slot: store.Slot) -> DocumentsRef:
+        monkeypatch.setattr(entries, "gethostname", lambda: "another machine")
         store.entry("stage", ["key"], DocumentsRef, write)
         return slot.table(DocumentsRef, "part.parquet", pa.table({"id": [9]}))
 
@@ -53,14 +70,163 @@ def test_when_two_write_the_same_entry_the_first_stands():
     assert store.read(ref)["id"].to_pylist() == [1, 2]
 
 
-def test_an_unwritable_place_is_an_error_not_a_silent_miss(artifacts):
-    def block(slot: store.Slot) -> DocumentsRef:
+def test_what_is_half_deleted_is_written_again(artifacts):
+    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    (store.locate(ref).parent / "ref.json").unlink()
+    assert store.entry("stage", ["key"], DocumentsRef, write) == ref
+    assert store.read(ref).num_rows == 2
+
+
+def test_a_folder_that_appears_in_an_entrys_place_is_replaced():
+    def meanwhile(slot: store.Slot) -> DocumentsRef:
         slot.final.mkdir()
         (slot.final / "stranger").touch()
         return write(slot)
 
-    with pytest.raises(OSError, match="not empty"):
-        store.entry("stage", ["key"], DocumentsRef, block)
+    assert store.read(store.entry("stage", ["key"], DocumentsRef, meanwhile)).num_rows == 2
+
+
+def of_every_kind(slot: store.Slot) -> IngestRef:
+    """An entry with several references, folders, and files of each kind that stages write."""
+    (slot.folder / "below").mkdir()
+    np.save(slot.folder / "below" / "array.npy", np.arange(10))
+    store.write_json(slot.folder / "metrics.json", {"f1": 0.5})
+    return IngestRef(
+        source="movies.csv",
+        digest="0" * 64,
+        chunks=(slot.table(MoviesRef, "a.parquet", pa.table({"id": [1, 2]})),),
+        quarantine=slot.table(QuarantineRef, "q.parquet", pa.table({"row": [3]})),
+        rows=3,
+        kept=2,
+        unlabelled=0,
+        unreadable_keywords=0,
+        reasons={"bad_id": 1},
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def kept_or_made() -> tuple[IngestRef, bool]:
+    """The entry of every kind, and whether it had to be made again."""
+    made = []
+
+    def write_and_note(slot: store.Slot) -> IngestRef:
+        made.append(slot)
+        return of_every_kind(slot)
+
+    return store.entry("stage", ["key"], IngestRef, write_and_note), bool(made)
+
+
+def test_a_changed_byte_anywhere_in_an_entry_is_noticed_and_mended():
+    first, _ = kept_or_made()
+    folder = store.locate(first.quarantine).parent
+    whole, rng = content(folder), random.Random(1)  # noqa: S311 - damage, no secret
+    for _ in range(300):
+        name = rng.choice(sorted(whole))
+        changed = bytearray(whole[name])
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        (folder / name).write_bytes(changed)
+        again, made = kept_or_made()
+        assert again == first
+        assert content(folder) == whole or not made  # white space in JSON changes nothing
+        assert made or name == "ref.json"
+
+
+@pytest.mark.parametrize("name", ["ref.json", "a.parquet", "below/array.npy"])
+@pytest.mark.parametrize("kept", [0, 0.5, None])
+def test_a_file_that_is_emptied_cut_off_or_gone_is_made_again(name, kept):
+    first, _ = kept_or_made()
+    file = store.locate(first.quarantine).parent / name
+    before = file.read_bytes()
+    file.unlink() if kept is None else file.write_bytes(before[: int(kept * len(before))])
+    assert kept_or_made() == (first, True)
+    assert file.read_bytes() == before
+    assert kept_or_made() == (first, False)
+
+
+def test_an_entry_of_an_earlier_version_is_made_again():
+    first, _ = kept_or_made()
+    (store.locate(first.quarantine).parent / "ref.json").write_text(first.model_dump_json())
+    assert kept_or_made() == (first, True)
+
+
+def test_of_equal_writers_at_once_the_second_waits_and_finds_the_entry():
+    written, begun, go_on, refs = [], threading.Event(), threading.Event(), []
+
+    def slowly(slot: store.Slot) -> DocumentsRef:
+        written.append(slot)
+        begun.set()
+        assert go_on.wait(10)
+        return write(slot)
+
+    def run() -> None:
+        refs.append(store.entry("stage", ["key"], DocumentsRef, slowly))
+
+    runs = [threading.Thread(target=run) for _ in range(2)]
+    runs[0].start()
+    assert begun.wait(10)
+    runs[1].start()
+    go_on.set()
+    for each in runs:
+        each.join(10)
+    assert len(written) == 1
+    assert refs[0] == refs[1]
+
+
+def test_what_a_dead_writer_left_is_deleted_by_the_next(artifacts):
+    left = list[Path]()
+
+    def killed(slot: store.Slot) -> DocumentsRef:
+        left.append(slot.folder.with_name(f"{slot.folder.name}-killed"))
+        left[0].mkdir()
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        store.entry("stage", ["key"], DocumentsRef, killed)
+    assert left[0].exists()
+    store.entry("stage", ["key"], DocumentsRef, write)
+    assert not left[0].exists()
+
+
+def test_others_of_the_group_may_read_an_entry():
+    before = os.umask(0o027)
+    try:
+        folder = store.locate(store.entry("stage", ["key"], DocumentsRef, write)).parent
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o750
+
+
+def test_another_users_entry_is_used_though_it_cannot_be_touched(monkeypatch):
+    ref = store.entry("stage", ["key"], DocumentsRef, write)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert store.entry("stage", ["key"], DocumentsRef, write) == ref
+
+
+def test_a_full_disk_is_said_whatever_the_library_raised(monkeypatch):
+    def write_until_full(slot: store.Slot) -> DocumentsRef:
+        monkeypatch.setattr(disk, "FULL_MB", float("inf"))
+        raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+    with pytest.raises(UserError, match="is full: free space"):
+        store.entry("stage", ["key"], DocumentsRef, write_until_full)
+
+
+def test_a_table_that_is_damaged_while_a_run_is_at_it_is_named():
+    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    store.locate(ref).write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"part.parquet was damaged or deleted .*: run again"):
+        store.read(ref)
+    store.locate(ref).unlink()
+    with pytest.raises(UserError, match=r"part.parquet was damaged or deleted .*: run again"):
+        store.read(ref)
 
 
 def test_references_survive_a_move_of_the_root(artifacts, monkeypatch):
@@ -132,6 +298,44 @@ def test_pruning_clears_away_what_killed_writers_left(artifacts):
     os.utime(leftover, (1000.0, 1000.0))
     store.prune(10**9, unused_since=2000.0)
     assert not leftover.exists()
+
+
+def test_pruning_leaves_alone_what_a_living_writer_has_locked(artifacts):
+    stage, locks = artifacts / "cache" / "stage", artifacts / "cache" / ".locks"
+    for name in (".work-a", ".work-b", ".writing-a-1", ".gone-1"):
+        (stage / name).mkdir(parents=True)
+        os.utime(stage / name, (1000.0, 1000.0))
+    os.utime(stage / ".gone-1")
+    with locked(locks / "stage-a", "test", 1.0):
+        (locks / "stage-b").touch()
+        for lock in locks.iterdir():
+            os.utime(lock, (1000.0, 1000.0))
+        store.prune(10**9, unused_since=2000.0)
+        assert {path.name for path in stage.iterdir()} == {".work-a", ".writing-a-1"}
+        assert [lock.name for lock in locks.iterdir()] == ["stage-a"]
+
+
+def test_what_a_long_training_may_need_again_is_kept(artifacts):
+    assert store.working_since() == pytest.approx(time.time(), abs=5)
+    lock = artifacts / "cache" / ".locks" / "doc2vec-a"
+    with locked(lock, "test", 1.0):
+        os.utime(lock, (1000.0, 1000.0))
+        assert store.working_since() == 1000.0
+
+
+def test_pruning_deletes_folders_without_a_record_too(artifacts):
+    ref = entry_of(10_000, "key")
+    (store.locate(ref).parent / "ref.json").unlink()
+    os.utime(store.locate(ref), (1000.0, 1000.0))
+    assert store.prune(0, unused_since=2000.0) == 10_000
+    assert list((artifacts / "cache" / "stage").iterdir()) == []
+
+
+def test_a_damaged_generation_only_costs_time(artifacts):
+    store.forget()
+    before = entry_of(10, "key")
+    (artifacts / "cache" / "generation").write_bytes(b"\xff\xfe")
+    assert entry_of(10, "key").digest == before.digest
 
 
 def test_forgetting_makes_everything_be_computed_anew():

@@ -9,7 +9,7 @@ from tasks.classify import ClassifierConfig
 from tasks.contracts import UserError
 from tasks.forward import genre_probabilities
 from tasks.metrics import calibration_error
-from tasks.network import GenreNetwork, folded
+from tasks.network import Dropout, GenreNetwork, folded
 from tasks.training import (
     Examples,
     batches,
@@ -137,6 +137,31 @@ def test_a_checkpoint_is_written_though_another_run_deleted_the_folder(tmp_path)
     path = tmp_path / "gone" / "member-0.pt"
     save_checkpoint(path, {}, {}, [])
     assert [file.name for file in path.parent.iterdir()] == ["member-0.pt"]
+
+
+@pytest.mark.parametrize("damage", ["emptied", "flipped", "another"])
+def test_a_damaged_checkpoint_is_discarded_and_training_starts_over(damage, tmp_path, caplog):
+    data, config = examples(40), ClassifierConfig(hidden=(8,), epochs=2)
+    expected, _ = train_classifier(data, data, config, tmp_path)
+    (path,) = tmp_path.glob("member-0.pt")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(b"" if damage == "emptied" else content)
+    if damage == "another":
+        save_checkpoint(path, {"network": {}, "optimizer": {}}, {}, [])
+    resumed, history = train_classifier(data, data, config, tmp_path)
+    assert len(history) == 2
+    assert "training starts over" in caplog.text
+    for name, weights in expected.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name])
+
+
+@pytest.mark.parametrize("share", [0.001, 0.999])
+def test_dropout_of_any_share_drops_some_and_keeps_some(share):
+    torch.manual_seed(1)
+    units = Dropout(share)(torch.ones(100_000))
+    assert 0 < (units == 0).float().mean() < 1
+    assert torch.isfinite(units).all()
 
 
 def test_finished_members_are_not_trained_again(tmp_path):
