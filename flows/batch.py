@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, Field
 
 from flows.cli import DONE, main
+from flows.hooks import ended_badly, record_signals
 from flows.recommend import titled
 from flows.server import prefect_server
 from tasks import store
@@ -37,6 +38,9 @@ class BatchConfig(BaseModel):
         None, description="Parquet file to write; null: recommendations.parquet among the artifacts"
     )
     runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+    notify: str | None = Field(
+        None, description="Prefect notification block that is told of a run that failed"
+    )
 
 
 def rows_of(version: Version, path: str) -> list[int]:
@@ -79,7 +83,15 @@ def written(lists: ListsRef, output: str | None) -> Path:
     return path
 
 
-@flow(name="batch", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
+@flow(
+    name="batch",
+    task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_running=[record_signals],
+    on_completion=[record_signals],
+    on_failure=[ended_badly],
+    on_crashed=[ended_badly],
+    on_cancellation=[ended_badly],
+)
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
     found = champion()

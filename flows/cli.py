@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from prefect.exceptions import TerminationSignal
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -13,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from flows import interrupts
 from tasks.contracts import UserError
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
@@ -71,15 +73,22 @@ def sentences(error: ValidationError) -> str:
 def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
     """Run `command` with the config of the command line and exit with its code.
 
-    Exit codes: 0 done, 1 failed, 2 the user's input cannot be answered. A traceback is shown
-    only with `--debug`.
+    Exit codes: 0 done, 1 failed, 2 the user's input cannot be answered, 130 interrupted, 143
+    terminated. A traceback is shown only with `--debug`.
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     if not debug:
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(_OneSentence())
-    sys.exit(_exit_code(lambda: command(parse(config, program, arguments)), debug))
+    try:
+        code = _exit_code(lambda: command(parse(config, program, arguments)), debug)
+    except TerminationSignal:  # what Prefect makes of SIGTERM while a flow runs
+        interrupts.hold()
+        raise
+    finally:
+        interrupts.hold_if_ending()
+    sys.exit(code)
 
 
 def _exit_code(run: Callable[[], int], debug: bool) -> int:

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_SERVER_LOGGING_LEVEL,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+from flows.temporary_server import temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
@@ -23,8 +21,10 @@ def prefect_server() -> Iterator[str]:
         with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
             yield LOCAL_SERVER
     else:
-        # It ends with the run; what it would then log of events cut short is of no use to anyone.
-        with temporary_settings({PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL"}):
+        with (
+            temporary_server() as address,
+            temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}),  # it has no UI
+        ):
             yield TEMPORARY
 
 

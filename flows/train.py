@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.cli import DONE, main
 from flows.config import TrainConfig
-from flows.hooks import command_of, ended_badly
+from flows.hooks import command_of, ended_badly, record_signals
 from flows.server import prefect_server
 from tasks import store
 from tasks.baselines import baselines
@@ -66,6 +66,8 @@ CODE = [Path(__file__).parent, Path(store.__file__).parent]
     name="train",
     flow_run_name="train-{config.preset}-{config.source_name}",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_running=[record_signals],
+    on_completion=[record_signals],
     on_failure=[ended_badly],
     on_crashed=[ended_badly],
     on_cancellation=[ended_badly],

@@ -1,0 +1,96 @@
+"""Ctrl+C, SIGTERM and a closed terminal end a command within seconds and leave nothing running.
+
+Python raises KeyboardInterrupt in the main thread alone, at any line of any library, some of which
+swallow it; then Prefect waits for tasks in threads that nothing can interrupt. Here a thread of its
+own receives the signal, has the end recorded, and ends the process. Child processes end with it
+(`tasks.processes.end_with_parent`). A run of a Prefect worker is left to Prefect's own handling.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+
+MESSAGES: dict[int, str] = {
+    signal.SIGINT: "Interrupted.",
+    signal.SIGTERM: "Terminated.",
+    signal.SIGHUP: "The terminal was closed.",
+}
+RESUME = " Finished stages are kept; run the same command to go on."
+RECORD_SECONDS = 3.5  # what is not recorded by then is not waited for
+
+ending = threading.Event()
+_recorders: list[Callable[[], None]] = []
+_reader: list[int] = []
+
+
+def install() -> None:
+    """Receive signals from now on; called by the main thread. What is ignored stays ignored."""
+    if _reader:
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in MESSAGES:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup`, or `&` in a script
+            signal.signal(number, _leave_to_thread)
+    _reader.append(reader)
+    threading.Thread(target=_receive, args=(reader,), name="interrupts", daemon=True).start()
+
+
+def record_with(recorder: Callable[[], None] | None) -> None:
+    """What records the end of the flow run that is under way; None where none is."""
+    _recorders[:] = [recorder] if recorder else []
+
+
+def hold() -> None:
+    """Block the main thread after a signal: the thread of this module ends the process."""
+    if _reader:
+        threading.Event().wait()
+
+
+def hold_if_ending() -> None:
+    """As `hold`, where a signal is ending the process: it decides the exit code."""
+    if ending.is_set():
+        hold()
+
+
+def _leave_to_thread(number: int, frame: FrameType | None) -> None:
+    """Python writes the signal's number to the pipe before it calls this."""
+
+
+def _receive(reader: int) -> None:
+    while (number := os.read(reader, 1)[0]) not in MESSAGES:
+        continue
+    _end(number)
+
+
+def _end(number: int) -> None:
+    ending.set()
+    if "--debug" in sys.argv:
+        traceback.print_stack(sys._current_frames()[threading.main_thread().ident or 0])
+    else:
+        logging.disable(logging.CRITICAL)  # what breaks from here on is the signal's doing
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, f"{MESSAGES[number]}{RESUME if _recorders else ''}\n".encode())
+    recorder = threading.Thread(target=_record, daemon=True)
+    recorder.start()
+    recorder.join(RECORD_SECONDS)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    os._exit(128 + number)
+
+
+def _record() -> None:
+    for recorder in _recorders:
+        recorder()
+    with suppress(OSError):
+        sys.stdout.flush()
