@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from prefect.exceptions import TerminationSignal
+from prefect.settings import PREFECT_HOME
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -15,7 +16,9 @@ from pydantic_settings import (
 )
 
 from flows import interrupts
+from tasks import store
 from tasks.contracts import UserError
+from tasks.disk import full_disk_message
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
 C = TypeVar("C", bound=BaseModel)
@@ -98,10 +101,14 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         if debug:
             raise
         message = sentences(error) if isinstance(error, ValidationError) else str(error)
+        interrupts.hold_if_ending()
         print(message, file=sys.stderr)
         return UNANSWERABLE
     except Exception as error:
         if debug:
             raise
-        print(f"Failed: {error} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
+        interrupts.hold_if_ending()  # what broke broke because of the signal
+        failed = f"Failed: {error} ({type(error).__name__}; --debug shows where)."
+        full = full_disk_message(error, [store.artifacts_root(), PREFECT_HOME.value()])
+        print(full or failed, file=sys.stderr)
         return FAILED

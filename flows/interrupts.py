@@ -24,6 +24,8 @@ MESSAGES: dict[int, str] = {
     signal.SIGHUP: "The terminal was closed.",
 }
 RESUME = " Finished stages are kept; run the same command to go on."
+#: A resource tracker cleans up after a pool that was cut off, and would complain of having to.
+QUIET_TRACKERS = "ignore:resource_tracker:UserWarning"
 RECORD_SECONDS = 3.5  # what is not recorded by then is not waited for
 
 ending = threading.Event()
@@ -41,6 +43,8 @@ def install() -> None:
     for number in MESSAGES:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup`, or `&` in a script
             signal.signal(number, _leave_to_thread)
+    warnings = (os.environ.get("PYTHONWARNINGS"), QUIET_TRACKERS)
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, warnings))
     _reader.append(reader)
     threading.Thread(target=_receive, args=(reader,), name="interrupts", daemon=True).start()
 

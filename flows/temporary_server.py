@@ -47,7 +47,8 @@ def temporary_server() -> Iterator[str]:
         finally:
             _send_what_is_queued()
     finally:
-        _end(psutil.Process(process.pid))
+        if process.poll() is None:
+            _end(psutil.Process(process.pid))
         process.wait()
         record.unlink(missing_ok=True)
 

@@ -132,7 +132,7 @@ def test_signals_at_any_moment(command, environment):
     duration = time.monotonic() - began
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 0", "--json"]
     answer = json.loads(call(ask, environment).stdout)
-    chosen = random.Random(0)
+    chosen = random.Random(0)  # noqa: S311 - moments, no secrets
     for attempt in range(20):
         moment = duration * (attempt // 2 + chosen.random()) / 10
         number = signal.SIGINT if attempt % 2 else signal.SIGKILL
