@@ -1,12 +1,12 @@
 """What every command shares: parsing its config, one sentence for an error, the exit code."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from prefect.exceptions import TerminationSignal
-from prefect.settings import PREFECT_HOME
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -86,11 +86,8 @@ def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
             logging.getLogger(name).addFilter(_OneSentence())
     try:
         code = _exit_code(lambda: command(parse(config, program, arguments)), debug)
-    except TerminationSignal:  # what Prefect makes of SIGTERM while a flow runs
-        interrupts.hold()
-        raise
     finally:
-        interrupts.hold_if_ending()
+        interrupts.hold_if_ending()  # Prefect, too, makes an exception of SIGTERM
     sys.exit(code)
 
 
@@ -109,6 +106,7 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
             raise
         interrupts.hold_if_ending()  # what broke broke because of the signal
         failed = f"Failed: {error} ({type(error).__name__}; --debug shows where)."
-        full = full_disk_message(error, [store.artifacts_root(), PREFECT_HOME.value()])
+        prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+        full = full_disk_message(error, [store.artifacts_root(), prefect_home])
         print(full or failed, file=sys.stderr)
         return FAILED

@@ -42,14 +42,18 @@ def ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 def record_signals(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """While a flow run runs, have its end recorded where a signal ends this command."""
-    recorder = partial(copy_context().run, crash, flow, flow_run)
+    context = copy_context()  # Prefect's settings are in it
+
+    def recorder(message: str) -> None:
+        context.run(crash, flow, flow_run, message)
+
     interrupts.record_with(recorder if state.is_running() else None)
 
 
-def crash(flow: Flow[..., Any], flow_run: FlowRun) -> None:
+def crash(flow: Flow[..., Any], flow_run: FlowRun, message: str) -> None:
     """Record that a signal ended a flow run, unless it has completed."""
     limit = interrupts.RECORD_SECONDS
-    state: State[Any] = Crashed(message="Ended by a signal.")
+    state: State[Any] = Crashed(message=message)
     parts = {"Prefect was not told": partial(_set_state, flow_run, state)}
     record_end(flow, flow_run, state, limit, parts)
 

@@ -26,10 +26,11 @@ MESSAGES: dict[int, str] = {
 RESUME = " Finished stages are kept; run the same command to go on."
 #: A resource tracker cleans up after a pool that was cut off, and would complain of having to.
 QUIET_TRACKERS = "ignore:resource_tracker:UserWarning"
+PRINT_SECONDS = 0.5
 RECORD_SECONDS = 3.5  # what is not recorded by then is not waited for
 
 ending = threading.Event()
-_recorders: list[Callable[[], None]] = []
+_recorders: list[Callable[[str], None]] = []
 _reader: list[int] = []
 
 
@@ -49,21 +50,15 @@ def install() -> None:
     threading.Thread(target=_receive, args=(reader,), name="interrupts", daemon=True).start()
 
 
-def record_with(recorder: Callable[[], None] | None) -> None:
-    """What records the end of the flow run that is under way; None where none is."""
+def record_with(recorder: Callable[[str], None] | None) -> None:
+    """What records the end of the flow run that is under way, and why; None where none is."""
     _recorders[:] = [recorder] if recorder else []
 
 
-def hold() -> None:
-    """Block the main thread after a signal: the thread of this module ends the process."""
-    if _reader:
-        threading.Event().wait()
-
-
 def hold_if_ending() -> None:
-    """As `hold`, where a signal is ending the process: it decides the exit code."""
+    """Block where a signal is ending the process: it decides what is printed and the exit code."""
     if ending.is_set():
-        hold()
+        threading.Event().wait()
 
 
 def _leave_to_thread(number: int, frame: FrameType | None) -> None:
@@ -78,23 +73,32 @@ def _receive(reader: int) -> None:
 
 def _end(number: int) -> None:
     ending.set()
-    if "--debug" in sys.argv:
-        traceback.print_stack(sys._current_frames()[threading.main_thread().ident or 0])
-    else:
+    if "--debug" not in sys.argv:
         logging.disable(logging.CRITICAL)  # what breaks from here on is the signal's doing
-    with suppress(OSError):  # the terminal may be gone
-        os.write(2, f"{MESSAGES[number]}{RESUME if _recorders else ''}\n".encode())
-    recorder = threading.Thread(target=_record, daemon=True)
-    recorder.start()
-    recorder.join(RECORD_SECONDS)
+    _within(PRINT_SECONDS, _print, MESSAGES[number])
+    _within(RECORD_SECONDS, _record, MESSAGES[number])
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.terminate()
     os._exit(128 + number)
 
 
-def _record() -> None:
+def _within(seconds: float, function: Callable[[str], None], message: str) -> None:
+    """Call `function`, and go on where it has not returned in time."""
+    thread = threading.Thread(target=function, args=(message,), daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _print(message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_stack(sys._current_frames()[threading.main_thread().ident or 0])
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, f"{message}{RESUME if _recorders else ''}\n".encode())
+
+
+def _record(message: str) -> None:
     for recorder in _recorders:
-        recorder()
+        recorder(message)
     with suppress(OSError):
         sys.stdout.flush()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-from flows.temporary_server import temporary_server
+from flows.temporary_server import end_left_servers, temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 LOCAL_SERVER = "http://127.0.0.1:4200/api"
@@ -15,6 +15,7 @@ LOCAL_SERVER = "http://127.0.0.1:4200/api"
 @contextmanager
 def prefect_server() -> Iterator[str]:
     """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    end_left_servers()
     if PREFECT_API_URL.value():
         yield str(PREFECT_API_URL.value())
     elif _answers(LOCAL_SERVER):

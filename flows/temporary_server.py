@@ -35,7 +35,6 @@ def temporary_server() -> Iterator[str]:
     Raises:
         UserError: it ended at once, or did not answer in time.
     """
-    end_left_servers()
     with socket.create_server((HOST, 0)) as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}"
         process = _start(listener.fileno(), address)
@@ -56,12 +55,16 @@ def temporary_server() -> Iterator[str]:
 def end_left_servers() -> None:
     """End the servers of runs of this machine that have ended without doing so."""
     for record in _records().glob("*.json"):
-        names = store.read_json(record)
-        if names["host"] != socket.gethostname() or processes.living(names["owner"]):
+        try:
+            names = store.read_json(record)
+            host, owner, server = (names[name] for name in ("host", "owner", "server"))
+        except (ValueError, KeyError, OSError):  # half written, or just deleted by its run
+            record.unlink(missing_ok=True)
             continue
-        server = processes.living(names["server"])
-        if server:
-            _end(server)
+        if host != socket.gethostname() or processes.living(owner):
+            continue
+        if left := processes.living(server):
+            _end(left)
         record.unlink(missing_ok=True)
 
 
@@ -104,7 +107,9 @@ def _record_of(process: "subprocess.Popen[bytes]") -> Path:
     record = _records() / f"{process.pid}.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     names = {"server": processes.name_of(process.pid), "owner": processes.name_of()}
-    store.write_json(record, names | {"host": socket.gethostname()})
+    new = record.with_suffix(".new")
+    store.write_json(new, names | {"host": socket.gethostname()})
+    new.replace(record)
     return record
 
 

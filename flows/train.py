@@ -47,6 +47,9 @@ from tasks.source import ratings_beside
 from tasks.store import join, locate
 from tasks.track import (
     PROFILE,
+    close_dead_runs,
+    connect,
+    experiment_id,
     open_run,
     register,
     track_profile,
@@ -76,6 +79,7 @@ def train(config: TrainConfig) -> Summary | str:
     """Source to published recommender: the whole retraining DAG; or why nothing was done."""
     protocol = config.protocol
     if config.skip_unchanged and (reason := nothing_to_learn(config)):
+        close_dead_runs(connect(), experiment_id(connect()))
         return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
     run = open_run(config.model_dump(mode="json"), tags_of(config))
     open_cache(config.refresh)
