@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.cli import DONE, main
-from flows.hooks import ended_badly
+from flows.hooks import ended_badly, record_signals
 from flows.parameters import FlowParameters
 from flows.recommend import titled
 from flows.server import prefect_server
@@ -42,6 +42,9 @@ class BatchConfig(FlowParameters):
         None, description="Parquet file to write; null: recommendations.parquet among the artifacts"
     )
     runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+    notify: str | None = Field(
+        None, description="Prefect notification block that is told of a run that failed"
+    )
 
 
 def rows_of(version: Version, path: str) -> list[int]:
@@ -84,6 +87,8 @@ def written(lists: ListsRef, output: str | None) -> Path:
 @flow(
     name="batch",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_running=[record_signals],
+    on_completion=[record_signals],
     on_failure=[ended_badly],
     on_crashed=[ended_badly],
     on_cancellation=[ended_badly],

@@ -1,8 +1,10 @@
 """What every command shares: parsing its config, one sentence for an error, the exit code."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,8 +16,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from flows import interrupts
 from flows.literal_text import decoded, encoding_parser, text_settings
+from tasks import store
 from tasks.contracts import UserError
+from tasks.disk import full_disk_message
 from tasks.redact import print_redacted, redacted
 
 DONE, FAILED, UNANSWERABLE = 0, 1, 2
@@ -78,8 +83,8 @@ def sentences(error: ValidationError) -> str:
 def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
     """Run `command` with the config of the command line and exit with its code.
 
-    Exit codes: 0 done, 1 failed, 2 the user's input cannot be answered. A traceback is shown
-    only with `--debug`.
+    Exit codes: 0 done, 1 failed, 2 the user's input cannot be answered, 130 interrupted, 143
+    terminated. A traceback is shown only with `--debug`.
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
@@ -88,7 +93,11 @@ def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
     else:
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(_OneSentence())
-    sys.exit(_exit_code(lambda: command(parse(config, program, arguments)), debug))
+    try:
+        code = _exit_code(lambda: command(parse(config, program, arguments)), debug)
+    finally:
+        interrupts.hold_if_ending()  # Prefect, too, makes an exception of SIGTERM
+    sys.exit(code)
 
 
 def _exit_code(run: Callable[[], int], debug: bool) -> int:
@@ -98,11 +107,16 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         if debug:
             raise
         message = sentences(error) if isinstance(error, ValidationError) else str(error)
+        interrupts.hold_if_ending()
         print(redacted(message), file=sys.stderr)
         return UNANSWERABLE
     except Exception as error:
         if debug:
             raise
+        interrupts.hold_if_ending()  # what broke broke because of the signal
         why = redacted(str(error))
-        print(f"Failed: {why} ({type(error).__name__}; --debug shows where).", file=sys.stderr)
+        failed = f"Failed: {why} ({type(error).__name__}; --debug shows where)."
+        prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+        full = full_disk_message(error, [store.artifacts_root(), prefect_home])
+        print(full or failed, file=sys.stderr)
         return FAILED

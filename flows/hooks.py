@@ -4,6 +4,12 @@ Prefect calls these in the process of the run. One that is killed with -9 calls 
 reports it as crashed, and where the worker died too, the automation in `flows/zombies.yaml` does.
 """
 
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from prefect.blocks.abstract import NotificationBlock
@@ -13,24 +19,99 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
+from prefect.states import Crashed
 
+from flows import interrupts
 from flows.commands import resume_command, settings_of
 from tasks.redact import redacted
 from tasks.track import fail_run
 
+LIMIT_SECONDS = 30  # for MLflow, the artifact and the notification together
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
 
 def ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Close the MLflow run, write why and how to go on as an artifact, and notify."""
-    fail_run(str(flow_run.id))
-    text = page(flow, flow_run, state)
+    if not interrupts.ending.is_set():  # a signal's end is recorded by its own thread
+        interrupts.record_with(None)
+        record_end(flow, flow_run, state, LIMIT_SECONDS)
+
+
+def record_signals(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """While a flow run runs, have its end recorded where a signal ends this command."""
+    context = copy_context()  # Prefect's settings are in it
+
+    def recorder(message: str) -> None:
+        context.run(crash, flow, flow_run, message)
+
+    interrupts.record_with(recorder if state.is_running() else None)
+
+
+def crash(flow: Flow[..., Any], flow_run: FlowRun, message: str) -> None:
+    """Record that a signal ended a flow run, unless it has completed."""
+    limit = interrupts.RECORD_SECONDS
+    state: State[Any] = Crashed(message=message)
+    parts = {"Prefect was not told": partial(_set_state, flow_run, state)}
+    record_end(flow, flow_run, state, limit, parts)
+
+
+def _set_state(flow_run: FlowRun, state: State[Any]) -> None:
+    with get_client(sync_client=True) as client:
+        now = client.read_flow_run(flow_run.id).state
+        if not (now and now.is_final()):
+            client.set_flow_run_state(flow_run.id, state, force=True)
+
+
+def record_end(
+    flow: Flow[..., Any],
+    flow_run: FlowRun,
+    state: State[Any],
+    limit_seconds: float,
+    more: Mapping[str, Callable[[], None]] | None = None,
+) -> None:
+    """Do all parts side by side: one that fails or hangs is logged and keeps no other from it."""
+    status = "FAILED" if state.is_failed() else "KILLED"
+    parts: dict[str, Callable[[], None]] = {
+        **(more or {}),
+        "The MLflow run was not closed": partial(fail_run, str(flow_run.id), status),
+        "The artifact 'failure' was not written": partial(_write_page, flow, flow_run, state),
+        "Nobody was told": partial(_notify, flow, flow_run, state),
+    }
+    attempt(parts, limit_seconds, flow_run_logger(flow_run, flow))
+
+
+def attempt(parts: Mapping[str, Callable[[], None]], limit_seconds: float, log: Logger) -> None:
+    """Run every part in a thread of its own; log which one failed or was not done in time."""
+    deadline = time.monotonic() + limit_seconds
+    threads = {name: _thread(name, part, log) for name, part in parts.items()}
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            log.error("%s: not done within %g s", name, limit_seconds)
+
+
+def _thread(name: str, part: Callable[[], None], log: Logger) -> threading.Thread:
+    def logged() -> None:
+        try:
+            part()
+        except Exception as error:
+            log.error("%s: %s (%s)", name, redacted(str(error)), type(error).__name__)
+
+    thread = threading.Thread(target=copy_context().run, args=(logged,), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _write_page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     artifact = ArtifactCreate(
-        key="failure", type="markdown", data=text, description=state.name, flow_run_id=flow_run.id
+        key="failure",
+        type="markdown",
+        data=page(flow, flow_run, state),
+        description=state.name,
+        flow_run_id=flow_run.id,
     )
     with get_client(sync_client=True) as client:
         client.create_artifact(artifact)
-    name = settings_of(flow_run).get("notify")
-    if name:
-        _notify(str(name), f"{flow_run.name}: {state.name}", text, flow_run, flow)
 
 
 def page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> str:
@@ -47,19 +128,14 @@ Stages that were finished are found again. To go on:
 """
 
 
-def _notify(name: str, subject: str, text: str, flow_run: FlowRun, flow: Flow[..., Any]) -> None:
-    """Send a message through a notification block; a failure is logged, the run ended as it did."""
-    logger = flow_run_logger(flow_run, flow)
-    try:
-        block = Block.load(name)
-    except ValueError as error:
-        logger.error("Nobody was told: %s", error)
+def _notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Send the page through the notification block that the run names, if it names one."""
+    name = settings_of(flow_run).get("notify")
+    if not name:
         return
+    block = Block.load(str(name))
     if not isinstance(block, NotificationBlock):
-        logger.error("Nobody was told: %s is no notification block", name)
-        return
-    try:
-        # Typed as a coroutine, but called from here Prefect's blocks send before they return.
-        block.notify(text, subject=subject)  # type: ignore[unused-coroutine]
-    except Exception as error:
-        logger.error("Nobody was told: %s (%s)", error, type(error).__name__)
+        raise ValueError(f"{name} is no notification block")
+    text = page(flow, flow_run, state)
+    # Typed as a coroutine, but called from a thread Prefect's blocks send before they return.
+    block.notify(text, subject=f"{flow_run.name}: {state.name}")  # type: ignore[unused-coroutine]

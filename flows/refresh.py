@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from flows.cli import DONE, main
-from flows.hooks import ended_badly
+from flows.hooks import ended_badly, record_signals
 from flows.parameters import FlowParameters, with_overrides
 from flows.server import prefect_server
 from flows.train import MODEL_CODE
@@ -59,6 +59,8 @@ class RefreshConfig(FlowParameters):
 @flow(
     name="refresh",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_running=[record_signals],
+    on_completion=[record_signals],
     on_failure=[ended_badly],
     on_crashed=[ended_badly],
     on_cancellation=[ended_badly],

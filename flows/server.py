@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_SERVER_LOGGING_LEVEL,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from flows.stack_access import running_server
+from flows.temporary_server import end_left_servers, temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 
@@ -17,10 +14,13 @@ TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time
 @contextmanager
 def prefect_server() -> Iterator[str]:
     """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    end_left_servers()
     if settings := running_server():
         with temporary_settings(settings):
             yield settings[PREFECT_API_URL]
     else:
-        # It ends with the run; what it would then log of events cut short is of no use to anyone.
-        with temporary_settings({PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL"}):
+        with (
+            temporary_server() as address,
+            temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}),  # it has no UI
+        ):
             yield TEMPORARY

@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.cli import DONE, main
 from flows.commands import command_of
 from flows.config import TrainConfig
-from flows.hooks import ended_badly
+from flows.hooks import ended_badly, record_signals
 from flows.server import prefect_server
 from tasks import store
 from tasks.aliases import champion_lock
@@ -53,6 +53,9 @@ from tasks.source import ratings_beside
 from tasks.store import join, locate
 from tasks.track import (
     Promotion,
+    close_dead_runs,
+    connect,
+    experiment_id,
     open_run,
     register,
     track_gate,
@@ -74,6 +77,8 @@ CODE = [Path(__file__).parent, Path(store.__file__).parent]
     name="train",
     flow_run_name="train-{config.preset}-{config.source_name}",
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    on_running=[record_signals],
+    on_completion=[record_signals],
     on_failure=[ended_badly],
     on_crashed=[ended_badly],
     on_cancellation=[ended_badly],
@@ -82,6 +87,7 @@ def train(config: TrainConfig) -> Summary | str:
     """Source to published recommender: the whole retraining DAG; or why nothing was done."""
     protocol = config.protocol
     if config.skip_unchanged and (reason := nothing_to_learn(config)):
+        close_dead_runs(connect(), experiment_id(connect()))
         clean_up(config.retention)
         return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
     store.require_writable()

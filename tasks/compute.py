@@ -14,7 +14,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import pyarrow as pa
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
-from tasks import store
+from tasks import processes, store
 from tasks.contracts import UserError
 
 P = ParamSpec("P")
@@ -77,7 +77,7 @@ def run_alone(compute: Compute, function: Callable[P, T], *args: P.args, **kwarg
     in use, and leaves none."""
     if _here(compute).where(STAGE_PAYS_FROM) != "process":
         return function(*args, **kwargs)
-    own = ProcessPoolExecutor(max_workers=1)
+    own = ProcessPoolExecutor(max_workers=1, **_tied())
     try:
         return _submitted(own, function, *args, **kwargs)
     finally:
@@ -95,7 +95,12 @@ def _submitted(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.k
 
 
 def _pool() -> Any:
-    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60)
+    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60, **_tied())
+
+
+def _tied() -> dict[str, Any]:
+    """Options of a pool whose processes end when this one does, with -9 too."""
+    return {"initializer": processes.end_with_parent, "initargs": (os.getpid(),)}
 
 
 def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

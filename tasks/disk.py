@@ -1,15 +1,26 @@
-"""Whether there is a place to write to: asked before minutes are spent, and when writing failed."""
+"""Whether there is a place to write to, and whether an error comes from there being none."""
 
 import errno
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.contracts import UserError
 
 NEEDED_MB = 50  # what the smallest training writes
-FULL_MB = 1  # less than this is left where a file could not be written
 _ELSEWHERE = "Set RECOMMENDER_ARTIFACTS to a folder that you can write to."
+#: What libraries say that do not raise OSError: torch, SQLite, Arrow, Lance (Rust).
+PHRASES = (
+    "unexpected pos",
+    "disk is full",
+    "no space left on device",
+    "[errno 28]",
+    "os error 28",
+    "disk quota exceeded",
+)
+FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+NOTHING_LEFT_BYTES = 2**20
 
 
 def require_writable(root: Path) -> None:
@@ -18,7 +29,7 @@ def require_writable(root: Path) -> None:
     Raises:
         UserError: it is a file, cannot be written to or be made, or its disk is full.
     """
-    place = _nearest(root)
+    place = _existing(root)
     if not place.is_dir():
         raise UserError(f"{place} is a file, not a folder. {_ELSEWHERE}")
     try:
@@ -36,19 +47,39 @@ def require_writable(root: Path) -> None:
         )
 
 
-def require_space(root: Path, error: Exception) -> None:
-    """Say that the disk is full where that is why writing failed.
+def full_disk_message(error: BaseException, folders: list[Path]) -> str | None:
+    """One sentence where the error came from a full disk; `folders` are those that were written to.
 
-    A library's own error may hide it: PyTorch and Arrow do not always raise an OSError.
-
-    Raises:
-        UserError: the disk is full.
+    None where it has another cause.
     """
-    said = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if said or shutil.disk_usage(_nearest(root)).free < FULL_MB * 2**20:
-        raise UserError(f"The disk of {root} is full: free space, then run again.") from error
+    free = {folder: _free_bytes(folder) for folder in [*folders, Path(tempfile.gettempdir())]}
+    fullest = min(free, key=lambda folder: free[folder])
+    if not any(map(_says_full, _chain(error))) and free[fullest] > NOTHING_LEFT_BYTES:
+        return None
+    return (
+        f"The disk is full: {free[fullest] / 1e6:.0f} MB are free at {fullest}. "
+        "Free space (`make clean-cache` deletes what a run computes again), "
+        "then run the same command again."
+    )
 
 
-def _nearest(root: Path) -> Path:
-    """The root, or the folder that it would be made in."""
-    return next(path for path in (root, *root.parents) if path.exists())
+def _says_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
+        return True
+    return any(phrase in str(error).lower() for phrase in PHRASES)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free bytes on the disk of a folder, which need not exist yet."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the one that it would be made in."""
+    return next(path for path in (folder, *folder.parents) if path.exists())

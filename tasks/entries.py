@@ -129,7 +129,8 @@ def _write(name: str, write: Callable[[Slot], M]) -> M:
         result = write(Slot(str(folder.relative_to(artifacts_root())), name))
         record = _keep(folder, name, result)
     except Exception as error:
-        disk.require_space(artifacts_root(), error)
+        if message := disk.full_disk_message(error, [artifacts_root()]):
+            raise UserError(message) from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from prefect import task
@@ -188,18 +188,15 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     experiment = experiment_id(client)
     require_experiment_of_this_root(client, experiment)
     close_dead_runs(client, experiment)
-    run = client.create_run(experiment, run_name=str(flow_run.name))
     all_tags = environment_tags() | tags | own_process() | {FLOW_RUN_TAG: str(flow_run.id)}
-    client.log_batch(
-        run.info.run_id,
-        params=[
-            Param(key, shortened(redacted(value), PARAM_LENGTH))
-            for key, value in flat(settings).items()
-        ],
-        tags=[
-            RunTag(key, shortened(redacted(value), TAG_LENGTH)) for key, value in all_tags.items()
-        ],
-    )
+    known_tags = {name: shortened(redacted(value), TAG_LENGTH) for name, value in all_tags.items()}
+    # Created with its tags: a run that is killed at once must still be known for a dead one.
+    run = client.create_run(experiment, run_name=str(flow_run.name), tags=known_tags)
+    params = [
+        Param(name, shortened(redacted(value), PARAM_LENGTH))
+        for name, value in flat(settings).items()
+    ]
+    client.log_batch(run.info.run_id, params=params)
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
         run.info.run_id, SECONDS_BETWEEN_SAMPLES, tracking_uri=tracking_uri()
     )
@@ -221,12 +218,12 @@ def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def fail_run(flow_run_id: str) -> None:
-    """Mark the unfinished MLflow runs of a failed flow run as failed."""
+def fail_run(flow_run_id: str, status: str = "FAILED") -> None:
+    """Close the unfinished MLflow runs of a flow run that did not complete."""
     client = connect()
     query = f"tags.`{FLOW_RUN_TAG}` = '{flow_run_id}' AND attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment_id(client)], query):
-        client.set_terminated(run.info.run_id, "FAILED")
+        client.set_terminated(run.info.run_id, status)
 
 
 @io_task("track-source")

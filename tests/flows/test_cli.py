@@ -1,3 +1,4 @@
+import errno
 import logging
 import sys
 
@@ -51,8 +52,15 @@ def test_exit_codes(monkeypatch, capsys):
     assert run(monkeypatch, [], lambda _: 0) == 0
     assert run(monkeypatch, [], fail_with(UserError("No such file: m.csv."))) == 2
     assert capsys.readouterr().err == "No such file: m.csv.\n"
-    assert run(monkeypatch, [], fail_with(RuntimeError("disk full"))) == 1
-    assert capsys.readouterr().err == ("Failed: disk full (RuntimeError; --debug shows where).\n")
+    assert run(monkeypatch, [], fail_with(RuntimeError("broken"))) == 1
+    assert capsys.readouterr().err == ("Failed: broken (RuntimeError; --debug shows where).\n")
+
+
+def test_a_full_disk_says_what_to_do(monkeypatch, capsys):
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert run(monkeypatch, [], fail_with(error)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The disk is full: ")
 
 
 def test_a_value_out_of_bounds_names_its_flag(monkeypatch, capsys):

@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +13,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.cli import parse
 from flows.commands import arguments
 from flows.config import TrainConfig
+from flows.hooks import attempt
 from flows.train import train
 from tasks.contracts import UserError
 from tasks.track import connect, experiment_id
@@ -83,6 +85,34 @@ def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
         train(config)
     assert "33% of the rows are damaged" in latest_failure()
     assert "Nobody was told" in caplog.text
+
+
+def test_a_part_that_fails_or_hangs_keeps_no_other_from_it(caplog):
+    done = []
+
+    def fail() -> None:
+        raise OSError("no space")
+
+    hang = threading.Event().wait
+    parts = {"MLflow": fail, "Page": hang, "Nobody was told": lambda: done.append("told")}
+    attempt(parts, 0.2, logging.getLogger("hooks"))
+    assert done == ["told"]
+    assert "MLflow: no space (OSError)" in caplog.text
+    assert "Page: not done within 0.2 s" in caplog.text
+
+
+def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):
+    def down(*_: str) -> None:
+        raise ConnectionError("refused")
+
+    address, posted = receiver
+    block = CustomWebhookNotificationBlock(name="team", url=address, json_data={"body": "{{body}}"})
+    block.save("team", overwrite=True)
+    monkeypatch.setattr("flows.hooks.fail_run", down)
+    with pytest.raises(UserError, match="33% of the rows are damaged"):
+        train(settings(damaged(tmp_path), notify="custom-webhook/team"))
+    assert posted == [{"body": latest_failure()}]
+    assert "The MLflow run was not closed: refused (ConnectionError)" in caplog.text
 
 
 @pytest.mark.parametrize("preset", ["default", "blog"])

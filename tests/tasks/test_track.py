@@ -14,6 +14,7 @@ from tasks.track import (
     fail_run,
     flat,
     log_steps,
+    open_run,
     own_process,
     write_embeddings,
 )
@@ -103,3 +104,22 @@ def test_runs_of_dead_processes_are_closed(artifacts):
     close_dead_runs(client, experiment)
     states = [client.get_run(run.info.run_id).info.status for run in (living, killed, elsewhere)]
     assert states == ["RUNNING", "KILLED", "RUNNING"]
+
+
+def test_a_run_that_is_killed_as_it_opens_is_known_for_a_dead_one(artifacts, monkeypatch):
+    client = connect()
+    experiment = experiment_id(client)
+    dead = {"process": "1 another-boot:1"}
+    monkeypatch.setattr("tasks.track.own_process", lambda: own_process() | dead)
+    monkeypatch.setattr("mlflow.MlflowClient.log_batch", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        open_run.fn({}, {})
+    close_dead_runs(client, experiment)
+    assert [run.info.status for run in client.search_runs([experiment])] == ["KILLED"]
+
+
+def test_a_run_is_closed_as_it_ended(artifacts):
+    client = connect()
+    run = client.create_run(experiment_id(client), tags={FLOW_RUN_TAG: "cut-off"})
+    fail_run("cut-off", "KILLED")
+    assert client.get_run(run.info.run_id).info.status == "KILLED"

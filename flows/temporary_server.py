@@ -1,0 +1,145 @@
+"""A Prefect server for one run: on a free port of this machine, ended with the run.
+
+Prefect's own temporary server outlives a run that is killed, and ends before the run does where a
+terminal interrupts both. This one watches its parent, in a process group of its own.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import get_current_settings
+
+from flows.temporary_app import PARENT
+from tasks import processes, store
+from tasks.contracts import UserError
+
+HOST = "127.0.0.1"
+STARTUP_SECONDS = 180
+ENDING_SECONDS = 5
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """The address of an API that is up until the context ends.
+
+    Raises:
+        UserError: it ended at once, or did not answer in time.
+    """
+    with socket.create_server((HOST, 0)) as listener:
+        address = f"http://{HOST}:{listener.getsockname()[1]}"
+        process = _start(listener.fileno(), address)
+    record = _record_of(process)
+    try:
+        _wait_for(address, process)
+        try:
+            yield f"{address}/api"
+        finally:
+            _send_what_is_queued()
+    finally:
+        if process.poll() is None:
+            _end(psutil.Process(process.pid))
+        process.wait()
+        record.unlink(missing_ok=True)
+
+
+def end_left_servers() -> None:
+    """End the servers of runs of this machine that have ended without doing so."""
+    for record in _records().glob("*.json"):
+        try:
+            names = store.read_json(record)
+            host, owner, server = (names[name] for name in ("host", "owner", "server"))
+        except (ValueError, KeyError, OSError):  # half written, or just deleted by its run
+            record.unlink(missing_ok=True)
+            continue
+        if host != socket.gethostname() or processes.living(owner):
+            continue
+        if left := processes.living(server):
+            _end(left)
+        record.unlink(missing_ok=True)
+
+
+def _records() -> Path:
+    return store.artifacts_root() / "temporary-servers"
+
+
+def _log() -> Path:
+    return store.artifacts_root() / "logs" / "prefect-temporary.log"
+
+
+def _start(listener: int, address: str) -> "subprocess.Popen[bytes]":
+    environment = (
+        os.environ
+        | get_current_settings().to_environment_variables(exclude_unset=True)
+        | {
+            PARENT: str(os.getpid()),
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
+        }
+    )
+    factory = ["--factory", "flows.temporary_app:app", "--app-dir", str(Path(__file__).parents[1])]
+    options = ["--fd", str(listener), "--log-level", "error", "--lifespan", "on"]
+    _log().parent.mkdir(parents=True, exist_ok=True)
+    with _log().open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *factory, *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener],
+            process_group=0,  # a terminal's Ctrl+C must not end it before the run
+        )
+
+
+def _record_of(process: "subprocess.Popen[bytes]") -> Path:
+    """Write down the server and its owner, for the next run."""
+    record = _records() / f"{process.pid}.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    names = {"server": processes.name_of(process.pid), "owner": processes.name_of()}
+    new = record.with_suffix(".new")
+    store.write_json(new, names | {"host": socket.gethostname()})
+    new.replace(record)
+    return record
+
+
+def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError(f"Prefect's temporary server has ended; why is in {_log()}.")
+        try:
+            if httpx.get(f"{address}/api/health", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)  # it listens already, but does not answer yet
+    raise UserError(
+        f"Prefect's temporary server did not answer within {STARTUP_SECONDS} s (log: {_log()}). "
+        "Run the same command again when this machine is less busy."
+    )
+
+
+def _send_what_is_queued() -> None:
+    """Deliver events and log lines of the run while there is a server to take them."""
+    for worker in (EventsWorker, APILogWorker):
+        worker.drain_all(timeout=ENDING_SECONDS, at_exit=False)
+
+
+def _end(server: psutil.Process) -> None:
+    try:
+        server.terminate()
+        server.wait(ENDING_SECONDS)
+    except psutil.TimeoutExpired:
+        server.kill()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,49 @@
+import subprocess
+import sys
+
+import pytest
+
+from flows import temporary_server
+from tasks import processes, store
+from tasks.contracts import UserError
+
+
+def sleeper() -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def write_record(process: "subprocess.Popen[bytes]", owner: str, host: str | None = None) -> None:
+    record = temporary_server._record_of(process)
+    names = store.read_json(record) | {"owner": owner} | ({"host": host} if host else {})
+    store.write_json(record, names)
+
+
+@pytest.mark.parametrize(
+    ("owner", "host", "ended"),
+    [
+        ("1 another-boot:1", None, True),
+        (processes.name_of(), None, False),
+        ("1 another-boot:1", "another-machine", False),
+    ],
+    ids=["owner dead", "owner alive", "another machine"],
+)
+def test_a_left_server_is_ended_by_the_next_run(owner, host, ended):
+    process = sleeper()
+    write_record(process, owner, host)
+    temporary_server.end_left_servers()
+    assert (process.poll() is not None) == ended
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [(["true"], "has ended; why is in"), (["sleep", "60"], "Run the same command again")],
+    ids=["ends at once", "never answers"],
+)
+def test_a_server_that_does_not_come_up_is_one_sentence(command, sentence, monkeypatch):
+    monkeypatch.setattr(temporary_server, "STARTUP_SECONDS", 0.5)
+    monkeypatch.setattr(temporary_server, "_start", lambda *_: subprocess.Popen(command))
+    with pytest.raises(UserError, match=sentence):
+        temporary_server.temporary_server().__enter__()
+    assert not any(temporary_server._records().iterdir())
