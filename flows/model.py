@@ -26,16 +26,22 @@ class MovieRecommender(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Called by MLflow with the paths of the logged files: the index version is one of them,
-        so that model and index can never disagree."""
+        so that model and index can never disagree.
+
+        Raises:
+            DamagedVersionError: a model folder is not what was registered.
+        """
         from tasks import store
-        from tasks.champion import Champion, ModelFolders, index_uri
+        from tasks.champion import Champion, ModelFolders, index_uri, require_registered
         from tasks.search import opened
         from tasks.unseen import TextModel
 
-        folders = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
-        self.text_model: TextModel = TextModel(ModelFolders.model_validate(folders))
+        paths = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
+        folders = ModelFolders.model_validate(paths)
         reader = store.read_json(Path(context.artifacts["reader"]))
         self.champion = Champion.model_validate(reader, extra="ignore")
+        require_registered(self.champion, folders)
+        self.text_model: TextModel = TextModel(folders)
         index = self.champion.index
         self.version = opened(index.model_copy(update={"uri": index_uri(index.uri)}))
 

@@ -113,14 +113,24 @@ def model_folders(champion: Champion) -> ModelFolders:
     Raises:
         DamagedVersionError: a folder is gone, or its digest is not the registered one.
     """
-    folders = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
+    paths = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
+    folders = ModelFolders.model_validate(paths)
+    require_registered(champion, folders)
+    return folders
+
+
+def require_registered(champion: Champion, folders: ModelFolders) -> None:
+    """Check model folders against the digests that were registered with a version.
+
+    Raises:
+        DamagedVersionError: a folder is gone, or its digest is not the registered one.
+    """
     registered = dict(champion.digests)
-    for name, folder in folders.items():
+    for name, folder in folders:
         if not folder.exists():
             raise damaged_version(champion, f"its {name} is gone ({folder})")
         if name in registered and store.file_digest(folder) != registered[name]:
             raise damaged_version(champion, f"its {name} is not what was registered ({folder})")
-    return ModelFolders.model_validate(folders)
 
 
 def damaged_version(champion: Champion, damage: str) -> DamagedVersionError:
