@@ -101,6 +101,8 @@ def _statements(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
         yield node
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
+        elif isinstance(node, ast.With):
+            yield from _statements(node.body)
 
 
 def _names(node: ast.AST) -> list[str]:

@@ -212,10 +212,10 @@ def test_another_users_entry_is_used_though_it_cannot_be_touched(monkeypatch):
 
 def test_a_full_disk_is_said_whatever_the_library_raised(monkeypatch):
     def write_until_full(slot: store.Slot) -> DocumentsRef:
-        monkeypatch.setattr(disk, "FULL_MB", float("inf"))
+        monkeypatch.setattr(disk, "NOTHING_LEFT_BYTES", float("inf"))
         raise RuntimeError("[enforce fail at inline_container.cc:672]")
 
-    with pytest.raises(UserError, match="is full: free space"):
+    with pytest.raises(UserError, match="The disk is full"):
         store.entry("stage", ["key"], DocumentsRef, write_until_full)
 
 
