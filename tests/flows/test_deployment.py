@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psutil
@@ -22,9 +23,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Browser, Page, expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
 from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
 from flows import stack as stack_module
 from flows.config import TrainConfig
@@ -141,6 +148,13 @@ def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
     assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
 
 
+def failure_pages(client: SyncPrefectClient, run: UUID) -> list[str]:
+    wanted = ArtifactFilter(
+        key=ArtifactFilterKey(any_=["failure"]), flow_run_id=ArtifactFilterFlowRunId(any_=[run])
+    )
+    return [str(artifact.data) for artifact in client.read_artifacts(artifact_filter=wanted)]
+
+
 def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
     up, environment, client, tmp_path
 ):
@@ -153,11 +167,8 @@ def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
     parameters = {"config": config}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
     assert ended(client, run) == "Failed"
-    (page,) = (
-        artifact.data
-        for artifact in client.read_artifacts()
-        if artifact.flow_run_id == run and artifact.key == "failure"
-    )
+    wait_until(lambda: bool(failure_pages(client, run)))  # it is written after the state
+    (page,) = failure_pages(client, run)
     titles.write_text("title\nVertical Limit\n")
     kept = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
     done = call(["sh", "-c", page.split("```")[1]], kept | {"PREFECT_HOME": str(tmp_path)})
@@ -302,12 +313,16 @@ def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, cli
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
     page.route("**/create_flow_run", lambda route: route.abort())
     page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
-    page.locator(".p-select-button__control", has_text="default").click()
-    page.get_by_text("blog", exact=True).last.click()
+    preset = page.locator(".p-select-button__control")
+    preset.focus()
+    for key in ("ArrowDown", "ArrowDown", "Enter"):  # open the choices, go to the second
+        page.keyboard.press(key)
+        page.wait_for_timeout(500)
+    expect(preset).to_have_text("blog")
     with page.expect_request("**/create_flow_run") as request:
         page.get_by_role("button", name="Submit").click()
     page.close()
-    parameters = request.value.post_data_json["parameters"]
+    parameters = hydrate(request.value.post_data_json["parameters"], HydrationContext())
     assert TrainConfig.model_validate(parameters["config"]) == TrainConfig(preset="blog")
 
 

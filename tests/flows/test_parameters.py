@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect.flows import Flow
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 from prefect.utilities.schema_tools.validation import ValidationError as SchemaError
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ValidationError
@@ -93,9 +94,12 @@ def form_of(flow: Flow[..., Any]) -> dict[str, Any]:
 
 
 def posted(flow: Flow[..., Any], **changes: Any) -> dict[str, Any]:
-    """What the form posts: every field with its default as an explicit value, and the changes."""
+    """What the form posts, as the server reads it: the defaults as explicit values, and changes."""
     fields = form_of(flow)["properties"]
-    return {name: field.get("default") for name, field in fields.items()} | changes
+    values = {name: field["default"] for name, field in fields.items() if "default" in field}
+    untouched = {"overrides": {"__prefect_kind": "json"}} if "overrides" in fields else {}
+    posted: dict[str, Any] = hydrate(values | untouched | changes, HydrationContext())
+    return posted
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
