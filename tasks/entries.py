@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ValidationError
 
-from tasks import disk
+from tasks import writable
 from tasks.contracts import Ref, UserError
 from tasks.files import GONE, discard, remove
 from tasks.locks import is_held, locked
@@ -129,7 +129,7 @@ def _write(name: str, write: Callable[[Slot], M]) -> M:
         result = write(Slot(str(folder.relative_to(artifacts_root())), name))
         record = _keep(folder, name, result)
     except Exception as error:
-        disk.require_space(artifacts_root(), error)
+        writable.require_space(artifacts_root(), error)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tasks import disk, remote
+from tasks import remote, writable
 from tasks.files import replacing
 from tasks.record import sha256_of
 from tasks.remote import Copy
@@ -90,7 +90,7 @@ def forget() -> None:
 
 def require_writable() -> None:
     """Raises UserError where the artifacts root cannot be written to, before minutes are spent."""
-    disk.require_writable(artifacts_root())
+    writable.require_writable(artifacts_root())
 
 
 def _canonical(part: object) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import disk, entries, store
+from tasks import entries, store, writable
 from tasks.contracts import (
     DocumentsRef,
     IngestRef,
@@ -212,10 +212,10 @@ def test_another_users_entry_is_used_though_it_cannot_be_touched(monkeypatch):
 
 def test_a_full_disk_is_said_whatever_the_library_raised(monkeypatch):
     def write_until_full(slot: store.Slot) -> DocumentsRef:
-        monkeypatch.setattr(disk, "FULL_MB", float("inf"))
+        monkeypatch.setattr(writable, "FULL_MB", float("inf"))
         raise RuntimeError("[enforce fail at inline_container.cc:672]")
 
-    with pytest.raises(UserError, match="is full: free space"):
+    with pytest.raises(UserError, match="The disk is full: "):
         store.entry("stage", ["key"], DocumentsRef, write_until_full)
 
 

@@ -31,8 +31,8 @@ def require_writable(root: Path) -> None:
     free = shutil.disk_usage(place).free / 2**20
     if free < NEEDED_MB:
         raise UserError(
-            f"The disk of {place} is full ({free:.0f} MB free, a run needs {NEEDED_MB} or more). "
-            "Free some space, or set RECOMMENDER_ARTIFACTS to a folder on another disk."
+            f"The disk is full: {free:.0f} MB are free at {place}, and a run needs {NEEDED_MB} or "
+            "more. Free some space, or set RECOMMENDER_ARTIFACTS to a folder on another disk."
         )
 
 
@@ -44,9 +44,13 @@ def require_space(root: Path, error: Exception) -> None:
     Raises:
         UserError: the disk is full.
     """
+    if isinstance(error, UserError):
+        return
     said = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if said or shutil.disk_usage(_nearest(root)).free < FULL_MB * 2**20:
-        raise UserError(f"The disk of {root} is full: free space, then run again.") from error
+        raise UserError(
+            f"The disk is full: free space at {root}, then run the same command again."
+        ) from error
 
 
 def _nearest(root: Path) -> Path:
