@@ -128,6 +128,8 @@ def _write(name: str, write: Callable[[Slot], M]) -> M:
         folder.mkdir(parents=True)
         result = write(Slot(str(folder.relative_to(artifacts_root())), name))
         record = _keep(folder, name, result)
+    except UserError:
+        raise
     except Exception as error:
         if message := disk.full_disk_message(error, [artifacts_root()]):
             raise UserError(message) from error
