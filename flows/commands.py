@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_settings import CliPositionalArg
 
 from flows.parameters import FlowParameters
+from flows.stack_access import access_file, read_access
 from tasks import store
 from tasks.redact import HIDDEN, redacted
 from tasks.registry import SQLITE, tracking_uri
@@ -35,10 +36,15 @@ def resume_command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
 
 
 def retry_command(flow_run_id: str) -> str:
-    """The command by which Prefect retries the run of a deployment, on this run's server."""
+    """The command by which Prefect retries the run of a deployment, on this run's server.
+
+    The address and password of the server of `make serve` are in a file, which the command reads.
+    """
     program = short(Path(sys.executable).with_name("prefect"))
     command = shlex.join([str(program), "flow-run", "retry", flow_run_id])
     url = PREFECT_API_URL.value()
+    if url and url == read_access().get(PREFECT_API_URL.name):
+        return f". {shlex.quote(str(short(access_file())))} && {command}"
     return f"PREFECT_API_URL={shlex.quote(redacted(url))} {command}" if url else command
 
 

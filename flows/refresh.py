@@ -13,6 +13,7 @@ from flows.hooks import ended_badly, record_signals
 from flows.parameters import FlowParameters, with_overrides
 from flows.server import prefect_server
 from flows.train import MODEL_CODE
+from tasks import store
 from tasks.aliases import champion_lock
 from tasks.champion import Champion, champion, model_folders
 from tasks.compute import Compute, Runner
@@ -70,6 +71,7 @@ def refresh(config: RefreshConfig) -> RefreshRef:
 
     Where another version becomes champion meanwhile, the movies are embedded anew with its models.
     """
+    store.require_writable()
     base = champion()
     tags = {"preset": "refresh", "source": name_of(config.file), "trained": base.run_id}
     run = open_run(config.model_dump(mode="json"), tags)
@@ -115,6 +117,7 @@ def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshR
 
 def command(config: RefreshConfig) -> int:
     """Refresh from the terminal; a file that cannot be read is refused before anything starts."""
+    store.require_writable()
     open_all([config.file], config.ingest, REQUIRED)
     champion()
     with prefect_server() as server:

@@ -170,7 +170,8 @@ def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
     wait_until(lambda: bool(failure_pages(client, run)))  # it is written after the state
     (page,) = failure_pages(client, run)
     titles.write_text("title\nVertical Limit\n")
-    kept = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    server = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    kept = {name: value for name, value in environment.items() if name not in server}
     done = call(["sh", "-c", page.split("```")[1]], kept | {"PREFECT_HOME": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert ended(client, run) == "Completed"

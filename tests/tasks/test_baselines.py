@@ -70,3 +70,11 @@ def test_splits_keep_labelled_movies_apart():
     assert found["test"].texts == ["x b"]
     with pytest.raises(UserError, match="in the test split"):
         splits_of(table, labels * np.array([[1], [0], [1], [1]], np.uint8))
+
+
+def test_the_baseline_reads_keywords_where_the_model_does():
+    columns = {"overview": ["a"] * 3, "title": ["b"] * 3, "keywords": [["haunted house"], [], []]}
+    table = pa.table(columns | {"split": ["train", "validation", "test"]})
+    labels = np.ones((3, 1), np.uint8)
+    assert splits_of(table, labels)["train"].texts == ["a b"]
+    assert splits_of(table, labels, keywords=True)["train"].texts == ["a b haunted house"]

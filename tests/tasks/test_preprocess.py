@@ -11,6 +11,7 @@ from tasks.preprocess import (
     blog_tokens,
     check_documents,
     content_tokens,
+    document_of,
     genre_dependent,
     normalised,
     shared_with_test,
@@ -167,3 +168,14 @@ def test_any_text_gives_documents_without_white_space_inside_tokens(title, overv
     document = table["document"][0].as_py()
     assert document.split() == document.split(" ") or document == ""
     assert table["split"][0].as_py() in ("train", "validation", "test")
+
+
+@pytest.mark.parametrize("config", [TextConfig(keywords=True), TextConfig()])
+def test_a_question_s_document_is_that_of_training(config):
+    """Training makes a table of documents, a question a single one: with keywords and without."""
+    table = movies({"title": "The Ranch", "keywords": ["haunted house", "sheriff"]})
+    (stored,) = to_documents(table, config)["document"].to_pylist()
+    (movie,) = table.to_pylist()
+    texts = movie["title"], movie["overview"]
+    assert document_of(*texts, config, keywords=movie["keywords"]) == stored
+    assert ("sheriff" in stored.split()) == config.keywords
