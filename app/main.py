@@ -26,6 +26,7 @@ from flows.recommend import Question, RecommendConfig, asked, recommend
 from tasks.catalogue import Catalogue
 from tasks.champion import Champion, champion, model_folders
 from tasks.contracts import RegistryError, UserError
+from tasks.registry import limit_client
 from tasks.search import Version, find_title, opened, similar_titles
 from tasks.strict_config import StrictConfig
 from tasks.text import fold
@@ -288,6 +289,7 @@ def listener(port: int) -> socket:
 
 def command(config: DemoConfig) -> int:
     """Serve until interrupted; without a champion there is nothing to serve."""
+    limit_client()
     app = create_app()
     app.state.loader.now()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=CONNECTIONS))

@@ -101,7 +101,7 @@ def _statements(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
         yield node
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
-        elif isinstance(node, ast.With):
+        elif isinstance(node, ast.With | ast.While):
             yield from _statements(node.body)
 
 

@@ -15,6 +15,7 @@ from flows.recommend import titled as row_of_title
 from tasks.champion import champion, model_folders
 from tasks.contracts import IndexRef, UserError
 from tasks.ingest import Catalogue, IngestConfig, chunked, open_all
+from tasks.registry import limit_client
 from tasks.search import opened
 from tasks.strict_config import StrictConfig
 from tasks.unseen import Answer, TextModel
@@ -126,6 +127,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 def command(config: PredictConfig) -> int:
     """Answer from the terminal."""
+    limit_client()
     found = champion()
     model = TextModel(model_folders(found))
     rows = [

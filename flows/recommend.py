@@ -16,6 +16,7 @@ from tasks.catalogue import Filters, Hit
 from tasks.champion import Champion, champion, model_folders
 from tasks.contracts import UserError
 from tasks.rank import Profiles
+from tasks.registry import limit_client
 from tasks.search import Version, find_title, opened, shown, unknown_title
 
 
@@ -186,6 +187,7 @@ def write_csv(movies: Sequence[dict[str, Any]]) -> None:
 
 def command(config: RecommendConfig) -> int:
     """Answer from the terminal."""
+    limit_client()
     found = champion()
     version = opened(found.index)
     question = asked(config, version, found)

@@ -18,6 +18,7 @@ from tasks.aliases import champion_lock
 from tasks.champion import Champion, champion, model_folders
 from tasks.compute import Compute, Runner
 from tasks.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
+from tasks.index import IndexConfig
 from tasks.ingest import IngestConfig, ingest, open_all
 from tasks.progress import gather
 from tasks.redact import redacted
@@ -108,7 +109,8 @@ def describe(config: RefreshConfig, ingested: IngestRef, base: Champion) -> tupl
 
 def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshRef:
     """Merge rows into a version's index and make the result the champion, under its lock."""
-    merged = merge(base.index, rows, source, run.index_tag)
+    config = IndexConfig.model_validate_json(base.index_config, extra="ignore")
+    merged = merge(base.index, rows, source, run.index_tag, config)
     track_refresh(run, merged, base.run_id)
     reader = base.model_copy(update={"index": merged.index, "version": ""})
     register(run, model_folders(base), reader, MODEL_CODE, Promotion(promote=True, why=WHY))

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from flows.cli import DONE, main
 from flows.parameters import FlowParameters
+from tasks.registry import limit_client
 from tasks.release import difference, promote, roll_back, version_rows
 from tasks.track import connect
 
@@ -99,6 +100,7 @@ def _cell(value: Any) -> str:
 
 def command(config: ReleaseConfig) -> int:
     """From the terminal: no Prefect server is needed to move an alias."""
+    limit_client()
     found = answer(config)
     if config.as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))

@@ -22,7 +22,7 @@ from tasks.baselines import baselines
 from tasks.cache import open_cache
 from tasks.challenge import Verdict, challenge, judge, unopposed
 from tasks.champion import Champion, ModelFolders
-from tasks.champion_check import check_champion, checked_champion
+from tasks.champion_check import check_champion, checked_champion, still_champion
 from tasks.classify import fit_classifier, predict_genres
 from tasks.compute import Compute
 from tasks.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
@@ -38,7 +38,6 @@ from tasks.preprocess import check_documents, preprocess
 from tasks.progress import gather
 from tasks.ranking import evaluate_lists
 from tasks.refresh import carry_over
-from tasks.registry import champion_version
 from tasks.report import (
     Summary,
     next_commands,
@@ -123,7 +122,7 @@ def train(config: TrainConfig) -> Summary | str:
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
     drawn = [draw_map.submit(rows, compute)]
     drawn.append(draw_training.submit(documents, doc2vec, classifier, protocol))
-    published = build_index.submit(rows, config.index, run.index_tag, compute)
+    built = build_index.submit(rows, config.index, run.index_tag, compute)
     models = (doc2vec, classifier, lexicon)
     folders = ModelFolders.of(*map(locate, models))
     lists = ranked.result()
@@ -131,36 +130,34 @@ def train(config: TrainConfig) -> Summary | str:
     challenger = Challenger(documents, folders, lists, ratings, ingested.digest)
     decision = against_champion(config, challenger, compute)
     evaluated += [part.result() for part in moved]
-    index = published.result()
+    index = built.result()
     drawn.append(draw_lists.submit(evaluated + decision.compared))
     figures = [part.result() for part in drawn]
     logged = evaluated + decision.compared
     scores = track_results(run, documents, vectors, *models, logged, figures, protocol)
     mark = fingerprint(config.learnt, ingested.digest, ratings, running_code())
-    with champion_lock():
-        if not still_champion(decision.version):
-            decision = against_champion(config, challenger, compute)
-            scores |= track_gate(run, decision.compared)
-        verdict = decision.verdict
-        if verdict.promote:
-            index = carry_over(index, documents, decision.champion, folders, config.index)
-        reader = Champion(
-            index=index,
-            rank=config.rank,
-            run_id=run.run_id,
-            source=ingested.digest,
-            fingerprint=mark,
-            digests=folders.digests(),
-        )
-        promotion = Promotion(verdict.promote, verdict.why, verdict.passed_over)
-        version = register(run, folders, reader, MODEL_CODE, promotion)
+    reader = Champion(
+        index=index,
+        rank=config.rank,
+        run_id=run.run_id,
+        source=ingested.digest,
+        fingerprint=mark,
+        digests=folders.digests(),
+        index_config=config.index.model_dump_json(),
+    )
+    published = publish(config, run, challenger, reader, decision)
+    while published is None:  # another one was promoted meanwhile
+        decision = against_champion(config, challenger, compute)
+        scores |= track_gate(run, decision.compared)
+        published = publish(config, run, challenger, reader, decision)
+    verdict = decision.verdict
     summary = Summary(
         protocol=protocol,
         scores=scores,
         ingested=ingested,
-        index=index,
+        index=published.index,
         run=run,
-        model_version=version,
+        model_version=published.version,
         champion=verdict.promote,
         why=verdict.why,
     )
@@ -189,6 +186,31 @@ class Decision(NamedTuple):
     compared: list[ScoresRef]
     version: str
     champion: Champion | None = None
+
+
+def publish(
+    config: TrainConfig, run: RunRef, challenger: Challenger, reader: Champion, decision: Decision
+) -> Champion | None:
+    """Register a version, as the champion where the gate says so.
+
+    None where the champion is not the one that the decision was about: nothing is registered.
+    """
+    verdict = decision.verdict
+    with champion_lock():
+        if not still_champion(decision.version):
+            return None
+        if verdict.promote:
+            index = carry_over(
+                reader.index,
+                challenger.documents,
+                decision.champion,
+                challenger.folders,
+                config.index,
+            )
+            reader = reader.model_copy(update={"index": index})
+        promotion = Promotion(verdict.promote, verdict.why, verdict.passed_over)
+        version = register(run, challenger.folders, reader, MODEL_CODE, promotion)
+        return reader.model_copy(update={"version": version})
 
 
 @lru_cache(maxsize=1)
@@ -234,12 +256,6 @@ def against_champion(config: TrainConfig, challenger: Challenger, compute: Compu
     same_source = current.champion.source == challenger.source_digest
     verdict = judge(compared, config.gate, same_source)
     return Decision(verdict, [compared], current.version, current.champion)
-
-
-def still_champion(version: str) -> bool:
-    """Whether a version, or none if empty, is the champion now; for use under `champion_lock`."""
-    current = champion_version()
-    return version == (current.version if current else "")
 
 
 def nothing_to_learn(config: TrainConfig) -> str | None:

@@ -80,8 +80,8 @@ def move_champion(client: mlflow.MlflowClient, version: str, passed_over: bool =
     )
     assert new is not None  # noqa: S101 - `version` is not empty
     before = next_previous(None if passed_over else old, new, previous)
-    client.set_registered_model_alias(MODEL, CHAMPION, version)
     if before == version:
         client.delete_registered_model_alias(MODEL, PREVIOUS)
     elif before and before != named.get(PREVIOUS):
         client.set_registered_model_alias(MODEL, PREVIOUS, before)
+    client.set_registered_model_alias(MODEL, CHAMPION, version)

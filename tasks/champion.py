@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
 
@@ -12,7 +12,7 @@ from tasks.contracts import DamagedVersionError, IndexRef, Ref, UserError
 from tasks.rank import RankConfig
 from tasks.registry import (
     champion_version,
-    limit_client,
+    is_own_registry,
     registry_errors,
     require_reachable,
     tracking_uri,
@@ -37,6 +37,7 @@ class Champion(BaseModel, frozen=True):
     source: str = Field("", description="Digest of the source that it learnt from")
     fingerprint: str = Field("", description="Digest of all that decides what a run learns")
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
+    index_config: str = Field("{}", description="JSON of the settings that the index was built by")
     version: str = ""
 
 
@@ -56,14 +57,13 @@ def champion() -> Champion:
 
 
 def to_tags(reader: Champion) -> dict[str, str]:
-    """What a model version's tags say of it; the index lies relative to the artifacts root."""
-    local = is_url(reader.index.uri) or not Path(reader.index.uri).is_absolute()
-    uri = reader.index.uri if local else os.path.relpath(reader.index.uri, store.artifacts_root())
+    """What a model version's tags say of it."""
     return {
-        "index_uri": uri,
+        "index_uri": stored_index_uri(reader.index.uri),
         "index_tag": reader.index.tag,
         "rank": reader.rank.model_dump_json(),
         "digests": json.dumps(reader.digests),
+        "index_config": reader.index_config,
         **reader.model_dump(include={"run_id", "source", "fingerprint"}),
     }
 
@@ -73,8 +73,23 @@ def from_tags(tags: Mapping[str, str], version: str = "") -> Champion:
     index = IndexRef(uri=index_uri(tags["index_uri"]), tag=tags["index_tag"])
     rank = RankConfig.model_validate_json(tags["rank"], extra="ignore")
     rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
-    digests = json.loads(tags.get("digests", "[]"))
-    return Champion(index=index, rank=rank, digests=digests, version=version, **rest)
+    return Champion(
+        index=index,
+        rank=rank,
+        digests=json.loads(tags.get("digests", "[]")),
+        index_config=tags.get("index_config", "{}"),
+        version=version,
+        **rest,
+    )
+
+
+def stored_index_uri(uri: str) -> str:
+    """How a registry stores where an index lies: relative to the artifacts root if it lies under
+    the same root, so that both move together; else as it is, since others read it from elsewhere.
+    """
+    root = store.artifacts_root()
+    inside = not is_url(uri) and Path(uri).is_relative_to(root)
+    return str(Path(uri).relative_to(root)) if inside and is_own_registry() else uri
 
 
 def index_uri(stored: str) -> str:
@@ -134,12 +149,9 @@ def require_registered(champion: Champion, folders: ModelFolders) -> None:
 
 
 def damaged_version(champion: Champion, damage: str) -> DamagedVersionError:
-    """The error of a version that cannot answer, with the two ways out."""
+    """The error of a version that cannot answer."""
     named = f"Version {champion.version}" if champion.version else f"Run {champion.run_id}"
-    return DamagedVersionError(
-        f"{named} cannot answer: {damage}. Train again (a damaged champion is passed over), or "
-        "promote another version: `python -m flows.release list` shows them."
-    )
+    return DamagedVersionError(f"{named} cannot answer: {damage}")
 
 
 def fetched(run_id: str, name: str) -> Path:
@@ -151,13 +163,14 @@ def fetched(run_id: str, name: str) -> Path:
     """
     uri = tracking_uri()
     require_reachable(uri)
-    limit_client()
     with registry_errors(uri):
         where = _artifact_uri(run_id)
         if where.startswith(("file:", "/")):
             return _local_artifact(where, run_id, name)
         return store.locate(
-            store.entry("fetched", [where, name], Ref, lambda slot: _download(run_id, name, slot))
+            store.entry(
+                "fetched", [where, name], Ref, lambda slot: _download(run_id, where, name, slot)
+            )
         )
 
 
@@ -171,7 +184,7 @@ def _artifact_uri(run_id: str) -> str:
     except mlflow.exceptions.MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        raise DamagedVersionError(f"MLflow has no run {run_id}: train again.") from error
+        raise DamagedVersionError(f"MLflow has no run {run_id}") from error
 
 
 def _local_artifact(where: str, run_id: str, name: str) -> Path:
@@ -183,17 +196,19 @@ def _local_artifact(where: str, run_id: str, name: str) -> Path:
     return moved if not path.exists() and moved.exists() else path
 
 
-def _download(run_id: str, name: str, slot: store.Slot) -> Ref:
-    """Copy what a run logged into a slot: MLflow puts a folder under its name, a file without the
-    folders before it, and says where."""
-    import mlflow
+def _download(run_id: str, where: str, name: str, slot: store.Slot) -> Ref:
+    """Copy what a run logged into a slot.
 
-    try:
-        path = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=name, dst_path=str(slot.folder)
-        )
-    except (OSError, mlflow.exceptions.MlflowException) as error:
-        if "404" not in str(error) and not isinstance(error, FileNotFoundError):
-            raise
-        raise DamagedVersionError(f"MLflow's run {run_id} has no {name} any more.") from error
+    MLflow's `download_artifacts` says of every error that the path is not correct. So the file is
+    looked for first, and then fetched by what lies below.
+    """
+    import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    parent = str(PurePosixPath(name).parent)
+    listed = mlflow.MlflowClient().list_artifacts(run_id, None if parent == "." else parent)
+    if name not in {file.path for file in listed}:
+        raise DamagedVersionError(f"MLflow's run {run_id} has no {name} any more")
+    repository = get_artifact_repository(where)
+    path = repository.download_artifacts(name, str(slot.folder))  # type: ignore[no-untyped-call]
     return slot.ref(Ref, str(Path(path).resolve().relative_to(slot.folder.resolve())))

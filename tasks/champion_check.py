@@ -19,11 +19,12 @@ from tasks.champion import (
 from tasks.contracts import DamagedVersionError
 from tasks.registry import champion_version
 from tasks.retry import io_task
-from tasks.search import open_version
+from tasks.search import index_errors, open_version
 
 PROFILE = "source/profile.json"
-#: Tags of a version that can be compared with; those of early releases lack them.
-COMPARABLE = {"rank", "source", "index_uri", "index_tag", "run_id"}
+#: Tags that a version needs to answer, and to be compared with; early releases set fewer.
+ANSWERING = {"rank", "index_uri", "index_tag", "run_id"}
+COMPARABLE = ANSWERING | {"source"}
 
 
 class CheckedChampion(BaseModel, frozen=True):
@@ -57,7 +58,7 @@ def checked_champion() -> CheckedChampion:
         folders = model_folders(champion)
         require_index(champion)
     except DamagedVersionError as error:
-        return CheckedChampion(version=current.version, damage=str(error))
+        return CheckedChampion(version=current.version, damage=error.damage)
     return CheckedChampion(
         version=current.version, champion=champion, folders=folders, profile=_profile(champion)
     )
@@ -67,15 +68,15 @@ def require_index(champion: Champion) -> None:
     """Read every row of a version's index.
 
     Raises:
-        DamagedVersionError: the index, or a file of it, is gone or unreadable.
+        DamagedVersionError: the index, or a file of it, is gone or damaged.
+        OSError: it cannot be read at the moment.
     """
-    table = open_version(champion.index.uri, champion.index.tag)
-    try:
+    uri, tag = champion.index.uri, champion.index.tag
+    table = open_version(uri, tag)
+    with index_errors(uri, tag):
         rows = sum(batch.num_rows for batch in table.search().to_batches())
-    except (OSError, RuntimeError, ValueError) as error:
-        raise damaged_version(champion, f"its index {champion.index.tag} is damaged") from error
     if not rows:
-        raise damaged_version(champion, f"its index {champion.index.tag} is empty")
+        raise damaged_version(champion, f"its index {tag} is empty")
 
 
 def _profile(champion: Champion) -> Path | None:
@@ -84,6 +85,13 @@ def _profile(champion: Champion) -> Path | None:
     except DamagedVersionError:
         return None
     return path if path.is_file() else None
+
+
+@io_task("confirm-champion")
+def still_champion(version: str) -> bool:
+    """Whether a version, or none if empty, is the champion now; for use under `champion_lock`."""
+    current = champion_version()
+    return version == (current.version if current else "")
 
 
 @io_task("check-champion")

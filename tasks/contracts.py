@@ -51,8 +51,22 @@ class RegistryError(UserError):
     """The registry is damaged or cannot be reached."""
 
 
+class UnreachableError(RegistryError):
+    """The registry does not answer, which may pass."""
+
+
 class DamagedVersionError(UserError):
-    """A registered version cannot answer: its models or its index are gone or were changed."""
+    """A registered version cannot answer: its models or its index are gone or were changed.
+
+    `damage` says what is wrong; the message adds the two ways out.
+    """
+
+    def __init__(self, damage: str) -> None:
+        super().__init__(
+            f"{damage}. Train again (a damaged champion is passed over), or promote another "
+            "version: `python -m flows.release list` shows them."
+        )
+        self.damage = damage
 
 
 class Ref(BaseModel, frozen=True):

@@ -41,7 +41,7 @@ def _acquire(lock: FileLock, path: Path, purpose: str, limit_seconds: float) -> 
         lock.acquire(timeout=min(QUIET_SECONDS, limit_seconds))
         return
     except Timeout:
-        logger.warning("Waiting to %s: %s is at it (%s).", purpose, _holder(path), path)
+        logger.warning("Waiting to %s: %s holds %s.", purpose, _holder(path), path)
     try:
         lock.acquire(timeout=max(0.0, limit_seconds - QUIET_SECONDS))
     except Timeout:

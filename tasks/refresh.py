@@ -64,7 +64,9 @@ def source_into(old: pa.Table, wanted: str | None) -> str:
     return str(chosen)
 
 
-def merged(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
+def merged(
+    index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig
+) -> RefreshRef:
     """Publish a version with the new rows in it, those of known ids in place of the old ones.
 
     Raises:
@@ -74,10 +76,22 @@ def merged(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
     new = store.read(rows)
     kept = without(old, source, new["id"])
     updated = old.num_rows - kept.num_rows
-    published = published_with(index.uri, kept, batches(rows), tag, IndexConfig())
+    published = published_with(index.uri, completed(kept), batches(rows), tag, config)
     if published.rows != old.num_rows + new.num_rows - updated:
         raise ValueError(f"{published.rows} rows published, not as many as kept and added")
     return RefreshRef(index=published, added=new.num_rows - updated, updated=updated)
+
+
+def completed(rows: pa.Table) -> pa.Table:
+    """Rows of an index with the columns that an earlier release did not write, empty."""
+    blank: dict[str, pa.Array] = {
+        REFRESHED: pa.array([False] * rows.num_rows),
+        "keywords": pa.array([[]] * rows.num_rows, pa.list_(pa.string())),
+    }
+    for name, column in blank.items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, column)
+    return rows
 
 
 def published_with(
@@ -151,9 +165,12 @@ def describe_new(
 
 
 @task(name="merge", cache_policy=NO_CACHE)
-def merge(index: IndexRef, rows: RowsRef, source: str, tag: str) -> RefreshRef:
-    """Publish the next version, whole or not at all; old ones stay readable."""
-    ref = merged(index, rows, source, tag)
+def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig) -> RefreshRef:
+    """Publish the next version, whole or not at all; old ones stay readable.
+
+    `config` is that of the version it is based on.
+    """
+    ref = merged(index, rows, source, tag, config)
     get_run_logger().info(
         "%d movies added, %d updated, %d in version %s",
         *(ref.added, ref.updated, ref.index.rows, ref.index.tag),

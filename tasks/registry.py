@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tasks import store
-from tasks.contracts import RegistryError, UserError
+from tasks.contracts import RegistryError, UnreachableError, UserError
 from tasks.redact import redacted
 
 MODEL = "movie-recommender"
@@ -24,9 +24,11 @@ SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
 CONNECT_SECONDS = 3.0
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-#: How long MLflow's client may take to fail, where the user has not said otherwise.
-CLIENT_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-DAMAGED = ("malformed", "not a database", "disk i/o error", "file is encrypted")
+#: How long a reader waits for MLflow's server, where the user has not said otherwise.
+READER_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+DAMAGED = ("malformed", "not a database", "file is encrypted")
+#: What MLflow and its libraries say where nobody answers, or too late.
+AWAY = ("max retries exceeded", "timed out", "timeout", "connection refused", "connection reset")
 ALIAS_ROWS = """
     SELECT version, key, value FROM registered_model_aliases
     LEFT JOIN model_version_tags USING (name, version) WHERE name = ? AND alias = ?
@@ -67,6 +69,14 @@ def _without_login(uri: str) -> str:
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_own_registry() -> bool:
+    """Whether the registry is the database under the artifacts root.
+
+    MLflow sets `MLFLOW_TRACKING_URI` by itself, so the variable alone does not tell.
+    """
+    return tracking_uri() == f"{SQLITE}{store.artifacts_root() / DATABASE}"
 
 
 def sqlite_file() -> Path | None:
@@ -114,7 +124,6 @@ def _from_sqlite(file: Path) -> TaggedVersion | None:
 
 def _from_mlflow(uri: str) -> TaggedVersion | None:
     require_reachable(uri)
-    limit_client()
     import mlflow
 
     with registry_errors(uri):
@@ -133,8 +142,11 @@ def _alias_is_missing(error: Exception) -> bool:
 
 
 def limit_client() -> None:
-    """Let MLflow's HTTP client fail within a minute; what the user has set stays."""
-    for name, value in CLIENT_LIMITS.items():
+    """Let MLflow's HTTP client fail within seconds; what the user has set stays.
+
+    For commands that answer a question. A run that writes may have to wait longer.
+    """
+    for name, value in READER_LIMITS.items():
         os.environ.setdefault(name, value)
 
 
@@ -145,24 +157,37 @@ def require_reachable(uri: str) -> None:
     """
     parts = urlsplit(uri)
     scheme = parts.scheme.split("+")[0]
-    if scheme not in PORTS or not parts.hostname or _goes_through_proxy(scheme, parts.hostname):
+    direct = scheme in PORTS and parts.hostname and "unix_socket" not in parts.query
+    if not direct or not parts.hostname or _goes_through_proxy(scheme, parts.hostname):
         return
     try:
         address = (parts.hostname, parts.port or PORTS[scheme])
+    except ValueError:  # several hosts, which the client tries in turn
+        return
+    try:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except OSError as error:
         raise unreachable(uri, error) from error
 
 
 def _goes_through_proxy(scheme: str, host: str) -> bool:
-    return scheme in getproxies() and not proxy_bypass(host)
+    return bool({scheme, "all"} & getproxies().keys()) and not proxy_bypass(host)
 
 
-def unreachable(uri: str, error: Exception) -> RegistryError:
+def unreachable(uri: str, error: Exception) -> UnreachableError:
     """The error of a registry that does not answer."""
-    return RegistryError(
+    return UnreachableError(
         f"MLflow does not answer at {redacted(uri)} ({type(error).__name__}): start it, or "
         "correct MLFLOW_TRACKING_URI."
+    )
+
+
+def refused(uri: str, error: Exception) -> RegistryError:
+    """The error of a server that answers, but not with what it was asked for."""
+    said = redacted(" ".join(str(error).split())[:300])
+    return RegistryError(
+        f"MLflow at {redacted(uri)} does not do what it is asked: {said} Check MLFLOW_TRACKING_URI "
+        "and the login."
     )
 
 
@@ -190,8 +215,10 @@ def registry_errors(uri: str) -> Iterator[None]:
         file = sqlite_file()
         if file is not None and any(sign in text for sign in DAMAGED):
             raise damaged_database(file, _innermost(error)) from error
-        if "max retries exceeded" in text or ("connection" in text and "refused" in text):
+        if any(sign in text for sign in AWAY):
             raise unreachable(uri, error) from error
+        if uri.startswith("http") and hasattr(error, "error_code"):
+            raise refused(uri, error) from error
         raise
 
 

@@ -8,15 +8,17 @@ import mlflow
 import pyarrow.parquet as pq
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from tasks.aliases import PREVIOUS, aliases, champion_lock, move_champion
 from tasks.champion import from_tags, model_folders
-from tasks.champion_check import COMPARABLE, require_index
+from tasks.champion_check import ANSWERING, require_index
 from tasks.contracts import RegistryError, UserError
 from tasks.registry import CHAMPION, MODEL
 from tasks.track import connect
 
 Row = dict[str, Any]
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes of a deleted run
 BY_HAND = "by_hand"  # tag of a version that a person made the champion: how and when
 SYSTEM = "system/"  # before MLflow's names of what the machine was busy with
 HEADLINES = (
@@ -43,8 +45,28 @@ def versions(client: mlflow.MlflowClient) -> list[ModelVersion]:
 
 
 def run_of(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
-    """The run that registered a version."""
-    return client.get_run(str(one.run_id))
+    """The run that registered a version.
+
+    Raises:
+        UserError: it was deleted from MLflow.
+    """
+    try:
+        return client.get_run(str(one.run_id))
+    except MlflowException as error:
+        if error.error_code not in GONE:
+            raise
+        raise UserError(
+            f"The run of version {one.version} was deleted from MLflow: nothing is known of it."
+        ) from error
+
+
+def run_data(client: mlflow.MlflowClient, one: ModelVersion) -> tuple[dict[str, Any], Row]:
+    """Tags and metrics of the run that registered a version; none where it was deleted."""
+    try:
+        run = run_of(client, one)
+    except UserError:
+        return {}, {}
+    return run.data.tags, run.data.metrics
 
 
 def version_rows(client: mlflow.MlflowClient) -> list[Row]:
@@ -52,12 +74,12 @@ def version_rows(client: mlflow.MlflowClient) -> list[Row]:
     roles = {version: name for name, version in aliases(client).items()}
     rows = []
     for one in versions(client):
-        run = run_of(client, one)
+        tags, metrics = run_data(client, one)
         made = datetime.fromtimestamp(one.creation_timestamp / 1000, UTC)
         row = {"version": str(one.version), "role": roles.get(str(one.version), "")}
-        row |= {"made": f"{made:%Y-%m-%d %H:%M}", "source": run.data.tags.get("source", "")}
-        row |= {"preset": run.data.tags.get("preset", ""), "why": reason(one)}
-        rows.append(row | {name: run.data.metrics.get(name) for name in HEADLINES})
+        row |= {"made": f"{made:%Y-%m-%d %H:%M}", "source": tags.get("source", "")}
+        row |= {"preset": tags.get("preset", ""), "why": reason(one)}
+        rows.append(row | {name: metrics.get(name) for name in HEADLINES})
     return rows
 
 
@@ -87,7 +109,7 @@ def require_usable(one: ModelVersion) -> None:
     Raises:
         UserError: its models or its index are gone, or it was registered by something else.
     """
-    if not one.tags.keys() >= COMPARABLE:
+    if not one.tags.keys() >= ANSWERING:
         raise UserError(f"Version {one.version} was not registered by this release: train again.")
     champion = from_tags(one.tags, str(one.version))
     model_folders(champion)

@@ -21,9 +21,9 @@ from tasks.aliases import aliases, champion_lock, training_of
 from tasks.contracts import RUN_PREFIX
 from tasks.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry import MODEL
-from tasks.release import versions
+from tasks.release import GONE, versions
 from tasks.strict_config import StrictConfig
-from tasks.track import connect, experiment_id
+from tasks.track import connect, experiment_id, require_experiment_of_this_root
 
 #: What of a run is big, and of no use once its version cannot be promoted any more.
 BIG_FILES = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
@@ -84,7 +84,9 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
             delete_model(client, str(one.source).removeprefix("models:/"))
         for run_id in {one.tags["run_id"] for one in go} - runs_in_use(stay):
             delete_big_files(client, run_id)
-        indexed = {one.tags.get("index_tag") for one in stay}
+        going = {one.version for one in go}
+        now = [one for one in versions(client) if one.version not in going]
+        indexed = {one.tags.get("index_tag") for one in now}
         unused = version_tags(lancedb_uri()) - indexed
         drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
         for one in go:
@@ -110,10 +112,18 @@ def delete_model(client: mlflow.MlflowClient, model: str) -> None:
 
 
 def delete_big_files(client: mlflow.MlflowClient, run_id: str) -> None:
-    """Delete the model files of a run, whose scores, plots and report stay."""
-    location = client.get_run(run_id).info.artifact_uri
+    """Delete the model files of a run, whose scores, plots and report stay.
+
+    Nothing where the run was deleted from MLflow.
+    """
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in GONE:
+            raise
+        return
     for name in BIG_FILES:
-        delete_files(location, name)
+        delete_files(run.info.artifact_uri, name)
     client.set_tag(run_id, FILES_DELETED, "true")
 
 
@@ -132,7 +142,7 @@ def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:
     try:
         status = client.get_run(run_of_tag(tag)).info.status
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in GONE:
             return False
         raise
     return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
@@ -150,6 +160,9 @@ def delete_failed_models(client: mlflow.MlflowClient, days: float) -> int:
         if run.info.run_id not in in_use and FILES_DELETED not in run.data.tags
     ]
     for run in runs:
+        source = f"source_run_id = '{run.info.run_id}'"
+        for model in client.search_logged_models(experiments, source):
+            delete_model(client, model.model_id)
         delete_big_files(client, run.info.run_id)
     return len(runs)
 
@@ -163,13 +176,20 @@ def delete_old_logs(folder: Path, days: float) -> int:
     return len(old)
 
 
+def _client() -> mlflow.MlflowClient:
+    """A client that may delete: that of a copied root would delete the files of the original."""
+    client = connect()
+    require_experiment_of_this_root(client, experiment_id(client))
+    return client
+
+
 def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
     """What is cleaned up, by what the log says of it."""
     logs = store.artifacts_root() / "logs"
     return {
-        "versions retired": lambda: ", ".join(retire_versions(connect(), config.trainings)),
+        "versions retired": lambda: ", ".join(retire_versions(_client(), config.trainings)),
         "failed runs without models now": lambda: delete_failed_models(
-            connect(), config.failed_days
+            _client(), config.failed_days
         ),
         "old log files deleted": lambda: delete_old_logs(logs, config.log_days),
         "bytes of cache freed": lambda: store.prune(

@@ -7,6 +7,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
+from tasks.contracts import UnreachableError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 WAITS = [2.0, 10.0]  # seconds before the second and the third try, up to half as long again
@@ -16,6 +18,8 @@ PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether an error is one of a connection or a server, and not of what was asked."""
     error = state.result(raise_on_failure=False)
+    if isinstance(error, UnreachableError):
+        return True
     code = getattr(error, "error_code", None)  # MLflow's, whose import would take a second
     if code is not None:
         return code in PASSING

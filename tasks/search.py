@@ -7,7 +7,8 @@ vectors are indexed, LanceDB says which vectors are worth comparing.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,12 +17,16 @@ import pyarrow as pa
 from tasks.catalogue import NEAREST, Catalogue
 from tasks.contracts import DamagedVersionError, IndexRef, UserError
 from tasks.rank import Profiles
+from tasks.remote import is_url
 from tasks.text import fold
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable, Table
 
 logger = logging.getLogger(__name__)
+#: What LanceDB says of a table or file that is not there, and of a fault that is none of the index.
+GONE = ("not found", "does not exist", "no such file", "nosuchkey")
+PASSING = ("permission denied", "too many open files", "input/output error", "out of memory")
 VECTORS = "content"
 PROBES = 20  # partitions of it that are searched
 COLUMNS = ["source", "id", "title", "year", "genres"]
@@ -43,17 +48,32 @@ def open_version(uri: str, tag: str) -> "LanceTable":
     """The table of a published version; no later one changes it.
 
     Raises:
-        DamagedVersionError: it is not there, or not any more.
+        DamagedVersionError: it is not there, not any more, or damaged.
+        OSError: it cannot be read at the moment.
     """
     import lancedb  # takes a while to load, and training itself does not need it
 
-    try:
+    with index_errors(uri, tag):
         return lancedb.connect(uri).open_table(tag)
+
+
+@contextmanager
+def index_errors(uri: str, tag: str) -> Iterator[None]:
+    """Tell damage of an index from what may pass: a store that is away, too many open files.
+
+    Raises:
+        DamagedVersionError: a file of it is gone, or cannot be read for what it holds.
+        OSError: it cannot be read at the moment.
+    """
+    try:
+        yield
     except (ValueError, OSError, RuntimeError) as error:
-        raise DamagedVersionError(
-            f"The index {tag} is not in {uri}, or damaged. Train again (a damaged champion is "
-            "passed over), or promote another version: `python -m flows.release list` shows them."
-        ) from error
+        text = str(error).lower()
+        gone = isinstance(error, FileNotFoundError) or any(sign in text for sign in GONE)
+        passing = isinstance(error, OSError) or any(sign in text for sign in PASSING)
+        if gone or not (passing or is_url(uri)):
+            raise DamagedVersionError(f"The index {tag} is not in {uri}, or damaged") from error
+        raise OSError(f"The index {tag} in {uri} cannot be read: {error}") from error
 
 
 def find_title(version: "Version", title: str, year: int | None = None) -> Titles:

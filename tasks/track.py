@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import socket
 import tempfile
 import time
@@ -48,7 +49,7 @@ from tasks.locks import locked
 from tasks.redact import redacted
 from tasks.registry import (
     MODEL,
-    limit_client,
+    is_own_registry,
     registry_errors,
     require_reachable,
     require_sound_database,
@@ -99,7 +100,6 @@ def connect() -> mlflow.MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    limit_client()
     mlflow.set_tracking_uri(tracking_uri())
     with registry_errors(tracking_uri()):
         return _opened(tracking_uri(), store.artifacts_root())
@@ -165,7 +165,7 @@ def require_experiment_of_this_root(client: mlflow.MlflowClient, experiment: str
     location = client.get_experiment(experiment).artifact_location
     expected = store.artifacts_root() / "mlruns"
     stored = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else None
-    if os.environ.get("MLFLOW_TRACKING_URI") or stored is None or stored == expected:
+    if not is_own_registry() or stored is None or stored == expected:
         return
     if stored.parent.exists() and stored.parent.samefile(expected.parent):
         return
@@ -176,7 +176,8 @@ def require_experiment_of_this_root(client: mlflow.MlflowClient, experiment: str
         )
     raise UserError(
         f"{expected.parent} was moved from {stored.parent}, where its MLflow database still leads. "
-        f"Move it back, or leave a link there: ln -s {expected.parent} {stored.parent}"
+        "Move it back, or leave a link there: "
+        + shlex.join(["ln", "-s", str(expected.parent), str(stored.parent)])
     )
 
 
@@ -413,10 +414,10 @@ def register(
             signature=SIGNATURE,
         )
         log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
-        client.set_tag(run.run_id, "promoted.why", promotion.why)
         tags = to_tags(reader) | {"why": promotion.why}
         registered = mlflow.register_model(logged.model_uri, MODEL, tags=tags)
-    if promotion.promote:
-        move_champion(client, str(registered.version), promotion.passed_over)
+        if promotion.promote:
+            move_champion(client, str(registered.version), promotion.passed_over)
+        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
+        client.set_tag(run.run_id, "promoted.why", promotion.why)
     return str(registered.version)

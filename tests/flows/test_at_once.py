@@ -15,8 +15,9 @@ from flows import refresh as refresh_module
 from flows import train as train_module
 from flows.refresh import refresh
 from flows.train import train
-from tasks.aliases import PREVIOUS, aliases, champion_lock
+from tasks.aliases import PREVIOUS, aliases, champion_lock, move_champion
 from tasks.champion import champion, from_tags
+from tasks.locks import is_held
 from tasks.registry import CHAMPION
 from tasks.release import promote, roll_back, version_of, versions
 from tasks.report import Summary
@@ -50,6 +51,16 @@ def at_its_root(folder, monkeypatch) -> None:
     client = connect()
     for version in ("1", "2"):
         promote(client, version)
+
+
+@pytest.fixture(autouse=True)
+def nobody_moves_the_champion_without_its_lock(at_its_root, folder, monkeypatch) -> None:
+    def checked(*arguments: object, **options: object) -> None:
+        assert is_held(folder / "artifacts" / "champion.lock")
+        move_champion(*arguments, **options)
+
+    for module in ("tasks.track", "tasks.release"):
+        monkeypatch.setattr(f"{module}.move_champion", checked)
 
 
 def train_on(folder: Path, count: int, **more: object) -> Summary:

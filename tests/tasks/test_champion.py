@@ -8,6 +8,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from tasks.champion import Champion, champion, fetched, from_tags, model_folders, to_tags
 from tasks.champion_check import checked_champion
@@ -62,6 +63,13 @@ def test_tags_say_everything(artifacts):
     assert from_tags(to_tags(READER)) == READER
     register(to_tags(READER))
     assert champion() == READER.model_copy(update={"version": "1"})
+
+
+def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, monkeypatch):
+    """Its readers may have another root."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    reader = READER.model_copy(update={"index": IndexRef(uri=lancedb_uri(), tag="run-1")})
+    assert to_tags(reader)["index_uri"] == str(artifacts / "lancedb")
 
 
 def test_the_index_is_found_where_the_root_is_now(artifacts, tmp_path, monkeypatch):
@@ -149,7 +157,7 @@ def test_a_registry_that_answers_with_an_error_is_no_missing_champion(artifacts,
     server = HTTPServer(("127.0.0.1", 0), Broken)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(Exception, match=r"403|PERMISSION_DENIED"):
+    with pytest.raises(RegistryError, match=r"does not do what it is asked: .*PERMISSION_DENIED"):
         champion_version()
     server.shutdown()
 
@@ -175,12 +183,17 @@ def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
     local = fetched(run.info.run_id, name)
     assert local.is_relative_to(artifacts / "mlruns")
 
+    where, registry = run.info.artifact_uri, "mlflow.store.artifact.artifact_repository_registry"
     monkeypatch.setattr("tasks.champion._artifact_uri", lambda _: "mlflow-artifacts:/1")
+    repository = LocalArtifactRepository(where)
+    monkeypatch.setattr(f"{registry}.get_artifact_repository", lambda *_, **__: repository)
     copies = {fetched(run.info.run_id, name) for _ in range(2)}
     (copy,) = copies
     assert copy.is_relative_to(artifacts / "cache")
     text = (copy if copy.is_file() else copy / "words.txt").read_text()
     assert text == "words"
+    with pytest.raises(DamagedVersionError, match="has no source/gone.json any more"):
+        fetched(run.info.run_id, "source/gone.json")
 
 
 def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):

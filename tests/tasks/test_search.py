@@ -7,10 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.catalogue import Catalogue, Filters
-from tasks.contracts import UserError
+from tasks.contracts import DamagedVersionError, UserError
 from tasks.index import publish
 from tasks.rank import RankConfig
-from tasks.search import Version, find_title, load_version, quoted, similar_titles, unknown_title
+from tasks.search import (
+    Version,
+    find_title,
+    index_errors,
+    load_version,
+    quoted,
+    similar_titles,
+    unknown_title,
+)
 from tasks.text import fold
 from tests.index_rows import TITLES, rows
 
@@ -74,6 +82,24 @@ def test_an_opened_version_answers_after_its_table_was_deleted(tmp_path):
     assert opened.catalogue.movie(0)["overview"] == "Story 0 of Alien."
     assert find_title(opened, "toy stry") == ([], [])
     assert similar_titles(opened, "toy stry") == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "kind"),
+    [
+        ("/root", ValueError("Table 'run-1' was not found"), DamagedVersionError),
+        ("/root", RuntimeError("lance error: Not found: data/1.lance"), DamagedVersionError),
+        ("/root", RuntimeError("lance error: Invalid user input: bad magic"), DamagedVersionError),
+        ("s3://b", ValueError("Table 'run-1' was not found"), DamagedVersionError),
+        ("s3://b", ValueError("Failed to connect to namespace: RetryError"), OSError),
+        ("/root", PermissionError(13, "Permission denied"), OSError),
+        ("/root", RuntimeError("lance error: Too many open files (os error 24)"), OSError),
+    ],
+)
+def test_a_fault_that_may_pass_is_no_damage(uri, error, kind):
+    """What is taken for damaged is passed over: a sound champion must not be."""
+    with pytest.raises(kind), index_errors(uri, "run-1"):
+        raise error
 
 
 def test_lists_are_best_first_without_the_query(catalogue):
