@@ -73,7 +73,10 @@ def _version(system: fsspec.AbstractFileSystem, path: str) -> str | None:
     """
     if not path.startswith(("http://", "https://")):
         return str(system.ukey(path))
-    info = system.info(path)
+    try:
+        info = system.info(path)
+    except FileNotFoundError:  # for whatever the server says: fetching tells what that is
+        return None
     named = [f"{name}: {info[name]}" for name in VALIDATORS if info.get(name)]
     return f"{named} {info['size']}" if named else None
 

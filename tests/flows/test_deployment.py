@@ -255,16 +255,18 @@ def test_a_run_from_the_terminal_finds_the_server_and_its_password(
     assert "train-default-films" in names
 
 
-@pytest.fixture
-def page(up, environment, browser) -> Iterator[Page]:
-    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong.
-
-    It is logged in to Prefect, which keeps the password like this.
-    """
-    opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+def log_in(page: Page, environment: dict[str, str]) -> None:
+    """Have the page know Prefect's password from its start, as after a login by hand."""
     password = base64.b64encode(environment["PREFECT_API_AUTH_STRING"].encode()).decode()
     login = f"localStorage.setItem('prefect-password', '{password}')"
-    opened.add_init_script(f"if (window === window.top) {login}")  # a report's frame has no storage
+    page.add_init_script(f"if (window === window.top) {login}")  # a report's frame has no storage
+
+
+@pytest.fixture
+def page(up, environment, browser) -> Iterator[Page]:
+    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    log_in(opened, environment)
     known = ("/ico/undefined.svg", "/favicon.ico", "/mlflow/users/current")  # icons, a login
     complaints = listen(opened, "http://127.0.0.1:", known)
     yield opened
@@ -312,6 +314,7 @@ def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, cli
     home = environment["PREFECT_API_URL"].removesuffix("/api")
     deployment = client.read_deployment_by_name("train/train")
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    log_in(page, environment)
     page.route("**/create_flow_run", lambda route: route.abort())
     page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
     preset = page.locator(".p-select-button__control")

@@ -214,7 +214,7 @@ def test_an_unknown_flag_is_refused(arguments, capsys):
 def test_stored_configs_may_have_settings_that_are_gone(tmp_path):
     store.write_json(tmp_path / "config.json", {"epochs": 3, "hogwild": True})
     assert load_config(tmp_path) == Doc2VecConfig(epochs=3)
-    index = IndexRef(uri="lancedb", tag="run-1")
+    index = IndexRef(uri="s3://bucket/lancedb", tag="run-1")
     reader = Champion(index=index, rank=RankConfig(words=2), run_id="1")
     tags = to_tags(reader) | {"rank": '{"words": 2, "people": 1}'}
     assert from_tags(tags) == reader

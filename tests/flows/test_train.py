@@ -290,7 +290,7 @@ def test_a_run_has_a_report(run, summary):
         assert "<img" in panel(html, name), name
     assert "there was no champion to be held against" in html
     assert "bad_id" in html
-    assert re.search(r"python -m flows\.train --preset=default &#39;--source=", html)
+    assert re.search(r"python -m flows\.train --preset=default (&#39;)?--source=", html)
     assert run.data.tags["mlflow.note.content"].startswith("# movies.csv: 151 movies")
 
 
