@@ -30,7 +30,7 @@ PRINT_SECONDS = 0.5
 RECORD_SECONDS = 3.5  # what is not recorded by then is not waited for
 
 ending = threading.Event()
-_recorders: list[Callable[[str], None]] = []
+_recorders: list[tuple[Callable[[str], None], str]] = []
 _reader: list[int] = []
 
 
@@ -50,9 +50,10 @@ def install() -> None:
     threading.Thread(target=_receive, args=(reader,), name="interrupts", daemon=True).start()
 
 
-def record_with(recorder: Callable[[str], None] | None) -> None:
-    """What records the end of the flow run that is under way, and why; None where none is."""
-    _recorders[:] = [recorder] if recorder else []
+def record_with(recorder: Callable[[str], None] | None, advice: str = RESUME) -> None:
+    """Set what is called with the reason when a signal ends this command, such as what records the
+    end of a flow run; None: nothing is. `advice` is printed after the reason."""
+    _recorders[:] = [(recorder, advice)] if recorder else []
 
 
 def hold_if_ending() -> None:
@@ -93,12 +94,13 @@ def _within(seconds: float, function: Callable[[str], None], message: str) -> No
 def _print(message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_stack(sys._current_frames()[threading.main_thread().ident or 0])
+    advice = "".join(advice for _, advice in _recorders)
     with suppress(OSError):  # the terminal may be gone
-        os.write(2, f"{message}{RESUME if _recorders else ''}\n".encode())
+        os.write(2, f"{message}{advice}\n".encode())
 
 
 def _record(message: str) -> None:
-    for recorder in _recorders:
+    for recorder, _ in _recorders:
         recorder(message)
     with suppress(OSError):
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-from flows.stack_access import running_server
+from flows.stack_access import bypass_proxy, running_server
 from flows.temporary_server import end_left_servers, temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
@@ -14,6 +14,7 @@ TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time
 @contextmanager
 def prefect_server() -> Iterator[str]:
     """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    bypass_proxy()
     end_left_servers()
     if settings := running_server():
         with temporary_settings(settings):

@@ -3,33 +3,43 @@
 `start` writes down every process that it starts, `stop` ends those and no others.
 """
 
-import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from flows import interrupts
 from flows.cli import DONE, main
-from flows.stack_access import access_file, server_protection, write_access, write_private
+from flows.stack_access import HOST, access_file, bypass_proxy, server_protection, write_access
+from flows.stack_processes import (
+    abort,
+    address_file,
+    launch,
+    log_file,
+    marked,
+    record_file,
+    running,
+    stop,
+    wait_for,
+)
 from flows.stack_schedules import wait_for_schedules
-from tasks import processes, store
-from tasks.champion import UI_ADDRESS
+from tasks import store
 from tasks.contracts import UserError
+from tasks.files import require_folder
 from tasks.locks import locked
 from tasks.registry import tracking_uri
 from tasks.strict_config import StrictConfig
@@ -40,12 +50,7 @@ AUTOMATIONS = {
     "crash-zombie-flows": Path(__file__).with_name("zombies.yaml"),
     "cancel-endless-runs": Path(__file__).with_name("endless.yaml"),
 }
-STARTUP_SECONDS = 120
-ENDING_SECONDS = 15
 BUSY_SECONDS = 300  # what another `make serve` or `make stop` may take
-HOST = "127.0.0.1"
-MARK = "RECOMMENDER_STACK"  # variable in the environment of the stack's processes: their record
-Record = TypeAdapter(dict[str, Annotated[str, Field(pattern=r"^\d+ ")]])
 
 
 class StackConfig(StrictConfig):
@@ -56,73 +61,22 @@ class StackConfig(StrictConfig):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's UI")
 
 
-def record() -> Path:
-    """The file that says which processes were started."""
-    return store.artifacts_root() / "stack.json"
-
-
-def address_file() -> Path:
-    """The file that says where MLflow's UI is, for the links of runs."""
-    return store.artifacts_root() / UI_ADDRESS
-
-
-def log_file(name: str) -> Path:
-    """Where a program of the stack writes its output."""
-    return store.artifacts_root() / "logs" / f"{name}.log"
-
-
-def started() -> dict[str, str]:
-    """Processes of the stack by name, dead ones too."""
+def answers(address: str) -> bool:
+    """Whether a server on this machine is up, asked without a proxy."""
     try:
-        return Record.validate_json(record().read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return marked()
+        return httpx.get(address, timeout=2, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
-def marked() -> dict[str, str]:
-    """Living processes that the stack started, where the record is damaged or was deleted."""
-    processes_by_name = {}
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):  # another user's, or one that has ended
-            if process.environ().get(MARK) == str(record()):
-                name = f"process {process.pid}"
-                processes_by_name[name] = processes.name_of(process.pid)
-    return processes_by_name
-
-
-def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
-    """Start a program in the background, its output in a log file, and write it down."""
-    earlier = started()
-    log_file(name).parent.mkdir(parents=True, exist_ok=True)
-    with log_file(name).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=environment | {MARK: str(record())},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    processes_by_name = earlier | {name: processes.name_of(process.pid)}
-    write_private(record(), json.dumps(processes_by_name, indent=2))
-
-
-def wait_for(name: str, address: str) -> None:
-    """Return when an address answers.
-
-    Raises:
-        UserError: the program behind it has ended, or it does not answer in time.
-    """
-    deadline = time.monotonic() + STARTUP_SECONDS
-    log = log_file(name)
-    while time.monotonic() < deadline:
-        if processes.living(started()[name]) is None:
-            raise UserError(f"{name} has ended; why is in {log}.")
-        with suppress(httpx.TransportError):  # it is not up yet
-            if httpx.get(address, timeout=2).is_success:
-                return
-        time.sleep(0.5)
-    raise UserError(f"{name} does not answer at {address}; its log is {log}.")
+def has_worker(client: SyncPrefectClient, since: datetime) -> bool:
+    """Whether a worker of the pool has reported to the server since then."""
+    return any(
+        worker.status == WorkerStatus.ONLINE
+        and worker.last_heartbeat_time
+        and worker.last_heartbeat_time >= since
+        for worker in client.read_workers_for_work_pool(POOL)
+    )
 
 
 def require_free(name: str, port: int) -> None:
@@ -176,20 +130,25 @@ def start(config: StackConfig) -> None:
         UserError: it runs already, a port is taken, a program does not come up, or no run of an
             active schedule is created; what was started is ended again.
     """
-    if any(processes.living(name) for name in started().values()):
+    if running() or marked():
         raise UserError("The stack is up already: `make stop` ends it.")
-    record().unlink(missing_ok=True)
+    record_file().unlink(missing_ok=True)
     require_free("prefect", config.prefect_port)
     if not remote_mlflow():
         require_free("mlflow", config.mlflow_port)
+    interrupts.record_with(abort, advice="")
     try:
         _start(config)
-    except BaseException:  # an interrupt too
+    except BaseException:
+        interrupts.hold_if_ending()  # `abort` ends what was started
         stop()
         raise
+    finally:
+        interrupts.record_with(None)
 
 
 def _start(config: StackConfig) -> None:
+    bypass_proxy()
     api = f"http://{HOST}:{config.prefect_port}/api"
     access = write_access(api)
     environment = os.environ | access | {"PWD": str(Path.cwd())}
@@ -198,13 +157,15 @@ def _start(config: StackConfig) -> None:
     launch("prefect", server, environment | server_protection(config.prefect_port, password))
     if not remote_mlflow():
         start_mlflow(config.mlflow_port)
-    wait_for("prefect", f"{api}/health")
+    wait_for("prefect", lambda: answers(f"{api}/health"))
     with stack_client(access) as client:
         prepare(client, environment)
+        launched = datetime.now(UTC)
         launch("worker", ["prefect", "worker", "start", "--pool", POOL], environment)
         wait_for_schedules(client, POOL, log_file("prefect"))
+        wait_for("worker", lambda: has_worker(client, launched))
     if not remote_mlflow():
-        wait_for("mlflow", f"http://{HOST}:{config.mlflow_port}/health")
+        wait_for("mlflow", lambda: answers(f"http://{HOST}:{config.mlflow_port}/health"))
 
 
 def start_mlflow(port: int) -> None:
@@ -229,32 +190,11 @@ def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
             prefect("automation", "create", "--from-file", str(file), environment=environment)
 
 
-def stop() -> list[str]:
-    """End what `start` started, last first; the names of what still ran."""
-    ended = []
-    for name, process in reversed(started().items()):
-        found = processes.living(process)
-        if found:
-            ended.append(name)
-            with suppress(psutil.NoSuchProcess):  # it has ended with another one
-                end(found)
-    record().unlink(missing_ok=True)
-    address_file().unlink(missing_ok=True)
-    return ended
-
-
-def end(process: psutil.Process) -> None:
-    """Ask a process and its descendants to end; kill those that do not."""
-    family = [process, *process.children(recursive=True)]
-    process.send_signal(signal.SIGINT)  # what a worker and the server take as the end of their work
-    _, left = psutil.wait_procs(family, timeout=ENDING_SECONDS)
-    for one in left:
-        one.kill()
-    psutil.wait_procs(left, timeout=ENDING_SECONDS)
-
-
 def command(config: StackConfig) -> int:
     """From the terminal."""
+    if config.action == "start":
+        store.require_writable()
+    require_folder(store.artifacts_root())  # a full disk does not keep `stop` from its work
     with locked(store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS):
         if config.action == "stop":
             ended = stop()

@@ -4,11 +4,12 @@ Both are kept in `stack.env` under the artifacts root, readable by its owner alo
 shell can source. The password is never part of a command line.
 """
 
+import os
 import re
 import secrets
-import tempfile
 from io import StringIO
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 import httpx
 from dotenv import dotenv_values
@@ -16,8 +17,10 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from prefect.settings.legacy import Setting
 
 from tasks import store
+from tasks.files import PRIVATE, replacing
 
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
+HOST = "127.0.0.1"
+LOCAL_SERVER = f"http://{HOST}:4200/api"
 USER = "recommender"
 PASSWORD = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)  # 32 random bytes
 
@@ -25,16 +28,6 @@ PASSWORD = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)  # 32 random bytes
 def access_file() -> Path:
     """The file with address and password of the stack's Prefect server."""
     return store.artifacts_root() / "stack.env"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file as a whole by one that only its owner can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).replace(path)
 
 
 def write_access(api_url: str) -> dict[str, str]:
@@ -49,7 +42,8 @@ def write_access(api_url: str) -> dict[str, str]:
         password = f"{USER}:{secrets.token_urlsafe(32)}"
     access = {PREFECT_API_URL.name: api_url, PREFECT_API_AUTH_STRING.name: password}
     lines = [f"export {name}={value}\n" for name, value in access.items()]
-    write_private(access_file(), "".join(lines))
+    with replacing(access_file(), PRIVATE) as new:
+        new.write_text("".join(lines))
     return access
 
 
@@ -73,6 +67,18 @@ def server_protection(port: int, password: str) -> dict[str, str]:
     }
 
 
+def bypass_proxy() -> None:
+    """Have Prefect's clients, here and in processes started later, reach a server on this machine
+    without the proxy of the environment, which cannot, and must not see the password."""
+    proxies = getproxies_environment()
+    if not proxies:
+        return
+    hosts = proxies.get("no", "").split(",")
+    if HOST not in hosts:
+        direct = ",".join([*filter(None, hosts), HOST])
+        os.environ.update(NO_PROXY=direct, no_proxy=direct)
+
+
 def running_server() -> dict[Setting, str] | None:
     """Settings that lead to the configured Prefect server, else to one that runs on this machine:
     the stack's, or that of `make prefect`. None where no server runs."""
@@ -92,6 +98,8 @@ def running_server() -> dict[Setting, str] | None:
 def _accepts(api_url: str, password: str) -> bool:
     user, _, secret = password.partition(":")
     try:
-        return httpx.get(f"{api_url}/admin/version", auth=(user, secret), timeout=1).is_success
+        return httpx.get(
+            f"{api_url}/admin/version", auth=(user, secret), timeout=1, trust_env=False
+        ).is_success
     except (httpx.HTTPError, httpx.InvalidURL):
         return False

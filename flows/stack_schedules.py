@@ -1,6 +1,8 @@
 """Check of Prefect's scheduler: every active schedule must have a run that waits for its time."""
 
+import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -15,12 +17,17 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import SCHEDULE_TYPES
+from prefect.server.schemas import schedules as server_schedules
+from prefect.settings import get_current_settings
+from pydantic import TypeAdapter
 
 from tasks.contracts import UserError
 
 SCHEDULE_SECONDS = (
     90  # Prefect's scheduler looks at changed deployments every 5 s, at all every 60 s
 )
+DATED_SCHEDULE = TypeAdapter[server_schedules.SCHEDULE_TYPES](server_schedules.SCHEDULE_TYPES)
 WAITING = FlowRunFilter(
     state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
 )
@@ -53,9 +60,21 @@ def unscheduled(client: SyncPrefectClient, pool: str) -> list[str]:
         deployment.name
         for deployment in deployments
         if not deployment.paused
-        and {schedule.id for schedule in deployment.schedules if schedule.active}
+        and {
+            schedule.id
+            for schedule in deployment.schedules
+            if schedule.active and is_due(schedule.schedule)
+        }
         - creators(client, deployment.id)
     ]
+
+
+def is_due(schedule: SCHEDULE_TYPES) -> bool:
+    """Whether a schedule has a time so near that Prefect's scheduler creates a run for it now."""
+    now = datetime.now(UTC)
+    horizon = now + get_current_settings().server.services.scheduler.max_scheduled_time
+    dated = DATED_SCHEDULE.validate_python(schedule.model_dump())
+    return bool(asyncio.run(dated.get_dates(1, now, horizon)))
 
 
 def creators(client: SyncPrefectClient, deployment: UUID) -> set[UUID | None]:

@@ -5,12 +5,13 @@ terminal interrupts both. This one watches its parent, in a process group of its
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,14 +19,24 @@ import psutil
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
+from pydantic import BaseModel, ValidationError
 
 from flows.temporary_app import PARENT
 from tasks import processes, store
 from tasks.contracts import UserError
+from tasks.files import replacing
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 180
 ENDING_SECONDS = 5
+
+
+class ServerRecord(BaseModel):
+    """What is written down of a temporary server: names of its process and its owner's."""
+
+    server: str
+    owner: str
+    host: str
 
 
 @contextmanager
@@ -47,7 +58,8 @@ def temporary_server() -> Iterator[str]:
             _send_what_is_queued()
     finally:
         if process.poll() is None:
-            _end(psutil.Process(process.pid))
+            server = psutil.Process(process.pid)
+            processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
         process.wait()
         record.unlink(missing_ok=True)
 
@@ -56,15 +68,14 @@ def end_left_servers() -> None:
     """End the servers of runs of this machine that have ended without doing so."""
     for record in _records().glob("*.json"):
         try:
-            names = store.read_json(record)
-            host, owner, server = (names[name] for name in ("host", "owner", "server"))
-        except (ValueError, KeyError, OSError):  # half written, or just deleted by its run
+            left = ServerRecord.model_validate_json(record.read_bytes())
+        except (ValidationError, OSError):  # damaged, or just deleted by its run
             record.unlink(missing_ok=True)
             continue
-        if host != socket.gethostname() or processes.living(owner):
+        if left.host != socket.gethostname() or processes.living(left.owner):
             continue
-        if left := processes.living(server):
-            _end(left)
+        if server := processes.living(left.server):
+            processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
         record.unlink(missing_ok=True)
 
 
@@ -104,13 +115,15 @@ def _start(listener: int, address: str) -> "subprocess.Popen[bytes]":
 
 def _record_of(process: "subprocess.Popen[bytes]") -> Path:
     """Write down the server and its owner, for the next run."""
-    record = _records() / f"{process.pid}.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    names = {"server": processes.name_of(process.pid), "owner": processes.name_of()}
-    new = record.with_suffix(".new")
-    store.write_json(new, names | {"host": socket.gethostname()})
-    new.replace(record)
-    return record
+    path = _records() / f"{process.pid}.json"
+    record = ServerRecord(
+        server=processes.name_of(process.pid),
+        owner=processes.name_of(),
+        host=socket.gethostname(),
+    )
+    with replacing(path) as new:
+        new.write_text(record.model_dump_json())
+    return path
 
 
 def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
@@ -118,11 +131,10 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise UserError(f"Prefect's temporary server has ended; why is in {_log()}.")
-        try:
-            if httpx.get(f"{address}/api/health", timeout=5).is_success:
+        with suppress(httpx.TransportError):  # it listens already, but does not answer yet
+            if httpx.get(f"{address}/api/health", timeout=5, trust_env=False).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)  # it listens already, but does not answer yet
+        time.sleep(0.1)
     raise UserError(
         f"Prefect's temporary server did not answer within {STARTUP_SECONDS} s (log: {_log()}). "
         "Run the same command again when this machine is less busy."
@@ -133,13 +145,3 @@ def _send_what_is_queued() -> None:
     """Deliver events and log lines of the run while there is a server to take them."""
     for worker in (EventsWorker, APILogWorker):
         worker.drain_all(timeout=ENDING_SECONDS, at_exit=False)
-
-
-def _end(server: psutil.Process) -> None:
-    try:
-        server.terminate()
-        server.wait(ENDING_SECONDS)
-    except psutil.TimeoutExpired:
-        server.kill()
-    except psutil.NoSuchProcess:
-        return

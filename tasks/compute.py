@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import pyarrow as pa
+from joblib import cpu_count
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
 from tasks import processes, store
@@ -38,7 +39,7 @@ class Compute:
         """`auto` decided: processes from `pays_from` chunks on, where there is a second core."""
         if self.runner != "auto":
             return self.runner
-        pays = self.chunks >= pays_from and (os.cpu_count() or 1) > 1
+        pays = self.chunks >= pays_from and cpu_count() > 1
         return "process" if pays else "thread"
 
 
@@ -95,7 +96,7 @@ def _submitted(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.k
 
 
 def _pool() -> Any:
-    return get_reusable_executor(max_workers=os.cpu_count(), timeout=60, **_tied())
+    return get_reusable_executor(max_workers=cpu_count(), timeout=60, **_tied())
 
 
 def _tied() -> dict[str, Any]:
@@ -139,7 +140,7 @@ def _connected(address: str | None) -> Any:
         raise UserError("The runner 'dask' needs Dask: pip install -e '.[dask]'.") from None
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
-        local = {"n_workers": os.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
+        local = {"n_workers": cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
         client = Client(host="127.0.0.1", set_as_default=False, **local)
     else:
         client = _client_at(Client, address)

@@ -1,8 +1,11 @@
 """Processes: their identity beyond a reused number, and children that end with their parent."""
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import psutil
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PARENT_CHECK_SECONDS = 0.5
+KILL_SECONDS = 5  # until the system has removed a killed process
 
 
 def name_of(number: int | None = None) -> str:
@@ -23,15 +27,38 @@ def name_of(number: int | None = None) -> str:
 
 
 def living(name: str) -> psutil.Process | None:
-    """The process that `name_of` named, where it still runs."""
-    number, mark = name.split(maxsplit=1)
+    """The process that `name_of` named, where it still runs; None for a damaged name too."""
     try:
+        number, mark = name.split(maxsplit=1)
         process = psutil.Process(int(number))
         same = mark in (_start_mark(process), _start_time(process))
         alive = same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (ValueError, psutil.NoSuchProcess):
         return None
     return process if alive else None
+
+
+def end_trees(
+    roots: Sequence[psutil.Process], request: signal.Signals, limit_seconds: float
+) -> None:
+    """Send processes a signal that asks them to end, all at once; kill those of them and of their
+    descendants that still run after `limit_seconds`."""
+    trees = [process for root in roots for process in _tree(root)]
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            root.send_signal(request)
+    _, remaining = psutil.wait_procs(trees, timeout=limit_seconds)
+    for process in remaining:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(remaining, timeout=KILL_SECONDS)
+
+
+def _tree(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def end_with_parent(parent: int) -> None:

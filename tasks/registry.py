@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from tasks import store
 from tasks.contracts import RegistryError, UnreachableError, UserError
+from tasks.files import require_folder
 from tasks.redact import redacted
 
 MODEL = "movie-recommender"
@@ -46,8 +47,9 @@ def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root.
 
     Raises:
-        UserError: the artifacts root is shared, and so the registry has to be.
+        UserError: the artifacts root is a file, or it is shared, and so the registry has to be.
     """
+    require_folder(store.artifacts_root())
     if configured := os.environ.get("MLFLOW_TRACKING_URI"):
         return _without_login(configured)
     if store.shared():

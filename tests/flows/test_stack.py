@@ -1,22 +1,28 @@
 """What the stack does before, between and after its servers; without any of them."""
 
-import json
+import os
+import signal
 import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-import psutil
+import httpx
 import pytest
+from prefect.client.schemas.objects import WorkerStatus
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows import stack, stack_access
+from flows import interrupts, stack, stack_access, stack_processes
 from flows.stack_schedules import wait_for_schedules
-from tasks import processes
 from tasks.contracts import UserError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
+from tests.flows.stages import wait_until
+from tests.http_server import recording_server
 
 STACK_URL = "http://127.0.0.1:4310/api"
 
@@ -24,8 +30,16 @@ STACK_URL = "http://127.0.0.1:4310/api"
 class Server:
     """A Prefect server with one deployment, as its client sees it."""
 
-    def __init__(self, *, active: bool = True, paused: bool = False, pool: bool = True) -> None:
-        self.schedule = SimpleNamespace(id=uuid4(), active=active)
+    def __init__(
+        self,
+        *,
+        active: bool = True,
+        paused: bool = False,
+        pool: bool = True,
+        cron: str = "0 4 * * 1",
+    ) -> None:
+        schedule = CronSchedule(cron=cron, timezone="UTC")
+        self.schedule = SimpleNamespace(id=uuid4(), active=active, schedule=schedule)
         schedules = [self.schedule]
         self.deployment = SimpleNamespace(
             id=uuid4(), name="train-weekly", paused=paused, schedules=schedules
@@ -70,6 +84,11 @@ def test_a_scheduled_run_ends_the_wait():
 @pytest.mark.parametrize("state", [{"active": False}, {"paused": True}])
 def test_an_inactive_schedule_and_a_paused_deployment_are_not_waited_for(state):
     wait(Server(**state))
+
+
+def test_a_schedule_that_prefect_creates_no_run_for_yet_is_not_waited_for():
+    month = (datetime.now(UTC) + timedelta(days=180)).month
+    wait(Server(cron=f"0 4 1 {month} *"))
 
 
 @pytest.mark.parametrize(("pool", "created"), [(True, []), (False, [("work-pool", "create")])])
@@ -136,24 +155,139 @@ def test_the_configured_server_never_gets_the_stack_s_password(monkeypatch):
     assert running(monkeypatch, STACK_URL, configured=other) == {PREFECT_API_URL: other}
 
 
-@pytest.mark.parametrize("content", [None, "", '{"worker": "12'])
+@pytest.mark.parametrize("content", [None, "", '{"worker": "12', '{"worker": "1 a"}', '{"a": ""}'])
 def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, monkeypatch):
-    stack.launch("sleeper", ["http.server", "0", "--bind", "127.0.0.1"], {})
-    (process,) = [psutil.Process(int(name.split()[0])) for name in stack.started().values()]
+    monkeypatch.setattr(stack_processes, "ENDING_SECONDS", 1)  # a start may swallow the interrupt
+    stack_processes.launch("sleeper", ["http.server", "0", "--bind", "127.0.0.1"], {})
+    process = stack_processes.running()["sleeper"]
     if content is None:
-        stack.record().unlink()
+        stack_processes.record_file().unlink()
     else:
-        stack.record().write_text(content)
-    assert stack.stop() == [f"process {process.pid}"]
+        stack_processes.record_file().write_text(content)
+    with pytest.raises(UserError, match="up already"):
+        stack.start(stack.StackConfig(action="start"))
+    assert stack_processes.stop() == [f"process {process.pid}"]
     assert not process.is_running()
-    assert stack.started() == {}
+    assert stack_processes.stop() == []
 
 
-def test_the_record_names_each_process_that_was_started():
-    stack.record().parent.mkdir(parents=True)
-    names = {"prefect": processes.name_of()}
-    stack.record().write_text(json.dumps(names))
-    assert stack.started() == names
+def test_the_record_names_each_process_that_was_started(monkeypatch):
+    monkeypatch.setattr(stack_processes, "ENDING_SECONDS", 1)
+    for name in ("prefect", "mlflow"):
+        stack_processes.launch(name, ["http.server", "0", "--bind", "127.0.0.1"], {})
+    assert list(stack_processes.running()) == ["prefect", "mlflow"]
+    assert stack_processes.stop() == ["mlflow", "prefect"]
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+STUBBORN += "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+STARTING = """
+import os, time
+from flows import interrupts, stack
+from flows.stack_processes import launch
+
+def start_program(config):
+    launch("stubborn", ["stubborn"], os.environ)
+    print("started", flush=True)
+    time.sleep(60)
+
+interrupts.install()
+stack._start = start_program
+stack.start(stack.StackConfig(action="start", prefect_port=PORTS[0], mlflow_port=PORTS[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_stack_starts_leaves_nothing(number, tmp_path):
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    script = STARTING.replace("PORTS", str((free_port(), free_port())))
+    start = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert start.stdout is not None
+    assert start.stdout.readline() == "started\n"
+    log = stack_processes.log_file("stubborn")
+    wait_until(lambda: log.read_text() == "up\n")
+    program = stack_processes.running()["stubborn"]
+    start.send_signal(number)
+    _, stderr = start.communicate(timeout=20)
+    assert (start.returncode, stderr) == (128 + number, interrupts.MESSAGES[number] + "\n")
+    assert not program.is_running()
+    assert not stack_processes.record_file().exists()
+
+
+@pytest.mark.parametrize("action", ["start", "stop"])
+def test_a_root_that_is_a_file_is_one_sentence(action, artifacts):
+    artifacts.touch()
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        stack.command(stack.StackConfig(action=action))
+
+
+def worker(**changes: Any) -> Any:
+    values = {"status": WorkerStatus.ONLINE, "last_heartbeat_time": datetime.now(UTC)}
+    return SimpleNamespace(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("workers", "ready"),
+    [
+        ([], False),
+        ([worker(status=WorkerStatus.OFFLINE)], False),
+        ([worker(last_heartbeat_time=datetime(2026, 1, 1, tzinfo=UTC))], False),  # an earlier one
+        ([worker(last_heartbeat_time=None), worker()], True),
+    ],
+)
+def test_a_worker_must_have_reported_since_the_start(workers, ready):
+    client: Any = SimpleNamespace(read_workers_for_work_pool=lambda _: workers)
+    since = datetime(2026, 2, 1, tzinfo=UTC)
+    assert stack.has_worker(client, since) == ready
+
+
+def test_a_program_that_ends_while_it_is_waited_for_is_one_sentence():
+    stack_processes.launch("worker", ["this"], {})
+    with pytest.raises(UserError, match=r"worker has ended; why is in .*worker\.log"):
+        stack_processes.wait_for("worker", lambda: False)
+
+
+def test_a_proxy_sees_neither_the_password_nor_a_server_of_this_machine(monkeypatch):
+    requests = list[str]()
+    api = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("no_proxy", "")  # both names are put back after the test
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    with recording_server(200, requests) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert not stack_access._accepts(api, "recommender:hidden")
+        assert not stack.answers(f"{api}/health")
+        stack_access.bypass_proxy()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(api)  # as Prefect's clients do
+    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1"
+    assert requests == []
+
+
+def test_without_a_proxy_the_environment_stays_as_it_is(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    stack_access.bypass_proxy()
+    assert "NO_PROXY" not in os.environ
+
+
+def test_an_access_file_that_cannot_be_written_leaves_no_password_behind(artifacts, monkeypatch):
+    def fail(path: Path, text: str) -> None:
+        path.write_bytes(text.encode())
+        raise OSError("full")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="full"):
+        stack_access.write_access(STACK_URL)
+    assert list(artifacts.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -177,7 +311,7 @@ def test_the_address_of_mlflow_s_database_is_no_argument(monkeypatch):
     uri = "postgresql://mlflow:hidden@db/mlflow"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setattr(stack, "launch", lambda _, command, env: launched.append((command, env)))
-    stack.address_file().parent.mkdir(parents=True)
+    stack_processes.address_file().parent.mkdir(parents=True)
     stack.start_mlflow(5000)
     ((command, environment),) = launched
     assert "hidden" not in " ".join(command)

@@ -50,6 +50,16 @@ def test_before_the_first_training(artifacts):
         champion()
 
 
+@pytest.mark.parametrize("uri", [None, "sqlite:///other.db"])
+def test_a_root_that_is_a_file_is_no_missing_champion(uri, artifacts, monkeypatch):
+    artifacts.touch()
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for read in (champion, connect):
+        with pytest.raises(UserError, match="is a file, not a folder"):
+            read()
+
+
 def test_a_champion_of_an_early_release_is_passed_over_and_cannot_answer(artifacts):
     register({"index_uri": "u", "index_tag": "run-1"})
     checked = checked_champion()

@@ -3,7 +3,7 @@ import os
 import psutil
 import pytest
 
-from tasks import store
+from tasks import compute, store
 from tasks.compute import Compute, run, run_alone, run_stage
 from tasks.contracts import UserError
 
@@ -50,11 +50,11 @@ def test_a_thread_is_this_process():
 
 
 def test_auto_takes_processes_where_they_pay(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(compute, "cpu_count", lambda: 2)
     assert Compute("auto", chunks=2).where(pays_from=3) == "thread"
     assert Compute("auto", chunks=3).where(pays_from=3) == "process"
     assert Compute("thread", chunks=9).where(pays_from=3) == "thread"
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(compute, "cpu_count", lambda: 1)  # of this process, not of the machine
     assert Compute("auto", chunks=9).where(pays_from=3) == "thread"
 
 

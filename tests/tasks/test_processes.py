@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,38 @@ def test_a_process_has_one_name():
 def test_another_process_with_the_same_number_is_not_taken_for_it():
     assert processes.living(f"{os.getpid()} 2001-01-01T00:00:00+00:00") is None
     assert processes.living(f"{os.getpid()} another-boot:1") is None
+
+
+@pytest.mark.parametrize("name", ["", "12", "worker 1", "-1 mark", f"{10**20} mark"])
+def test_a_damaged_name_is_no_process_s(name):
+    assert processes.living(name) is None
+
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_processes_that_ignore_the_request_are_killed_with_their_children():
+    command = [sys.executable, "-c", STUBBORN]
+    parents = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    children = [int(parent.stdout.readline()) for parent in parents if parent.stdout]
+    roots = [psutil.Process(parent.pid) for parent in parents]
+    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)
+    assert [parent.poll() is None for parent in parents] == [False, False]
+    assert not any(is_running(child) for child in children)
+    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)  # they may have ended already
+
+
+def is_running(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_names_that_earlier_versions_recorded_are_understood():
