@@ -4,7 +4,7 @@ SOURCE ?= sample
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-MLFLOW_TRACKING_URI ?= sqlite:///$(or $(RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
+OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
 
 .DEFAULT_GOAL := help
 # SOURCE=… on the command line is for this file alone, not for the programs that it starts
@@ -77,8 +77,8 @@ prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start --host 127.0.0.1
 
 .PHONY: mlflow
-# the database's address may hold a password, so it is no argument
-mlflow: export MLFLOW_BACKEND_STORE_URI := $(MLFLOW_TRACKING_URI)
+# the database's address may hold a password, so it is no argument; $(value …) keeps a `$` in it
+mlflow: export MLFLOW_BACKEND_STORE_URI := $(or $(value MLFLOW_TRACKING_URI),$(OWN_DATABASE))
 mlflow: $(READY) ## MLflow UI on http://127.0.0.1:5000
 	@case "$$MLFLOW_BACKEND_STORE_URI" in http*) \
 		echo "MLFLOW_TRACKING_URI names a server, which has its own UI: open its address." >&2; \
@@ -95,8 +95,8 @@ worker: $(READY) ## Run deployed flows on this machine
 	@$(BIN)/prefect worker start --pool local --type process
 
 .PHONY: clean-cache
-clean-cache: ## Delete what stages have cached; it only costs time
-	@rm -rf "$(or $(RECOMMENDER_ARTIFACTS),artifacts)/cache"
+clean-cache: $(READY) ## Delete what stages have cached on this machine; it only costs time
+	@$(BIN)/python -m flows.clean_cache
 
 .PHONY: clean
 clean: ## Delete everything that runs have written under artifacts/

@@ -35,11 +35,13 @@ class BatchConfig(FlowParameters):
     form_fields = ("file", "limit", "output")
 
     file: str | None = Field(
-        None, description="CSV file with a column `title`, and `year` if wanted; null: every movie"
+        None,
+        description="CSV file with a column `title`, and `year` if wanted; left out: every movie",
     )
     limit: int = Field(10, ge=1, le=100, description="How many movies a list")
     output: str | None = Field(
-        None, description="Parquet file to write; null: recommendations.parquet among the artifacts"
+        None,
+        description="Parquet file to write; left out: recommendations.parquet among the artifacts",
     )
     runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
     notify: str | None = Field(

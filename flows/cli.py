@@ -3,11 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -73,11 +75,57 @@ def parse(config: type[C], program: str, arguments: list[str]) -> C:
 
 
 def sentences(error: ValidationError) -> str:
-    """What is wrong with each flag."""
-    return "\n".join(
-        f"--{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})."
-        for problem in error.errors()
-    )
+    """What is wrong with each flag, or with several together."""
+    return "\n".join(map(_sentence, error.errors()))
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{message}."
+    return f"--{'.'.join(map(str, problem['loc']))}: {message} (got {problem['input']!r})."
+
+
+class _Output:
+    """Standard output that drops what is printed after its reader has closed it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write as far as there is a reader."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is buffered, as far as there is a reader."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        """What is still buffered, and what follows, goes nowhere."""
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextmanager
+def _lasting_stdout() -> Iterator[None]:
+    """A standard output without which a command, which may be a training, still succeeds."""
+    with Path(os.devnull).open("w") as nowhere:
+        output = _Output(sys.stdout or nowhere)  # None where the descriptor is closed
+        with redirect_stdout(cast(TextIO, output)):
+            try:
+                yield
+            finally:
+                output.flush()
 
 
 def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
@@ -94,7 +142,8 @@ def main(config: type[C], program: str, command: Callable[[C], int]) -> None:
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(_OneSentence())
     try:
-        code = _exit_code(lambda: command(parse(config, program, arguments)), debug)
+        with _lasting_stdout():
+            code = _exit_code(lambda: command(parse(config, program, arguments)), debug)
     finally:
         interrupts.hold_if_ending()  # Prefect, too, makes an exception of SIGTERM
     sys.exit(code)
@@ -117,6 +166,6 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         why = redacted(str(error))
         failed = f"Failed: {why} ({type(error).__name__}; --debug shows where)."
         prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-        full = full_disk_message(error, [store.artifacts_root(), prefect_home])
+        full = full_disk_message(error, store.artifacts_root(), prefect_home)
         print(full or failed, file=sys.stderr)
         return FAILED

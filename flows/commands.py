@@ -38,13 +38,14 @@ def resume_command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
 def retry_command(flow_run_id: str) -> str:
     """The command by which Prefect retries the run of a deployment, on this run's server.
 
-    The address and password of the server of `make serve` are in a file, which the command reads.
+    The address and password of the server of `make serve` are in a file, which the command reads:
+    its path is absolute, since a shell looks for a bare name in `PATH`.
     """
     program = short(Path(sys.executable).with_name("prefect"))
     command = shlex.join([str(program), "flow-run", "retry", flow_run_id])
     url = PREFECT_API_URL.value()
     if url and url == read_access().get(PREFECT_API_URL.name):
-        return f". {shlex.quote(str(short(access_file())))} && {command}"
+        return f". {shlex.quote(str(access_file()))} && {command}"
     return f"PREFECT_API_URL={shlex.quote(redacted(url))} {command}" if url else command
 
 

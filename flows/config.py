@@ -1,9 +1,11 @@
 """The one parameter model of the training flow: CLI flags, Prefect form, YAML and MLflow params."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from flows.literal_text import text_settings
 from flows.parameters import FlowParameters, differing, explicit_values, with_overrides
 from tasks.baselines import BaselineConfig
 from tasks.challenge import GateConfig
@@ -97,7 +99,9 @@ class TrainConfig(FlowParameters):
         "blog-tuned: the same leak, driven to the score that the post claims",
     )
     deterministic: bool = Field(
-        False, description="Same data and seeds, same result: one Doc2Vec thread, CPU classifier"
+        False,
+        description="Same data and seeds, same result: sets `doc2vec.workers` to 1 and "
+        "`classifier.device` to cpu, whatever else they were set to",
     )
     runner: Runner = Field(
         "auto",
@@ -105,7 +109,8 @@ class TrainConfig(FlowParameters):
         "auto: processes where they were measured to pay",
     )
     dask_address: str | None = Field(
-        None, description="Scheduler of a Dask cluster; null: a local one is started for the run"
+        None,
+        description="Scheduler of a Dask cluster; left out: a local one is started for the run",
     )
     refresh: bool = Field(False, description="Use nothing that was cached before this run")
     skip_unchanged: bool = Field(
@@ -138,9 +143,13 @@ class TrainConfig(FlowParameters):
             return given
         if isinstance(given.get("source"), str):
             given = {**given, "source": [given["source"]]}
-        preset = PRESETS.get(given.get("preset", "default"), {})
-        explicit = {stage: explicit_values(given.get(stage) or {}) for stage in preset}
-        stages = {stage: {**values, **explicit[stage]} for stage, values in preset.items()}
+        preset = PRESETS.get(str(given.get("preset", "default")), {})
+        explicit = {stage: explicit_values(given.get(stage, {})) for stage in preset}
+        stages = {
+            stage: {**values, **explicit[stage]}
+            for stage, values in preset.items()
+            if isinstance(explicit[stage], Mapping)  # anything else is left to be refused
+        }
         return {**given, **stages}
 
     @model_validator(mode="after")
@@ -187,14 +196,18 @@ class TrainConfig(FlowParameters):
 
 
 def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[str]:
-    """Rows of a Markdown table: flag, default and meaning of every field, stages included."""
-    rows = []
+    """Rows of a Markdown table: flag, default and meaning of every field, stages included.
+
+    On the command line, `null` is a text like any other for a setting that holds a text.
+    """
+    rows, texts = [], text_settings(model)
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             rows += settings_table(field.annotation, f"{prefix}{name}.")
         else:
             default = "null" if field.default is None else field.default
-            rows.append(f"| `--{prefix}{name}` | `{default}` | {field.description} |")
+            shown = "–" if field.default is None and name in texts else f"`{default}`"
+            rows.append(f"| `--{prefix}{name}` | {shown} | {field.description} |")
     return rows
 
 

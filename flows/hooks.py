@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from prefect.states import Crashed
 
 from flows import interrupts
 from flows.commands import resume_command, settings_of
+from flows.parameters import with_overrides
 from tasks.redact import redacted
 from tasks.track import fail_run
 
@@ -123,17 +125,34 @@ def page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> str:
 Stages that were finished are found again. To go on:
 
 ```
-{resume_command(flow, flow_run)}
+{_command(flow, flow_run)}
 ```
 """
 
 
+def _command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
+    """The command that goes on, or why there is none: the page is needed without it too."""
+    try:
+        return resume_command(flow, flow_run)
+    except Exception as error:
+        reason = f"no command: {redacted(str(error))} ({type(error).__name__})"
+        flow_run_logger(flow_run, flow).error(reason)
+        return reason
+
+
+def notification_block(settings: Mapping[str, Any]) -> str | None:
+    """The setting `notify` of a run's parameters, which may be among its overrides."""
+    with suppress(ValueError):  # wrong overrides, which may be why the run failed
+        settings = with_overrides(settings)
+    return settings.get("notify")
+
+
 def _notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Send the page through the notification block that the run names, if it names one."""
-    name = settings_of(flow_run).get("notify")
+    name = notification_block(settings_of(flow_run))
     if not name:
         return
-    block = Block.load(str(name))
+    block = Block.load(name)
     if not isinstance(block, NotificationBlock):
         raise ValueError(f"{name} is no notification block")
     text = page(flow, flow_run, state)

@@ -69,7 +69,7 @@ def with_overrides(values: Any) -> Any:
     """Parameters with `overrides` merged into the settings that they name.
 
     Raises:
-        ValueError: `overrides` is no mapping.
+        ValueError: `overrides` is no mapping, or sets a setting twice.
     """
     if not isinstance(values, Mapping) or OVERRIDES not in values:
         return values
@@ -86,14 +86,31 @@ def explicit_values(value: Any) -> Any:
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted names as nested mappings."""
+    """Values by dotted names as nested mappings.
+
+    Raises:
+        ValueError: a setting is named twice.
+    """
     nested: dict[str, Any] = {}
     for name, value in values.items():
         branch = _nested(value) if isinstance(value, Mapping) else value
         for part in reversed(str(name).split(".")):
             branch = {part: branch}
-        nested = _merged(nested, branch)
+        nested = _joined(nested, branch)
     return nested
+
+
+def _joined(
+    values: Mapping[str, Any], others: Mapping[str, Any], prefix: str = ""
+) -> dict[str, Any]:
+    """Nested mappings that have no setting in common, as one."""
+    joined = {**values, **others}
+    for name in values.keys() & others.keys():
+        value, other = values[name], others[name]
+        if not (isinstance(value, Mapping) and isinstance(other, Mapping)):
+            raise ValueError(f"overrides set {prefix}{name} twice")
+        joined[name] = _joined(value, other, f"{prefix}{name}.")
+    return joined
 
 
 def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class RefreshConfig(FlowParameters):
 
     file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")
     into: str | None = Field(
-        None, description="Source whose ids these are; null: the only one in the index"
+        None, description="Source whose ids these are; left out: the only one in the index"
     )
     runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
     notify: str | None = Field(

@@ -41,7 +41,8 @@ class ReleaseConfig(FlowParameters):
     def _as_many_as_needed(self) -> "ReleaseConfig":
         needed = {"promote": 1, "diff": 2}.get(self.action, 0)
         if len(self.versions) != needed:
-            raise ValueError(f"{self.action} takes {needed} versions, {len(self.versions)} given")
+            takes = ("no version", "1 version", "2 versions")[needed]
+            raise ValueError(f"{self.action} takes {takes}, {len(self.versions)} given")
         return self
 
 

@@ -47,19 +47,23 @@ def require_writable(root: Path) -> None:
         )
 
 
-def full_disk_message(error: BaseException, folders: list[Path]) -> str | None:
-    """One sentence where the error came from a full disk; `folders` are those that were written to.
+def full_disk_message(error: BaseException, root: Path, *others: Path) -> str | None:
+    """One sentence where the error came from a full disk; None where it has another cause.
 
-    None where it has another cause.
+    Looked at are the disks of the artifacts root, the other folders and the temporary folder.
     """
-    free = {folder: _free_bytes(folder) for folder in [*folders, Path(tempfile.gettempdir())]}
+    folders = [root, *others, Path(tempfile.gettempdir())]
+    free = {folder: _free_bytes(folder) for folder in folders}
     fullest = min(free, key=lambda folder: free[folder])
     if not any(map(_says_full, _chain(error))) and free[fullest] > NOTHING_LEFT_BYTES:
         return None
+    cache_is_there = _disk_of(fullest) == _disk_of(root)
+    advice = (
+        " (`make clean-cache` deletes what a run computes again)" if cache_is_there else " there"
+    )
     return (
         f"The disk is full: {free[fullest] / 1e6:.0f} MB are free at {fullest}. "
-        "Free space (`make clean-cache` deletes what a run computes again), "
-        "then run the same command again."
+        f"Free space{advice}, then run the same command again."
     )
 
 
@@ -78,6 +82,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _free_bytes(folder: Path) -> int:
     """Free bytes on the disk of a folder, which need not exist yet."""
     return shutil.disk_usage(_existing(folder)).free
+
+
+def _disk_of(folder: Path) -> int:
+    return _existing(folder).stat().st_dev
 
 
 def _existing(folder: Path) -> Path:

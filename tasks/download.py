@@ -4,6 +4,7 @@ import re
 import tempfile
 from glob import has_magic
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import fsspec
 
@@ -52,7 +53,7 @@ def download(uri: str) -> tuple[Path, ...]:
 
 
 def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    name = Path(without_query(path)).name or "movies"
+    name = _file_name(path)
     version = _version(system, path)
     if version is None:
         return _fetched_anew(system, path, name)
@@ -64,6 +65,11 @@ def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
         return slot.ref(Ref, name)
 
     return store.entry(STAGE, [VERSION, uri, path, version], Ref, fetch)
+
+
+def _file_name(path: str) -> str:
+    """The file's name, which is printed and recorded; a server may stand for its only file."""
+    return Path(urlsplit(redacted(path)).path if "://" in path else path).name or "movies"
 
 
 def _version(system: fsspec.AbstractFileSystem, path: str) -> str | None:

@@ -131,7 +131,7 @@ def _write(name: str, write: Callable[[Slot], M]) -> M:
     except UserError:
         raise
     except Exception as error:
-        if message := disk.full_disk_message(error, [artifacts_root()]):
+        if message := disk.full_disk_message(error, artifacts_root()):
             raise UserError(message) from error
         raise
     finally:
@@ -236,10 +236,14 @@ def prune(max_bytes: int, unused_since: float) -> int:
     Entries used after `unused_since` (seconds since the epoch) stay whatever they take, and so a
     run never loses its own. What killed writers left behind before then goes first.
     """
+    freed = prune_here(max_bytes, unused_since)
+    return freed + (copy.prune(CACHE, max_bytes, unused_since) if (copy := shared()) else 0)
+
+
+def prune_here(max_bytes: int, unused_since: float) -> int:
+    """`prune` of this machine's files alone."""
     _sweep(unused_since)
-    here = Copy(LocalFileSystem(), str(artifacts_root()))
-    copies = [here, copy] if (copy := shared()) else [here]
-    return sum(one.prune(CACHE, max_bytes, unused_since) for one in copies)
+    return Copy(LocalFileSystem(), str(artifacts_root())).prune(CACHE, max_bytes, unused_since)
 
 
 def working_since() -> float:

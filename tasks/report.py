@@ -1,5 +1,6 @@
 """What a run did -> what a person reads: summary, Prefect artifacts, and the report in MLflow."""
 
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -109,8 +110,17 @@ def next_commands(summary: Summary) -> list[str]:
     return [
         *promoted,
         f'{programs}/python -m flows.recommend "Vertical Limit"',
-        f"{programs}/mlflow ui --backend-store-uri {redacted(summary.run.tracking_uri)}",
+        _look_at(summary.run, programs),
     ]
+
+
+def _look_at(run: RunRef, programs: Path) -> str:
+    """How to see a run in MLflow; an address with a password is taken from the environment."""
+    if run.tracking_uri.startswith("http"):
+        return f"# open {run_page(run)}"
+    if redacted(run.tracking_uri) == run.tracking_uri:
+        return f"{programs}/mlflow ui --backend-store-uri {shlex.quote(run.tracking_uri)}"
+    return f'MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}/mlflow ui'
 
 
 def notes(summary: Summary) -> list[str]:

@@ -101,7 +101,11 @@ def forget() -> None:
 
 
 def require_writable() -> None:
-    """Raises UserError where the artifacts root cannot be written to, before minutes are spent."""
+    """Raises UserError where the artifacts root cannot be written to, before minutes are spent.
+
+    A URL must be one that can be opened; the local folder of its files must be writable.
+    """
+    shared()
     disk.require_writable(artifacts_root())
 
 

@@ -53,16 +53,16 @@ REQUIRED = ("id", "title", "overview", "genres")
 class Columns(StrictConfig):
     """The source's own column names, where they are not the usual ones."""
 
-    id: str | None = Field(None, description="Column of the id; null: id, movie_id or tmdb_id")
-    title: str | None = Field(None, description="Column of the title; null: title or name")
+    id: str | None = Field(None, description="Column of the id; left out: id, movie_id or tmdb_id")
+    title: str | None = Field(None, description="Column of the title; left out: title or name")
     overview: str | None = Field(
-        None, description="Column of the text; null: overview, plot, description or extract"
+        None, description="Column of the text; left out: overview, plot, description or extract"
     )
-    genres: str | None = Field(None, description="Column of the genres; null: genres or genre")
+    genres: str | None = Field(None, description="Column of the genres; left out: genres or genre")
     release_date: str | None = Field(
-        None, description="Column of the date or year; null: release_date or year"
+        None, description="Column of the date or year; left out: release_date or year"
     )
-    keywords: str | None = Field(None, description="Column of the keywords; null: keywords")
+    keywords: str | None = Field(None, description="Column of the keywords; left out: keywords")
 
 
 class Named(NamedTuple):
@@ -85,7 +85,7 @@ def name_of(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = redacted(without_query(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = without_query(redacted(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.contracts import LabelsRef, Ref, UserError, VectorsRef
-from tasks.entries import Slot, entry, hand_over, prune, working_since
+from tasks.entries import Slot, entry, hand_over, prune, prune_here, working_since
 from tasks.root import (
     artifacts_root,
     cache_root,
@@ -43,6 +43,7 @@ __all__ = [
     "locate",
     "matrix",
     "prune",
+    "prune_here",
     "read",
     "read_json",
     "read_labels",

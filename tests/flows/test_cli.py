@@ -1,12 +1,15 @@
 import errno
 import logging
+import os
 import sys
 
 import pytest
+from rich.console import Console
 
 from flows.cli import _OneSentence, main, parse
 from flows.config import TrainConfig
 from flows.recommend import RecommendConfig
+from flows.release import ReleaseConfig
 from tasks.contracts import UserError
 
 
@@ -66,6 +69,35 @@ def test_a_full_disk_says_what_to_do(monkeypatch, capsys):
 def test_a_value_out_of_bounds_names_its_flag(monkeypatch, capsys):
     assert run(monkeypatch, ["--doc2vec.epochs", "0"], lambda _: 0) == 2
     assert "--doc2vec.epochs: Input should be greater than or equal to 1" in capsys.readouterr().err
+
+
+def test_settings_that_do_not_go_together_are_named_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["release", "promote"])
+    with pytest.raises(SystemExit) as caught:
+        main(ReleaseConfig, "release", lambda _: 0)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "promote takes 1 version, 0 given.\n"
+
+
+def print_much(config: TrainConfig) -> int:
+    print("Training", flush=True)
+    print("x" * 100_000)
+    Console().print("Done")
+    print("Next")
+    return 0
+
+
+def test_a_command_succeeds_where_nobody_reads_what_it_prints(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        assert run(monkeypatch, [], print_much) == 0
+
+
+def test_a_command_succeeds_without_a_standard_output(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(monkeypatch, [], print_much) == 0
 
 
 def test_debug_shows_the_traceback(monkeypatch):

@@ -18,6 +18,7 @@ from flows.config import TrainConfig
 from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
 from flows.release import ReleaseConfig
+from flows.stack_access import LOCAL_SERVER
 from flows.train import train
 
 AWKWARD = ["null", "true", "[x].csv", '["x"]', "{a", "a,b.csv", "it's", '"q"', "-x", "--source"]
@@ -112,6 +113,17 @@ def test_the_run_of_a_deployment_is_retried_on_its_server():
         command = resume_command(train, run)
     assert command.startswith("PREFECT_API_URL='https://***@prefect/api' ")
     assert f"prefect flow-run retry {run.id}  # put the credentials" in command
+
+
+def test_a_retry_reads_the_access_file_by_a_path_that_a_shell_does_not_search(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", ".")
+    (tmp_path / "stack.env").write_text(f"export PREFECT_API_URL={LOCAL_SERVER}\n")
+    with temporary_settings({PREFECT_API_URL: LOCAL_SERVER}):
+        command = resume_command(train, run_of({}, deployment_id=uuid4()))
+    assert command.startswith(f". {tmp_path}/stack.env && ")
 
 
 def test_a_command_names_what_decides_where_files_are(monkeypatch, tmp_path):

@@ -3,17 +3,20 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from uuid import uuid4
 
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.states import Failed
 
 from flows.cli import parse
 from flows.commands import arguments
 from flows.config import TrainConfig
-from flows.hooks import attempt
+from flows.hooks import attempt, notification_block, page
 from flows.train import train
 from tasks.contracts import UserError
 from tasks.track import connect, experiment_id
@@ -99,6 +102,27 @@ def test_a_part_that_fails_or_hangs_keeps_no_other_from_it(caplog):
     assert done == ["told"]
     assert "MLflow: no space (OSError)" in caplog.text
     assert "Page: not done within 0.2 s" in caplog.text
+
+
+def test_a_page_is_written_where_no_command_can_be(monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "https://alice:s3cr3t@bucket/folder")
+    run = FlowRun(name="blue-fox", flow_id=uuid4(), parameters={"config": {"source": ["m.csv"]}})
+    text = page(train, run, Failed(message="disk full"))
+    assert "disk full" in text
+    assert "no command: RECOMMENDER_ARTIFACTS=https://***@bucket/folder has a login" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"notify": "a/b"}, "a/b"),
+        ({"overrides": {"notify": "a/b"}}, "a/b"),
+        ({"notify": "a/b", "overrides": [1]}, "a/b"),
+        ({"notify": None}, None),
+    ],
+)
+def test_overrides_too_may_name_the_notification_block(config, name):
+    assert notification_block(config) == name
 
 
 def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):

@@ -161,6 +161,12 @@ WRONG = [
     {"overrides": {"doc2vec": 3}},
     {"overrides": {"sourc": 1}},
     {"overrides": {"overrides": {}}},
+    {"overrides": {"doc2vec": 5, "doc2vec.seed": 7}},
+    {"overrides": {"doc2vec.seed": 7, "doc2vec": {"seed": 8}}},
+    {"overrides": {"ingest.columns.title": "a", "ingest": {"columns.title": "b"}}},
+    {"preset": "blog", "overrides": {"doc2vec": None}},
+    {"preset": "blog", "doc2vec": 0},
+    {"preset": ["blog"]},
 ]
 
 

@@ -110,9 +110,9 @@ def test_two_versions_side_by_side(history, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["promote"], "promote takes 1 versions, 0 given"),
+        (["promote"], "promote takes 1 version, 0 given"),
         (["diff", "1"], "diff takes 2 versions, 1 given"),
-        (["list", "1"], "list takes 0 versions, 1 given"),
+        (["list", "1"], "list takes no version, 1 given"),
     ],
 )
 def test_as_many_versions_as_needed(given, message):

@@ -47,7 +47,7 @@ FULL = [
 
 @pytest.mark.parametrize("error", FULL, ids=str)
 def test_a_full_disk_is_said_in_one_sentence(error, tmp_path):
-    message = full_disk_message(error, [tmp_path / "not" / "there"])
+    message = full_disk_message(error, tmp_path / "not" / "there")
     assert message is not None
     assert message.startswith("The disk is full: ")
     assert "make clean-cache" in message
@@ -56,13 +56,29 @@ def test_a_full_disk_is_said_in_one_sentence(error, tmp_path):
 def test_the_cause_of_an_error_counts(tmp_path):
     error = ValueError("cannot write")
     error.__cause__ = FULL[0]
-    assert full_disk_message(error, [tmp_path])
+    assert full_disk_message(error, tmp_path)
 
 
 def test_another_error_is_not_taken_for_a_full_disk(tmp_path):
-    assert full_disk_message(ValueError("bad"), [tmp_path]) is None
+    assert full_disk_message(ValueError("bad"), tmp_path) is None
 
 
 def test_any_error_is_where_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.disk._free_bytes", lambda folder: 1000)
-    assert full_disk_message(ValueError("bad"), [tmp_path])
+    assert full_disk_message(ValueError("bad"), tmp_path)
+
+
+def test_deleting_the_cache_is_advised_where_it_frees_the_full_disk(tmp_path, monkeypatch):
+    root, home = tmp_path / "artifacts", tmp_path / "home"
+    monkeypatch.setattr(disk, "_free_bytes", lambda folder: 1000 if folder == home else 10**9)
+    same_disk = full_disk_message(FULL[0], root, home)
+    monkeypatch.setattr(disk, "_disk_of", hash)
+    other_disk = full_disk_message(FULL[0], root, home)
+    assert "make clean-cache" in str(same_disk)
+    assert f"{home}. Free space there, then run" in str(other_disk)
+
+
+def test_a_url_that_cannot_be_opened_is_refused(monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "nothing://bucket/folder")
+    with pytest.raises(UserError, match="nothing://bucket/folder cannot be opened"):
+        store.require_writable()

@@ -99,6 +99,15 @@ def test_a_signature_in_an_address_gets_into_no_name(site):
     assert fetched(site, "?X-Amz-Signature=a/b.c") == b"id\n1\n"
 
 
+@pytest.mark.parametrize("validator", ["ETag", "none"])
+def test_a_login_in_an_address_without_a_file_gets_into_no_name(site, validator):
+    site.validator = validator
+    address = f"http://alice:s3cr3t@127.0.0.1:{site.server_port}/?file=movies.csv"
+    named = resolve(address)
+    assert (named.name, [file.name for file in named.files]) == ("127", ["movies"])
+    assert "cr3t" not in name_of("http://alice:s3?cr3t@host/")
+
+
 def test_ratings_are_not_looked_for_beside_a_copy(site):
     assert ratings_beside([f"films={site.address}"]) is None
     assert site.fetched == 0

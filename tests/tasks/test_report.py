@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -11,8 +14,10 @@ from tasks.report import (
     report_page,
     run_page,
     score_rows,
+    short,
 )
 
+FROM_ENVIRONMENT = '\nMLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}/mlflow ui\n'
 INGESTED = IngestRef(
     source="movies.csv",
     digest="d",
@@ -69,19 +74,32 @@ def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summar
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
+    ("uri", "shown", "command"),
     [
-        ("postgresql://mlflow:s3cr3t@db/mlflow", "postgresql://***@db/mlflow"),
-        ("postgresql://db/mlflow?user=mlflow&password=s3cr3t", "postgresql://db/mlflow?***"),
-        ("https://team:s3cr3t@mlflow.example", "https://***@mlflow.example"),
+        ("postgresql://mlflow:s3cr3t@db/mlflow", "postgresql://***@db/mlflow", FROM_ENVIRONMENT),
+        (
+            "postgresql://db/mlflow?user=mlflow&password=s3cr3t",
+            "postgresql://db/mlflow?***",
+            FROM_ENVIRONMENT,
+        ),
+        (
+            "https://team:s3cr3t@mlflow.example",
+            "https://***@mlflow.example",
+            "# open https://mlflow.example/#/experiments/1/runs/abc",
+        ),
+        (
+            "sqlite:////data/my movies/mlflow.db",
+            "sqlite:////data/my movies/mlflow.db",
+            "mlflow ui --backend-store-uri 'sqlite:////data/my movies/mlflow.db'",
+        ),
     ],
 )
-def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown):
+def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown, command):
     run = summary.run.model_copy(update={"tracking_uri": uri})
     protected = summary.model_copy(update={"run": run})
     text = markdown(protected)
     assert f"in `{shown}`" in text
-    assert f"mlflow ui --backend-store-uri {shown}" in text
+    assert command.format(programs=short(Path(sys.executable).parent)) in text
     links = [run_page(run), report_page(run)]
     assert "s3cr3t" not in "".join([text, *next_commands(protected), *links])
     assert not [link for link in links if "@" in link]
