@@ -30,8 +30,8 @@ train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_met
 	@$(BIN)/python -m flows.train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: $(READY) ## Run all tests, two files at a time: many wait for a server
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY) ## Run all tests, three files at a time: many wait for a server
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: endurance
 endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row

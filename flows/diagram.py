@@ -62,6 +62,8 @@ class Reader:
                 returned |= self.value(node.value, made)
             elif isinstance(node, ast.Expr):
                 self.value(node.value, made)
+            elif isinstance(node, ast.If):
+                self.value(node.test, made)
         return returned
 
     def value(self, node: ast.AST, made: dict[str, Origins]) -> Origins:

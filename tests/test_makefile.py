@@ -17,7 +17,7 @@ def address_for_mlflow(folder: Path, **variables: str) -> str:
     program.write_text(PRINT_ADDRESS)
     program.chmod(0o755)
     command = ["make", "-o", ".venv/.installed", "mlflow", f"BIN={folder}"]
-    names = ("MLFLOW_TRACKING_URI", "RECOMMENDER_ARTIFACTS")
+    names = ("MLFLOW_TRACKING_URI", "RECOMMENDER_ARTIFACTS", "MAKEFLAGS", "MAKELEVEL")
     rest = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
         command, cwd=ROOT, env=rest | variables, capture_output=True, text=True, timeout=30
