@@ -19,6 +19,7 @@ from tests.flows.test_train import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 KEPT = 1  # newest versions, beside the champion and the previous one
+CYCLES = 20
 
 
 class Reader(threading.Thread):
@@ -54,16 +55,14 @@ def cycle(source: Path, number: int) -> None:
     answer(ReleaseConfig(action="rollback"))
 
 
-@pytest.mark.parametrize("cycles", [3, pytest.param(20, marks=pytest.mark.endurance)])
-def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(
-    cycles, artifacts, tmp_path
-):
+@pytest.mark.endurance
+def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(artifacts, tmp_path):
     source, sizes = write_csv(tmp_path / "movies.csv", catalogue(150)), []
     assert isinstance(train(settings(source)), Summary)
     reader = Reader()
     reader.start()
     try:
-        for number in range(cycles):
+        for number in range(CYCLES):
             cycle(source, number)
             assert len(versions(connect())) <= KEPT + 2
             assert len(version_tags(champion().index.uri)) == len(versions(connect()))
@@ -72,5 +71,5 @@ def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(
         reader.enough.set()
         reader.join()
     assert reader.errors == []
-    assert reader.answered > cycles
+    assert reader.answered > CYCLES
     assert max(sizes) < 1.2 * max(sizes[:3])

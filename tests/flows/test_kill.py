@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 import pytest
@@ -34,6 +34,15 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
     in_classifier: {"ingest", "documents", "labels", "doc2vec", "vectors"},
     in_indexing: {"ingest", "documents", "doc2vec", "vectors", "classifier", "rows"},
 }
+
+
+#: Stages that `make test` kills a run in; the others take minutes more and are for endurance.
+ALWAYS = (in_doc2vec, in_classifier)
+
+
+def stage_or_endurance(stage: Callable[[Path], bool]) -> Any:
+    marks = () if stage in ALWAYS else pytest.mark.endurance
+    return pytest.param(stage, marks=marks, id=stage.__name__)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +126,7 @@ def killed_in(
     return True
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize("stage", [stage_or_endurance(stage) for stage in STAGES])
 def test_a_killed_run_is_finished_by_the_next(stage, command, undisturbed, real_server, tmp_path):
     roots = (tmp_path / str(attempt) for attempt in range(5))
     root = next(one for one in roots if killed_in(stage, command, one, real_server))

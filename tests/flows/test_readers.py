@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.index_rows import rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
-READERS, QUESTIONS, VERSIONS, FILMS = 4, 2500, 5, 60
+READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
 READER = f"""
 import json
 from flows.recommend import RecommendConfig, asked, recommend
