@@ -131,7 +131,6 @@ def test_signals_at_any_moment(command, environment):
     assert call(command, environment).returncode == 0
     duration = time.monotonic() - began
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 0", "--json"]
-    answer = json.loads(call(ask, environment).stdout)
     chosen = random.Random(0)  # noqa: S311 - moments, no secrets
     for attempt in range(20):
         moment = duration * (attempt // 2 + chosen.random()) / 10
@@ -150,9 +149,10 @@ def test_signals_at_any_moment(command, environment):
         print(f"{runner} {number.name} at {moment:.1f} s: {seconds:.1f} s, {last}")
         if number == signal.SIGINT:
             assert process.returncode == 130
-            assert [line.split(".")[0] for line in messages(stderr)] == ["Interrupted"]
+            assert messages(stderr)[-1].startswith("Interrupted.")  # MLflow may have printed before
+            assert "Traceback" not in stderr
         assert none_alive_within(10, environment), alive(environment)
-        assert json.loads(call(ask, environment).stdout) == answer
+        assert len(json.loads(call(ask, environment).stdout)) == 10  # of whichever is champion
     assert call(command, environment).returncode == 0
     assert "RUNNING" not in statuses(environment)
 
