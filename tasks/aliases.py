@@ -16,7 +16,7 @@ from tasks.locks import locked
 from tasks.registry import CHAMPION, MODEL
 
 PREVIOUS = "previous"  # alias of the champion before this one, of another training
-LOCK_SECONDS = 900.0  # a publication takes seconds, and the gate of a large catalogue minutes
+LOCK_SECONDS = 900.0  # a publication takes seconds, on a large catalogue minutes
 
 
 @contextmanager
