@@ -48,7 +48,7 @@ newest: ## Test the newest releases that pyproject.toml allows, in an environmen
 	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@.venv-newest/bin/python -m pytest -m "not slow and not endurance" $(ARGS)
-	@.venv-newest/bin/python -m pytest tests/flows/test_deployment.py -k schedule $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/system/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit
 audit: $(READY) ## Ask the advisory database about what is installed; needs the internet

@@ -1,4 +1,4 @@
-"""The demo page and its JSON API: what `flows.recommend` answers, asked from a browser."""
+"""The demo page and its JSON API: what `flows.cli.recommend` answers, asked from a browser."""
 
 import logging
 import time
@@ -21,16 +21,16 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, model_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from flows.cli import DONE, main
-from flows.recommend import Question, RecommendConfig, asked, recommend
-from tasks.catalogue import Catalogue
-from tasks.champion import Champion, champion, model_folders
-from tasks.contracts import RegistryError, UserError
-from tasks.registry import limit_client
-from tasks.search import Version, find_title, opened, similar_titles
-from tasks.strict_config import StrictConfig
-from tasks.text import fold
-from tasks.unseen import TextModel
+from flows.cli.command_line import DONE, main
+from flows.cli.recommend import Question, RecommendConfig, asked, recommend
+from tasks.core.contracts import RegistryError, UserError
+from tasks.core.strict_config import StrictConfig
+from tasks.core.text import fold
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.search import Version, find_title, opened, similar_titles
+from tasks.recommend.text_model import TextModel
+from tasks.registry.champion import Champion, champion, model_folders
+from tasks.registry.model_registry import limit_client
 
 HOST = "127.0.0.1"
 NAMES = [HOST, "localhost"]  # under which a browser may ask: a foreign name that leads here may not

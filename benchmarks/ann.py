@@ -20,11 +20,11 @@ from lancedb.index import IvfFlat
 from lancedb.table import Table
 
 from benchmarks.ranking import trained
-from tasks import store
-from tasks.describe import at_length_one
-from tasks.index import ann_recall
-from tasks.rank import Array
-from tasks.search import PROBES, VECTORS, nearest
+from tasks.core.storage import store
+from tasks.recommend.index import ann_recall
+from tasks.recommend.index_features import at_length_one
+from tasks.recommend.scoring import Array
+from tasks.recommend.search import PROBES, VECTORS, nearest
 
 RESULTS = Path(__file__).with_name("ann.json")
 COPIES = 10

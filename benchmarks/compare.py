@@ -75,9 +75,9 @@ def held_mb(process: psutil.Process) -> float:
 def train_here(path: Path) -> dict[str, Any]:
     """Train in this process; scores, and from when to when each task ran, in seconds."""
     from flows.config import TrainConfig
-    from flows.server import prefect_server
+    from flows.runtime.server import prefect_server
     from flows.train import train
-    from tasks.track import FLOW_RUN_TAG, connect
+    from tasks.registry.tracking.tracking import FLOW_RUN_TAG, connect
 
     with prefect_server():
         summary = train(TrainConfig.model_validate({"source": str(path)}))
@@ -128,9 +128,9 @@ def samples_per_second(seed: int = 0) -> dict[str, float]:
     import torch
 
     from benchmarks.blog_baseline import BATCH_SIZE, network, train_network
-    from tasks.classify import ClassifierConfig
-    from tasks.network import GenreNetwork
-    from tasks.training import Examples, train_epoch
+    from tasks.genres.config import ClassifierConfig
+    from tasks.genres.network import GenreNetwork
+    from tasks.genres.training import Examples, train_epoch
 
     torch.manual_seed(seed)
     data = Examples(torch.randn(MOVIES, 100), (torch.rand(MOVIES, 20) < 0.1).float())

@@ -24,13 +24,16 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
 
 from flows.config import TrainConfig
-from tasks.baselines import splits_of
-from tasks.doc2vec import save_model, train_doc2vec
-from tasks.embed import Doc2VecConfig, vectors_in_folder, write_corpus
-from tasks.forward import genre_probabilities
-from tasks.ingest import Catalogue, chunked
-from tasks.label import binarize, learnable_genres
-from tasks.metrics import (
+from tasks.data.ingest import Catalogue, chunked
+from tasks.data.labels import binarize, learnable_genres
+from tasks.data.preprocess import TextConfig, to_documents
+from tasks.data.sources import Columns, open_file
+from tasks.embedding.config import Doc2VecConfig
+from tasks.embedding.doc2vec import save_model, train_doc2vec
+from tasks.embedding.embed import vectors_in_folder, write_corpus
+from tasks.genres.baselines import splits_of
+from tasks.genres.inference import genre_probabilities
+from tasks.genres.metrics import (
     Labels,
     Probabilities,
     interval,
@@ -39,11 +42,9 @@ from tasks.metrics import (
     resampled_f1,
     tuned_thresholds,
 )
-from tasks.network import folded
-from tasks.preprocess import TextConfig, to_documents
-from tasks.source import Columns, open_file
-from tasks.track import connect, experiment_id, flat
-from tasks.training import examples_of, train_classifier
+from tasks.genres.network import folded
+from tasks.genres.training import examples_of, train_classifier
+from tasks.registry.tracking.tracking import connect, experiment_id, flat
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
 Vectors = NDArray[np.float32]

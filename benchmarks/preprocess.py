@@ -30,9 +30,9 @@ def post_loop(path: Path) -> int:
 
 def stages(path: Path) -> int:
     """Our stages as pure functions in a loop: read, check, quarantine, tokenise; nothing else."""
-    from tasks.ingest import Catalogue, chunked
-    from tasks.preprocess import TextConfig, to_documents
-    from tasks.source import Columns, open_file
+    from tasks.data.ingest import Catalogue, chunked
+    from tasks.data.preprocess import TextConfig, to_documents
+    from tasks.data.sources import Columns, open_file
 
     source, config = open_file(path, Columns()), TextConfig()
     catalogue = Catalogue("movies", set(), {})
@@ -47,10 +47,10 @@ def flow(path: Path, runner: str) -> int:
     from prefect import unmapped
 
     from flows.train import CHUNKS_IN_FLIGHT
-    from tasks.compute import Compute
-    from tasks.ingest import IngestConfig, ingest
-    from tasks.preprocess import TextConfig, preprocess
-    from tasks.progress import gather
+    from tasks.core.compute import Compute
+    from tasks.core.progress import gather
+    from tasks.data.ingest import IngestConfig, ingest
+    from tasks.data.preprocess import TextConfig, preprocess
 
     @as_flow(name="preprocess", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
     def first_half() -> int:
@@ -94,8 +94,8 @@ def measure(work: str, path: Path) -> dict[str, Any]:
 
 def work_here(work: str, path: Path) -> None:
     """Do the work in this process, after what it needs was imported and a server has started."""
-    import tasks.ingest
-    import tasks.preprocess  # noqa: F401
+    import tasks.data.ingest
+    import tasks.data.preprocess  # noqa: F401
 
     if work not in ("post", "loop"):
         from prefect import flow as as_flow

@@ -23,12 +23,12 @@ import httpx
 import numpy as np
 
 from benchmarks.ranking import trained
-from flows.recommend import RecommendConfig, asked, recommend
-from tasks.champion import champion
-from tasks.contracts import UserError
-from tasks.registry import MODEL, tracking_uri
-from tasks.search import opened
-from tasks.text import fold
+from flows.cli.recommend import RecommendConfig, asked, recommend
+from tasks.core.contracts import UserError
+from tasks.core.text import fold
+from tasks.recommend.search import opened
+from tasks.registry.champion import champion
+from tasks.registry.model_registry import MODEL, tracking_uri
 
 RESULTS = Path(__file__).with_name("questions.json")
 QUESTIONS = 1000

@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.blog_baseline import preprocess, train_doc2vec
-from tasks.catalogue import Catalogue
-from tasks.champion import champion
-from tasks.listing import coverage, summed_up
-from tasks.methods import Scorer, baseline_scorers, lists_of, ours
-from tasks.rank import FEATURES, Array, RankConfig, features, scores
-from tasks.ranking import (
+from tasks.data.sources import ratings_beside
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.evaluation.baseline_rankers import Scorer, baseline_scorers, lists_of, ours
+from tasks.recommend.evaluation.list_evaluation import (
     ASKING,
     METRICS,
     Query,
@@ -33,8 +31,10 @@ from tasks.ranking import (
     query_values,
     relevance,
 )
-from tasks.search import load_version
-from tasks.source import ratings_beside
+from tasks.recommend.evaluation.ranking_metrics import coverage, summed_up
+from tasks.recommend.scoring import FEATURES, Array, RankConfig, features, scores
+from tasks.recommend.search import load_version
+from tasks.registry.champion import champion
 
 RESULTS = Path(__file__).with_name("ranking.json")
 STEPS = 120

@@ -3,6 +3,6 @@
 import sys
 
 if sys.argv[0] == "-m":  # `python -m flows.train`: the imports that follow take seconds
-    from flows import interrupts
+    from flows.runtime import interrupts
 
     interrupts.install()

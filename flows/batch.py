@@ -10,20 +10,20 @@ from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.cli import DONE, main
-from flows.hooks import ended_badly, record_signals
+from flows.cli.command_line import DONE, main
+from flows.cli.recommend import titled
 from flows.parameters import FlowParameters
-from flows.recommend import titled
-from flows.server import prefect_server
-from tasks import store
-from tasks.batch import rank_lists
-from tasks.champion import champion
-from tasks.compute import Compute, Runner
-from tasks.contracts import ListsRef, UserError
-from tasks.files import replacing
-from tasks.progress import gather
-from tasks.search import Version, opened
-from tasks.store import join
+from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.server import prefect_server
+from tasks.core.compute import Compute, Runner
+from tasks.core.contracts import ListsRef, UserError
+from tasks.core.files import replacing
+from tasks.core.progress import gather
+from tasks.core.storage import store
+from tasks.core.storage.store import join
+from tasks.recommend.search import Version, opened
+from tasks.registry.batch import rank_lists
+from tasks.registry.champion import champion
 
 CHUNK_ROWS = 1000
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)

@@ -5,21 +5,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.literal_text import text_settings
+from flows.cli.literal_text import text_settings
 from flows.parameters import FlowParameters, differing, explicit_values, with_overrides
-from tasks.baselines import BaselineConfig
-from tasks.challenge import GateConfig
-from tasks.classify import ClassifierConfig
-from tasks.compute import Compute, Runner
-from tasks.drift import DriftConfig
-from tasks.embed import Doc2VecConfig
-from tasks.index import IndexConfig
-from tasks.ingest import IngestConfig
-from tasks.label import LabelConfig
-from tasks.preprocess import TextConfig
-from tasks.rank import RankConfig
-from tasks.retention import RetentionConfig
-from tasks.source import name_of
+from tasks.core.compute import Compute, Runner
+from tasks.data.drift import DriftConfig
+from tasks.data.ingest import IngestConfig
+from tasks.data.labels import LabelConfig
+from tasks.data.preprocess import TextConfig
+from tasks.data.sources import name_of
+from tasks.embedding.config import Doc2VecConfig
+from tasks.genres.baselines import BaselineConfig
+from tasks.genres.config import ClassifierConfig
+from tasks.recommend.index import IndexConfig
+from tasks.recommend.scoring import RankConfig
+from tasks.registry.challenge import GateConfig
+from tasks.registry.retention import RetentionConfig
 
 Preset = Literal["default", "blog", "blog-tuned"]
 

@@ -31,10 +31,11 @@ class MovieRecommender(PythonModel):
         Raises:
             DamagedVersionError: a model folder is not what was registered.
         """
-        from tasks import store
-        from tasks.champion import Champion, ModelFolders, index_uri, require_registered
-        from tasks.search import opened
-        from tasks.unseen import TextModel
+        from tasks.core.storage import store
+        from tasks.recommend.model_folders import ModelFolders
+        from tasks.recommend.search import opened
+        from tasks.recommend.text_model import TextModel
+        from tasks.registry.champion import Champion, index_uri, require_registered
 
         paths = {name: Path(context.artifacts[name]) for name in ModelFolders.model_fields}
         folders = ModelFolders.model_validate(paths)
@@ -64,7 +65,7 @@ class MovieRecommender(PythonModel):
         return pd.DataFrame([self._answer(row, limit) for row in given])
 
     def _answer(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
-        from tasks.contracts import UserError
+        from tasks.core.contracts import UserError
 
         nothing: dict[str, Any] = {"genres": [], "probabilities": {}, "movies": [], "error": ""}
         try:
@@ -76,8 +77,8 @@ class MovieRecommender(PythonModel):
             return nothing | {"error": f"Failed: {error} ({type(error).__name__})."}
 
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
-        from flows.recommend import Question, RecommendConfig, asked, recommend
-        from tasks.contracts import UserError
+        from flows.cli.recommend import Question, RecommendConfig, asked, recommend
+        from tasks.core.contracts import UserError
 
         title, text = (_text(row.get(name)) for name in ("title", "text"))
         if bool(title) == bool(text):

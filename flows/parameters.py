@@ -14,7 +14,7 @@ from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from tasks.strict_config import StrictConfig
+from tasks.core.strict_config import StrictConfig
 
 OVERRIDES = "overrides"
 OVERRIDES_SCHEMA = {

@@ -8,26 +8,32 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.cli import DONE, main
-from flows.hooks import ended_badly, record_signals
+from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters, with_overrides
-from flows.server import prefect_server
+from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.server import prefect_server
 from flows.train import MODEL_CODE
-from tasks import store
-from tasks.aliases import champion_lock
-from tasks.champion import Champion, champion, model_folders
-from tasks.compute import Compute, Runner
-from tasks.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
-from tasks.index import IndexConfig
-from tasks.ingest import IngestConfig, ingest, open_all
-from tasks.progress import gather
-from tasks.redact import redacted
-from tasks.refresh import describe_new, merge, own_source
-from tasks.report import report_quarantine
-from tasks.retention import RetentionConfig, clean_up
-from tasks.source import name_of
-from tasks.store import join
-from tasks.track import Promotion, open_run, register, track_refresh, track_source
+from tasks.core.compute import Compute, Runner
+from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
+from tasks.core.progress import gather
+from tasks.core.redaction import redacted
+from tasks.core.storage import store
+from tasks.core.storage.store import join
+from tasks.data.ingest import IngestConfig, ingest, open_all
+from tasks.data.sources import name_of
+from tasks.recommend.index import IndexConfig
+from tasks.registry.aliases import champion_lock
+from tasks.registry.champion import Champion, champion, model_folders
+from tasks.registry.refresh import describe_new, merge, own_source
+from tasks.registry.retention import RetentionConfig, clean_up
+from tasks.registry.tracking.tracking import (
+    Promotion,
+    open_run,
+    register,
+    track_refresh,
+    track_source,
+)
+from tasks.reports.report import report_quarantine
 
 REQUIRED = ("id", "title", "overview")
 ATTEMPTS = 5  # times that a refresh starts again from a champion that was promoted meanwhile

@@ -11,11 +11,11 @@ from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import DONE, main
+from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters
-from tasks.registry import limit_client
-from tasks.release import difference, promote, roll_back, version_rows
-from tasks.track import connect
+from tasks.registry.model_registry import limit_client
+from tasks.registry.release import difference, promote, roll_back, version_rows
+from tasks.registry.tracking.tracking import connect
 
 #: Columns of versions in the terminal, and their heads there.
 HEADS = {"version": "version", "role": "role", "made": "made", "source": "source"}

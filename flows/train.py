@@ -11,46 +11,41 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import DONE, main
-from flows.commands import command_of
+import tasks
+from flows.cli.command_line import DONE, main
 from flows.config import TrainConfig
-from flows.hooks import ended_badly, record_signals
-from flows.server import prefect_server
-from tasks import store
-from tasks.aliases import champion_lock
-from tasks.baselines import baselines
-from tasks.cache import open_cache
-from tasks.challenge import Verdict, challenge, judge, unopposed
-from tasks.champion import Champion, ModelFolders
-from tasks.champion_check import check_champion, checked_champion, still_champion
-from tasks.classify import fit_classifier, predict_genres
-from tasks.compute import Compute
-from tasks.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
-from tasks.describe import describe, fit_lexicon
-from tasks.draw import draw_lists, draw_map, draw_training
-from tasks.drift import check_drift, profile_source
-from tasks.embed import check_vectors, embed, fit_doc2vec
-from tasks.evaluate import evaluate
-from tasks.index import build_index
-from tasks.ingest import digests_of, ingest, resolve_all, source_digest
-from tasks.label import label
-from tasks.preprocess import check_documents, preprocess
-from tasks.progress import gather
-from tasks.ranking import evaluate_lists
-from tasks.refresh import carry_over
-from tasks.report import (
-    Summary,
-    next_commands,
-    notes,
-    report,
-    report_quarantine,
-    score_rows,
-    tag_flow_run,
-)
-from tasks.retention import clean_up
-from tasks.source import ratings_beside
-from tasks.store import join, locate
-from tasks.track import (
+from flows.phases.futures import as_input
+from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.resume_commands import command_of
+from flows.runtime.server import prefect_server
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
+from tasks.core.progress import gather
+from tasks.core.storage import store
+from tasks.core.storage.cache import open_cache
+from tasks.core.storage.store import join, locate
+from tasks.data.drift import check_drift, profile_source
+from tasks.data.ingest import digests_of, ingest, resolve_all, source_digest
+from tasks.data.labels import label
+from tasks.data.preprocess import check_documents, preprocess
+from tasks.data.source_check import check_source, require_trainable
+from tasks.data.sources import ratings_beside
+from tasks.embedding.embed import check_vectors, embed, fit_doc2vec
+from tasks.genres.baselines import baselines
+from tasks.genres.classifier import fit_classifier, predict_genres
+from tasks.genres.evaluation import evaluate
+from tasks.recommend.evaluation.list_evaluation import evaluate_lists
+from tasks.recommend.index import build_index
+from tasks.recommend.index_features import describe, fit_lexicon
+from tasks.recommend.model_folders import ModelFolders
+from tasks.registry.aliases import champion_lock
+from tasks.registry.challenge import Verdict, challenge, judge, unopposed
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import check_champion, checked_champion, still_champion
+from tasks.registry.fingerprint import code_digest, fingerprint, nothing_new
+from tasks.registry.refresh import carry_over
+from tasks.registry.retention import clean_up
+from tasks.registry.tracking.tracking import (
     Promotion,
     close_dead_runs,
     connect,
@@ -62,14 +57,15 @@ from tasks.track import (
     track_results,
     track_source,
 )
-from tasks.trainable import check_source, require_trainable
-from tasks.unchanged import code_digest, fingerprint, nothing_new
+from tasks.reports.drawing import draw_lists, draw_map, draw_scores, draw_training
+from tasks.reports.report import report, report_quarantine, tag_flow_run
+from tasks.reports.summary import Summary, next_commands, notes, score_rows
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
 MODEL_CODE = str(Path(__file__).with_name("model.py"))
 SKIPPED = "Skipped: the champion has learnt this source with these settings and this code."
-CODE = [Path(__file__).parent, Path(store.__file__).parent]
+CODE = [Path(__file__).parent, Path(tasks.__file__).parent]
 
 
 @flow(
@@ -122,6 +118,7 @@ def train(config: TrainConfig) -> Summary | str:
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
     drawn = [draw_map.submit(rows, compute)]
     drawn.append(draw_training.submit(documents, doc2vec, classifier, protocol))
+    drawn.append(draw_scores.submit(as_input(scored), as_input(reference), protocol))
     built = build_index.submit(rows, config.index, run.index_tag, compute)
     models = (doc2vec, classifier, lexicon)
     folders = ModelFolders.of(*map(locate, models))
@@ -131,7 +128,7 @@ def train(config: TrainConfig) -> Summary | str:
     decision = against_champion(config, challenger, compute)
     evaluated += [part.result() for part in moved]
     index = built.result()
-    drawn.append(draw_lists.submit(evaluated + decision.compared))
+    drawn.append(draw_lists.submit(evaluated + decision.compared, config.rank))
     figures = [part.result() for part in drawn]
     logged = evaluated + decision.compared
     scores = track_results(run, documents, vectors, *models, logged, figures, protocol)

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from tasks.contracts import MOVIES
-from tasks.describe import MOVIE_COLUMNS, Lexicon, described
+from tasks.core.contracts import MOVIES
+from tasks.recommend.index_features import MOVIE_COLUMNS, Lexicon, described
 
 BITING = [
     "O'Brien's \"Quote\"",

@@ -15,7 +15,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from pydantic import BaseModel
 
-from flows.cli import parse
+from flows.cli.command_line import parse
 from flows.config import settings_table
 from tests.conftest import ROOT
 from tests.documents import Checkout, Done, Step, comparable, promised, relocated, spans, steps_of
@@ -27,17 +27,17 @@ TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
-    "make serve": ("tests/flows/test_deployment.py", '"flows.stack"'),
-    "make stop": ("tests/flows/test_deployment.py", '"flows.stack"'),
-    "source artifacts/stack.env": ("tests/flows/test_deployment.py", '"stack.env"'),
-    "make worker": ("flows/stack.py", '["prefect", "worker", "start", "--pool"'),
-    "make mlflow": ("flows/stack.py", '["mlflow", "ui", "--host"'),
+    "make serve": ("tests/system/test_deployment.py", '"flows.runtime.stack"'),
+    "make stop": ("tests/system/test_deployment.py", '"flows.runtime.stack"'),
+    "source artifacts/stack.env": ("tests/system/test_deployment.py", '"stack.env"'),
+    "make worker": ("flows/runtime/stack.py", '["prefect", "worker", "start", "--pool"'),
+    "make mlflow": ("flows/runtime/stack.py", '["mlflow", "ui", "--host"'),
     ".venv/bin/prefect deployment run train/train-weekly": (
-        "tests/flows/test_deployment.py",
+        "tests/system/test_deployment.py",
         '"deployment", "run", "train/train-weekly", "--watch"',
     ),
     ".venv/bin/prefect deployment run train/train-weekly --watch": (
-        "tests/flows/test_deployment.py",
+        "tests/system/test_deployment.py",
         '"deployment", "run", "train/train-weekly", "--watch"',
     ),
     ".venv/bin/python -m flows.diagram": ("tests/flows/test_docs.py", "diagram.write_diagram("),

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tasks.ingest import Catalogue, chunked
-from tasks.source import SAMPLE, Columns, open_file
+from tasks.data.ingest import Catalogue, chunked
+from tasks.data.sources import SAMPLE, Columns, open_file
 
 COLUMNS = [
     "adult",

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from app import main
-from tasks.catalogue import Catalogue
-from tasks.champion import Champion
-from tasks.contracts import IndexRef, UserError
-from tasks.index import publish
-from tasks.rank import Profiles, RankConfig
+from tasks.core.contracts import IndexRef, UserError
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.index import publish
+from tasks.recommend.scoring import Profiles, RankConfig
+from tasks.registry.champion import Champion
 from tests.index_rows import TITLES, rows
 
 MARKUP = "<img src=x onerror=alert(1)>"

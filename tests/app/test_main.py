@@ -5,11 +5,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app import main
-from flows.recommend import RecommendConfig, asked, recommend
-from tasks.champion import Champion, champion
-from tasks.contracts import IndexRef, RegistryError, UserError
-from tasks.index import publish
-from tasks.search import opened
+from flows.cli.recommend import RecommendConfig, asked, recommend
+from tasks.core.contracts import IndexRef, RegistryError, UserError
+from tasks.recommend.index import publish
+from tasks.recommend.search import opened
+from tasks.registry.champion import Champion, champion
 from tests.app.conftest import MARKUP, champion_of
 from tests.conftest import free_port
 from tests.index_rows import BITING, rows

@@ -6,8 +6,9 @@ import yaml
 from prefect.settings.models.flows import FlowsSettings
 from prefect.utilities.importtools import import_object
 
-from flows import diagram, stack
+from flows.cli import diagram
 from flows.config import PRESETS, TrainConfig, settings_table
+from flows.runtime import stack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

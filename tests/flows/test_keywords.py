@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.predict import PredictConfig
-from flows.predict import command as predict
+from flows.cli.predict import PredictConfig
+from flows.cli.predict import command as predict
 from flows.refresh import refresh
 from flows.train import train
-from tasks.report import Summary
-from tasks.track import connect
+from tasks.registry.tracking.tracking import connect
+from tasks.reports.summary import Summary
 from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
 from tests.flows.test_refresh import asked_to_add
-from tests.flows.test_remote_mlflow import titles_like
 from tests.flows.test_train import settings
+from tests.system.test_remote_mlflow import titles_like
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 WITH_KEYWORDS = [*COLUMNS, "keywords"]

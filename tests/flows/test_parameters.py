@@ -18,16 +18,16 @@ import app
 import flows
 import tasks
 from flows.batch import batch
-from flows.cli import parse
+from flows.cli.command_line import parse
 from flows.config import TrainConfig
 from flows.refresh import RefreshConfig, refresh
 from flows.release import release
 from flows.train import train
-from tasks import store
-from tasks.champion import Champion, from_tags, to_tags
-from tasks.contracts import IndexRef
-from tasks.embed import Doc2VecConfig, load_config
-from tasks.rank import RankConfig
+from tasks.core.contracts import IndexRef
+from tasks.core.storage import store
+from tasks.embedding.config import Doc2VecConfig, load_config
+from tasks.recommend.scoring import RankConfig
+from tasks.registry.champion import Champion, from_tags, to_tags
 from tests.conftest import ROOT
 
 FLOWS: list[Flow[..., Any]] = [train, refresh, batch, release]

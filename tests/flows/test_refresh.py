@@ -6,14 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.batch import BatchConfig, batch
-from flows.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, asked, recommend
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
-from tasks import store
-from tasks.champion import Champion, champion
-from tasks.contracts import UserError
-from tasks.search import open_version, opened
-from tasks.track import connect
+from tasks.core.contracts import UserError
+from tasks.core.storage import store
+from tasks.recommend.search import open_version, opened
+from tasks.registry.champion import Champion, champion
+from tasks.registry.tracking.tracking import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.cli import parse
+from flows.cli.command_line import parse
 from flows.release import ReleaseConfig, answer, command, release
 from flows.train import SKIPPED, train
-from tasks.aliases import aliases
-from tasks.champion import champion, from_tags, model_folders
-from tasks.contracts import UserError
-from tasks.index import lancedb_uri, publish
-from tasks.release import version_of, versions
-from tasks.report import Summary
-from tasks.retention import retire_versions
-from tasks.search import open_version
-from tasks.track import connect
+from tasks.core.contracts import UserError
+from tasks.recommend.index import lancedb_uri, publish
+from tasks.recommend.search import open_version
+from tasks.registry.aliases import aliases
+from tasks.registry.champion import champion, from_tags, model_folders
+from tasks.registry.release import version_of, versions
+from tasks.registry.retention import retire_versions
+from tasks.registry.tracking.tracking import connect
+from tasks.reports.summary import Summary
 from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings
 from tests.index_rows import rows
@@ -154,7 +154,7 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     publish(lancedb_uri(), [rows(["Up"])], leftover)
     before = [one.version for one in versions(client)]
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.retention.drop_versions", cut_off)
+        patch.setattr("tasks.registry.retention.drop_versions", cut_off)
         with pytest.raises(OSError, match="killed"):
             retire_versions(client, trainings=1)
     assert [one.version for one in versions(client)] == before

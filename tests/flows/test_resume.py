@@ -15,10 +15,10 @@ from flows.batch import BatchConfig, batch
 from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
-from tasks.contracts import UserError
-from tasks.track import connect
+from tasks.core.contracts import UserError
+from tasks.registry.tracking.tracking import connect
 from tests.conftest import ROOT, catalogue, write_csv
-from tests.flows.test_hooks import latest_failure
+from tests.flows.runtime.test_hooks import latest_failure
 from tests.flows.test_train import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

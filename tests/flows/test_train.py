@@ -20,23 +20,23 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
-from flows import predict as predict_flow
-from flows import recommend as recommend_flow
 from flows import train as flow_module
+from flows.cli import predict as predict_flow
+from flows.cli import recommend as recommend_flow
+from flows.cli.diagram import graph_of
+from flows.cli.predict import PredictConfig
+from flows.cli.recommend import RecommendConfig
 from flows.config import TrainConfig
-from flows.diagram import graph_of
-from flows.predict import PredictConfig
-from flows.recommend import RecommendConfig
 from flows.train import command, train
-from tasks import store
-from tasks.champion import champion
-from tasks.contracts import UserError
-from tasks.registry import MODEL
-from tasks.report import ONE_GENRE, Summary, notes
-from tasks.search import open_version, opened
-from tasks.track import EXPERIMENT, connect
+from tasks.core.contracts import UserError
+from tasks.core.storage import store
+from tasks.recommend.search import open_version, opened
+from tasks.registry.champion import champion
+from tasks.registry.model_registry import MODEL
+from tasks.registry.tracking.tracking import EXPERIMENT, connect
+from tasks.reports.summary import ONE_GENRE, Summary, notes
 from tests.conftest import catalogue, movie, write_csv
-from tests.tasks.test_page import panel
+from tests.tasks.reports.test_page import panel
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

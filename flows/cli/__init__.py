@@ -1,0 +1,1 @@
+"""Terminal commands: parsing, output, exit codes."""

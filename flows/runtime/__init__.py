@@ -1,0 +1,1 @@
+"""Where flows run: servers, hooks, signals, the local stack and its automations."""

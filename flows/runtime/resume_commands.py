@@ -1,0 +1,121 @@
+"""The settings of a run -> the command that starts it again."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.flows import Flow
+from prefect.settings import PREFECT_API_URL
+from pydantic import BaseModel
+from pydantic_settings import CliPositionalArg
+
+from flows.parameters import FlowParameters
+from flows.runtime.stack_access import access_file, read_access
+from tasks.core.redaction import HIDDEN, redacted
+from tasks.core.storage import store
+from tasks.registry.model_registry import SQLITE, tracking_uri
+from tasks.reports.summary import short
+
+MISSING = f"put the credentials where {HIDDEN} stands"
+POSITIONAL = get_args(CliPositionalArg[str])[1]
+
+
+def resume_command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
+    """The same run once more: by Prefect where a deployment started it, else from the terminal."""
+    if flow_run.deployment_id:
+        command = retry_command(str(flow_run.id))
+    else:
+        config = config_class(flow).model_validate(settings_of(flow_run))
+        command = " ".join([*environment(), command_of(flow.name, config)])
+    return f"{command}  # {MISSING}" if HIDDEN in command else command
+
+
+def retry_command(flow_run_id: str) -> str:
+    """The command by which Prefect retries the run of a deployment, on this run's server.
+
+    The address and password of the server of `make serve` are in a file, which the command reads:
+    its path is absolute, since a shell looks for a bare name in `PATH`.
+    """
+    program = short(Path(sys.executable).with_name("prefect"))
+    command = shlex.join([str(program), "flow-run", "retry", flow_run_id])
+    url = PREFECT_API_URL.value()
+    if url and url == read_access().get(PREFECT_API_URL.name):
+        return f". {shlex.quote(str(access_file()))} && {command}"
+    return f"PREFECT_API_URL={shlex.quote(redacted(url))} {command}" if url else command
+
+
+def settings_of(flow_run: FlowRun) -> dict[str, Any]:
+    """The config that a run was started with, as plain values."""
+    config = flow_run.parameters.get("config") or {}
+    if isinstance(config, Mapping):
+        return dict(config)
+    return dict(config.model_dump(mode="json", by_alias=True))
+
+
+def config_class(flow: Flow[..., Any]) -> type[FlowParameters]:
+    """The model of a flow's parameter `config`."""
+    config: type[FlowParameters] = get_type_hints(flow.fn)["config"]
+    return config
+
+
+def environment() -> list[str]:
+    """Assignments of the variables without which a command would use other files than this run.
+
+    MLflow sets its variable by itself, hence the comparison with the address that it has anyway.
+    """
+    root = os.environ.get("RECOMMENDER_ARTIFACTS")
+    values = {"RECOMMENDER_ARTIFACTS": root} if root else {}
+    if tracking_uri() != f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}":
+        values["MLFLOW_TRACKING_URI"] = tracking_uri()
+        logins = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+        values |= {name: HIDDEN for name in logins if name in os.environ}
+    return [f"{name}={shlex.quote(redacted(value))}" for name, value in values.items()]
+
+
+def command_of(flow: str, config: FlowParameters) -> str:
+    """The command that runs a flow with these settings from the terminal, without credentials."""
+    words = [str(short(Path(sys.executable))), "-m", f"flows.{flow}", *arguments(config)]
+    return shlex.join(map(redacted, words))
+
+
+def arguments(config: FlowParameters) -> list[str]:
+    """The arguments that give this config; what is as by default (or by the preset) is left out."""
+    positional = positional_values(config)
+    changed = config.given.items()
+    options = flags({name: value for name, value in changed if name not in positional})
+    texts = [text for value in positional.values() for text in _texts(value)]
+    separator = ["--"] if any(text.startswith("-") for text in texts) else []
+    return [*options, *separator, *texts]
+
+
+def positional_values(config: BaseModel) -> dict[str, Any]:
+    """Values of the arguments that have no flag, in their order."""
+    fields = type(config).model_fields.items()
+    return {name: getattr(config, name) for name, field in fields if POSITIONAL in field.metadata}
+
+
+def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Nested settings as flags of the command line; a list of texts is a flag for each."""
+    words = list[str]()
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            words += flags(value, f"{prefix}{name}.")
+        elif isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{prefix}{name}")
+        else:
+            words += [f"--{prefix}{name}={text}" for text in _texts(value)]
+    return words
+
+
+def _texts(value: Any) -> list[str]:
+    """A value as the command line takes it; a list of anything but texts is a single JSON value."""
+    if not isinstance(value, list | tuple):
+        return ["null" if value is None else str(value)]
+    if all(isinstance(item, str) for item in value):
+        return list(value)
+    return [json.dumps(value)]

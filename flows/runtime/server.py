@@ -1,0 +1,27 @@
+"""Which Prefect server a flow that is run from the terminal reports to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+from flows.runtime.stack_access import bypass_proxy, running_server
+from flows.runtime.temporary_server import end_left_servers, temporary_server
+
+TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    bypass_proxy()
+    end_left_servers()
+    if settings := running_server():
+        with temporary_settings(settings):
+            yield settings[PREFECT_API_URL]
+    else:
+        with (
+            temporary_server() as address,
+            temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}),  # it has no UI
+        ):
+            yield TEMPORARY

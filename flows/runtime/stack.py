@@ -1,0 +1,220 @@
+"""The local stack: Prefect's server, a worker with the deployments, MLflow's UI; all on 127.0.0.1.
+
+`start` writes down every process that it starts, `stop` ends those and no others.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import WorkerStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows.cli.command_line import DONE, main
+from flows.runtime import interrupts
+from flows.runtime.stack_access import (
+    HOST,
+    access_file,
+    bypass_proxy,
+    server_protection,
+    write_access,
+)
+from flows.runtime.stack_processes import (
+    abort,
+    address_file,
+    launch,
+    log_file,
+    marked,
+    record_file,
+    running,
+    stop,
+    wait_for,
+)
+from flows.runtime.stack_schedules import wait_for_schedules
+from tasks.core.contracts import UserError
+from tasks.core.files import require_folder
+from tasks.core.locks import locked
+from tasks.core.storage import store
+from tasks.core.strict_config import StrictConfig
+from tasks.registry.model_registry import tracking_uri
+
+POOL = "local"
+#: What the server does by itself, by the name that stands in the file.
+AUTOMATIONS = {
+    "crash-zombie-flows": Path(__file__).parent / "automations" / "zombies.yaml",
+    "cancel-endless-runs": Path(__file__).parent / "automations" / "endless.yaml",
+}
+BUSY_SECONDS = 300  # what another `make serve` or `make stop` may take
+
+
+class StackConfig(StrictConfig):
+    """The local stack."""
+
+    action: CliPositionalArg[Literal["start", "stop"]] = Field(description="start it, or stop it")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of Prefect's server and UI")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's UI")
+
+
+def answers(address: str) -> bool:
+    """Whether a server on this machine is up, asked without a proxy."""
+    try:
+        return httpx.get(address, timeout=2, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def has_worker(client: SyncPrefectClient, since: datetime) -> bool:
+    """Whether a worker of the pool has reported to the server since then."""
+    return any(
+        worker.status == WorkerStatus.ONLINE
+        and worker.last_heartbeat_time
+        and worker.last_heartbeat_time >= since
+        for worker in client.read_workers_for_work_pool(POOL)
+    )
+
+
+def require_free(name: str, port: int) -> None:
+    """Raises UserError if something else listens on a port already."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            raise UserError(
+                f"Port {port} is taken: give {name} another with --{name}_port."
+            ) from None
+
+
+def prefect(*arguments: str, environment: dict[str, str]) -> None:
+    """Run a command of Prefect's.
+
+    Raises:
+        UserError: the command failed; with its output.
+    """
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        output = (done.stderr or done.stdout).strip()
+        raise UserError(f"prefect {' '.join(arguments)} failed: {output}")
+
+
+@contextmanager
+def stack_client(access: dict[str, str]) -> Iterator[SyncPrefectClient]:
+    """A client of the stack's Prefect server."""
+    settings = {
+        setting: access[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+    }
+    with temporary_settings(settings), get_client(sync_client=True) as client:
+        yield client
+
+
+def remote_mlflow() -> str | None:
+    """Address of the MLflow server that `MLFLOW_TRACKING_URI` names, without its password: such a
+    server has its own UI. None where MLflow's records are in a database."""
+    uri = urlsplit(tracking_uri())
+    if uri.scheme not in ("http", "https"):
+        return None
+    return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
+
+
+def start(config: StackConfig) -> None:
+    """Bring everything up, one after the other.
+
+    Raises:
+        UserError: it runs already, a port is taken, a program does not come up, or no run of an
+            active schedule is created; what was started is ended again.
+    """
+    if running() or marked():
+        raise UserError("The stack is up already: `make stop` ends it.")
+    record_file().unlink(missing_ok=True)
+    require_free("prefect", config.prefect_port)
+    if not remote_mlflow():
+        require_free("mlflow", config.mlflow_port)
+    interrupts.record_with(abort, advice="")
+    try:
+        _start(config)
+    except BaseException:
+        interrupts.hold_if_ending()  # `abort` ends what was started
+        stop()
+        raise
+    finally:
+        interrupts.record_with(None)
+
+
+def _start(config: StackConfig) -> None:
+    bypass_proxy()
+    api = f"http://{HOST}:{config.prefect_port}/api"
+    access = write_access(api)
+    environment = os.environ | access | {"PWD": str(Path.cwd())}
+    server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
+    password = access[PREFECT_API_AUTH_STRING.name]
+    launch("prefect", server, environment | server_protection(config.prefect_port, password))
+    if not remote_mlflow():
+        start_mlflow(config.mlflow_port)
+    wait_for("prefect", lambda: answers(f"{api}/health"))
+    with stack_client(access) as client:
+        prepare(client, environment)
+        launched = datetime.now(UTC)
+        launch("worker", ["prefect", "worker", "start", "--pool", POOL], environment)
+        wait_for_schedules(client, POOL, log_file("prefect"))
+        wait_for("worker", lambda: has_worker(client, launched))
+    if not remote_mlflow():
+        wait_for("mlflow", lambda: answers(f"http://{HOST}:{config.mlflow_port}/health"))
+
+
+def start_mlflow(port: int) -> None:
+    """Start MLflow's UI; its database's address may hold a password, so no argument names it."""
+    ui = ["mlflow", "ui", "--host", HOST, "--port", str(port)]
+    launch("mlflow", ui, os.environ | {"MLFLOW_BACKEND_STORE_URI": tracking_uri()})
+    address_file().write_text(f"http://{HOST}:{port}")
+
+
+def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
+    """Register the deployments, and make the work pool and the automations that are missing.
+
+    What is there stays: people put settings of their jobs into the pool's template.
+    """
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        prefect("work-pool", "create", POOL, "--type", "process", environment=environment)
+    prefect("deploy", "--all", environment=environment)
+    for name, file in AUTOMATIONS.items():
+        if not client.read_automations_by_name(name):
+            prefect("automation", "create", "--from-file", str(file), environment=environment)
+
+
+def command(config: StackConfig) -> int:
+    """From the terminal."""
+    if config.action == "start":
+        store.require_writable()
+    require_folder(store.artifacts_root())  # a full disk does not keep `stop` from its work
+    with locked(store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS):
+        if config.action == "stop":
+            ended = stop()
+            print(f"Stopped: {', '.join(ended)}." if ended else "Nothing of the stack was running.")
+            return DONE
+        print("Starting Prefect, MLflow and a worker …", flush=True)
+        start(config)
+    print(f"Prefect  http://{HOST}:{config.prefect_port}")
+    print(f"         password: PREFECT_API_AUTH_STRING in {access_file()}")
+    print(f"MLflow   {remote_mlflow() or f'http://{HOST}:{config.mlflow_port}'}")
+    print(f"Logs     {log_file('prefect').parent}")
+    print("`make stop` ends them.")
+    return DONE
+
+
+if __name__ == "__main__":
+    main(StackConfig, "python -m flows.stack", command)

@@ -1,0 +1,17 @@
+"""Prefect's API for one run, as uvicorn starts it: it ends with the run's process."""
+
+import os
+
+from fastapi import FastAPI
+
+from tasks.core.processes import end_with_parent
+
+PARENT = "MOVIE_RECOMMENDER_SERVER_PARENT"
+
+
+def app() -> FastAPI:
+    """Prefect's API without UI and most services."""
+    end_with_parent(int(os.environ[PARENT]))
+    from prefect.server.api.server import create_app
+
+    return create_app(ephemeral=True, final=True)

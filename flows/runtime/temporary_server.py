@@ -1,0 +1,149 @@
+"""A Prefect server for one run: on a free port of this machine, ended with the run.
+
+Prefect's own temporary server outlives a run that is killed, and ends before the run does where a
+terminal interrupts both. This one watches its parent, in a process group of its own.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import get_current_settings
+from pydantic import BaseModel, ValidationError
+
+from flows.runtime.temporary_app import PARENT
+from tasks.core import processes
+from tasks.core.contracts import UserError
+from tasks.core.files import replacing
+from tasks.core.storage import store
+
+HOST = "127.0.0.1"
+STARTUP_SECONDS = 180
+ENDING_SECONDS = 5
+
+
+class ServerRecord(BaseModel):
+    """What is written down of a temporary server: names of its process and its owner's."""
+
+    server: str
+    owner: str
+    host: str
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """The address of an API that is up until the context ends.
+
+    Raises:
+        UserError: it ended at once, or did not answer in time.
+    """
+    with socket.create_server((HOST, 0)) as listener:
+        address = f"http://{HOST}:{listener.getsockname()[1]}"
+        process = _start(listener.fileno(), address)
+    record = _record_of(process)
+    try:
+        _wait_for(address, process)
+        try:
+            yield f"{address}/api"
+        finally:
+            _send_what_is_queued()
+    finally:
+        if process.poll() is None:
+            server = psutil.Process(process.pid)
+            processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
+        process.wait()
+        record.unlink(missing_ok=True)
+
+
+def end_left_servers() -> None:
+    """End the servers of runs of this machine that have ended without doing so."""
+    for record in _records().glob("*.json"):
+        try:
+            left = ServerRecord.model_validate_json(record.read_bytes())
+        except (ValidationError, OSError):  # damaged, or just deleted by its run
+            record.unlink(missing_ok=True)
+            continue
+        if left.host != socket.gethostname() or processes.living(left.owner):
+            continue
+        if server := processes.living(left.server):
+            processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
+        record.unlink(missing_ok=True)
+
+
+def _records() -> Path:
+    return store.artifacts_root() / "temporary-servers"
+
+
+def _log() -> Path:
+    return store.artifacts_root() / "logs" / "prefect-temporary.log"
+
+
+def _start(listener: int, address: str) -> "subprocess.Popen[bytes]":
+    environment = (
+        os.environ
+        | get_current_settings().to_environment_variables(exclude_unset=True)
+        | {
+            PARENT: str(os.getpid()),
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
+        }
+    )
+    source = str(Path(__file__).parents[2])
+    factory = ["--factory", "flows.runtime.temporary_app:app", "--app-dir", source]
+    options = ["--fd", str(listener), "--log-level", "error", "--lifespan", "on"]
+    _log().parent.mkdir(parents=True, exist_ok=True)
+    with _log().open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *factory, *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener],
+            process_group=0,  # a terminal's Ctrl+C must not end it before the run
+        )
+
+
+def _record_of(process: "subprocess.Popen[bytes]") -> Path:
+    """Write down the server and its owner, for the next run."""
+    path = _records() / f"{process.pid}.json"
+    record = ServerRecord(
+        server=processes.name_of(process.pid),
+        owner=processes.name_of(),
+        host=socket.gethostname(),
+    )
+    with replacing(path) as new:
+        new.write_text(record.model_dump_json())
+    return path
+
+
+def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError(f"Prefect's temporary server has ended; why is in {_log()}.")
+        with suppress(httpx.TransportError):  # it listens already, but does not answer yet
+            if httpx.get(f"{address}/api/health", timeout=5, trust_env=False).is_success:
+                return
+        time.sleep(0.1)
+    raise UserError(
+        f"Prefect's temporary server did not answer within {STARTUP_SECONDS} s (log: {_log()}). "
+        "Run the same command again when this machine is less busy."
+    )
+
+
+def _send_what_is_queued() -> None:
+    """Deliver events and log lines of the run while there is a server to take them."""
+    for worker in (EventsWorker, APILogWorker):
+        worker.drain_all(timeout=ENDING_SECONDS, at_exit=False)

@@ -1,0 +1,1 @@
+"""What every stage uses: contracts, configuration base, compute, processes, progress, retries."""

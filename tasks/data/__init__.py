@@ -1,0 +1,1 @@
+"""Sources -> valid movies -> tokenised documents, labels and a profile of the source."""

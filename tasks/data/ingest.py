@@ -1,0 +1,308 @@
+"""Source rows -> valid movies in chunks, and every other row in quarantine with a reason."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import get_run_logger
+from pydantic import Field
+
+from tasks.core.contracts import MOVIES, QUARANTINE, IngestRef, MoviesRef, QuarantineRef, UserError
+from tasks.core.progress import progress
+from tasks.core.retry import io_task
+from tasks.core.storage import store
+from tasks.core.strict_config import StrictConfig
+from tasks.data.parsing import (
+    Reason,
+    clean,
+    names_or_none,
+    overview_problem,
+    parse_count,
+    parse_id,
+    parse_names,
+    parse_year,
+)
+from tasks.data.row_counts import Sorted, Tally
+from tasks.data.source_digests import FileState, states_of, unchanged
+from tasks.data.sources import REQUIRED, Columns, Named, Source, open_file, resolve
+
+VERSION = 4
+
+
+class IngestConfig(StrictConfig):
+    """How sources are read, and how much damage is too much."""
+
+    chunk_rows: int = Field(1000, ge=1, description="Source rows a chunk")
+    columns: Columns = Columns()
+    keywords: str | None = Field(
+        None, description="File with `id` and `keywords` to join, such as Kaggle's keywords.csv"
+    )
+    max_quarantined_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of damaged rows (not of missing overviews) that stops, from 50 rows on",
+    )
+    with_ratings: bool = Field(
+        False, description="With the source `kaggle`: fetch MovieLens ratings and links too"
+    )
+
+
+class Rejected(NamedTuple):
+    """Why a row is not kept, and the cell that says so."""
+
+    column: str
+    reason: Reason
+    value: str
+
+
+def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | Rejected:
+    """One source row as a movie (`MOVIES` but for its source), or the first reason against it."""
+    if cells.get("adult", "").strip().casefold() not in ("", "true", "false", "0", "1"):
+        return Rejected("adult", "shifted_row", cells["adult"])
+    movie_id = parse_id(cells["id"])
+    if movie_id is None:
+        return Rejected("id", "bad_id", cells["id"])
+    title, overview = clean(cells["title"]), clean(cells["overview"])
+    if not title:
+        return Rejected("title", "missing_title", cells["title"])
+    if problem := overview_problem(overview):
+        return Rejected("overview", problem, cells["overview"])
+    try:
+        genres = parse_names(cells.get("genres", ""))
+    except ValueError:
+        return Rejected("genres", "unreadable_genres", cells.get("genres", ""))
+    return {
+        "id": movie_id,
+        "title": title,
+        "overview": overview,
+        "genres": list(genres),
+        "keywords": list(names_or_none(cells.get("keywords", ""))),
+        "year": parse_year(cells.get("release_date", "")),
+        "language": clean(cells.get("original_language", "")) or None,
+        "collection": next(iter(names_or_none(cells.get("belongs_to_collection", ""))), None),
+        "vote_count": parse_count(cells.get("vote_count", "")),
+        "row": row,
+    }
+
+
+def check_row(source: Source, fields: list[str], row: int) -> dict[str, Any] | Rejected:
+    """As `read_movie`, after checking that the row has a field for every column of the file.
+
+    A rejection names the column as the file does.
+    """
+    width = len(source.header)
+    if len(fields) < width:
+        return Rejected(source.header[len(fields)], "shifted_row", ",".join(fields))
+    if len(fields) > width:
+        return Rejected(source.header[-1], "shifted_row", ",".join(fields[width - 1 :]))
+    found = read_movie({name: fields[at] for name, at in source.positions.items()}, row)
+    if isinstance(found, Rejected):
+        return found._replace(column=source.header[source.positions[found.column]])
+    return found
+
+
+class Catalogue(NamedTuple):
+    """What is remembered from chunk to chunk of one source: ids kept, keywords to join."""
+
+    name: str
+    seen: set[int]
+    keywords: Mapping[int, Sequence[str]]
+
+
+def sort_rows(
+    source: Source, rows: Sequence[tuple[int, list[str]]], catalogue: Catalogue
+) -> Sorted:
+    """Keep or quarantine each numbered row; ids of kept movies are added to those seen."""
+    kept: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for row, fields in rows:
+        result = check_row(source, fields, row)
+        if isinstance(result, dict) and result["id"] in catalogue.seen:
+            column = source.header[source.positions["id"]]
+            result = Rejected(column, "duplicate_id", str(result["id"]))
+        if isinstance(result, Rejected):
+            cut = result._replace(value=result.value[:200])
+            rejected.append({"source": source.name, "row": row, **cut._asdict()})
+            continue
+        catalogue.seen.add(result["id"])
+        result["keywords"] += catalogue.keywords.get(result["id"], ())
+        kept.append(result | {"source": catalogue.name})
+    movies = pa.Table.from_pylist(kept, MOVIES)
+    return Sorted(movies, pa.Table.from_pylist(rejected, QUARANTINE), len(rows))
+
+
+def chunked(source: Source, chunk_rows: int, catalogue: Catalogue) -> Iterator[Sorted]:
+    """Stream a file as chunks of `chunk_rows` rows; borders do not change what is kept."""
+    numbered = enumerate(source.rows, start=1)
+    while block := list(islice(numbered, chunk_rows)):
+        yield sort_rows(source, block, catalogue)
+
+
+def read_keywords(source: Source) -> tuple[dict[int, tuple[str, ...]], int]:
+    """Keywords by movie id from a supplementary file, and how many rows could not be read."""
+    found: dict[int, tuple[str, ...]] = {}
+    unreadable = 0
+    for fields in source.rows:
+        if len(fields) != len(source.header):
+            unreadable += 1
+            continue
+        movie_id = parse_id(fields[source.positions["id"]])
+        try:
+            names = parse_names(fields[source.positions["keywords"]])
+        except ValueError:
+            movie_id = None
+        if movie_id is None:
+            unreadable += 1
+            continue
+        found[movie_id] = names
+    return found, unreadable
+
+
+def resolve_all(sources: Sequence[str], config: IngestConfig) -> list[Named]:
+    """Every source with its files, which are downloaded where they are elsewhere.
+
+    Raises:
+        UserError: one cannot be read, or two share a name and so could not tell their ids apart.
+    """
+    named = [resolve(source, config.with_ratings) for source in sources]
+    for name, count in Counter(each.name for each in named).items():
+        if count > 1:
+            raise UserError(
+                f"{count} sources are called '{name}': name them, as in new={name}.csv."
+            )
+    return named
+
+
+def open_files(
+    named: Sequence[Named], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[Named, list[Source]]]:
+    """Every source with its opened files.
+
+    Raises:
+        UserError: a file cannot be read, or lacks a column.
+    """
+    return [
+        (each, [open_file(path, config.columns, required) for path in each.files]) for each in named
+    ]
+
+
+def open_all(
+    sources: Sequence[str], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[Named, list[Source]]]:
+    """`open_files` of what `resolve_all` finds."""
+    return open_files(resolve_all(sources, config), config, required)
+
+
+def with_local_keywords(config: IngestConfig) -> IngestConfig:
+    """The config with the supplementary file as it is on this machine, fetched where it is not."""
+    if config.keywords is None:
+        return config
+    (path,) = resolve(config.keywords).files
+    return config.model_copy(update={"keywords": str(path.absolute())})
+
+
+def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
+    """The supplementary keywords that the config names, and how many of its rows are unreadable."""
+    if config.keywords is None:
+        return {}, 0
+    (path,) = resolve(config.keywords).files
+    return read_keywords(open_file(path, config.columns, required=("id", "keywords")))
+
+
+class SourceFile(NamedTuple):
+    """A file that is read, and the name of its source."""
+
+    source: str
+    state: FileState
+
+    @property
+    def digest(self) -> str:
+        """Name and SHA-256."""
+        return f"{self.source}/{self.state.path.name} {self.state.sha256}"
+
+
+def files_of(sources: Sequence[Named], config: IngestConfig) -> list[SourceFile]:
+    """Every file that is read, as it is before it is opened."""
+    named = list(sources)
+    if config.keywords is not None:
+        named.append(Named("keywords", resolve(config.keywords).files))
+    return [SourceFile(each.name, state) for each in named for state in states_of(each.files)]
+
+
+def digests_of(sources: Sequence[Named], config: IngestConfig) -> list[str]:
+    """Name and SHA-256 of every file that is read."""
+    return [file.digest for file in files_of(sources, config)]
+
+
+def source_digest(digests: Sequence[str]) -> str:
+    """SHA-256 of the only file, or one for the names and digests of several."""
+    return digests[0].split()[-1] if len(digests) == 1 else store.key_of(digests)
+
+
+def write_chunks(
+    sources: Sequence[tuple[Named, list[Source]]],
+    config: IngestConfig,
+    digest: str,
+    slot: store.Slot,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> IngestRef:
+    """Stream the sources into one parquet file a chunk, and the quarantine beside them."""
+    display = " + ".join(file.name for _, files in sources for file in files)
+    tally, chunks = Tally(), list[MoviesRef]()
+    keywords, unreadable = keywords_of(config)
+    with pq.ParquetWriter(slot.folder / "quarantine.parquet", QUARANTINE) as quarantine:
+        for named, files in sources:
+            catalogue = Catalogue(named.name, set(), keywords)
+            for chunk in (c for f in files for c in chunked(f, config.chunk_rows, catalogue)):
+                tally.add(chunk)
+                on_rows(chunk.rows)
+                quarantine.write_table(chunk.quarantine)
+                if chunk.movies.num_rows:
+                    name = f"{named.name}-{len(chunks):05d}.parquet"
+                    chunks.append(slot.table(MoviesRef, name, chunk.movies))
+    tally.require_usable(display, config.max_quarantined_share)
+    return IngestRef(
+        source=display,
+        digest=digest,
+        chunks=tuple(chunks),
+        quarantine=slot.ref(QuarantineRef, "quarantine.parquet", tally.rows - tally.kept),
+        rows=tally.rows,
+        kept=tally.kept,
+        unlabelled=tally.unlabelled,
+        unreadable_keywords=unreadable,
+        reasons=dict(tally.reasons.most_common()),
+    )
+
+
+@io_task("ingest")
+def ingest(
+    sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> IngestRef:
+    """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
+    named, reading = resolve_all(sources, config), with_local_keywords(config)
+    files = files_of(named, reading)
+    digests = [file.digest for file in files]
+
+    def write(slot: store.Slot) -> IngestRef:
+        with unchanged([file.state for file in files]):
+            opened = open_files(named, reading, required)
+            return write_chunks(opened, reading, source_digest(digests), slot, on_rows)
+
+    with progress("ingest") as on_rows:
+        key = [VERSION, config, digests, sorted(required)]
+        result = store.entry("ingest", key, IngestRef, write)
+    get_run_logger().info(
+        "%s: %d rows, %d kept in %d chunks (%d without genres), %d quarantined %s",
+        result.source,
+        result.rows,
+        result.kept,
+        len(result.chunks),
+        result.unlabelled,
+        result.quarantine.rows,
+        result.reasons or "",
+    )
+    return result

@@ -1,0 +1,1 @@
+"""Documents -> Doc2Vec -> document vectors."""

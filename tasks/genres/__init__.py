@@ -1,0 +1,1 @@
+"""Vectors and labels -> genre classifier, baselines and their scores."""

@@ -1,0 +1,1 @@
+"""Vectors and genres -> index of movies, similarity search and ranked lists."""

@@ -1,0 +1,1 @@
+"""Ranked lists -> relevance scores, beside baseline rankers."""

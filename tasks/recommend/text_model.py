@@ -1,0 +1,131 @@
+"""Texts that no run has seen -> genres, and profiles to compare, by a run's stored models.
+
+The functions are those that give training and evaluation their numbers.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.core.contracts import UserError
+from tasks.core.storage import store
+from tasks.data.labels import binarize
+from tasks.data.preprocess import TextConfig, document_of
+from tasks.embedding.embed import known_in_folder, vectors_in_folder
+from tasks.genres.inference import genre_probabilities, load_classifier
+from tasks.genres.metrics import predicted
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.index_features import (
+    MOVIE_COLUMNS,
+    at_length_one,
+    content_of,
+    described,
+    genre_part,
+    load_lexicon,
+    weighed,
+    words_of,
+)
+from tasks.recommend.model_folders import ModelFolders
+from tasks.recommend.scoring import Profiles
+
+Array = NDArray[np.float32]
+
+
+class Answer(NamedTuple):
+    """Genres over their thresholds, and every genre's probability; both empty where not one word
+    of a text is known to the model."""
+
+    genres: list[str]
+    probabilities: dict[str, float]
+
+
+class TextModel:
+    """Doc2Vec, classifier and lexicon of one run."""
+
+    def __init__(self, folders: ModelFolders) -> None:
+        self.doc2vec = str(folders.doc2vec)
+        self.text = TextConfig.model_validate(
+            store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
+        )
+        self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
+        self.lexicon = load_lexicon(str(folders.lexicon))
+
+    def documents(
+        self,
+        titles: Sequence[str],
+        overviews: Sequence[str],
+        keywords: Sequence[Sequence[str]] | None = None,
+    ) -> list[str]:
+        """Documents of movies or texts, made as those that the model was trained on.
+
+        `keywords` are used where the model was trained with them.
+        """
+        words = keywords if keywords is not None else [()] * len(titles)
+        return [
+            document_of(title, overview, self.text, keywords=names)
+            for title, overview, names in zip(titles, overviews, words, strict=True)
+        ]
+
+    def vectors(self, documents: Sequence[str]) -> Array:
+        """Document vectors (n, size)."""
+        return vectors_in_folder(self.doc2vec, documents)
+
+    def known_words(self, documents: Sequence[str]) -> list[int]:
+        """How many tokens of each document the model knows."""
+        return known_in_folder(self.doc2vec, documents)
+
+    def probabilities(self, vectors: Array) -> Array:
+        """Genre probabilities (n, n_genres)."""
+        return genre_probabilities(self.classifier, vectors)
+
+    def answers(
+        self,
+        titles: Sequence[str],
+        overviews: Sequence[str],
+        keywords: Sequence[Sequence[str]] | None = None,
+    ) -> list[Answer]:
+        """Genres of each movie or text, as `documents` takes them."""
+        documents = self.documents(titles, overviews, keywords)
+        probabilities = self.probabilities(self.vectors(documents))
+        chosen = predicted(probabilities, self.thresholds)
+        known = self.known_words(documents)
+        return [
+            self._answer(*row) if words else Answer([], {})
+            for words, *row in zip(known, chosen, probabilities, strict=True)
+        ]
+
+    def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> Answer:
+        genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
+        return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+
+    def described(self, movies: pa.Table) -> pa.Table:
+        """Rows of the index for movies (`MOVIES` columns), whether a run has seen them or not.
+
+        Vectors are inferred; genres are the known ones, or predicted where there are none.
+        """
+        texts = (movies[name].to_pylist() for name in ("title", "overview", "keywords"))
+        documents = self.documents(*texts)
+        vectors = self.vectors(documents)
+        labels = binarize(movies["genres"].to_pylist(), self.classes)
+        genres = genre_part(labels, self.probabilities(vectors))
+        return described(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
+
+    def profile(self, text: str, catalogue: Catalogue) -> Profiles:
+        """What a text is compared by: its words, its vector, the genres that are predicted.
+
+        Raises:
+            UserError: not one word of it is known.
+        """
+        documents = self.documents([""], [text])
+        if not self.known_words(documents)[0]:
+            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+        vectors = self.vectors(documents)
+        return catalogue.profile(
+            content_of(vectors, self.lexicon),
+            at_length_one(self.probabilities(vectors)),
+            weighed(words_of(documents[0]), self.lexicon.words, self.lexicon.rare),
+        )

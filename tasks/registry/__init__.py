@@ -1,0 +1,1 @@
+"""Published versions: champion, promotion gate, release, refresh and retention."""

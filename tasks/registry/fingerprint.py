@@ -1,0 +1,35 @@
+"""All that decides what a run learns -> a fingerprint, which tells whether it was learnt before."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tasks.core.contracts import RatingsRef
+from tasks.core.storage import store
+from tasks.registry.champion import Champion
+
+LIBRARIES = ("gensim", "torch", "scikit-learn", "numpy", "nltk")  # whose numbers enter the models
+
+
+def code_digest(folders: Iterable[Path]) -> str:
+    """SHA-256 of the Python files in some folders, names included."""
+    files = [
+        (path.relative_to(folder).as_posix(), path)
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+    ]
+    return store.sha256(part for name, path in files for part in (name.encode(), path.read_bytes()))
+
+
+def fingerprint(
+    settings: Mapping[str, Any], source: str, ratings: RatingsRef | None, code: str
+) -> str:
+    """Digest of settings, source, ratings, code and the libraries that compute."""
+    libraries = [f"{name} {version(name)}" for name in LIBRARIES]
+    return store.key_of([settings, source, ratings.digest if ratings else None, code, libraries])
+
+
+def nothing_new(mark: str, champion: Champion | None) -> bool:
+    """Whether the champion has learnt all that a run with this fingerprint would."""
+    return champion is not None and champion.fingerprint == mark

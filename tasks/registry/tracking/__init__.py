@@ -1,0 +1,1 @@
+"""A run -> MLflow: parameters, metrics, artifacts and the registered model."""

@@ -1,0 +1,1 @@
+"""What a run stored -> figures, the HTML report and Prefect artifacts."""

@@ -1,0 +1,75 @@
+"""Train, promote, roll back, again and again: readers get their answers, the disk stays small."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.release import ReleaseConfig, answer
+from flows.train import train
+from tasks.recommend.index import version_tags
+from tasks.recommend.search import opened
+from tasks.registry.champion import champion
+from tasks.registry.release import versions
+from tasks.registry.tracking.tracking import connect
+from tasks.reports.summary import Summary
+from tests.conftest import catalogue, write_csv
+from tests.flows.test_train import settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+KEPT = 1  # newest versions, beside the champion and the previous one
+CYCLES = 20
+
+
+class Reader(threading.Thread):
+    """Asks the champion until it is told to stop, and remembers what went wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enough, self.answered, self.errors = threading.Event(), 0, list[str]()
+
+    def run(self) -> None:
+        config = RecommendConfig(titles=["Horror Story 0"])
+        while not self.enough.is_set():
+            try:
+                found = champion()
+                version = opened(found.index)
+                movies = recommend(found, version, asked(config, version, found), config)
+                assert len(movies) == config.limit
+                self.answered += 1
+            except Exception as error:
+                self.errors.append(repr(error))
+
+
+def used(root: Path, kind: str) -> int:
+    return sum(path.stat().st_size for path in root.rglob(kind) if path.is_file())
+
+
+def cycle(source: Path, number: int) -> None:
+    """A new version, promoted whatever it is worth, and taken back."""
+    doc2vec = {"vector_size": 16, "epochs": 20, "seed": number}
+    found = train(settings(source, doc2vec=doc2vec, retention={"trainings": KEPT}))
+    assert isinstance(found, Summary)
+    answer(ReleaseConfig(action="promote", versions=[found.model_version]))
+    answer(ReleaseConfig(action="rollback"))
+
+
+@pytest.mark.endurance
+def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(artifacts, tmp_path):
+    source, sizes = write_csv(tmp_path / "movies.csv", catalogue(150)), []
+    assert isinstance(train(settings(source)), Summary)
+    reader = Reader()
+    reader.start()
+    try:
+        for number in range(CYCLES):
+            cycle(source, number)
+            assert len(versions(connect())) <= KEPT + 2
+            assert len(version_tags(champion().index.uri)) == len(versions(connect()))
+            sizes.append(used(artifacts / "lancedb", "*") + used(artifacts / "mlruns", "*.npy"))
+    finally:
+        reader.enough.set()
+        reader.join()
+    assert reader.errors == []
+    assert reader.answered > CYCLES
+    assert max(sizes) < 1.2 * max(sizes[:3])

@@ -1,0 +1,492 @@
+"""The ways a person runs the flow, with real processes: make, a server, a worker, a terminal."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+import pytest
+import yaml
+from dotenv import dotenv_values
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from playwright.sync_api import Browser, Page, expect
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
+
+from flows.config import TrainConfig
+from flows.runtime import stack as stack_module
+from tests.browser import listen, needs_browser
+from tests.conftest import PREFECT, ROOT, catalogue, free_port, write_csv
+from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """Where this file's server answers; an artifacts root and a home of its own."""
+    ports = free_port(), free_port()
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "RECOMMENDER_ARTIFACTS": str(tmp_path_factory.mktemp("deployed")),
+        "PREFECT_API_URL": f"http://127.0.0.1:{ports[0]}/api",
+        "PORTS": " ".join(map(str, ports)),
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)  # what an earlier test's MLflow left
+    return environment
+
+
+def stack(environment: dict[str, str], action: str) -> subprocess.CompletedProcess[str]:
+    prefect_port, mlflow_port = environment["PORTS"].split()
+    flags = ["--prefect_port", prefect_port, "--mlflow_port", mlflow_port]
+    return call([sys.executable, "-m", "flows.stack", action, *flags], environment)
+
+
+def access(environment: dict[str, str]) -> dict[str, str]:
+    """What `source artifacts/stack.env` sets."""
+    variables = dotenv_values(Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.env")
+    return {name: str(value) for name, value in variables.items()}
+
+
+@pytest.fixture(scope="module")
+def up(environment) -> Iterator[dict[str, int]]:
+    """The stack as `make serve` brings it up; what it started, by name."""
+    done = stack(environment, "start")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.json"
+    environment |= access(environment)
+    yield {name: int(of.split()[0]) for name, of in json.loads(record.read_text()).items()}
+    stack(environment, "stop")
+
+
+@pytest.fixture
+def client(up, environment) -> Iterator[SyncPrefectClient]:
+    names = (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+    with (
+        temporary_settings({setting: environment[setting.name] for setting in names}),
+        get_client(sync_client=True) as found,
+    ):
+        yield found
+
+
+def run_weekly(environment: dict[str, str], config: dict[str, object] | None = None) -> None:
+    """Trigger the weekly deployment and wait for its end."""
+    changed = ["--param", f"config={json.dumps(config)}"] if config else []
+    watched = ["deployment", "run", "train/train-weekly", "--watch", *changed]
+    run = call([*PREFECT, *watched], environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def release(environment: dict[str, str], *arguments: str) -> list[dict[str, str]]:
+    run = call([sys.executable, "-m", "flows.release", *arguments, "--json"], environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows: list[dict[str, str]] = json.loads(run.stdout)["versions"]
+    return rows
+
+
+def roles(rows: list[dict[str, str]]) -> dict[str, str]:
+    return {row["version"]: row["role"] for row in rows}
+
+
+def finished_runs(client: SyncPrefectClient) -> list[FlowRun]:
+    return [run for run in client.read_flow_runs() if run.state and run.state.is_final()]
+
+
+def test_a_week_of_the_stack(up, environment, client):
+    """Trained and promoted, skipped, a challenger kept back, promoted by hand, rolled back."""
+    run_weekly(environment)
+    (flow_run,) = finished_runs(client)
+    assert (flow_run.name, flow_run.state_name) == ("train-default-sample", "Completed")
+    answer = call(
+        [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"], environment
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count('"title"') == 10
+
+    run_weekly(environment)
+    assert sorted(run.state_name for run in finished_runs(client)) == ["Completed", "Skipped"]
+    assert roles(release(environment, "list")) == {"1": "champion"}
+
+    run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": 1}})
+    rows = release(environment, "list")
+    assert roles(rows) == {"2": "", "1": "champion"}
+    assert rows[0]["why"]
+    assert "promotion-gate" in {artifact.key for artifact in client.read_artifacts()}
+
+    assert roles(release(environment, "promote", "2")) == {"2": "champion", "1": "previous"}
+    assert roles(release(environment, "rollback")) == {"2": "previous", "1": "champion"}
+
+
+def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
+    found = {deployment.name: deployment for deployment in client.read_deployments()}
+    names = {"train", "train-weekly", "refresh-daily", "recommend-batch", "release"}
+    assert set(found) == names
+    weekly = found["train-weekly"]
+    assert weekly.global_concurrency_limit
+    assert weekly.global_concurrency_limit.limit == 1
+    (schedule,) = weekly.schedules
+    assert (schedule.active, schedule.schedule.cron) == (True, "0 4 * * 1")
+
+
+def failure_pages(client: SyncPrefectClient, run: UUID) -> list[str]:
+    wanted = ArtifactFilter(
+        key=ArtifactFilterKey(any_=["failure"]), flow_run_id=ArtifactFilterFlowRunId(any_=[run])
+    )
+    return [str(artifact.data) for artifact in client.read_artifacts(artifact_filter=wanted)]
+
+
+def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
+    up, environment, client, tmp_path
+):
+    """The shell knows no Prefect server: the command has to name it."""
+    if not release(environment, "list"):
+        run_weekly(environment)
+    titles = tmp_path / "it's mine, all.csv"
+    deployment = client.read_deployment_by_name("batch/recommend-batch")
+    config = {"file": str(titles), "output": str(tmp_path / "lists.parquet")}
+    parameters = {"config": config}
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+    assert ended(client, run) == "Failed"
+    wait_until(lambda: bool(failure_pages(client, run)))  # it is written after the state
+    (page,) = failure_pages(client, run)
+    titles.write_text("title\nVertical Limit\n")
+    server = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    kept = {name: value for name, value in environment.items() if name not in server}
+    done = call(["sh", "-c", page.split("```")[1]], kept | {"PREFECT_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ended(client, run) == "Completed"
+    assert (tmp_path / "lists.parquet").exists()
+
+
+def runs_by_schedule(client: SyncPrefectClient, schedule: Any) -> list[FlowRun]:
+    return [
+        run
+        for run in client.read_flow_runs()
+        if run.created_by and run.created_by.id == schedule.id
+    ]
+
+
+def test_a_schedule_of_seconds_starts_a_run_by_itself(up, environment, client):
+    """Nobody triggers it; `make newest` runs this test with the newest releases."""
+    weekly = client.read_deployment_by_name("train/train-weekly").id
+    every = IntervalSchedule(interval=timedelta(seconds=20))
+    (schedule,) = client.create_deployment_schedules(weekly, [(every, True)])
+    wait_until(lambda: any(run.start_time for run in runs_by_schedule(client, schedule)))
+    started = [run for run in runs_by_schedule(client, schedule) if run.start_time]
+    client.delete_deployment_schedule(weekly, schedule.id)
+    assert ended(client, started[0].id, 300) in ("Completed", "Skipped")
+    assert server_errors(environment) == []
+
+
+def server_errors(environment: dict[str, str]) -> list[str]:
+    """Errors in the log of Prefect's server.
+
+    Not of them: an event that met a locked SQLite database, which Prefect queues again.
+    """
+    log = Path(environment["RECOMMENDER_ARTIFACTS"]) / "logs" / "prefect.log"
+    records = re.split(r"^(?=\d\d:\d\d:\d\d\.\d{3} \| )", log.read_text(), flags=re.MULTILINE)
+    errors = [record for record in records if re.match(r"\S+ \| (ERROR|CRITICAL)", record)]
+    retried = ("messaging.memory - Failed in consume_loop", "database is locked")
+    return [error for error in errors if not all(text in error for text in retried)]
+
+
+def test_a_web_page_and_a_stranger_cannot_use_the_server(up, environment):
+    api, password = environment["PREFECT_API_URL"], environment["PREFECT_API_AUTH_STRING"]
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(f"{api}/flows/filter", headers=asked)
+    assert "access-control-allow-origin" not in preflight.headers
+    assert httpx.get(f"{api}/admin/version").status_code == 401
+    assert httpx.get(f"{api}/csrf-token", params={"client": "1"}).status_code == 401
+    assert httpx.post(f"{api}/flows/filter", json={}).status_code == 403
+    login = httpx.BasicAuth(*password.split(":"))
+    assert httpx.get(f"{api}/admin/version", auth=login).is_success
+    without_csrf_token = httpx.post(f"{api}/flows/filter", json={}, auth=login)
+    assert without_csrf_token.status_code == 403
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(up, environment):
+    password = environment["PREFECT_API_AUTH_STRING"]
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    family = [psutil.Process(number) for number in up.values()]
+    family += [child for process in family for child in process.children(recursive=True)]
+    lines = [" ".join(one.cmdline()) for one in family]
+    assert not [line for line in lines if password in line or "mlflow.db" in line]
+    assert not [log for log in (root / "logs").iterdir() if password in log.read_text()]
+    for name in ("stack.env", "stack.json"):
+        assert (root / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_from_the_terminal_finds_the_server_and_its_password(
+    up, environment, client, tmp_path
+):
+    source = write_csv(tmp_path / "films.csv", catalogue(120))
+    unset = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    run = subprocess.run(
+        [sys.executable, "-m", "flows.train", "--source", str(source), "--classifier.epochs", "3"],
+        env={name: value for name, value in environment.items() if name not in unset},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "F1 micro" in run.stdout
+    names = [flow_run.name for flow_run in client.read_flow_runs()]
+    assert "train-default-films" in names
+
+
+def log_in(page: Page, environment: dict[str, str]) -> None:
+    """Have the page know Prefect's password from its start, as after a login by hand."""
+    password = base64.b64encode(environment["PREFECT_API_AUTH_STRING"].encode()).decode()
+    login = f"localStorage.setItem('prefect-password', '{password}')"
+    page.add_init_script(f"if (window === window.top) {login}")  # a report's frame has no storage
+
+
+@pytest.fixture
+def page(up, environment, browser) -> Iterator[Page]:
+    """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    log_in(opened, environment)
+    known = ("/ico/undefined.svg", "/favicon.ico", "/mlflow/users/current")  # icons, a login
+    complaints = listen(opened, "http://127.0.0.1:", known)
+    yield opened
+    opened.context.close()
+    assert complaints == []
+
+
+def three_runs(environment: dict[str, str]) -> list[Run]:
+    """Finished training runs, newest first; those that are missing are made."""
+    client = MlflowClient(f"sqlite:///{environment['RECOMMENDER_ARTIFACTS']}/mlflow.db")
+    for epochs in (1, 2, 3):
+        experiment = client.get_experiment_by_name("movie-recommender")
+        found = client.search_runs([experiment.experiment_id]) if experiment else []
+        if len(found) < 3:
+            run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": epochs}})
+    return list(client.search_runs([experiment.experiment_id], max_results=3))
+
+
+def artifacts_of(client: SyncPrefectClient, run: Run) -> dict[str, Artifact]:
+    of = run.data.tags["prefect.flow_run_id"]
+    return {one.key: one for one in client.read_artifacts() if str(one.flow_run_id) == of}
+
+
+def every_image_is_there(page: Page) -> None:
+    sizes = page.locator("img:visible").evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert sizes
+    assert all(sizes)
+
+
+@needs_browser
+def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
+    up, environment, browser: Browser
+):
+    page = browser.new_context().new_page()
+    page.goto(f"{environment['PREFECT_API_URL'].removesuffix('/api')}/deployments")
+    page.get_by_placeholder("admin:pass").fill(environment["PREFECT_API_AUTH_STRING"])
+    page.get_by_role("button", name="Login").click()
+    expect(page.get_by_role("link", name="train-weekly").first).to_be_visible()
+    page.context.close()
+
+
+@needs_browser
+def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, client, browser):
+    """The request is caught on its way: no run is made of it."""
+    home = environment["PREFECT_API_URL"].removesuffix("/api")
+    deployment = client.read_deployment_by_name("train/train")
+    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    log_in(page, environment)
+    page.route("**/create_flow_run", lambda route: route.abort())
+    page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
+    preset = page.locator(".p-select-button__control")
+    preset.focus()
+    for key in ("ArrowDown", "ArrowDown", "Enter"):  # open the choices, go to the second
+        page.keyboard.press(key)
+        page.wait_for_timeout(500)
+    expect(preset).to_have_text("blog")
+    with page.expect_request("**/create_flow_run") as request:
+        page.get_by_role("button", name="Submit").click()
+    page.close()
+    parameters = hydrate(request.value.post_data_json["parameters"], HydrationContext())
+    assert TrainConfig.model_validate(parameters["config"]) == TrainConfig(preset="blog")
+
+
+@needs_browser
+def test_the_run_s_page_of_prefect_shows_its_artifacts(up, environment, client, page):
+    run, home = three_runs(environment)[0], environment["PREFECT_API_URL"].removesuffix("/api")
+    page.goto(f"{home}/runs/flow-run/{run.data.tags['prefect.flow_run_id']}")
+    page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts")).first.click()
+    expect(page.get_by_role("link", name="progress-preprocess")).to_be_visible()
+    for key, said in {"genres": "average_precision", "training-summary": "F1 micro"}.items():
+        page.goto(f"{home}/artifacts/artifact/{artifacts_of(client, run)[key].id}")
+        expect(page.get_by_text(said, exact=True).first).to_be_visible()
+    every_image_is_there(page)
+
+
+@needs_browser
+def test_prefect_leads_to_the_report_in_mlflow(up, environment, client, page):
+    run = three_runs(environment)[0]
+    link = artifacts_of(client, run)["report"].data
+    page.goto(re.search(r"\((http[^)]+)\)", link)[1])
+    report = page.frame_locator("iframe")
+    source = run.inputs.dataset_inputs[0].dataset.name
+    expect(report.get_by_role("heading", level=1)).to_contain_text(f"{source}: ")
+    expect(report.locator("#map[data-drawn]")).to_be_attached(timeout=30_000)
+
+
+@needs_browser
+def test_mlflow_compares_three_runs(up, environment, page):
+    runs, port = three_runs(environment), environment["PORTS"].split()[1]
+    assert all("system/cpu_utilization_percentage" in run.data.metrics for run in runs)
+    ids = ",".join(f'"{run.info.run_id}"' for run in runs)
+    of = f'runs=[{ids}]&experiments=["{runs[0].info.experiment_id}"]'
+    page.goto(f"http://127.0.0.1:{port}/#/compare-runs?{of}")
+    expect(page.get_by_text("Comparing 3 Runs from 1 Experiment")).to_be_visible()
+    expect(page.get_by_text("baseline_tfidf_f1_micro", exact=True).first).to_be_attached()
+
+
+#: Where the first movie of the first coloured genre is on the screen.
+FIRST_POINT = """() => {
+    const { xaxis, yaxis } = map._fullLayout, { x, y } = map.calcdata[1][0].t;
+    const box = map.getBoundingClientRect();
+    return [
+        box.left + xaxis._offset + xaxis.l2p(x[0]), box.top + yaxis._offset + yaxis.l2p(y[0]),
+    ];
+}"""
+
+
+def report_of(environment: dict[str, str], run: Run) -> str:
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    return (root / "mlruns" / run.info.run_id / "artifacts" / "report.html").as_uri()
+
+
+@needs_browser
+def test_a_report_is_a_file_that_needs_nothing_else(up, environment, browser):
+    page = browser.new_context(offline=True).new_page()
+    address = report_of(environment, three_runs(environment)[0])
+    complaints = listen(page, address)
+    page.goto(address)
+    expect(page.locator("#map[data-drawn]")).to_be_visible(timeout=30_000)
+    every_image_is_there(page)
+    page.locator("#map").scroll_into_view_if_needed()
+    page.mouse.move(*page.evaluate(FIRST_POINT))
+    expect(page.locator("#map .hovertext")).to_contain_text(re.compile(r"\(\d{4}\)"))
+    page.context.close()
+    assert complaints == []
+
+
+@needs_browser
+def test_a_report_without_webgl_shows_the_still_map(up, environment, browser):
+    page = browser.new_page()
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(report_of(environment, three_runs(environment)[0]))
+    expect(page.get_by_text("This browser has no WebGL: the map stands still.")).to_be_visible()
+    expect(page.get_by_alt_text("The map, without titles")).to_be_visible()
+    page.close()
+
+
+#: Stages in which a run dies, by their folder in the cache, and what makes it work there anew.
+DEATHS: dict[str, dict[str, Any]] = {
+    "doc2vec": {"doc2vec": {"seed": 1}},
+    "documents": {"refresh": True},
+    "classifier": {"classifier": {"seed": 2}},
+    "lists": {"doc2vec": {"seed": 3}},
+}
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("stage", DEATHS)
+def test_a_run_of_the_worker_that_is_killed_loses_nothing(stage, up, environment, client):
+    root = Path(environment["RECOMMENDER_ARTIFACTS"])
+    if not release(environment, "list"):
+        run_weekly(environment)
+    before, config = roles(release(environment, "list")), {"source": ["sample"], **DEATHS[stage]}
+    run = start_run(client, config)
+    wait_until(lambda: writing(root, stage))
+    for process in psutil.Process(up["worker"]).children(recursive=True):
+        process.send_signal(signal.SIGKILL)
+    assert ended(client, run) == "Crashed"
+    assert roles(release(environment, "list")) == before
+    assert answers(environment) == 10
+    assert ended(client, start_run(client, config)) == "Completed"
+    assert "RUNNING" not in statuses(environment)
+    assert answers(environment) == 10
+
+
+@pytest.mark.endurance
+def test_a_run_without_end_is_cancelled(up, environment, client, tmp_path):
+    """By the shipped automation, that here waits for seconds and not for a day."""
+    automation = yaml.safe_load(stack_module.AUTOMATIONS["cancel-endless-runs"].read_text())
+    automation["name"], automation["trigger"]["within"] = "soon", 20
+    (tmp_path / "soon.yaml").write_text(yaml.safe_dump(automation))
+    made = call([*PREFECT, "automation", "create", "-f", str(tmp_path / "soon.yaml")], environment)
+    assert made.returncode == 0, made.stderr
+    endless = {"epochs": 1_000_000, "max_words": 10**12}
+    run = start_run(client, {"source": ["sample"], "doc2vec": endless})
+    assert ended(client, run, 240) == "Cancelled"
+    wait_until(lambda: not psutil.Process(up["worker"]).children(recursive=True))
+    assert "RUNNING" not in statuses(environment)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file"),
+        ("", "the file is empty"),
+        ("id,title,genres\n1,a,[]\n", "no column 'overview'"),
+        ("id,title,overview,genres\n", "a header but no rows"),
+    ],
+)
+def test_a_bad_source_through_make_gives_one_sentence(tmp_path, content, sentence, environment):
+    """`make` finds its environment ready: the marker of this interpreter's own venv."""
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("not run from make's .venv")
+    path = tmp_path / "m.csv"
+    if content is not None:
+        path.write_text(content)
+    run = subprocess.run(
+        [str(shutil.which("make")), "train", f"SOURCE={path}"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_a_second_stack_is_refused_and_the_first_one_stops_whole(up, environment):
+    """The last test of this file: nothing is up after it."""
+    again = stack(environment, "start")
+    assert again.returncode == 2
+    assert "The stack is up already" in again.stderr
+    family = [
+        one
+        for process in map(psutil.Process, up.values())
+        for one in (process, *process.children(recursive=True))
+    ]
+    done = stack(environment, "stop")
+    assert done.stdout == "Stopped: worker, mlflow, prefect.\n"
+    assert not [one for one in family if one.is_running() and one.status() != "zombie"]
+    assert stack(environment, "stop").stdout == "Nothing of the stack was running.\n"

@@ -1,0 +1,72 @@
+"""Readers while versions are published: no error, and no list that mixes two versions."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tasks.recommend.index import lancedb_uri, publish
+from tasks.recommend.scoring import RankConfig
+from tasks.registry.champion import champion
+from tasks.registry.model_registry import CHAMPION, MODEL
+from tasks.registry.tracking.tracking import connect
+from tests.conftest import ROOT
+from tests.index_rows import rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
+READER = f"""
+import json
+from flows.cli.recommend import RecommendConfig, asked, recommend
+from tasks.registry.champion import champion
+from tasks.recommend.search import opened
+
+print("ready", flush=True)
+seen, mixed = set(), 0
+for number in range({QUESTIONS}):
+    found = champion()
+    version = opened(found.index)
+    config = RecommendConfig(id=1 + number % {FILMS})
+    movies = recommend(found, version, asked(config, version, found), config)
+    versions = {{movie["title"].split()[-1] for movie in movies}}
+    mixed += versions != {{found.index.tag}} or len(movies) != 10
+    seen |= versions
+print(json.dumps([mixed, sorted(seen)]))
+"""
+
+
+def release(number: int) -> None:
+    """Publish a version whose every title ends in its tag, and make it the champion."""
+    tag = f"v{number}"
+    titles = [f"Film {film} {tag}" for film in range(FILMS)]
+    index = publish(lancedb_uri(), [rows(titles, seed=number)], tag)
+    tags = {"index_uri": index.uri, "index_tag": tag, "run_id": "none"}
+    tags["rank"] = RankConfig().model_dump_json()
+    client = connect()
+    if not client.search_registered_models():
+        client.create_registered_model(MODEL)
+    made = client.create_model_version(MODEL, "file:///nowhere", tags=tags)
+    client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+
+
+def test_readers_never_see_a_mixture(artifacts):
+    release(0)
+    command = [sys.executable, "-c", READER]
+    readers = [
+        subprocess.Popen(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(READERS)
+    ]
+    for reader in readers:
+        assert reader.stdout
+        assert reader.stdout.readline() == "ready\n"
+    for number in range(1, VERSIONS + 1):
+        time.sleep(0.5)
+        release(number)
+    answers = [json.loads(reader.communicate(timeout=300)[0]) for reader in readers]
+    assert [reader.returncode for reader in readers] == [0] * READERS
+    assert [mixed for mixed, _ in answers] == [0] * READERS
+    assert len({tag for _, seen in answers for tag in seen}) > 1
+    assert champion().index.tag == f"v{VERSIONS}"

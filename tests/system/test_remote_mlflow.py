@@ -1,0 +1,125 @@
+"""MLflow on a server: PostgreSQL for its records, an object store for its files, HTTP to both."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.refresh import refresh
+from flows.train import train
+from tasks.recommend.search import opened
+from tasks.registry.aliases import PREVIOUS, aliases
+from tasks.registry.champion import champion, model_folders
+from tasks.registry.model_registry import CHAMPION
+from tasks.registry.release import promote, roll_back, version_rows
+from tasks.registry.tracking.tracking import connect
+from tests.conftest import catalogue, free_port, running, wait_for, write_csv
+from tests.flows.stages import call
+from tests.flows.test_refresh import NEW, asked_to_add
+from tests.flows.test_train import settings
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.integration,
+    pytest.mark.usefixtures("prefect_server"),
+]
+
+
+def postgres_programs() -> Path | None:
+    """Folder of Debian's newest PostgreSQL, whose server is not on the path."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    on_path = shutil.which("initdb")
+    return folders[-1].parent if folders else Path(on_path).parent if on_path else None
+
+
+@contextmanager
+def postgres(programs: Path) -> Iterator[str]:
+    """A PostgreSQL cluster of its own on a free loopback port: the URI of its database.
+
+    PostgreSQL refuses to run as root: there it runs as the user that its package makes.
+    """
+    owner = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    folder, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
+    if owner:
+        shutil.chown(folder, **owner)
+    data, options = folder / "data", {"check": True, "capture_output": True, "cwd": folder, **owner}
+    login = ["--username", "mlflow", "--auth", "trust"]
+    subprocess.run([programs / "initdb", "--pgdata", data, *login], **options)
+    server = [programs / "pg_ctl", "--pgdata", data, "--wait", "--log", folder / "log"]
+    where = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder}"
+    subprocess.run([*server, "--options", where, "start"], **options)
+    try:
+        address = ["--host", "127.0.0.1", "--port", str(port), "--username", "mlflow"]
+        subprocess.run([programs / "createdb", *address, "mlflow"], **options)
+        yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+    finally:
+        subprocess.run([*server, "--mode", "immediate", "stop"], **options)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres(programs) as uri:
+        yield uri
+
+
+@contextmanager
+def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
+    """An MLflow server with its files on the object store: its address."""
+    port = free_port()
+    files = ["--artifacts-destination", "s3://movies/mlflow"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", *files]
+    environment = os.environ | object_store | {"MLFLOW_BACKEND_STORE_URI": database}
+    with running([sys.executable, "-m", "mlflow", "server", *where], environment):
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+
+
+def titles_like(title: str) -> list[str]:
+    current = champion()
+    version, config = opened(current.index), RecommendConfig(titles=[title])
+    hits = recommend(current, version, asked(config, version, current), config)
+    return [hit["title"] for hit in hits]
+
+
+def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypatch):
+    """Train three times, promote, roll back, refresh, retire, read; then the server goes away."""
+    keep = {"trainings": 1}
+    with mlflow_server(database, object_store) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        summaries = []
+        for count in (120, 126, 132):
+            source = write_csv(tmp_path / "movies.csv", catalogue(count))
+            summaries.append(train(settings(source, gate={"tolerance": 1.0})))
+        assert [one.champion for one in summaries] == [True, True, True]
+        assert aliases(connect()) == {CHAMPION: "3", PREVIOUS: "2"}
+        promote(connect(), "1")
+        assert champion().run_id == summaries[0].run.run_id
+        roll_back(connect())
+        assert champion().run_id == summaries[2].run.run_id
+        file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+        merged = refresh(asked_to_add(file, retention=keep))
+        assert (merged.added, merged.updated) == (1, 1)
+        assert len(titles_like("Ghost of the Ranch")) == 10
+        assert [row["version"] for row in version_rows(connect())] == ["4", "3", "1"]
+        retired = connect().get_run(summaries[1].run.run_id)
+        files = {file.path for file in connect().list_artifacts(retired.info.run_id)}
+        assert "report.html" in files
+        assert not {"doc2vec", "classifier", "lexicon"} & files
+        assert model_folders(champion()).doc2vec.is_relative_to(artifacts / "cache")
+        assert not (tmp_path / "mlruns").exists()
+    ask = [sys.executable, "-m", "flows.recommend", "Horror Story 3"]
+    answer = call(ask, dict(os.environ), timeout=60)  # MLflow's own client takes four minutes
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"MLflow does not answer at {address}")
+    assert answer.stderr.count("\n") == 1

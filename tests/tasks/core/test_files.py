@@ -1,0 +1,52 @@
+import pytest
+
+from tasks.core.contracts import UserError
+from tasks.core.files import PRIVATE, discard, replacing, require_folder
+
+
+def test_two_writers_of_a_file_do_not_meet(tmp_path):
+    path = tmp_path / "out" / "lists.parquet"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert not path.exists()
+    assert path.read_text() == "first"  # replaced last
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "lists.parquet"
+    path.write_text("before")
+
+    @replacing(path)
+    def fail() -> None:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path):
+    path = tmp_path / "password"
+    with replacing(path, PRIVATE) as new:
+        assert new.stat().st_mode & 0o777 == PRIVATE
+        new.write_text("hidden")
+    assert path.stat().st_mode & 0o777 == PRIVATE
+
+
+def test_a_root_in_a_file_is_named_and_a_missing_one_is_none_of_it(tmp_path):
+    (tmp_path / "file").touch()
+    require_folder(tmp_path / "missing" / "root")
+    for root in (tmp_path / "file", tmp_path / "file" / "root"):
+        with pytest.raises(UserError, match=f"^{tmp_path}/file is a file, not a folder: set"):
+            require_folder(root)
+
+
+def test_what_is_discarded_is_gone_and_may_be_gone_already(tmp_path):
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for name in ("folder", "file", "nothing"):
+        discard(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tasks.core.contracts import UserError
+from tasks.core.locks import locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tasks.core.locks import locked
+with locked(Path(sys.argv[1]), "test", 5):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_holder_is_named_when_the_limit_is_reached(tmp_path):
+    path = tmp_path / "some.lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    said = f"process {holder.pid} on .* still holds"
+    with pytest.raises(UserError, match=said), locked(path, "write", 0.2):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(path, "write", 5):
+        assert str(os.getpid()) in path.read_text()
+
+
+def test_only_one_thread_is_inside(tmp_path):
+    inside, most = [], []
+
+    def enter() -> None:
+        with locked(tmp_path / "x.lock", "count", 10):
+            inside.append(1)
+            most.append(len(inside))
+            inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8

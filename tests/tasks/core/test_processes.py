@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tasks.core import processes
+from tests.conftest import ROOT
+
+CHILD = "import os, time; from tasks.core.processes import end_with_parent; "
+CHILD += "end_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sleep(60)"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_a_process_has_one_name():
+    name = processes.name_of()
+    process = processes.living(name)
+    assert process is not None
+    assert process.pid == os.getpid()
+    assert processes.name_of() == name
+
+
+def test_another_process_with_the_same_number_is_not_taken_for_it():
+    assert processes.living(f"{os.getpid()} 2001-01-01T00:00:00+00:00") is None
+    assert processes.living(f"{os.getpid()} another-boot:1") is None
+
+
+@pytest.mark.parametrize("name", ["", "12", "worker 1", "-1 mark", f"{10**20} mark"])
+def test_a_damaged_name_is_no_process_s(name):
+    assert processes.living(name) is None
+
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_processes_that_ignore_the_request_are_killed_with_their_children():
+    command = [sys.executable, "-c", STUBBORN]
+    parents = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    children = [int(parent.stdout.readline()) for parent in parents if parent.stdout]
+    roots = [psutil.Process(parent.pid) for parent in parents]
+    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)
+    assert [parent.poll() is None for parent in parents] == [False, False]
+    assert not any(is_running(child) for child in children)
+    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)  # they may have ended already
+
+
+def is_running(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_names_that_earlier_versions_recorded_are_understood():
+    own = psutil.Process()
+    assert processes.living(f"{own.pid} {processes._start_time(own)}") == own
+
+
+@pytest.mark.skipif(not processes.BOOT_ID.exists(), reason="Linux only")
+def test_a_step_of_the_clock_does_not_end_a_process(monkeypatch):
+    name = processes.name_of()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert processes.living(name) is not None
+
+
+def test_a_child_ends_after_its_parent_was_killed():
+    command = [sys.executable, "-c", PARENT]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

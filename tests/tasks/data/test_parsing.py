@@ -1,0 +1,128 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.data.parsing import (
+    clean,
+    literal,
+    names_or_none,
+    overview_problem,
+    parse_count,
+    parse_id,
+    parse_names,
+    parse_year,
+)
+
+KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        (KAGGLE, ("Drama", "Comedy")),
+        ('[{"id": 18, "name": "Drama"}]', ("Drama",)),
+        ("{'id': 18, 'name': 'Drama'}", ("Drama",)),
+        ("['Drama', 'War']", ("Drama", "War")),
+        ("Drama|Comedy", ("Drama", "Comedy")),
+        ("[{'name': 'Sci-Fi & Fantasy'}]", ("Sci-Fi & Fantasy",)),
+        ("[{'name': 'Drama'}, {'name': 'Drama'}]", ("Drama",)),
+        ("[{'name': ' drama '}]", ("Drama",)),
+        ("[]", ()),
+        ("", ()),
+        ("nan", ()),
+    ],
+)
+def test_names_are_read_from_every_shape_of_list(cell, names):
+    assert parse_names(cell) == names
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "[{'id': 18, 'name': 'Drama'}",
+        "[{'id': 18}]",
+        "[{'name': ''}]",
+        "[{'name': None}]",
+        "[18, 35]",
+        "[" * 5000,
+        "[" * 50_000,
+        "(1, 2)",
+    ],
+)
+def test_a_cell_without_readable_names_is_refused(cell):
+    with pytest.raises(ValueError):
+        parse_names(cell)
+
+
+def test_code_in_a_cell_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for cell in (
+        "__import__('os').system('touch eval_was_here')",
+        "[{'name': __import__('os').system('touch eval_was_here')}]",
+    ):
+        with pytest.raises(ValueError):
+            parse_names(cell)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.text())
+def test_any_text_is_a_literal_or_a_value_error(text):
+    try:
+        literal(text)
+    except ValueError:
+        return
+
+
+@given(st.lists(st.text(alphabet="abcdefgh -&", min_size=1).filter(lambda name: name.strip())))
+def test_json_and_python_lists_give_the_same_names(names):
+    items = [{"id": 1, "name": name} for name in names]
+    assert parse_names(json.dumps(items)) == parse_names(repr(items))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("862", 862), ("862.0", 862), (" 862 ", 862), ("1997-08-20", None), ("0", None), ("", None)],
+)
+def test_an_id_is_a_positive_whole_number(text, expected):
+    assert parse_id(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1995-10-30", 1995), ("1995", 1995), ("", None), ("0000-01-01", None), ("19951030", None)],
+)
+def test_the_year_is_what_a_date_starts_with(text, expected):
+    assert parse_year(text) == expected
+
+
+def test_counts_may_be_floats_or_missing():
+    assert [parse_count(text) for text in ("5415.0", "7", "", "many")] == [5415, 7, None, None]
+
+
+def test_unreadable_by_facts_are_nothing():
+    assert names_or_none("{'id': 10194, 'name': 'Toy Story Collection'}") == (
+        "Toy Story Collection",
+    )
+    assert names_or_none("") == ()
+    assert names_or_none("{'id': ") == ()
+
+
+def test_control_characters_and_line_breaks_leave_a_text():
+    assert clean("\x00null\nbyte  ") == "null byte"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "missing_overview"),
+        ("No overview found.", "placeholder_overview"),
+        ("N/A", "placeholder_overview"),
+        ("a b c 1234", "placeholder_overview"),
+        ("A ghost.", None),
+        ("千と千尋", None),
+    ],
+)
+def test_an_overview_needs_a_word(text, problem):
+    assert overview_problem(text) == problem

@@ -1,0 +1,186 @@
+import bz2
+import gzip
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.contracts import UserError
+from tasks.data.sources import (
+    Columns,
+    find_columns,
+    name_of,
+    open_file,
+    ratings_beside,
+    require_same_ratings,
+    resolve,
+)
+from tests.conftest import movie, write_csv
+
+
+@pytest.fixture
+def plain(tmp_path) -> Path:
+    return write_csv(tmp_path / "movies.csv", [movie(1, "Horror"), movie(2, "Music")])
+
+
+def titles(path: Path) -> list[str]:
+    source = open_file(path, Columns())
+    return [row[source.positions["title"]] for row in source.rows]
+
+
+def test_compressed_files_read_like_plain_ones(plain, tmp_path):
+    content, expected = plain.read_bytes(), titles(plain)
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "m.csv.bz2").write_bytes(bz2.compress(content))
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+        archive.write(plain, "movies.csv")
+    for name in ("m.csv.gz", "m.csv.bz2", "m.zip"):
+        assert titles(tmp_path / name) == expected
+
+
+def test_byte_order_mark_and_quoted_newlines_are_read(tmp_path):
+    path = write_csv(tmp_path / "m.csv", [movie(1, "Horror") | {"title": "Two\nlines"}])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert titles(path) == ["Two\nlines"]
+
+
+def test_parquet_with_nested_genres_reads_like_csv(tmp_path):
+    rows = [{**movie(1, "Horror"), "id": 1001, "genres": [{"id": 27, "name": "Horror"}]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+    source = open_file(tmp_path / "m.parquet", Columns())
+    (row,) = source.rows
+    assert row[source.positions["id"]] == "1001"
+    assert row[source.positions["genres"]] == '[{"id": 27, "name": "Horror"}]'
+
+
+def test_a_glob_is_one_catalogue_in_parts(tmp_path):
+    for part in ("b", "a"):
+        write_csv(tmp_path / f"films-{part}.csv", [movie(1, "Horror")])
+    found = resolve(str(tmp_path / "films-*.csv"))
+    assert found.name == "films-"
+    assert [path.name for path in found.files] == ["films-a.csv", "films-b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("data/movies.csv", "movies"),
+        ("movies.csv.gz", "movies"),
+        ("tmdb=data/movies.csv", "tmdb"),
+        ("s3://bucket/folder/films.parquet", "films"),
+        ("it's (1).csv", "its1"),
+        ("***", "source"),
+    ],
+)
+def test_a_source_is_named_by_its_file_or_as_asked(source, name):
+    assert name_of(source) == name
+
+
+def test_a_uri_is_fetched_once_and_again_when_it_changes(artifacts):
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/films.csv", b"id\n1\n")
+    (first,) = resolve("memory://films.csv").files
+    assert first.read_bytes() == b"id\n1\n"
+    assert artifacts in first.parents
+    assert resolve("memory://films.csv").files == (first,)
+    memory.pipe("/films.csv", b"id\n2\n")
+    (second,) = resolve("memory://films.csv").files
+    assert second.read_bytes() == b"id\n2\n"
+
+
+def test_a_member_of_an_archive_can_be_named(plain, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(plain, "movies.csv")
+        archive.write(plain, "other.csv")
+    with pytest.raises(UserError, match=r"an archive of 2 files .* zip://movies.csv::"):
+        open_file(tmp_path / "all.zip", Columns())
+    (path,) = resolve(f"zip://movies.csv::{tmp_path}/all.zip").files
+    assert titles(path) == titles(plain)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["nope.csv", "nope-*.csv", "memory://nope.csv", "memory://nope-*.csv", "nowhere://x.csv"],
+)
+def test_what_is_not_there_is_named(source):
+    with pytest.raises(UserError, match=source.replace("*", r"\*")):
+        resolve(source)
+
+
+def test_kaggle_is_downloaded_with_kagglehub_and_ratings_when_asked(monkeypatch, tmp_path):
+    kagglehub = pytest.importorskip("kagglehub", reason="the kaggle extra is not installed")
+    asked: list[str] = []
+
+    def download(dataset: str, path: str) -> str:
+        assert dataset == "rounakbanik/the-movies-dataset"
+        asked.append(path)
+        return str(tmp_path / path)
+
+    monkeypatch.setattr(kagglehub, "dataset_download", download)
+    assert resolve("kaggle").files == (tmp_path / "movies_metadata.csv",)
+    assert asked == ["movies_metadata.csv"]
+    resolve("kaggle", with_ratings=True)
+    assert asked[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
+
+
+def test_ratings_that_changed_since_their_digest_are_noticed(plain):
+    for name in ("ratings_small.csv", "links_small.csv"):
+        plain.with_name(name).write_text("userId\n1\n")
+    ratings = ratings_beside([str(plain)])
+    require_same_ratings(ratings)
+    ratings.files[0].write_text("userId\n2\n")
+    with pytest.raises(UserError, match=r"ratings_small.csv or links_small.csv changed while"):
+        require_same_ratings(ratings)
+
+
+def message_of(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        list(open_file(path, Columns()).rows)
+    return str(caught.value)
+
+
+def test_an_empty_file_is_named(tmp_path):
+    (tmp_path / "m.csv").touch()
+    assert "the file is empty" in message_of(tmp_path / "m.csv")
+
+
+def test_a_missing_column_is_named_beside_those_there_are(tmp_path):
+    path = write_csv(tmp_path / "m.csv", [], ["id", "title", "genres"])
+    assert message_of(path) == (
+        "m.csv: no column 'overview' (has: id, title, genres). "
+        "Map it with --ingest.columns.overview NAME."
+    )
+
+
+def test_a_mapped_column_must_be_there():
+    header = ["movie_id", "title", "plot", "genre"]
+    assert find_columns("m.csv", header, Columns())["overview"] == 2
+    assert find_columns("m.csv", header, Columns(overview="genre"))["overview"] == 3
+    with pytest.raises(UserError, match="no column 'text'"):
+        find_columns("m.csv", header, Columns(overview="text"))
+
+
+def test_text_in_another_encoding_is_located(tmp_path):
+    rows = [movie(1, "Horror"), movie(2, "Music") | {"title": "Amélie"}]
+    path = write_csv(tmp_path / "m.csv", rows)
+    path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
+    assert "row 2, column 'title' is not UTF-8" in message_of(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "m.csv").write_bytes(bytes(range(128, 256)) * 8)
+    assert "not a text file in UTF-8" in message_of(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "m.csv.gz", "m.zip", "m.csv.bz2"])
+def test_a_damaged_container_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("no such thing")
+    assert str(tmp_path / name) in message_of(tmp_path / name)
+
+
+def test_an_archive_that_ends_early_is_refused(plain, tmp_path):
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(plain.read_bytes() * 50)[:-30])
+    assert "not a readable file" in message_of(tmp_path / "m.csv.gz")

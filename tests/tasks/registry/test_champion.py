@@ -1,0 +1,224 @@
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+from tasks.core.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
+from tasks.recommend.index import lancedb_uri
+from tasks.recommend.scoring import RankConfig
+from tasks.registry.champion import Champion, champion, fetched, from_tags, model_folders, to_tags
+from tasks.registry.champion_check import checked_champion
+from tasks.registry.model_registry import (
+    CHAMPION,
+    MODEL,
+    champion_version,
+    require_sound_database,
+    tracking_uri,
+)
+from tasks.registry.tracking.tracking import connect, experiment_id
+from tests.conftest import ROOT, free_port
+
+READER = Champion(
+    index=IndexRef(uri="s3://bucket/lancedb", tag="run-1"),
+    rank=RankConfig(votes=0.5),
+    run_id="1",
+    source="digest",
+    fingerprint="mark",
+    digests=(("doc2vec", "abc"),),
+)
+AWAY = r"MLflow does not answer at \w+://[*@]*127"
+
+
+def register(tags: dict[str, str]) -> None:
+    client = connect()
+    client.create_registered_model(MODEL)
+    made = client.create_model_version(MODEL, "file:///nowhere", tags=tags)
+    client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+
+
+def test_before_the_first_training(artifacts):
+    assert champion_version() is None
+    assert checked_champion().version == ""
+    with pytest.raises(UserError, match="Nothing has been trained yet"):
+        champion()
+
+
+@pytest.mark.parametrize("uri", [None, "sqlite:///other.db"])
+def test_a_root_that_is_a_file_is_no_missing_champion(uri, artifacts, monkeypatch):
+    artifacts.touch()
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for read in (champion, connect):
+        with pytest.raises(UserError, match="is a file, not a folder"):
+            read()
+
+
+def test_a_champion_of_an_early_release_is_passed_over_and_cannot_answer(artifacts):
+    register({"index_uri": "u", "index_tag": "run-1"})
+    checked = checked_champion()
+    assert (checked.version, checked.champion) == ("1", None)
+    assert "earlier release" in checked.damage
+    with pytest.raises(UserError, match="trained by an earlier version"):
+        champion()
+
+
+def test_tags_say_everything(artifacts):
+    assert from_tags(to_tags(READER)) == READER
+    register(to_tags(READER))
+    assert champion() == READER.model_copy(update={"version": "1"})
+
+
+def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, monkeypatch):
+    """Its readers may have another root."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    reader = READER.model_copy(update={"index": IndexRef(uri=lancedb_uri(), tag="run-1")})
+    assert to_tags(reader)["index_uri"] == str(artifacts / "lancedb")
+
+
+def test_the_index_is_found_where_the_root_is_now(artifacts, tmp_path, monkeypatch):
+    uri = lancedb_uri()
+    tags = to_tags(READER.model_copy(update={"index": IndexRef(uri=uri, tag="run-1")}))
+    assert tags["index_uri"] == "lancedb"
+    assert from_tags(tags).index.uri == uri
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / "moved"))
+    assert from_tags(tags).index.uri == str(tmp_path / "moved" / "lancedb")
+    assert from_tags(tags | {"index_uri": uri}).index.uri == str(tmp_path / "moved" / "lancedb")
+
+
+@pytest.mark.parametrize("query", ["", "?timeout=30"])
+def test_a_configured_database_is_read_by_a_url_parser(artifacts, tmp_path, monkeypatch, query):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db{query}")
+    assert champion_version() is None
+    register(to_tags(READER))
+    assert champion_version().version == "1"
+
+
+@pytest.mark.parametrize("content", [b"", b"no tables"])
+def test_an_empty_database_has_no_champion(artifacts, content):
+    artifacts.mkdir()
+    file = artifacts / "mlflow.db"
+    file.write_bytes(b"")
+    if content:
+        with sqlite3.connect(file) as database:
+            database.execute("CREATE TABLE other (id INTEGER)")
+    with pytest.raises(UserError, match="Nothing has been trained yet"):
+        champion()
+
+
+def test_a_damaged_database_is_no_missing_champion(artifacts):
+    """The advice is followed: moved away, a new one is made."""
+    register(to_tags(READER))
+    file = artifacts / "mlflow.db"
+    connect.__globals__["_opened"].cache_clear()
+    for name in ("mlflow.db-wal", "mlflow.db-shm"):
+        (artifacts / name).unlink(missing_ok=True)
+    content = bytearray(file.read_bytes())
+    content[100 : len(content) // 2] = b"x" * (len(content) // 2 - 100)
+    file.write_bytes(content)
+    for read in (champion, champion_version, require_sound_database):
+        with pytest.raises(RegistryError, match=r"mlflow.db is damaged .*move it away \(mv"):
+            read()
+    with pytest.raises(RegistryError, match="is damaged"):
+        connect()
+    file.rename(artifacts / "mlflow.db.damaged")
+    require_sound_database()
+    again = (
+        "from tasks.registry.tracking.tracking import connect; "
+        "print(connect().search_registered_models())"
+    )
+    done = subprocess.run([sys.executable, "-c", again], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+    assert champion_version() is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://team:s3cr3t@127.0.0.1:{port}/?key=s3cr3t",
+        "postgresql://u:s3cr3t@127.0.0.1:{port}/db",
+    ],
+)
+def test_a_registry_that_is_away_is_one_sentence_without_its_password(
+    artifacts, monkeypatch, address
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(port=free_port()))
+    for read in (champion, connect, require_sound_database, partial(fetched, "1", "doc2vec")):
+        with pytest.raises(
+            RegistryError, match=r"MLflow does not answer at \w+://[*@]*127"
+        ) as raised:
+            read()
+        assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_registry_that_answers_with_an_error_is_no_missing_champion(artifacts, monkeypatch):
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(json.dumps({"error_code": "PERMISSION_DENIED"}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    server = HTTPServer(("127.0.0.1", 0), Broken)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(RegistryError, match=r"does not do what it is asked: .*PERMISSION_DENIED"):
+        champion_version()
+    server.shutdown()
+
+
+def test_models_that_are_gone_are_named(artifacts):
+    client = connect()
+    run_id = client.create_run(experiment_id(client)).info.run_id
+    with pytest.raises(DamagedVersionError, match="its doc2vec is gone"):
+        model_folders(READER.model_copy(update={"run_id": run_id}))
+    with pytest.raises(DamagedVersionError, match="MLflow has no run"):
+        model_folders(READER.model_copy(update={"run_id": "0" * 32}))
+
+
+@pytest.mark.parametrize("name", ["doc2vec", "source/profile.json"])
+def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
+    artifacts, monkeypatch, name
+):
+    """A remote run's address is of another kind; MLflow's own download is used."""
+    client = connect()
+    run = client.create_run(experiment_id(client))
+    for path in ("doc2vec/words.txt", "source/profile.json"):
+        client.log_text(run.info.run_id, "words", path)
+    local = fetched(run.info.run_id, name)
+    assert local.is_relative_to(artifacts / "mlruns")
+
+    where, registry = run.info.artifact_uri, "mlflow.store.artifact.artifact_repository_registry"
+    monkeypatch.setattr("tasks.registry.champion._artifact_uri", lambda _: "mlflow-artifacts:/1")
+    repository = LocalArtifactRepository(where)
+    monkeypatch.setattr(f"{registry}.get_artifact_repository", lambda *_, **__: repository)
+    copies = {fetched(run.info.run_id, name) for _ in range(2)}
+    (copy,) = copies
+    assert copy.is_relative_to(artifacts / "cache")
+    text = (copy if copy.is_file() else copy / "words.txt").read_text()
+    assert text == "words"
+    with pytest.raises(DamagedVersionError, match="has no source"):
+        fetched(run.info.run_id, "source/gone.json")
+
+
+def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://team:s3%40cr3t@mlflow:5000/x")
+    assert tracking_uri() == "https://mlflow:5000/x"
+    login = [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")]
+    assert login == ["team", "s3@cr3t"]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "postgresql://mlflow:s3cr3t@db/mlflow"])
+def test_any_other_tracking_uri_is_used_as_it_is(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri() == uri
