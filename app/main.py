@@ -22,14 +22,14 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import Question, RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendationQuery, RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import RegistryError, UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import fold
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.search import Version, find_title, opened, similar_titles
+from tasks.recommend.search import Version, find_title, get_version, similar_titles
 from tasks.recommend.text_model import TextModel
-from tasks.registry.champion import Champion, champion, model_folders
+from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
 HOST = "127.0.0.1"
@@ -60,7 +60,7 @@ class DemoConfig(StrictConfig):
     port: int = Field(8000, ge=1, le=65535, description="Port on 127.0.0.1")
 
 
-class Asked(BaseModel, extra="forbid"):
+class ApiQuery(BaseModel, extra="forbid"):
     """A question of the page: titles (each with an id of its own, or none), ids, or a text."""
 
     title: list[Title] = Field([], max_length=20)
@@ -76,7 +76,7 @@ class Asked(BaseModel, extra="forbid"):
     diversity: float | None = Field(None, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _one_thing_is_asked(self) -> "Asked":
+    def _one_thing_is_asked(self) -> "ApiQuery":
         if bool(self.title or self.id) == (self.text is not None):
             raise ValueError("Ask by title or id, or by text.")
         if self.title and self.id and len(self.title) != len(self.id):
@@ -90,7 +90,7 @@ class Asked(BaseModel, extra="forbid"):
         return RecommendConfig.model_validate({**rest, **own})
 
 
-class Now(NamedTuple):
+class LoadedChampion(NamedTuple):
     """The champion as a request finds it, and its opened version."""
 
     champion: Champion
@@ -102,10 +102,10 @@ class Loader:
 
     def __init__(self) -> None:
         self._versions, self._models = Lock(), Lock()
-        self._latest: Now | None = None
+        self._latest: LoadedChampion | None = None
         self._ask_registry_at = 0.0
 
-    def now(self) -> Now:
+    def now(self) -> LoadedChampion:
         """The champion of this moment: a newly published one needs no restart.
 
         While the registry does not answer, the latest champion stays; it is asked again later.
@@ -116,7 +116,7 @@ class Loader:
         if self._latest and time.monotonic() < self._ask_registry_at:
             return self._latest
         try:
-            current = champion()
+            current = load_champion()
         except RegistryError as error:
             if self._latest is None:
                 raise
@@ -124,10 +124,10 @@ class Loader:
             logger.warning("Answering from version %s: %s", self._latest.champion.version, error)
             return self._latest
         with self._versions:
-            self._latest = Now(current, opened(current.index))
+            self._latest = LoadedChampion(current, get_version(current.index))
             return self._latest
 
-    def about_text(self, text: str, now: Now) -> Question:
+    def about_text(self, text: str, now: LoadedChampion) -> RecommendationQuery:
         """The question of a story in one's own words.
 
         Raises:
@@ -135,7 +135,7 @@ class Loader:
         """
         with self._models:
             profiles = text_model(now.champion).profile(text, now.version.catalogue)
-        return Question(text, profiles, [])
+        return RecommendationQuery(text, profiles, [])
 
 
 @lru_cache(maxsize=2)
@@ -150,12 +150,12 @@ def loader(request: Request) -> Loader:
     return found
 
 
-def now(loader: Annotated[Loader, Depends(loader)]) -> Now:
+def now(loader: Annotated[Loader, Depends(loader)]) -> LoadedChampion:
     """The champion, for each request anew."""
     return loader.now()
 
 
-def about_movies(question: Asked, now: Now) -> Question:
+def movies_query(question: ApiQuery, now: LoadedChampion) -> RecommendationQuery:
     """The question of one or several movies, each found as the command line finds it.
 
     Raises:
@@ -166,27 +166,29 @@ def about_movies(question: Asked, now: Now) -> Question:
         config.model_copy(update={"titles": [title] if title else [], "id": movie_id})
         for title, movie_id in zip_longest(question.title, question.id)
     ]
-    found = [asked(one, now.version, now.champion) for one in alone]
+    found = [resolve_query(one, now.version, now.champion) for one in alone]
     rows = list(chain.from_iterable(one.rows for one in found))
-    return Question(" + ".join(one.name for one in found), catalogue.profiles_of(rows), rows)
+    return RecommendationQuery(
+        " + ".join(one.name for one in found), catalogue.features_of(rows), rows
+    )
 
 
-def with_overview(movie: Movie, catalogue: Catalogue) -> Movie:
+def add_overview(movie: Movie, catalogue: Catalogue) -> Movie:
     """An answer with the story of its movie."""
     row = catalogue.positions[movie["source"], movie["id"]]
     return movie | {"overview": catalogue.movie(row)["overview"]}
 
 
 def recommendations(
-    question: Annotated[Asked, Query()],
-    now: Annotated[Now, Depends(now)],
+    question: Annotated[ApiQuery, Query()],
+    now: Annotated[LoadedChampion, Depends(now)],
     loader: Annotated[Loader, Depends(loader)],
 ) -> dict[str, Any]:
     """Movies most like what is asked about, best first, each with the reasons."""
     text, config = question.text, question.config()
-    meant = about_movies(question, now) if text is None else loader.about_text(text, now)
+    meant = movies_query(question, now) if text is None else loader.about_text(text, now)
     found = recommend(now.champion, now.version, meant, config)
-    movies = [with_overview(movie, now.version.catalogue) for movie in found]
+    movies = [add_overview(movie, now.version.catalogue) for movie in found]
     return {"question": meant.name, "movies": movies}
 
 
@@ -203,25 +205,25 @@ def completions(version: Version, typed: str) -> list[Movie]:
 
 
 def _prominence(movie: Movie, typed: str, catalogue: Catalogue) -> tuple[bool, float]:
-    votes = catalogue.profiles.votes[catalogue.positions[movie["source"], movie["id"]]]
+    votes = catalogue.features.votes[catalogue.positions[movie["source"], movie["id"]]]
     return not fold(movie["title"]).startswith(typed), -float(votes)
 
 
 def titles(
-    now: Annotated[Now, Depends(now)],
+    now: Annotated[LoadedChampion, Depends(now)],
     q: Annotated[str, Query(min_length=3, max_length=300)],
 ) -> dict[str, list[Movie]]:
     """Completions of what was typed, at most eight; `exact` are called so."""
     return {"titles": completions(now.version, q)}
 
 
-def genres(now: Annotated[Now, Depends(now)]) -> dict[str, list[str]]:
+def genres(now: Annotated[LoadedChampion, Depends(now)]) -> dict[str, list[str]]:
     """Every genre of the catalogue, by name."""
     names = pc.unique(pc.list_flatten(now.version.catalogue.movies["genres"]))
     return {"genres": sorted(names.to_pylist())}
 
 
-def languages(now: Annotated[Now, Depends(now)]) -> dict[str, list[str]]:
+def languages(now: Annotated[LoadedChampion, Depends(now)]) -> dict[str, list[str]]:
     """Every original language of the catalogue, the most frequent first."""
     counts = pc.value_counts(now.version.catalogue.movies["language"].drop_null()).to_pylist()
     counts.sort(key=lambda count: (-count["counts"], count["values"]))

@@ -22,9 +22,9 @@ from lancedb.table import Table
 from benchmarks.ranking import trained
 from tasks.core.storage import store
 from tasks.recommend.index import ann_recall
-from tasks.recommend.index_features import at_length_one
+from tasks.recommend.index_features import l2_normalize
 from tasks.recommend.scoring import Array
-from tasks.recommend.search import PROBES, VECTORS, nearest
+from tasks.recommend.search import PROBES, VECTORS, nearest_vectors
 
 RESULTS = Path(__file__).with_name("ann.json")
 COPIES = 10
@@ -38,7 +38,7 @@ def noisy(content: Array) -> Iterator[pa.RecordBatch]:
     for copy in range(COPIES):
         shift = random.normal(size=content.shape, scale=NOISE / content.shape[1] ** 0.5)
         ids = pa.chunked_array([np.arange(len(content)) + copy * len(content)])
-        table = store.vectors_table(ids, at_length_one(content + shift.astype(np.float32)))
+        table = store.vectors_table(ids, l2_normalize(content + shift.astype(np.float32)))
         sources = pa.array(["m"] * len(content))
         yield from (
             table.rename_columns(["id", VECTORS]).append_column("source", sources).to_batches()
@@ -50,7 +50,7 @@ def milliseconds(table: Table, queries: list[list[float]], exact: bool) -> float
     spent = []
     for query in queries:
         start = time.perf_counter()
-        nearest(table, query, 10, exact)
+        nearest_vectors(table, query, 10, exact)
         spent.append((time.perf_counter() - start) * 1000)
     return float(np.median(spent))
 
@@ -98,7 +98,7 @@ def main(path: Path) -> None:
     from benchmarks.page import write_page
 
     with tempfile.TemporaryDirectory() as root:
-        content = trained(path, root).catalogue.profiles.content
+        content = trained(path, root).catalogue.features.content
         result = measured(content, f"{root}/ann")
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     write_page()

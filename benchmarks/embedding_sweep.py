@@ -24,27 +24,27 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
 
 from flows.config import TrainConfig
-from tasks.data.ingest import Catalogue, chunked
+from tasks.data.ingest import IngestState, read_chunks
 from tasks.data.labels import binarize, learnable_genres
 from tasks.data.preprocess import TextConfig, to_documents
 from tasks.data.sources import Columns, open_file
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
-from tasks.embedding.embed import vectors_in_folder, write_corpus
+from tasks.embedding.embed import document_vectors, write_corpus
 from tasks.genres.baselines import splits_of
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import (
     Labels,
     Probabilities,
-    interval,
+    apply_thresholds,
+    bootstrap_f1,
+    bootstrap_interval,
     macro_f1,
-    predicted,
-    resampled_f1,
     tuned_thresholds,
 )
-from tasks.genres.network import folded
+from tasks.genres.network import fold_batch_norm
 from tasks.genres.training import examples_of, train_classifier
-from tasks.registry.tracking.tracking import connect, experiment_id, flat
+from tasks.registry.tracking.tracking import connect, experiment_id, flatten_settings
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
 Vectors = NDArray[np.float32]
@@ -84,7 +84,7 @@ COMBINED = ("whitened", "DM beside DBOW")
 
 def documents_of(path: Path, config: TextConfig) -> pa.Table:
     """Every valid movie of a file as a document."""
-    chunks = chunked(open_file(path, Columns()), 1000, Catalogue("movies", set(), {}))
+    chunks = read_chunks(open_file(path, Columns()), 1000, IngestState("movies", set(), {}))
     return pa.concat_tables([to_documents(chunk.movies, config) for chunk in chunks])
 
 
@@ -98,7 +98,7 @@ def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str
         trained = time.perf_counter()
         texts = documents["document"].to_pylist()
         parts = Parallel(n_jobs=2)(
-            delayed(vectors_in_folder)(name, texts[first : first + 1000])
+            delayed(document_vectors)(name, texts[first : first + 1000])
             for first in range(0, len(texts), 1000)
         )
     seconds = {"fit_seconds": trained - start, "infer_seconds": time.perf_counter() - trained}
@@ -111,7 +111,7 @@ def cross_tuned(labels: Labels, probabilities: Probabilities, support: int | Non
     guess = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
         thresholds = tuned_thresholds(labels[tune], probabilities[tune], None, support)
-        guess[judge] = predicted(probabilities[judge], thresholds)
+        guess[judge] = apply_thresholds(probabilities[judge], thresholds)
     return guess
 
 
@@ -129,16 +129,16 @@ def judge(
     classifier, _ = train_classifier(train, validation, config.classifier)
     seconds = time.perf_counter() - start
     actual = validation.labels.numpy().astype(np.uint8)
-    said = genre_probabilities(folded(classifier), validation.vectors.numpy())
+    said = genre_probabilities(fold_batch_norm(classifier), validation.vectors.numpy())
     guess = cross_tuned(actual, said, config.classifier.threshold_support)
-    resampled = resampled_f1(actual, guess)
+    resampled = bootstrap_f1(actual, guess)
     precision = average_precision_score(actual, said, average="micro")
     return {
         "val_f1_micro": float(f1_score(actual, guess, average="micro")),
         "val_f1_macro": macro_f1(actual, guess),
         "val_average_precision_micro": float(precision),
-        **interval(resampled["micro"], "val_f1_micro"),
-        **interval(resampled["macro"], "val_f1_macro"),
+        **bootstrap_interval(resampled["micro"], "val_f1_micro"),
+        **bootstrap_interval(resampled["macro"], "val_f1_macro"),
         "classifier_seconds": seconds,
     }
 
@@ -157,7 +157,7 @@ class Sweep:
         """Keep a variant's figures, as a nested run too."""
         tags = {"mlflow.parentRunId": self.parent.info.run_id, "source": self.path.name}
         run = self.client.create_run(self.experiment, run_name=name, tags=tags)
-        for key, value in flat(config.model_dump(mode="json")).items():
+        for key, value in flatten_settings(config.model_dump(mode="json")).items():
             self.client.log_param(run.info.run_id, key, value)
         for key, value in found.items():
             self.client.log_metric(run.info.run_id, key, value)

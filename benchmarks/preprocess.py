@@ -30,14 +30,15 @@ def post_loop(path: Path) -> int:
 
 def stages(path: Path) -> int:
     """Our stages as pure functions in a loop: read, check, quarantine, tokenise; nothing else."""
-    from tasks.data.ingest import Catalogue, chunked
+    from tasks.data.ingest import IngestState, read_chunks
     from tasks.data.preprocess import TextConfig, to_documents
     from tasks.data.sources import Columns, open_file
 
     source, config = open_file(path, Columns()), TextConfig()
-    catalogue = Catalogue("movies", set(), {})
+    catalogue = IngestState("movies", set(), {})
     return sum(
-        to_documents(chunk.movies, config).num_rows for chunk in chunked(source, 1000, catalogue)
+        to_documents(chunk.movies, config).num_rows
+        for chunk in read_chunks(source, 1000, catalogue)
     )
 
 

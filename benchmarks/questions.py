@@ -23,11 +23,11 @@ import httpx
 import numpy as np
 
 from benchmarks.ranking import trained
-from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import UserError
 from tasks.core.text import fold
-from tasks.recommend.search import opened
-from tasks.registry.champion import champion
+from tasks.recommend.search import get_version
+from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL, tracking_uri
 
 RESULTS = Path(__file__).with_name("questions.json")
@@ -59,12 +59,12 @@ def cold(title: str) -> list[float]:
 
 def warm(titles: list[str]) -> list[float]:
     """Milliseconds of each question in process, years and a genre filtered."""
-    found = champion()
-    version, spent = opened(found.index), list[float]()
+    found = load_champion()
+    version, spent = get_version(found.index), list[float]()
 
     def ask(title: str) -> None:
         config = RecommendConfig(titles=[title], from_year=1930, not_genre=["Documentary"])
-        recommend(found, version, asked(config, version, found), config)
+        recommend(found, version, resolve_query(config, version, found), config)
 
     for title in titles:
         start = time.perf_counter()

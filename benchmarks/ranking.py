@@ -19,22 +19,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.blog_baseline import preprocess, train_doc2vec
-from tasks.data.sources import ratings_beside
+from tasks.data.sources import find_ratings
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.baseline_rankers import Scorer, baseline_scorers, lists_of, ours
+from tasks.recommend.evaluation.baseline_rankers import (
+    Scorer,
+    baseline_scorers,
+    ranked_lists,
+    recommender_scorer,
+)
 from tasks.recommend.evaluation.list_evaluation import (
     ASKING,
     METRICS,
-    Query,
-    asking,
-    halves,
-    query_values,
-    relevance,
+    QuerySet,
+    build_query_sets,
+    coverage_queries,
+    per_query_scores,
+    split_queries,
 )
-from tasks.recommend.evaluation.ranking_metrics import coverage, summed_up
-from tasks.recommend.scoring import FEATURES, Array, RankConfig, features, scores
+from tasks.recommend.evaluation.ranking_metrics import coverage, mean_with_interval
+from tasks.recommend.scoring import (
+    FEATURES,
+    Array,
+    RankConfig,
+    similarity_features,
+    weighted_scores,
+)
 from tasks.recommend.search import load_version
-from tasks.registry.champion import champion
+from tasks.registry.champion import load_champion
 
 RESULTS = Path(__file__).with_name("ranking.json")
 STEPS = 120
@@ -46,7 +57,7 @@ class Asked(NamedTuple):
     """The choosing half's queries of one kind on one file, and their features."""
 
     catalogue: Catalogue
-    kind: Query
+    kind: QuerySet
     rows: list[int]
     features: dict[str, Array]
 
@@ -56,7 +67,7 @@ class Trained(NamedTuple):
 
     path: Path
     catalogue: Catalogue
-    kinds: list[Query]
+    kinds: list[QuerySet]
 
 
 def trained(path: Path, root: str) -> Trained:
@@ -64,29 +75,31 @@ def trained(path: Path, root: str) -> Trained:
     os.environ["RECOMMENDER_ARTIFACTS"] = root
     command = [sys.executable, "-m", "flows.train", "--source", str(path)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    table, catalogue, _ = load_version(*(getattr(champion().index, of) for of in ("uri", "tag")))
-    return Trained(path, catalogue, relevance(table.to_arrow(), ratings_beside([str(path)])))
+    table, catalogue, _ = load_version(
+        *(getattr(load_champion().index, of) for of in ("uri", "tag"))
+    )
+    return Trained(path, catalogue, build_query_sets(table.to_arrow(), find_ratings([str(path)])))
 
 
 def choosing(of: Trained) -> list[Asked]:
     """Features of the queries that weights are chosen on."""
     found = []
     for kind in of.kinds:
-        rows = halves(of.catalogue, sorted(kind.relevant), wanted=False)
-        likeness = features(of.catalogue.profiles_of(rows), of.catalogue.items)
+        rows = split_queries(of.catalogue, sorted(kind.relevant), wanted=False)
+        likeness = similarity_features(of.catalogue.features_of(rows), of.catalogue.items)
         found.append(Asked(of.catalogue, kind, rows, likeness))
     return found
 
 
 def value(asked: Asked, config: RankConfig) -> float:
     """Score of the choosing half with some weights."""
-    all_scores = scores(asked.features, config)
+    all_scores = weighted_scores(asked.features, config)
     at = {row: position for position, row in enumerate(asked.rows)}
 
     def scorer(rows: Sequence[int]) -> Array:
         return all_scores[[at[row] for row in rows]]
 
-    lists = lists_of(asked.catalogue, asked.rows, scorer)
+    lists = ranked_lists(asked.catalogue, asked.rows, scorer)
     relevant = [asked.kind.relevant[row] for row in asked.rows]
     return float(METRICS[asked.kind.name](lists, relevant).mean())
 
@@ -136,18 +149,18 @@ def reported(of: Trained, config: RankConfig) -> list[dict[str, Any]]:
     """Scores of the reported half: ours, ours without votes, the post's, simple methods."""
     without = config.model_copy(update={"votes": 0.0})
     scorers = {
-        "ours": ours(of.catalogue, config),
-        "ours, votes at 0": ours(of.catalogue, without),
+        "ours": recommender_scorer(of.catalogue, config),
+        "ours, votes at 0": recommender_scorer(of.catalogue, without),
         "the post's recipe": post_scorer(of),
-        **baseline_scorers(of.catalogue.profiles, of.catalogue.items),
+        **baseline_scorers(of.catalogue.features, of.catalogue.items),
     }
-    rows = asking(of.catalogue)
+    rows = coverage_queries(of.catalogue)
     found = []
     for name, scorer in scorers.items():
         row: dict[str, Any] = {"file": of.path.name, "lists": name}
         for kind in of.kinds:
-            row |= summed_up(query_values(of.catalogue, kind, scorer), kind.name)
-        row["coverage"] = coverage(lists_of(of.catalogue, rows, scorer), len(of.catalogue))
+            row |= mean_with_interval(per_query_scores(of.catalogue, kind, scorer), kind.name)
+        row["coverage"] = coverage(ranked_lists(of.catalogue, rows, scorer), len(of.catalogue))
         found.append(row)
     return found
 

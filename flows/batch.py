@@ -11,19 +11,19 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import titled
+from flows.cli.recommend import row_by_title
 from flows.parameters import FlowParameters
-from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.server import prefect_server
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import ListsRef, UserError
-from tasks.core.files import replacing
+from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
 from tasks.core.storage.store import join
-from tasks.recommend.search import Version, opened
+from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
-from tasks.registry.champion import champion
+from tasks.registry.champion import load_champion
 
 CHUNK_ROWS = 1000
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
@@ -66,7 +66,9 @@ def rows_of(version: Version, path: str) -> list[int]:
     for number, line in enumerate(lines, start=1):
         year = (line.get("year") or "").strip()
         try:
-            found.append(titled(version, line["title"] or "", int(year) if year else None, None))
+            found.append(
+                row_by_title(version, line["title"] or "", int(year) if year else None, None)
+            )
         except (UserError, ValueError) as error:
             print(f"{Path(path).name} row {number}: {error}", file=sys.stderr)
     if not found:
@@ -74,12 +76,12 @@ def rows_of(version: Version, path: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def written(lists: ListsRef, output: str | None) -> Path:
+def write_lists(lists: ListsRef, output: str | None) -> Path:
     """Write the lists into one file, whole or not at all."""
     path = Path(output) if output else store.artifacts_root() / "recommendations.parquet"
     parts = store.chunks(lists)
     first = next(parts)
-    with replacing(path) as new, pq.ParquetWriter(new, first.schema) as writer:
+    with atomic_write(path) as new, pq.ParquetWriter(new, first.schema) as writer:
         writer.write_table(first)
         for part in parts:
             writer.write_table(part)
@@ -91,15 +93,15 @@ def written(lists: ListsRef, output: str | None) -> Path:
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
     on_running=[record_signals],
     on_completion=[record_signals],
-    on_failure=[ended_badly],
-    on_crashed=[ended_badly],
-    on_cancellation=[ended_badly],
+    on_failure=[on_run_failure],
+    on_crashed=[on_run_failure],
+    on_cancellation=[on_run_failure],
 )
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; what is done is found again by a rerun."""
     store.require_writable()
-    found = champion()
-    version = opened(found.index)
+    found = load_champion()
+    version = get_version(found.index)
     rows = rows_of(version, config.file) if config.file else list(range(len(version.catalogue)))
     chunks = [rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS)]
     compute = Compute(config.runner, None, len(chunks))
@@ -110,7 +112,7 @@ def batch(config: BatchConfig) -> str:
         unmapped(config.limit),
         unmapped(compute),
     )
-    path = written(join(gather("lists", ranked, len(rows) * config.limit)), config.output)
+    path = write_lists(join(gather("lists", ranked, len(rows) * config.limit)), config.output)
     get_run_logger().info("Lists of %d movies in %s", len(rows), path)
     return str(path)
 
@@ -118,7 +120,7 @@ def batch(config: BatchConfig) -> str:
 def command(config: BatchConfig) -> int:
     """Rank from the terminal."""
     store.require_writable()
-    champion()  # nothing is started where nothing has been trained
+    load_champion()  # nothing is started where nothing has been trained
     with prefect_server():
         print(f"Lists are in {batch(config)}")
     return DONE

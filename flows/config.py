@@ -6,13 +6,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from flows.cli.literal_text import text_settings
-from flows.parameters import FlowParameters, differing, explicit_values, with_overrides
+from flows.parameters import FlowParameters, differing_values, explicit_values, with_overrides
 from tasks.core.compute import Compute, Runner
 from tasks.data.drift import DriftConfig
 from tasks.data.ingest import IngestConfig
 from tasks.data.labels import LabelConfig
 from tasks.data.preprocess import TextConfig
-from tasks.data.sources import name_of
+from tasks.data.sources import source_name
 from tasks.embedding.config import Doc2VecConfig
 from tasks.genres.baselines import BaselineConfig
 from tasks.genres.config import ClassifierConfig
@@ -162,20 +162,20 @@ class TrainConfig(FlowParameters):
     @property
     def source_name(self) -> str:
         """The sources in a run's name."""
-        return "+".join(map(name_of, self.source))
+        return "+".join(map(source_name, self.source))
 
     def compute(self, chunks: int) -> Compute:
         """Where that many chunks are worked on."""
         return Compute(self.runner, self.dask_address, chunks)
 
     @property
-    def given(self) -> dict[str, Any]:
+    def explicit_settings(self) -> dict[str, Any]:
         """What was asked for: the preset, and the settings that differ from it."""
         plain = TrainConfig.model_validate({"preset": self.preset})
-        return {"preset": self.preset} | differing(self.model_dump(), plain.model_dump())
+        return {"preset": self.preset} | differing_values(self.model_dump(), plain.model_dump())
 
     @property
-    def learnt(self) -> dict[str, Any]:
+    def training_settings(self) -> dict[str, Any]:
         """The settings that decide what a run learns, and not where or whether it does."""
         where = {
             "runner",

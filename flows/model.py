@@ -33,7 +33,7 @@ class MovieRecommender(PythonModel):
         """
         from tasks.core.storage import store
         from tasks.recommend.model_folders import ModelFolders
-        from tasks.recommend.search import opened
+        from tasks.recommend.search import get_version
         from tasks.recommend.text_model import TextModel
         from tasks.registry.champion import Champion, index_uri, require_registered
 
@@ -44,7 +44,7 @@ class MovieRecommender(PythonModel):
         require_registered(self.champion, folders)
         self.text_model: TextModel = TextModel(folders)
         index = self.champion.index
-        self.version = opened(index.model_copy(update={"uri": index_uri(index.uri)}))
+        self.version = get_version(index.model_copy(update={"uri": index_uri(index.uri)}))
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -77,7 +77,12 @@ class MovieRecommender(PythonModel):
             return nothing | {"error": f"Failed: {error} ({type(error).__name__})."}
 
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
-        from flows.cli.recommend import Question, RecommendConfig, asked, recommend
+        from flows.cli.recommend import (
+            RecommendationQuery,
+            RecommendConfig,
+            recommend,
+            resolve_query,
+        )
         from tasks.core.contracts import UserError
 
         title, text = (_text(row.get(name)) for name in ("title", "text"))
@@ -93,14 +98,14 @@ class MovieRecommender(PythonModel):
         catalogue = self.version.catalogue
         if title:
             config = RecommendConfig(titles=[title], limit=limit)
-            question = asked(config, self.version, self.champion)
+            question = resolve_query(config, self.version, self.champion)
             movie = catalogue.movie(question.rows[0])
             (found,) = self.text_model.answers(
                 [movie["title"]], [movie["overview"]], [movie.get("keywords") or []]
             )
         else:
             config = RecommendConfig(text=text, limit=limit)
-            question = Question(text, self.text_model.profile(text, catalogue), [])
+            question = RecommendationQuery(text, self.text_model.profile(text, catalogue), [])
             (found,) = self.text_model.answers([""], [text])
         movies = recommend(self.champion, self.version, question, config)
         return found._asdict() | {"movies": movies}

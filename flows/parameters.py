@@ -32,10 +32,10 @@ class FlowParameters(StrictConfig):
     has_overrides: ClassVar[bool] = False
 
     @property
-    def given(self) -> dict[str, Any]:
+    def explicit_settings(self) -> dict[str, Any]:
         """The settings that differ from the defaults, by their names on the command line."""
         plain = type(self).model_construct().model_dump(by_alias=True)
-        return differing(self.model_dump(by_alias=True), plain)
+        return differing_values(self.model_dump(by_alias=True), plain)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -122,10 +122,10 @@ def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
     return merged
 
 
-def differing(values: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+def differing_values(values: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     """Those of nested values that `plain` lacks or has otherwise."""
     return {
-        name: differing(value, plain[name]) if isinstance(value, dict) else value
+        name: differing_values(value, plain[name]) if isinstance(value, dict) else value
         for name, value in values.items()
         if name not in plain or value != plain[name]
     }

@@ -10,7 +10,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters, with_overrides
-from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.server import prefect_server
 from flows.train import MODEL_CODE
 from tasks.core.compute import Compute, Runner
@@ -19,12 +19,12 @@ from tasks.core.progress import gather
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
 from tasks.core.storage.store import join
-from tasks.data.ingest import IngestConfig, ingest, open_all
-from tasks.data.sources import name_of
+from tasks.data.ingest import IngestConfig, ingest, open_sources
+from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
-from tasks.registry.champion import Champion, champion, model_folders
-from tasks.registry.refresh import describe_new, merge, own_source
+from tasks.registry.champion import Champion, load_champion, model_folders
+from tasks.registry.refresh import index_new_movies, index_source, merge
 from tasks.registry.retention import RetentionConfig, clean_up
 from tasks.registry.tracking.tracking import (
     Promotion,
@@ -69,9 +69,9 @@ class RefreshConfig(FlowParameters):
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
     on_running=[record_signals],
     on_completion=[record_signals],
-    on_failure=[ended_badly],
-    on_crashed=[ended_badly],
-    on_cancellation=[ended_badly],
+    on_failure=[on_run_failure],
+    on_crashed=[on_run_failure],
+    on_cancellation=[on_run_failure],
 )
 def refresh(config: RefreshConfig) -> RefreshRef:
     """Embed new movies with the champion's models and publish them as its next version.
@@ -79,8 +79,8 @@ def refresh(config: RefreshConfig) -> RefreshRef:
     Where another version becomes champion meanwhile, the movies are embedded anew with its models.
     """
     store.require_writable()
-    base = champion()
-    tags = {"preset": "refresh", "source": name_of(config.file), "trained": base.run_id}
+    base = load_champion()
+    tags = {"preset": "refresh", "source": source_name(config.file), "trained": base.run_id}
     run = open_run(config.model_dump(mode="json"), tags)
     ingested = ingest([config.file], config.ingest, REQUIRED)
     report_quarantine(ingested)
@@ -88,7 +88,7 @@ def refresh(config: RefreshConfig) -> RefreshRef:
     for _ in range(ATTEMPTS):
         source, rows = describe(config, ingested, base)
         with champion_lock():
-            current = champion()
+            current = load_champion()
             if current.version == base.version:
                 merged = publish(run, base, rows, source)
                 break
@@ -105,9 +105,9 @@ def refresh(config: RefreshConfig) -> RefreshRef:
 
 def describe(config: RefreshConfig, ingested: IngestRef, base: Champion) -> tuple[str, RowsRef]:
     """Rows of the new movies by a version's models, and the source that they belong to."""
-    source, folders = own_source(base.index, config.into), model_folders(base)
+    source, folders = index_source(base.index, config.into), model_folders(base)
     compute = Compute(config.runner, None, len(ingested.chunks))
-    described = describe_new.map(
+    described = index_new_movies.map(
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)
     )
     return source, join(gather("describe", described, ingested.kept))
@@ -126,8 +126,8 @@ def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshR
 def command(config: RefreshConfig) -> int:
     """Refresh from the terminal; a file that cannot be read is refused before anything starts."""
     store.require_writable()
-    open_all([config.file], config.ingest, REQUIRED)
-    champion()
+    open_sources([config.file], config.ingest, REQUIRED)
+    load_champion()
     with prefect_server() as server:
         print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
         found = refresh(config)

@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters
 from tasks.registry.model_registry import limit_client
-from tasks.registry.release import difference, promote, roll_back, version_rows
+from tasks.registry.release import diff_versions, promote, roll_back, version_rows
 from tasks.registry.tracking.tracking import connect
 
 #: Columns of versions in the terminal, and their heads there.
@@ -54,7 +54,7 @@ def answer(config: ReleaseConfig) -> Tables:
     """
     client = connect()
     if config.action == "diff":
-        return difference(client, *config.versions)._asdict()
+        return diff_versions(client, *config.versions)._asdict()
     if config.action == "promote":
         promote(client, *config.versions)
     if config.action == "rollback":

@@ -15,7 +15,7 @@ import tasks
 from flows.cli.command_line import DONE, main
 from flows.config import TrainConfig
 from flows.phases.futures import as_input
-from flows.runtime.hooks import ended_badly, record_signals
+from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.resume_commands import command_of
 from flows.runtime.server import prefect_server
 from tasks.core.compute import Compute
@@ -25,24 +25,29 @@ from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.core.storage.store import join, locate
 from tasks.data.drift import check_drift, profile_source
-from tasks.data.ingest import digests_of, ingest, resolve_all, source_digest
+from tasks.data.ingest import digests_of, ingest, resolve_sources, source_digest
 from tasks.data.labels import label
 from tasks.data.preprocess import check_documents, preprocess
 from tasks.data.source_check import check_source, require_trainable
-from tasks.data.sources import ratings_beside
+from tasks.data.sources import find_ratings
 from tasks.embedding.embed import check_vectors, embed, fit_doc2vec
 from tasks.genres.baselines import baselines
 from tasks.genres.classifier import fit_classifier, predict_genres
 from tasks.genres.evaluation import evaluate
 from tasks.recommend.evaluation.list_evaluation import evaluate_lists
 from tasks.recommend.index import build_index
-from tasks.recommend.index_features import describe, fit_lexicon
+from tasks.recommend.index_features import build_index_rows, fit_transformer
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.aliases import champion_lock
-from tasks.registry.challenge import Verdict, challenge, judge, unopposed
+from tasks.registry.challenge import (
+    PromotionDecision,
+    challenge,
+    decide_promotion,
+    decision_without_champion,
+)
 from tasks.registry.champion import Champion
-from tasks.registry.champion_check import check_champion, checked_champion, still_champion
-from tasks.registry.fingerprint import code_digest, fingerprint, nothing_new
+from tasks.registry.champion_check import check_champion, is_current_champion, load_checked_champion
+from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.tracking import (
@@ -74,9 +79,9 @@ CODE = [Path(__file__).parent, Path(tasks.__file__).parent]
     task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
     on_running=[record_signals],
     on_completion=[record_signals],
-    on_failure=[ended_badly],
-    on_crashed=[ended_badly],
-    on_cancellation=[ended_badly],
+    on_failure=[on_run_failure],
+    on_crashed=[on_run_failure],
+    on_cancellation=[on_run_failure],
 )
 def train(config: TrainConfig) -> Summary | str:
     """Source to published recommender: the whole retraining DAG; or why nothing was done."""
@@ -93,7 +98,7 @@ def train(config: TrainConfig) -> Summary | str:
     ingested = ingest(config.source, config.ingest)
     report_quarantine(ingested)
     track_source(run, ingested)
-    ratings = ratings_beside(config.source)
+    ratings = find_ratings(config.source)
     compute = config.compute(len(ingested.chunks))
     tokenised = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
     chunks = gather("preprocess", tokenised, ingested.kept)
@@ -108,13 +113,13 @@ def train(config: TrainConfig) -> Summary | str:
     vectors = join(gather("embed", inferred, ingested.kept))
     checked.result()
     checks = check_vectors.submit(documents, vectors, doc2vec, compute)
-    weighed = fit_lexicon.submit(documents, vectors, labels, compute)
+    weighed = fit_transformer.submit(documents, vectors, labels, compute)
     classifier = fit_classifier(documents, vectors, labels, config.classifier, compute)
     probabilities = predict_genres(classifier, vectors)
     lexicon = weighed.result()
     judged = (documents, labels, classifier, probabilities, reference.result())
     scored = evaluate.submit(*judged, protocol)
-    rows = describe(documents, vectors, labels, probabilities, lexicon, compute)
+    rows = build_index_rows(documents, vectors, labels, probabilities, lexicon, compute)
     ranked = evaluate_lists.submit(rows, ratings, config.rank, compute)
     drawn = [draw_map.submit(rows, compute)]
     drawn.append(draw_training.submit(documents, doc2vec, classifier, protocol))
@@ -132,7 +137,7 @@ def train(config: TrainConfig) -> Summary | str:
     figures = [part.result() for part in drawn]
     logged = evaluated + decision.compared
     scores = track_results(run, documents, vectors, *models, logged, figures, protocol)
-    mark = fingerprint(config.learnt, ingested.digest, ratings, running_code())
+    mark = fingerprint(config.training_settings, ingested.digest, ratings, running_code())
     reader = Champion(
         index=index,
         rank=config.rank,
@@ -179,7 +184,7 @@ class Decision(NamedTuple):
     `version` is empty without a champion; `champion` is None where it cannot be compared with.
     """
 
-    verdict: Verdict
+    verdict: PromotionDecision
     compared: list[ScoresRef]
     version: str
     champion: Champion | None = None
@@ -194,7 +199,7 @@ def publish(
     """
     verdict = decision.verdict
     with champion_lock():
-        if not still_champion(decision.version):
+        if not is_current_champion(decision.version):
             return None
         if verdict.promote:
             index = carry_over(
@@ -238,9 +243,11 @@ def against_champion(config: TrainConfig, challenger: Challenger, compute: Compu
     """Whether the challenger becomes champion, and what was measured to say so."""
     current = check_champion()
     if config.protocol != "held-out":
-        return Decision(Verdict(promote=False, why="its scores leak"), [], current.version)
+        return Decision(
+            PromotionDecision(promote=False, why="its scores leak"), [], current.version
+        )
     if current.champion is None or current.folders is None:
-        return Decision(unopposed(current), [], current.version)
+        return Decision(decision_without_champion(current), [], current.version)
     compared = challenge(
         challenger.documents,
         challenger.folders,
@@ -251,19 +258,19 @@ def against_champion(config: TrainConfig, challenger: Challenger, compute: Compu
         compute,
     )
     same_source = current.champion.source == challenger.source_digest
-    verdict = judge(compared, config.gate, same_source)
+    verdict = decide_promotion(compared, config.gate, same_source)
     return Decision(verdict, [compared], current.version, current.champion)
 
 
 def nothing_to_learn(config: TrainConfig) -> str | None:
     """Why a run would learn nothing that the champion does not know; None where it would."""
-    named = resolve_all(config.source, config.ingest)
+    named = resolve_sources(config.source, config.ingest)
     digest, ratings = (
         source_digest(digests_of(named, config.ingest)),
-        ratings_beside(config.source),
+        find_ratings(config.source),
     )
-    mark = fingerprint(config.learnt, digest, ratings, running_code())
-    if not nothing_new(mark, checked_champion().champion):
+    mark = fingerprint(config.training_settings, digest, ratings, running_code())
+    if not is_up_to_date(mark, load_checked_champion().champion):
         return None
     return SKIPPED
 

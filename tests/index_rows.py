@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.contracts import MOVIES
-from tasks.recommend.index_features import MOVIE_COLUMNS, Lexicon, described
+from tasks.recommend.index_features import MOVIE_COLUMNS, IndexTransformer, index_rows
 
 BITING = [
     "O'Brien's \"Quote\"",
@@ -27,10 +27,10 @@ TITLES = ["Alien", "Aliens", "Amélie", "Cinderella", "Cinderella", "Toy Story",
 GENRES = ["Horror", "War"]
 
 
-def lexicon(size: int = 6) -> Lexicon:
+def lexicon(size: int = 6) -> IndexTransformer:
     """Frequencies of no word, vectors as they are."""
     centre, same = np.zeros(size, np.float32), np.eye(size, dtype=np.float32)
-    return Lexicon({}, {}, centre, same, 0.1, GENRES, rare=1.0)
+    return IndexTransformer({}, {}, centre, same, 0.1, GENRES, rare=1.0)
 
 
 def rows(titles: list[str], seed: int = 0) -> pa.Table:
@@ -57,4 +57,4 @@ def rows(titles: list[str], seed: int = 0) -> pa.Table:
     documents = [f"story word{number % 4} word{number % 7}" for number in range(count)]
     vectors = random.normal(size=(count, 6)).astype(np.float32)
     genres = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
-    return described(table, documents, vectors, genres, lexicon())
+    return index_rows(table, documents, vectors, genres, lexicon())

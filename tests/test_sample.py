@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tasks.data.ingest import Catalogue, chunked
+from tasks.data.ingest import IngestState, read_chunks
 from tasks.data.sources import SAMPLE, Columns, open_file
 
 COLUMNS = [
@@ -118,6 +118,6 @@ def test_a_title_may_be_shared_by_two_films(films):
 
 
 def test_ingest_keeps_every_row(films):
-    chunks = list(chunked(open_file(SAMPLE, Columns()), 1000, Catalogue("sample", set(), {})))
+    chunks = list(read_chunks(open_file(SAMPLE, Columns()), 1000, IngestState("sample", set(), {})))
     assert [chunk.quarantine.to_pylist() for chunk in chunks] == [[]]
     assert sum(chunk.movies.num_rows for chunk in chunks) == len(films)

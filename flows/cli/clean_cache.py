@@ -11,7 +11,7 @@ class CleanCacheConfig(StrictConfig):
 
 def command(config: CleanCacheConfig) -> int:
     """From the terminal; a shared artifacts root keeps its copy, which other machines use."""
-    freed = store.prune_here(0, store.working_since())
+    freed = store.prune_local(0, store.oldest_writer_start())
     print(f"{freed / 1e6:.0f} MB deleted from {store.cache_root()}.")
     return DONE
 

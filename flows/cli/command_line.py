@@ -74,7 +74,7 @@ def parse(config: type[C], program: str, arguments: list[str]) -> C:
     return config.model_validate(decoded(values, names))
 
 
-def sentences(error: ValidationError) -> str:
+def error_sentences(error: ValidationError) -> str:
     """What is wrong with each flag, or with several together."""
     return "\n".join(map(_sentence, error.errors()))
 
@@ -155,7 +155,7 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
     except (UserError, ValidationError) as error:
         if debug:
             raise
-        message = sentences(error) if isinstance(error, ValidationError) else str(error)
+        message = error_sentences(error) if isinstance(error, ValidationError) else str(error)
         interrupts.hold_if_ending()
         print(redacted(message), file=sys.stderr)
         return UNANSWERABLE

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import titled as row_of_title
+from flows.cli.recommend import row_by_title as row_of_title
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import Catalogue, IngestConfig, chunked, open_all
-from tasks.recommend.search import opened
-from tasks.recommend.text_model import Answer, TextModel
-from tasks.registry.champion import champion, model_folders
+from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
+from tasks.recommend.search import get_version
+from tasks.recommend.text_model import GenrePrediction, TextModel
+from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
 Genres = dict[str, float]
@@ -57,7 +57,7 @@ class Movie(NamedTuple):
     keywords: Sequence[str] = ()
 
 
-def genres_of(answer: Answer, top_n: int | None) -> Genres:
+def genres_of(answer: GenrePrediction, top_n: int | None) -> Genres:
     """Predicted genres with their probabilities, most probable first."""
     ranked = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])
     if top_n is not None:
@@ -65,27 +65,27 @@ def genres_of(answer: Answer, top_n: int | None) -> Genres:
     return {name: probability for name, probability in ranked if name in answer.genres}
 
 
-def titled(index: IndexRef, title: str, year: int | None) -> Movie:
+def movie_by_title(index: IndexRef, title: str, year: int | None) -> Movie:
     """The movie of that title in the champion's index.
 
     Raises:
         UserError: none has the title, or several have it.
     """
-    version = opened(index)
+    version = get_version(index)
     movie = version.catalogue.movie(row_of_title(version, title, year, None))
     return Movie(movie["id"], movie["title"], movie["overview"], movie.get("keywords") or [])
 
 
-def listed(path: str) -> Iterator[list[Movie]]:
+def read_movies(path: str) -> Iterator[list[Movie]]:
     """The movies of a file, a chunk at a time; what cannot be read is named on stderr.
 
     Raises:
         UserError: the file cannot be read, or its columns cannot be found.
     """
     config = IngestConfig()
-    for named, files in open_all([path], config, required=REQUIRED):
-        catalogue = Catalogue(named.name, set(), {})
-        for chunk in (c for file in files for c in chunked(file, config.chunk_rows, catalogue)):
+    for named, files in open_sources([path], config, required=REQUIRED):
+        catalogue = IngestState(named.name, set(), {})
+        for chunk in (c for file in files for c in read_chunks(file, config.chunk_rows, catalogue)):
             for bad in chunk.quarantine.to_pylist():
                 where = f"{bad['source']} row {bad['row']}, column '{bad['column']}'"
                 print(f"{where}: {bad['reason']}, left out.", file=sys.stderr)
@@ -93,12 +93,12 @@ def listed(path: str) -> Iterator[list[Movie]]:
             yield [Movie(*row) for row in zip(*columns, strict=True)]
 
 
-def asked(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
+def read_query(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
     """What the command line asks about."""
     if config.file is not None:
-        yield from listed(config.file)
+        yield from read_movies(config.file)
     elif config.title is not None:
-        yield [titled(index, config.title, config.year)]
+        yield [movie_by_title(index, config.title, config.year)]
     else:
         yield [Movie(None, "", str(config.text))]
 
@@ -128,10 +128,12 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 def command(config: PredictConfig) -> int:
     """Answer from the terminal."""
     limit_client()
-    found = champion()
+    found = load_champion()
     model = TextModel(model_folders(found))
     rows = [
-        row for movies in asked(config, found.index) for row in predict(model, movies, config.top_n)
+        row
+        for movies in read_query(config, found.index)
+        for row in predict(model, movies, config.top_n)
     ]
     if config.as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))

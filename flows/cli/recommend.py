@@ -14,9 +14,9 @@ from rich.table import Table
 from flows.cli.command_line import DONE, main
 from tasks.core.contracts import UserError
 from tasks.recommend.catalogue import Filters, Hit
-from tasks.recommend.scoring import Profiles
-from tasks.recommend.search import Version, find_title, opened, shown, unknown_title
-from tasks.registry.champion import Champion, champion, model_folders
+from tasks.recommend.scoring import ItemFeatures
+from tasks.recommend.search import Version, find_title, get_version, title_with_year, unknown_title
+from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
 
@@ -49,15 +49,15 @@ class RecommendConfig(Filters):
         return self
 
 
-class Question(NamedTuple):
+class RecommendationQuery(NamedTuple):
     """What lists are made for: profiles of the movies or the text, and rows not to answer with."""
 
     name: str
-    profiles: Profiles
+    features: ItemFeatures
     rows: list[int]
 
 
-def the_one(title: str, found: list[dict[str, Any]], movie_id: int | None) -> dict[str, Any]:
+def select_movie(title: str, found: list[dict[str, Any]], movie_id: int | None) -> dict[str, Any]:
     """The movie that was meant among those of a title.
 
     Raises:
@@ -66,11 +66,11 @@ def the_one(title: str, found: list[dict[str, Any]], movie_id: int | None) -> di
     meant = [movie for movie in found if movie_id in (None, movie["id"])]
     if len(meant) == 1:
         return meant[0]
-    choices = "; ".join(f"{shown(movie)}, id {movie['id']}" for movie in found)
+    choices = "; ".join(f"{title_with_year(movie)}, id {movie['id']}" for movie in found)
     raise UserError(f"Movies called '{title}': {choices}. Say which with --year or --id.")
 
 
-def titled(version: Version, title: str, year: int | None, movie_id: int | None) -> int:
+def row_by_title(version: Version, title: str, year: int | None, movie_id: int | None) -> int:
     """Row of the movie called `title`.
 
     Raises:
@@ -79,11 +79,11 @@ def titled(version: Version, title: str, year: int | None, movie_id: int | None)
     found, suggestions = find_title(version, title, year)
     if not found:
         raise unknown_title(title, suggestions)
-    movie = the_one(title, found, movie_id)
+    movie = select_movie(title, found, movie_id)
     return version.catalogue.positions[movie["source"], movie["id"]]
 
 
-def with_id(version: Version, movie_id: int) -> int:
+def row_by_id(version: Version, movie_id: int) -> int:
     """Row of the movie with that id.
 
     Raises:
@@ -97,7 +97,9 @@ def with_id(version: Version, movie_id: int) -> int:
     raise UserError(f"{len(rows)} sources have a movie with the id {movie_id}: name its title too.")
 
 
-def asked(config: RecommendConfig, version: Version, found: Champion) -> Question:
+def resolve_query(
+    config: RecommendConfig, version: Version, found: Champion
+) -> RecommendationQuery:
     """The question of a command line.
 
     Raises:
@@ -108,30 +110,30 @@ def asked(config: RecommendConfig, version: Version, found: Champion) -> Questio
         from tasks.recommend.text_model import TextModel
 
         profiles = TextModel(model_folders(found)).profile(config.text, catalogue)
-        return Question(config.text, profiles, [])
+        return RecommendationQuery(config.text, profiles, [])
     if config.titles:
-        rows = [titled(version, title, config.year, config.id) for title in config.titles]
+        rows = [row_by_title(version, title, config.year, config.id) for title in config.titles]
     else:
-        rows = [with_id(version, int(config.id or 0))]
-    names = " + ".join(shown(catalogue.movie(row)) for row in rows)
-    return Question(names, catalogue.profiles_of(rows), rows)
+        rows = [row_by_id(version, int(config.id or 0))]
+    names = " + ".join(title_with_year(catalogue.movie(row)) for row in rows)
+    return RecommendationQuery(names, catalogue.features_of(rows), rows)
 
 
 def recommend(
-    found: Champion, version: Version, question: Question, config: RecommendConfig
+    found: Champion, version: Version, question: RecommendationQuery, config: RecommendConfig
 ) -> list[dict[str, Any]]:
     """Movies most like what is asked about, best first, itself and copies left out."""
     catalogue, rank = version.catalogue, found.rank
     if config.diversity is not None:
         rank = rank.model_copy(update={"diversity": config.diversity})
-    allowed = catalogue.allowed(config)
-    asked_for = (question.profiles, question.rows, config.limit, rank, allowed)
-    hits = catalogue.ranked(*asked_for, version.near(question.profiles))
+    allowed = catalogue.filter_mask(config)
+    asked_for = (question.features, question.rows, config.limit, rank, allowed)
+    hits = catalogue.ranked(*asked_for, version.near(question.features))
     answers = []
     for hit in hits:
         answer = _answer(version, hit)
         if config.explain:
-            answer |= {"why": catalogue.explained(question.profiles, hit, rank)}
+            answer |= {"why": catalogue.explain(question.features, hit, rank)}
             answer["why"]["genres"] = _shared(version, question.rows, answer["genres"])
         answers.append(answer)
     return answers
@@ -188,9 +190,9 @@ def write_csv(movies: Sequence[dict[str, Any]]) -> None:
 def command(config: RecommendConfig) -> int:
     """Answer from the terminal."""
     limit_client()
-    found = champion()
-    version = opened(found.index)
-    question = asked(config, version, found)
+    found = load_champion()
+    version = get_version(found.index)
+    question = resolve_query(config, version, found)
     movies = recommend(found, version, question, config)
     output = "json" if config.as_json else config.output
     if output == "json":

@@ -33,7 +33,7 @@ LIMIT_SECONDS = 30  # for MLflow, the artifact and the notification together
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
-def ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def on_run_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Close the MLflow run, write why and how to go on as an artifact, and notify."""
     if not interrupts.ending.is_set():  # a signal's end is recorded by its own thread
         interrupts.record_with(None)
@@ -80,10 +80,10 @@ def record_end(
         "The artifact 'failure' was not written": partial(_write_page, flow, flow_run, state),
         "Nobody was told": partial(_notify, flow, flow_run, state),
     }
-    attempt(parts, limit_seconds, flow_run_logger(flow_run, flow))
+    run_parts(parts, limit_seconds, flow_run_logger(flow_run, flow))
 
 
-def attempt(parts: Mapping[str, Callable[[], None]], limit_seconds: float, log: Logger) -> None:
+def run_parts(parts: Mapping[str, Callable[[], None]], limit_seconds: float, log: Logger) -> None:
     """Run every part in a thread of its own; log which one failed or was not done in time."""
     deadline = time.monotonic() + limit_seconds
     threads = {name: _thread(name, part, log) for name, part in parts.items()}

@@ -19,7 +19,7 @@ from flows.runtime.stack_access import access_file, read_access
 from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store
 from tasks.registry.model_registry import SQLITE, tracking_uri
-from tasks.reports.summary import short
+from tasks.reports.summary import relative_path
 
 MISSING = f"put the credentials where {HIDDEN} stands"
 POSITIONAL = get_args(CliPositionalArg[str])[1]
@@ -41,7 +41,7 @@ def retry_command(flow_run_id: str) -> str:
     The address and password of the server of `make serve` are in a file, which the command reads:
     its path is absolute, since a shell looks for a bare name in `PATH`.
     """
-    program = short(Path(sys.executable).with_name("prefect"))
+    program = relative_path(Path(sys.executable).with_name("prefect"))
     command = shlex.join([str(program), "flow-run", "retry", flow_run_id])
     url = PREFECT_API_URL.value()
     if url and url == read_access().get(PREFECT_API_URL.name):
@@ -79,14 +79,14 @@ def environment() -> list[str]:
 
 def command_of(flow: str, config: FlowParameters) -> str:
     """The command that runs a flow with these settings from the terminal, without credentials."""
-    words = [str(short(Path(sys.executable))), "-m", f"flows.{flow}", *arguments(config)]
+    words = [str(relative_path(Path(sys.executable))), "-m", f"flows.{flow}", *arguments(config)]
     return shlex.join(map(redacted, words))
 
 
 def arguments(config: FlowParameters) -> list[str]:
     """The arguments that give this config; what is as by default (or by the preset) is left out."""
     positional = positional_values(config)
-    changed = config.given.items()
+    changed = config.explicit_settings.items()
     options = flags({name: value for name, value in changed if name not in positional})
     texts = [text for value in positional.values() for text in _texts(value)]
     separator = ["--"] if any(text.startswith("-") for text in texts) else []

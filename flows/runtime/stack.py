@@ -36,16 +36,16 @@ from flows.runtime.stack_processes import (
     address_file,
     launch,
     log_file,
-    marked,
+    marked_processes,
     record_file,
-    running,
+    running_processes,
     stop,
     wait_for,
 )
 from flows.runtime.stack_schedules import wait_for_schedules
 from tasks.core.contracts import UserError
 from tasks.core.files import require_folder
-from tasks.core.locks import locked
+from tasks.core.locks import file_lock
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.registry.model_registry import tracking_uri
@@ -136,7 +136,7 @@ def start(config: StackConfig) -> None:
         UserError: it runs already, a port is taken, a program does not come up, or no run of an
             active schedule is created; what was started is ended again.
     """
-    if running() or marked():
+    if running_processes() or marked_processes():
         raise UserError("The stack is up already: `make stop` ends it.")
     record_file().unlink(missing_ok=True)
     require_free("prefect", config.prefect_port)
@@ -201,7 +201,9 @@ def command(config: StackConfig) -> int:
     if config.action == "start":
         store.require_writable()
     require_folder(store.artifacts_root())  # a full disk does not keep `stop` from its work
-    with locked(store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS):
+    with file_lock(
+        store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS
+    ):
         if config.action == "stop":
             ended = stop()
             print(f"Stopped: {', '.join(ended)}." if ended else "Nothing of the stack was running.")

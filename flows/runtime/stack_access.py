@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from prefect.settings.legacy import Setting
 
-from tasks.core.files import PRIVATE, replacing
+from tasks.core.files import PRIVATE, atomic_write
 from tasks.core.storage import store
 
 HOST = "127.0.0.1"
@@ -42,7 +42,7 @@ def write_access(api_url: str) -> dict[str, str]:
         password = f"{USER}:{secrets.token_urlsafe(32)}"
     access = {PREFECT_API_URL.name: api_url, PREFECT_API_AUTH_STRING.name: password}
     lines = [f"export {name}={value}\n" for name, value in access.items()]
-    with replacing(access_file(), PRIVATE) as new:
+    with atomic_write(access_file(), PRIVATE) as new:
         new.write_text("".join(lines))
     return access
 

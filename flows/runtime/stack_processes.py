@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from flows.runtime import interrupts
 from tasks.core import processes
 from tasks.core.contracts import UserError
-from tasks.core.files import PRIVATE, replacing
+from tasks.core.files import PRIVATE, atomic_write
 from tasks.core.storage import store
 from tasks.registry.champion import UI_ADDRESS
 
@@ -42,7 +42,7 @@ def log_file(name: str) -> Path:
     return store.artifacts_root() / "logs" / f"{name}.log"
 
 
-def recorded() -> dict[str, str]:
+def recorded_processes() -> dict[str, str]:
     """Processes of the stack by name, dead ones too; none where the record is damaged."""
     try:
         return PROCESS_NAMES.validate_json(record_file().read_bytes())
@@ -50,7 +50,7 @@ def recorded() -> dict[str, str]:
         return {}
 
 
-def marked() -> list[psutil.Process]:
+def marked_processes() -> list[psutil.Process]:
     """Living processes with the stack's variable in their environment, recorded or not: the record
     may be damaged or deleted, or its writer was killed before it wrote."""
     found = []
@@ -61,9 +61,11 @@ def marked() -> list[psutil.Process]:
     return found
 
 
-def running() -> dict[str, psutil.Process]:
+def running_processes() -> dict[str, psutil.Process]:
     """Recorded processes of the stack that live, by name, in the order of their start."""
-    by_name = {name: processes.living(process) for name, process in recorded().items()}
+    by_name = {
+        name: processes.find_process(process) for name, process in recorded_processes().items()
+    }
     return {name: process for name, process in by_name.items() if process}
 
 
@@ -80,8 +82,10 @@ def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
             stderr=log,
             start_new_session=True,
         )
-    with replacing(record_file(), PRIVATE) as new:
-        new.write_text(json.dumps(recorded() | {name: processes.name_of(process.pid)}, indent=2))
+    with atomic_write(record_file(), PRIVATE) as new:
+        new.write_text(
+            json.dumps(recorded_processes() | {name: processes.process_name(process.pid)}, indent=2)
+        )
 
 
 def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
@@ -93,7 +97,7 @@ def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     log = log_file(name)
     while time.monotonic() < deadline:
-        if name not in running():
+        if name not in running_processes():
             raise UserError(f"{name} has ended; why is in {log}.")
         if is_ready():
             return
@@ -104,10 +108,10 @@ def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
 def stop() -> list[str]:
     """End what `start` started, last first; the names of what still ran."""
     ended = list[str]()
-    for name, process in reversed(running().items()):
+    for name, process in reversed(running_processes().items()):
         _end([process], ENDING_SECONDS)
         ended.append(name)
-    unrecorded = marked()
+    unrecorded = marked_processes()
     _end(unrecorded, ENDING_SECONDS)
     _forget()
     return [*ended, *(f"process {process.pid}" for process in unrecorded)]
@@ -115,7 +119,7 @@ def stop() -> list[str]:
 
 def abort(reason: str) -> None:
     """End everything at once: a signal ends the start, within seconds."""
-    _end(marked(), ABORT_SECONDS)
+    _end(marked_processes(), ABORT_SECONDS)
     _forget()
 
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from flows.runtime.temporary_app import PARENT
 from tasks.core import processes
 from tasks.core.contracts import UserError
-from tasks.core.files import replacing
+from tasks.core.files import atomic_write
 from tasks.core.storage import store
 
 HOST = "127.0.0.1"
@@ -73,9 +73,9 @@ def end_left_servers() -> None:
         except (ValidationError, OSError):  # damaged, or just deleted by its run
             record.unlink(missing_ok=True)
             continue
-        if left.host != socket.gethostname() or processes.living(left.owner):
+        if left.host != socket.gethostname() or processes.find_process(left.owner):
             continue
-        if server := processes.living(left.server):
+        if server := processes.find_process(left.server):
             processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
         record.unlink(missing_ok=True)
 
@@ -119,11 +119,11 @@ def _record_of(process: "subprocess.Popen[bytes]") -> Path:
     """Write down the server and its owner, for the next run."""
     path = _records() / f"{process.pid}.json"
     record = ServerRecord(
-        server=processes.name_of(process.pid),
-        owner=processes.name_of(),
+        server=processes.process_name(process.pid),
+        owner=processes.process_name(),
         host=socket.gethostname(),
     )
-    with replacing(path) as new:
+    with atomic_write(path) as new:
         new.write_text(record.model_dump_json())
     return path
 

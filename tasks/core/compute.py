@@ -44,7 +44,7 @@ class Compute:
         return "process" if pays else "thread"
 
 
-def run(
+def run_chunk(
     compute: Compute, pays_from: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """`function(*args)`, a module-level function, executed where `compute` says.
@@ -71,10 +71,12 @@ def run_stage(compute: Compute, function: Callable[P, T], *args: P.args, **kwarg
 
     It stays on this machine whatever runs the chunks: it may be given paths.
     """
-    return run(_here(compute), STAGE_PAYS_FROM, function, *args, **kwargs)
+    return run_chunk(_here(compute), STAGE_PAYS_FROM, function, *args, **kwargs)
 
 
-def run_alone(compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def run_in_fresh_process(
+    compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
     """As `run_stage`, but in a process that ends with it: work that needs much memory meets none
     in use, and leaves none."""
     if _here(compute).where(STAGE_PAYS_FROM) != "process":
@@ -109,13 +111,13 @@ def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.k
     """`function(*args)` in a process that may have been started under another artifacts root, and
     perhaps on a machine with another disk: then what it writes is copied up from there."""
     os.environ["RECOMMENDER_ARTIFACTS"] = root
-    slots = [arg for arg in args if isinstance(arg, store.Slot) and not arg.folder.exists()]
+    slots = [arg for arg in args if isinstance(arg, store.EntryWriter) and not arg.folder.exists()]
     try:
-        for slot in slots:
-            slot.folder.mkdir(parents=True)
+        for writer in slots:
+            writer.folder.mkdir(parents=True)
         found = function(*args, **kwargs)
-        for slot in slots:
-            store.hand_over(slot)
+        for writer in slots:
+            store.upload_entry(writer)
         return found
     finally:
         _give_back()

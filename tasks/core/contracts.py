@@ -122,7 +122,7 @@ class ProbabilitiesRef(Ref, frozen=True):
     """Genre probabilities of every document (n_documents, n_genres), in the documents' order."""
 
 
-class LexiconRef(Ref, frozen=True):
+class TransformerRef(Ref, frozen=True):
     """Folder of word frequencies and whitening: what makes movies comparable."""
 
 

@@ -13,7 +13,7 @@ GONE = ".gone-"  # what the name of something begins with that is being deleted
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """An empty file that no other writer uses; it takes the place of `path` when it is written.
 
     Where writing fails, `path` stays as it was. `mode` is its mode from the beginning, less what
@@ -38,17 +38,17 @@ def require_folder(path: Path) -> None:
             )
 
 
-def discard(path: Path) -> None:
+def delete_atomically(path: Path) -> None:
     """Delete a file or folder, renamed first, so that no reader meets half of it."""
     gone = path.with_name(f"{GONE}{uuid4().hex}")
     try:
         path.rename(gone)
     except FileNotFoundError:
         return
-    remove(gone)
+    delete_best_effort(gone)
 
 
-def remove(path: Path) -> None:
+def delete_best_effort(path: Path) -> None:
     """Delete a file or folder as far as that is possible."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)

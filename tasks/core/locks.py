@@ -16,7 +16,7 @@ logger = logging.getLogger("prefect.movie_recommender")
 
 
 @contextmanager
-def locked(path: Path, purpose: str, limit_seconds: float) -> Iterator[None]:
+def file_lock(path: Path, purpose: str, limit_seconds: float) -> Iterator[None]:
     """Hold an exclusive lock on `path`, a file that is created where it does not exist.
 
     The operating system releases the lock when its holder ends, however it ends. It is not
@@ -59,7 +59,7 @@ def _holder(path: Path) -> str:
         return "another process"
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether a process holds the lock on `path` at this moment."""
     lock = FileLock(path)
     try:

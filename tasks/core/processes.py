@@ -16,7 +16,7 @@ PARENT_CHECK_SECONDS = 0.5
 KILL_SECONDS = 5  # until the system has removed a killed process
 
 
-def name_of(number: int | None = None) -> str:
+def process_name(number: int | None = None) -> str:
     """A process, this one by default, as its number and a mark that no later process shares.
 
     Raises:
@@ -26,7 +26,7 @@ def name_of(number: int | None = None) -> str:
     return f"{process.pid} {_start_mark(process)}"
 
 
-def living(name: str) -> psutil.Process | None:
+def find_process(name: str) -> psutil.Process | None:
     """The process that `name_of` named, where it still runs; None for a damaged name too."""
     try:
         number, mark = name.split(maxsplit=1)

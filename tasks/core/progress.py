@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.core.contracts import Ref
-from tasks.core.files import replacing
+from tasks.core.files import atomic_write
 
 R = TypeVar("R", bound=Ref)
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def logs_above(console: Console) -> Iterator[None]:
             handler.console = original
 
 
-class Pace:
+class ProgressRate:
     """What is done since the start, as text: rows/s and the time that is left."""
 
     def __init__(self, total: int | None, unit: str = "rows") -> None:
@@ -105,7 +105,7 @@ def _artifact(name: str) -> UUID | None:
 
 
 @contextmanager
-def progress(
+def progress_bar(
     name: str, total: int | None = None, unit: str = "rows"
 ) -> Iterator[Callable[..., None]]:
     """A bar (on a terminal) and an artifact (in a flow run) that the yielded function advances.
@@ -126,7 +126,7 @@ def progress(
         console=console,
         disable=not console.is_terminal,
     )
-    pace, shown = Pace(total, unit), time.monotonic()
+    pace, shown = ProgressRate(total, unit), time.monotonic()
     artifact = on_artifact(_artifact, name)
     row = bar.add_task(name, total=total, pace="")
 
@@ -148,23 +148,23 @@ def progress(
         on_artifact(update_progress_artifact, artifact, 100.0, pace.describe())
 
 
-def note_passes(work: Path, done: int, total: int) -> None:
+def write_epoch_progress(work: Path, done: int, total: int) -> None:
     """Say in a training's work folder how many passes are done, to whoever is `following` it.
 
     Where that cannot be written, training goes on without.
     """
     try:
-        with replacing(work / PASSES) as new:
+        with atomic_write(work / PASSES) as new:
             new.write_text(f"{done} {total}")
     except OSError as error:
         logger.debug("%s cannot be written: %s", work / PASSES, error)
 
 
 @contextmanager
-def following(name: str, work: Path) -> Iterator[None]:
+def watch_epochs(name: str, work: Path) -> Iterator[None]:
     """A bar and an artifact of a training that notes its passes, maybe in another process."""
     ended, seen = Event(), 0
-    with progress(name, unit="passes") as advance:
+    with progress_bar(name, unit="passes") as advance:
 
         def look() -> None:
             nonlocal seen
@@ -195,7 +195,7 @@ def gather(name: str, futures: Sequence[PrefectFuture[R]], total: int) -> list[R
     Raises:
         Exception: what the first chunk that failed raised.
     """
-    with progress(name, total) as advance:
+    with progress_bar(name, total) as advance:
         for future in as_completed(list(futures)):
             advance(future.result().rows)
     return [future.result() for future in futures]

@@ -15,7 +15,7 @@ WAITS = [2.0, 10.0]  # seconds before the second and the third try, up to half a
 PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
-def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether an error is one of a connection or a server, and not of what was asked."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, UnreachableError):
@@ -37,7 +37,7 @@ def io_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
             retries=len(WAITS),
             retry_delay_seconds=WAITS,
             retry_jitter_factor=0.5,
-            retry_condition_fn=may_pass,
+            retry_condition_fn=is_transient,
         )(function)
         return found
 

@@ -58,13 +58,13 @@ def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
     if version is None:
         return _fetched_anew(system, path, name)
 
-    def fetch(slot: store.Slot) -> Ref:
-        system.get_file(path, str(slot.folder / name))
+    def fetch(writer: store.EntryWriter) -> Ref:
+        system.get_file(path, str(writer.folder / name))
         if _version(system, path) != version:
             raise UserError(f"{name} changed while it was read: run again when it is complete.")
-        return slot.ref(Ref, name)
+        return writer.file_ref(Ref, name)
 
-    return store.entry(STAGE, [VERSION, uri, path, version], Ref, fetch)
+    return store.get_or_create(STAGE, [VERSION, uri, path, version], Ref, fetch)
 
 
 def _file_name(path: str) -> str:
@@ -95,8 +95,8 @@ def _fetched_anew(system: fsspec.AbstractFileSystem, path: str, name: str) -> Re
         file = Path(folder) / name
         system.get_file(path, str(file))
 
-        def keep(slot: store.Slot) -> Ref:
-            file.rename(slot.folder / name)
-            return slot.ref(Ref, name)
+        def keep(writer: store.EntryWriter) -> Ref:
+            file.rename(writer.folder / name)
+            return writer.file_ref(Ref, name)
 
-        return store.entry(STAGE, [VERSION, name, store.file_digest(file)], Ref, keep)
+        return store.get_or_create(STAGE, [VERSION, name, store.file_digest(file)], Ref, keep)

@@ -52,7 +52,7 @@ class SourceProfile(BaseModel, frozen=True):
     lengths: dict[str, int]
 
 
-def profile_of(documents: Iterable[pa.Table]) -> SourceProfile:
+def build_profile(documents: Iterable[pa.Table]) -> SourceProfile:
     """Count documents that come some at a time."""
     movies, genres, decades, lengths = 0, Counter[str](), Counter[str](), Counter[str]()
     for table in documents:
@@ -82,7 +82,7 @@ def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
     return index
 
 
-def drift_of(old: SourceProfile, new: SourceProfile, unknown_words: float) -> dict[str, float]:
+def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_words: float) -> dict[str, float]:
     """Index of each distribution, how many times as many movies, share of words never learnt."""
     found = {
         f"drift_{name}": stability_index(getattr(old, name), getattr(new, name))
@@ -104,7 +104,7 @@ def unknown_words(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> fl
     return 1 - known / max(1, len(tokens))
 
 
-def beyond(found: Mapping[str, float], limit: float | None) -> list[str]:
+def distributions_above(found: Mapping[str, float], limit: float | None) -> list[str]:
     """Distributions that moved further than a limit, with how far."""
     if limit is None:
         return []
@@ -116,12 +116,12 @@ def beyond(found: Mapping[str, float], limit: float | None) -> list[str]:
 def profile_source(documents: DocumentsRef) -> ProfileRef:
     """What the source looks like, for the runs that come after this one."""
 
-    def write(slot: store.Slot) -> ProfileRef:
-        found = profile_of(store.chunks(documents, ["genres", "year", "document"]))
-        store.write_json(slot.folder / "profile.json", found.model_dump())
-        return slot.ref(ProfileRef, "profile.json", documents.rows)
+    def write(writer: store.EntryWriter) -> ProfileRef:
+        found = build_profile(store.chunks(documents, ["genres", "year", "document"]))
+        store.write_json(writer.folder / "profile.json", found.model_dump())
+        return writer.file_ref(ProfileRef, "profile.json", documents.rows)
 
-    return store.entry("profile", [VERSION, documents.digest], ProfileRef, write)
+    return store.get_or_create("profile", [VERSION, documents.digest], ProfileRef, write)
 
 
 @task(name="check-drift", cache_policy=NO_CACHE)
@@ -138,30 +138,30 @@ def check_drift(
         UserError: it has moved further than `stop_above` allows.
     """
 
-    def write(slot: store.Slot) -> ScoresRef:
+    def write(writer: store.EntryWriter) -> ScoresRef:
         before, now = (
             SourceProfile.model_validate(store.read_json(path))
             for path in (old, store.locate(profile))
         )
         parts = store.chunks(documents, ["document"])
-        found = drift_of(before, now, unknown_words(parts, documents.rows, doc2vec))
-        store.write_json(slot.folder / "metrics.json", found)
-        pq.write_table(pa.Table.from_pylist(_rows(before, now)), slot.folder / "drift.parquet")
-        return slot.whole(ScoresRef, documents.rows)
+        found = drift_metrics(before, now, unknown_words(parts, documents.rows, doc2vec))
+        store.write_json(writer.folder / "metrics.json", found)
+        pq.write_table(pa.Table.from_pylist(_rows(before, now)), writer.folder / "drift.parquet")
+        return writer.folder_ref(ScoresRef, documents.rows)
 
     key = [VERSION, documents.digest, store.file_digest(old), str(doc2vec)]
-    ref = store.entry("drift", key, ScoresRef, write)
+    ref = store.get_or_create("drift", key, ScoresRef, write)
     folder = store.locate(ref)
     found = store.read_json(folder / "metrics.json")
     create_table_artifact([found], key="drift", description="Since the champion's source")
     rows = pq.read_table(folder / "drift.parquet").to_pylist()
     create_table_artifact(rows, key="drift-bins", description="Share of movies, before and now")
-    if far := beyond(found, config.stop_above):
+    if far := distributions_above(found, config.stop_above):
         raise UserError(
             f"The source has moved too far from the champion's: {', '.join(far)} "
             f"(--drift.stop_above {config.stop_above})."
         )
-    if moved := beyond(found, config.warn_above):
+    if moved := distributions_above(found, config.warn_above):
         get_run_logger().warning("The source has moved: %s", ", ".join(moved))
     return ref
 

@@ -11,13 +11,13 @@ from prefect import get_run_logger
 from pydantic import Field
 
 from tasks.core.contracts import MOVIES, QUARANTINE, IngestRef, MoviesRef, QuarantineRef, UserError
-from tasks.core.progress import progress
+from tasks.core.progress import progress_bar
 from tasks.core.retry import io_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.parsing import (
     Reason,
-    clean,
+    clean_text,
     names_or_none,
     overview_problem,
     parse_count,
@@ -25,9 +25,9 @@ from tasks.data.parsing import (
     parse_names,
     parse_year,
 )
-from tasks.data.row_counts import Sorted, Tally
-from tasks.data.source_digests import FileState, states_of, unchanged
-from tasks.data.sources import REQUIRED, Columns, Named, Source, open_file, resolve
+from tasks.data.row_counts import ChunkResult, RowCounts
+from tasks.data.source_digests import FileState, file_states, read_unchanged
+from tasks.data.sources import REQUIRED, Columns, ResolvedSource, Source, open_file, resolve_source
 
 VERSION = 4
 
@@ -51,7 +51,7 @@ class IngestConfig(StrictConfig):
     )
 
 
-class Rejected(NamedTuple):
+class RejectedRow(NamedTuple):
     """Why a row is not kept, and the cell that says so."""
 
     column: str
@@ -59,22 +59,22 @@ class Rejected(NamedTuple):
     value: str
 
 
-def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | Rejected:
+def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | RejectedRow:
     """One source row as a movie (`MOVIES` but for its source), or the first reason against it."""
     if cells.get("adult", "").strip().casefold() not in ("", "true", "false", "0", "1"):
-        return Rejected("adult", "shifted_row", cells["adult"])
+        return RejectedRow("adult", "shifted_row", cells["adult"])
     movie_id = parse_id(cells["id"])
     if movie_id is None:
-        return Rejected("id", "bad_id", cells["id"])
-    title, overview = clean(cells["title"]), clean(cells["overview"])
+        return RejectedRow("id", "bad_id", cells["id"])
+    title, overview = clean_text(cells["title"]), clean_text(cells["overview"])
     if not title:
-        return Rejected("title", "missing_title", cells["title"])
+        return RejectedRow("title", "missing_title", cells["title"])
     if problem := overview_problem(overview):
-        return Rejected("overview", problem, cells["overview"])
+        return RejectedRow("overview", problem, cells["overview"])
     try:
         genres = parse_names(cells.get("genres", ""))
     except ValueError:
-        return Rejected("genres", "unreadable_genres", cells.get("genres", ""))
+        return RejectedRow("genres", "unreadable_genres", cells.get("genres", ""))
     return {
         "id": movie_id,
         "title": title,
@@ -82,30 +82,30 @@ def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | Rejected:
         "genres": list(genres),
         "keywords": list(names_or_none(cells.get("keywords", ""))),
         "year": parse_year(cells.get("release_date", "")),
-        "language": clean(cells.get("original_language", "")) or None,
+        "language": clean_text(cells.get("original_language", "")) or None,
         "collection": next(iter(names_or_none(cells.get("belongs_to_collection", ""))), None),
         "vote_count": parse_count(cells.get("vote_count", "")),
         "row": row,
     }
 
 
-def check_row(source: Source, fields: list[str], row: int) -> dict[str, Any] | Rejected:
+def check_row(source: Source, fields: list[str], row: int) -> dict[str, Any] | RejectedRow:
     """As `read_movie`, after checking that the row has a field for every column of the file.
 
     A rejection names the column as the file does.
     """
     width = len(source.header)
     if len(fields) < width:
-        return Rejected(source.header[len(fields)], "shifted_row", ",".join(fields))
+        return RejectedRow(source.header[len(fields)], "shifted_row", ",".join(fields))
     if len(fields) > width:
-        return Rejected(source.header[-1], "shifted_row", ",".join(fields[width - 1 :]))
+        return RejectedRow(source.header[-1], "shifted_row", ",".join(fields[width - 1 :]))
     found = read_movie({name: fields[at] for name, at in source.positions.items()}, row)
-    if isinstance(found, Rejected):
+    if isinstance(found, RejectedRow):
         return found._replace(column=source.header[source.positions[found.column]])
     return found
 
 
-class Catalogue(NamedTuple):
+class IngestState(NamedTuple):
     """What is remembered from chunk to chunk of one source: ids kept, keywords to join."""
 
     name: str
@@ -113,9 +113,9 @@ class Catalogue(NamedTuple):
     keywords: Mapping[int, Sequence[str]]
 
 
-def sort_rows(
-    source: Source, rows: Sequence[tuple[int, list[str]]], catalogue: Catalogue
-) -> Sorted:
+def validate_rows(
+    source: Source, rows: Sequence[tuple[int, list[str]]], catalogue: IngestState
+) -> ChunkResult:
     """Keep or quarantine each numbered row; ids of kept movies are added to those seen."""
     kept: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
@@ -123,8 +123,8 @@ def sort_rows(
         result = check_row(source, fields, row)
         if isinstance(result, dict) and result["id"] in catalogue.seen:
             column = source.header[source.positions["id"]]
-            result = Rejected(column, "duplicate_id", str(result["id"]))
-        if isinstance(result, Rejected):
+            result = RejectedRow(column, "duplicate_id", str(result["id"]))
+        if isinstance(result, RejectedRow):
             cut = result._replace(value=result.value[:200])
             rejected.append({"source": source.name, "row": row, **cut._asdict()})
             continue
@@ -132,14 +132,14 @@ def sort_rows(
         result["keywords"] += catalogue.keywords.get(result["id"], ())
         kept.append(result | {"source": catalogue.name})
     movies = pa.Table.from_pylist(kept, MOVIES)
-    return Sorted(movies, pa.Table.from_pylist(rejected, QUARANTINE), len(rows))
+    return ChunkResult(movies, pa.Table.from_pylist(rejected, QUARANTINE), len(rows))
 
 
-def chunked(source: Source, chunk_rows: int, catalogue: Catalogue) -> Iterator[Sorted]:
+def read_chunks(source: Source, chunk_rows: int, catalogue: IngestState) -> Iterator[ChunkResult]:
     """Stream a file as chunks of `chunk_rows` rows; borders do not change what is kept."""
     numbered = enumerate(source.rows, start=1)
     while block := list(islice(numbered, chunk_rows)):
-        yield sort_rows(source, block, catalogue)
+        yield validate_rows(source, block, catalogue)
 
 
 def read_keywords(source: Source) -> tuple[dict[int, tuple[str, ...]], int]:
@@ -162,13 +162,13 @@ def read_keywords(source: Source) -> tuple[dict[int, tuple[str, ...]], int]:
     return found, unreadable
 
 
-def resolve_all(sources: Sequence[str], config: IngestConfig) -> list[Named]:
+def resolve_sources(sources: Sequence[str], config: IngestConfig) -> list[ResolvedSource]:
     """Every source with its files, which are downloaded where they are elsewhere.
 
     Raises:
         UserError: one cannot be read, or two share a name and so could not tell their ids apart.
     """
-    named = [resolve(source, config.with_ratings) for source in sources]
+    named = [resolve_source(source, config.with_ratings) for source in sources]
     for name, count in Counter(each.name for each in named).items():
         if count > 1:
             raise UserError(
@@ -178,8 +178,8 @@ def resolve_all(sources: Sequence[str], config: IngestConfig) -> list[Named]:
 
 
 def open_files(
-    named: Sequence[Named], config: IngestConfig, required: Sequence[str] = REQUIRED
-) -> list[tuple[Named, list[Source]]]:
+    named: Sequence[ResolvedSource], config: IngestConfig, required: Sequence[str] = REQUIRED
+) -> list[tuple[ResolvedSource, list[Source]]]:
     """Every source with its opened files.
 
     Raises:
@@ -190,18 +190,18 @@ def open_files(
     ]
 
 
-def open_all(
+def open_sources(
     sources: Sequence[str], config: IngestConfig, required: Sequence[str] = REQUIRED
-) -> list[tuple[Named, list[Source]]]:
+) -> list[tuple[ResolvedSource, list[Source]]]:
     """`open_files` of what `resolve_all` finds."""
-    return open_files(resolve_all(sources, config), config, required)
+    return open_files(resolve_sources(sources, config), config, required)
 
 
 def with_local_keywords(config: IngestConfig) -> IngestConfig:
     """The config with the supplementary file as it is on this machine, fetched where it is not."""
     if config.keywords is None:
         return config
-    (path,) = resolve(config.keywords).files
+    (path,) = resolve_source(config.keywords).files
     return config.model_copy(update={"keywords": str(path.absolute())})
 
 
@@ -209,7 +209,7 @@ def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
     """The supplementary keywords that the config names, and how many of its rows are unreadable."""
     if config.keywords is None:
         return {}, 0
-    (path,) = resolve(config.keywords).files
+    (path,) = resolve_source(config.keywords).files
     return read_keywords(open_file(path, config.columns, required=("id", "keywords")))
 
 
@@ -225,15 +225,15 @@ class SourceFile(NamedTuple):
         return f"{self.source}/{self.state.path.name} {self.state.sha256}"
 
 
-def files_of(sources: Sequence[Named], config: IngestConfig) -> list[SourceFile]:
+def files_of(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[SourceFile]:
     """Every file that is read, as it is before it is opened."""
     named = list(sources)
     if config.keywords is not None:
-        named.append(Named("keywords", resolve(config.keywords).files))
-    return [SourceFile(each.name, state) for each in named for state in states_of(each.files)]
+        named.append(ResolvedSource("keywords", resolve_source(config.keywords).files))
+    return [SourceFile(each.name, state) for each in named for state in file_states(each.files)]
 
 
-def digests_of(sources: Sequence[Named], config: IngestConfig) -> list[str]:
+def digests_of(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[str]:
     """Name and SHA-256 of every file that is read."""
     return [file.digest for file in files_of(sources, config)]
 
@@ -244,32 +244,32 @@ def source_digest(digests: Sequence[str]) -> str:
 
 
 def write_chunks(
-    sources: Sequence[tuple[Named, list[Source]]],
+    sources: Sequence[tuple[ResolvedSource, list[Source]]],
     config: IngestConfig,
     digest: str,
-    slot: store.Slot,
+    writer: store.EntryWriter,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> IngestRef:
     """Stream the sources into one parquet file a chunk, and the quarantine beside them."""
     display = " + ".join(file.name for _, files in sources for file in files)
-    tally, chunks = Tally(), list[MoviesRef]()
+    tally, chunks = RowCounts(), list[MoviesRef]()
     keywords, unreadable = keywords_of(config)
-    with pq.ParquetWriter(slot.folder / "quarantine.parquet", QUARANTINE) as quarantine:
+    with pq.ParquetWriter(writer.folder / "quarantine.parquet", QUARANTINE) as quarantine:
         for named, files in sources:
-            catalogue = Catalogue(named.name, set(), keywords)
-            for chunk in (c for f in files for c in chunked(f, config.chunk_rows, catalogue)):
+            catalogue = IngestState(named.name, set(), keywords)
+            for chunk in (c for f in files for c in read_chunks(f, config.chunk_rows, catalogue)):
                 tally.add(chunk)
                 on_rows(chunk.rows)
                 quarantine.write_table(chunk.quarantine)
                 if chunk.movies.num_rows:
                     name = f"{named.name}-{len(chunks):05d}.parquet"
-                    chunks.append(slot.table(MoviesRef, name, chunk.movies))
+                    chunks.append(writer.table_ref(MoviesRef, name, chunk.movies))
     tally.require_usable(display, config.max_quarantined_share)
     return IngestRef(
         source=display,
         digest=digest,
         chunks=tuple(chunks),
-        quarantine=slot.ref(QuarantineRef, "quarantine.parquet", tally.rows - tally.kept),
+        quarantine=writer.file_ref(QuarantineRef, "quarantine.parquet", tally.rows - tally.kept),
         rows=tally.rows,
         kept=tally.kept,
         unlabelled=tally.unlabelled,
@@ -283,18 +283,18 @@ def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:
     """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
-    named, reading = resolve_all(sources, config), with_local_keywords(config)
+    named, reading = resolve_sources(sources, config), with_local_keywords(config)
     files = files_of(named, reading)
     digests = [file.digest for file in files]
 
-    def write(slot: store.Slot) -> IngestRef:
-        with unchanged([file.state for file in files]):
+    def write(writer: store.EntryWriter) -> IngestRef:
+        with read_unchanged([file.state for file in files]):
             opened = open_files(named, reading, required)
-            return write_chunks(opened, reading, source_digest(digests), slot, on_rows)
+            return write_chunks(opened, reading, source_digest(digests), writer, on_rows)
 
-    with progress("ingest") as on_rows:
+    with progress_bar("ingest") as on_rows:
         key = [VERSION, config, digests, sorted(required)]
-        result = store.entry("ingest", key, IngestRef, write)
+        result = store.get_or_create("ingest", key, IngestRef, write)
     get_run_logger().info(
         "%s: %d rows, %d kept in %d chunks (%d without genres), %d quarantined %s",
         result.source,

@@ -53,25 +53,25 @@ def require_genres(names: Sequence[str], min_support: int) -> None:
     )
 
 
-def _label(documents: DocumentsRef, config: LabelConfig, slot: store.Slot) -> LabelsRef:
+def _label(documents: DocumentsRef, config: LabelConfig, writer: store.EntryWriter) -> LabelsRef:
     table = store.read(documents, ["genres", "split"])
     genres, splits = table["genres"].to_pylist(), table["split"].to_pylist()
     train = [row for row, split in zip(genres, splits, strict=True) if split == "train"]
     names = learnable_genres(train, config.min_support)
     require_genres(names, config.min_support)
-    np.save(slot.folder / "labels.npy", binarize(genres, names))
-    store.write_json(slot.folder / "classes.json", names)
-    return slot.whole(LabelsRef, table.num_rows)
+    np.save(writer.folder / "labels.npy", binarize(genres, names))
+    store.write_json(writer.folder / "classes.json", names)
+    return writer.folder_ref(LabelsRef, table.num_rows)
 
 
 @task(name="label", cache_policy=NO_CACHE)
 def label(documents: DocumentsRef, config: LabelConfig) -> LabelsRef:
     """Labels of every document; the genres to learn are chosen on the train split alone."""
-    ref = store.entry(
+    ref = store.get_or_create(
         "labels",
         [VERSION, config, documents.digest],
         LabelsRef,
-        lambda slot: _label(documents, config, slot),
+        lambda writer: _label(documents, config, writer),
     )
     get_run_logger().info("%d genres to learn", len(store.read_labels(ref)[1]))
     return ref

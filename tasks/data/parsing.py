@@ -40,13 +40,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\s]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Text without control characters, white space collapsed."""
     plain = text if text.isprintable() else _CONTROL.sub(" ", text)
     return " ".join(plain.split())
 
 
-def literal(text: str) -> Any:
+def parse_literal(text: str) -> Any:
     """A JSON or Python literal, never evaluated.
 
     Raises:
@@ -78,7 +78,7 @@ def parse_names(text: str) -> tuple[str, ...]:
         return ()
     if PLAIN_NAMES.fullmatch(text):
         return _unique(text.split("|"))
-    value = literal(text)
+    value = parse_literal(text)
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise ValueError("not a list")
@@ -91,9 +91,9 @@ def _unique(names: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not clean(value):
+    if not isinstance(value, str) or not clean_text(value):
         raise ValueError("an item without a name")
-    name = clean(value)
+    name = clean_text(value)
     return name.title() if name.islower() else name
 
 

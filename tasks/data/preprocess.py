@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from tasks.core.compute import Compute, run, run_stage
+from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
@@ -78,20 +78,20 @@ def stem(word: str) -> str:
     return stemmed
 
 
-def with_pairs(words: Sequence[str]) -> list[str]:
+def add_bigrams(words: Sequence[str]) -> list[str]:
     """Stems of the words, then each pair of neighbours as one token: `haunt ship haunt_ship`."""
     stems = list(map(stem, words))
     return stems + [f"{first}_{second}" for first, second in pairwise(stems)]
 
 
-def tokens_of(
+def document_tokens(
     title: str, overview: str, config: TextConfig, genres: Sequence[str] = ()
 ) -> list[str]:
     """Tokens of a document; `genres` enter with the recipe `blog` alone."""
     if config.recipe == "blog":
         return blog_tokens(title, overview, genres)
     words = content_tokens(title, overview)
-    return with_pairs(words) if config.pairs else words
+    return add_bigrams(words) if config.pairs else words
 
 
 def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
@@ -120,7 +120,7 @@ def document_of(
     Training, evaluation, the gate, refresh and every question make documents here, so that a model
     is always asked with what it was trained on. Keywords enter where `config.keywords` says so.
     """
-    tokens = tokens_of(title, overview, config, genres)
+    tokens = document_tokens(title, overview, config, genres)
     return " ".join(tokens + keyword_tokens(keywords) if config.keywords else tokens)
 
 
@@ -140,19 +140,19 @@ def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
     return movies.cast(DOCUMENTS)
 
 
-def _preprocess(movies: MoviesRef, config: TextConfig, slot: store.Slot) -> DocumentsRef:
+def _preprocess(movies: MoviesRef, config: TextConfig, writer: store.EntryWriter) -> DocumentsRef:
     documents = to_documents(store.read(movies), config)
-    return slot.table(DocumentsRef, f"{movies.name}.parquet", documents)
+    return writer.table_ref(DocumentsRef, f"{movies.name}.parquet", documents)
 
 
 @task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
 def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> DocumentsRef:
     """Tokenise and split one chunk."""
-    return store.entry(
+    return store.get_or_create(
         "documents",
         [VERSION, config, movies.digest],
         DocumentsRef,
-        lambda slot: run(compute, PROCESSES_PAY_FROM, _preprocess, movies, config, slot),
+        lambda writer: run_chunk(compute, PROCESSES_PAY_FROM, _preprocess, movies, config, writer),
     )
 
 

@@ -12,7 +12,7 @@ HARMLESS = ("missing_overview", "placeholder_overview")
 ROWS_FOR_SHARES = 50  # rows from which a share of damaged ones says something
 
 
-class Sorted(NamedTuple):
+class ChunkResult(NamedTuple):
     """A chunk of source rows, each in exactly one of two places."""
 
     movies: pa.Table
@@ -20,7 +20,7 @@ class Sorted(NamedTuple):
     rows: int
 
 
-class Tally:
+class RowCounts:
     """Counts of one pass, and an example of each reason for the message that stops a run."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
 
-    def add(self, chunk: Sorted) -> None:
+    def add(self, chunk: ChunkResult) -> None:
         """Count a chunk.
 
         Raises:

@@ -7,16 +7,16 @@ import pyarrow as pa
 
 from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
-from tasks.data.ingest import Catalogue, IngestConfig, chunked, open_all
+from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
 from tasks.data.labels import LabelConfig, require_genres
 from tasks.data.preprocess import TextConfig, split_of
-from tasks.data.row_counts import Tally
+from tasks.data.row_counts import RowCounts
 
 ROWS_AT_A_TIME = 200
 NEEDED = {"train": 2, "validation": 1, "test": 1}  # movies with a genre to learn
 
 
-class Splits:
+class SplitGenres:
     """Genres of the movies of each split, as far as a source has been read."""
 
     def __init__(self, text: TextConfig, min_support: int) -> None:
@@ -62,12 +62,14 @@ def require_trainable(
     Raises:
         UserError: a source cannot be read, or there are too few different movies with genres.
     """
-    opened = open_all(sources, config)
+    opened = open_sources(sources, config)
     names = " + ".join(file.name for _, files in opened for file in files)
-    tally, splits = Tally(), Splits(text, labels.min_support)
+    tally, splits = RowCounts(), SplitGenres(text, labels.min_support)
     for named, files in opened:
-        catalogue = Catalogue(named.name, set(), {})
-        for chunk in (part for file in files for part in chunked(file, ROWS_AT_A_TIME, catalogue)):
+        catalogue = IngestState(named.name, set(), {})
+        for chunk in (
+            part for file in files for part in read_chunks(file, ROWS_AT_A_TIME, catalogue)
+        ):
             tally.add(chunk)
             splits.add(chunk.movies)
             if splits.enough():

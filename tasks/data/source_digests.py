@@ -17,13 +17,13 @@ class FileState(NamedTuple):
     written: tuple[int, int, int]
 
 
-def states_of(paths: Sequence[Path]) -> list[FileState]:
+def file_states(paths: Sequence[Path]) -> list[FileState]:
     """Read every file once for its digest."""
     return [_state(path) for path in paths]
 
 
 @contextmanager
-def unchanged(states: Sequence[FileState]) -> Iterator[None]:
+def read_unchanged(states: Sequence[FileState]) -> Iterator[None]:
     """Read files of which `states_of` was taken before they were opened.
 
     A file that is written to may be read in a state that it was in at no time, and fails to be

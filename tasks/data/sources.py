@@ -65,7 +65,7 @@ class Columns(StrictConfig):
     keywords: str | None = Field(None, description="Column of the keywords; left out: keywords")
 
 
-class Named(NamedTuple):
+class ResolvedSource(NamedTuple):
     """A source as it was asked for: the name that keeps its ids apart, and its files."""
 
     name: str
@@ -81,7 +81,7 @@ class Source(NamedTuple):
     rows: Iterator[list[str]]
 
 
-def name_of(source: str) -> str:
+def source_name(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
@@ -89,7 +89,7 @@ def name_of(source: str) -> str:
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 
-def resolve(source: str, with_ratings: bool = False) -> Named:
+def resolve_source(source: str, with_ratings: bool = False) -> ResolvedSource:
     """The local files of a source; URIs and Kaggle's file are downloaded first.
 
     `sample` is the embedded catalogue, `kaggle` the public data set, a glob stands for the parts
@@ -101,41 +101,41 @@ def resolve(source: str, with_ratings: bool = False) -> Named:
     match = _NAMED.fullmatch(source)
     where = match[2] if match else source
     if where == "sample":
-        return Named(name_of(source), (SAMPLE,))
+        return ResolvedSource(source_name(source), (SAMPLE,))
     if where == "kaggle":
-        return Named(name_of(source), (_from_kaggle(with_ratings),))
+        return ResolvedSource(source_name(source), (_from_kaggle(with_ratings),))
     if is_uri(where):
-        return Named(name_of(source), download(where))
+        return ResolvedSource(source_name(source), download(where))
     paths = _matching(where) if has_magic(where) and not Path(where).is_file() else [where]
     files = tuple(map(Path, paths))
     if not files or not all(path.is_file() for path in files):
         raise UserError(
             f"No such file: {redacted(where)}. Give --source a CSV or parquet file of movies."
         )
-    return Named(name_of(source), files)
+    return ResolvedSource(source_name(source), files)
 
 
-def ratings_beside(sources: Sequence[str]) -> RatingsRef | None:
+def find_ratings(sources: Sequence[str]) -> RatingsRef | None:
     """Ratings and links in the folder of the first source that has them there."""
     for source in sources:
         if is_uri(source.partition("=")[2] if _NAMED.fullmatch(source) else source):
             continue  # a copy of one file, alone in its folder
-        named = resolve(source)
+        named = resolve_source(source)
         ratings, links = (named.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
         if ratings.is_file() and links.is_file():
-            digest = digest_of_ratings((ratings, links))
+            digest = ratings_digest((ratings, links))
             return RatingsRef(source=named.name, files=(ratings, links), digest=digest)
     return None
 
 
-def digest_of_ratings(files: Sequence[Path]) -> str:
+def ratings_digest(files: Sequence[Path]) -> str:
     """One SHA-256 of the ratings and the links."""
     return store.sha256(store.file_digest(file).encode() for file in files)
 
 
 def require_same_ratings(ratings: RatingsRef) -> None:
     """Raises UserError where the ratings that were read are not those of the digest any more."""
-    if digest_of_ratings(ratings.files) != ratings.digest:
+    if ratings_digest(ratings.files) != ratings.digest:
         names = " or ".join(file.name for file in ratings.files)
         raise UserError(f"{names} changed while it was read: run again when it is complete.")
 

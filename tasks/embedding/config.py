@@ -58,7 +58,7 @@ class Doc2VecConfig(StrictConfig):
         return self
 
 
-def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
+def scale_to_corpus(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     """`config` made fit for the size of the corpus.
 
     More epochs, to train and to infer, and rarer words where `min_words` asks for them, fewer
@@ -67,20 +67,20 @@ def scaled(config: Doc2VecConfig, corpus_words: int) -> Doc2VecConfig:
     """
     wanted = max(1, corpus_words * config.epochs)
     more, fewer = max(1.0, config.min_words / wanted), min(1.0, config.max_words / wanted)
-    epochs = grown(config.epochs, more)
+    epochs = scale_epochs(config.epochs, more)
     if fewer < 1:
         epochs = min(epochs, max(MIN_EPOCHS, int(epochs * fewer)))
     return config.model_copy(
         update={
             "epochs": epochs,
             "min_count": min(config.min_count, 2) if more > 1 else config.min_count,
-            "infer_epochs": grown(config.infer_epochs, more),
+            "infer_epochs": scale_epochs(config.infer_epochs, more),
             "workers": max(1, min(config.workers, corpus_words // WORDS_A_WORKER)),
         }
     )
 
 
-def grown(epochs: int, factor: float) -> int:
+def scale_epochs(epochs: int, factor: float) -> int:
     """So many more epochs, up to a bound that the asked for epochs may lie over."""
     return max(epochs, min(MAX_EPOCHS, math.ceil(epochs * factor)))
 

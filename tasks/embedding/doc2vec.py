@@ -18,7 +18,7 @@ from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_d
 from numpy.typing import NDArray
 
 from tasks.core.contracts import UserError
-from tasks.core.progress import note_passes
+from tasks.core.progress import write_epoch_progress
 from tasks.core.storage import store
 from tasks.embedding.config import Doc2VecConfig, load_config
 
@@ -52,7 +52,9 @@ class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
         row = {"epoch": len(self.rows) + 1, "learning_rate": rate}
         self.rows.append(row | {"drift": float(1 - cosine.mean())})
         if self.work:
-            note_passes(self.work, len(self.rows), self.config.epochs * self.config.restarts)
+            write_epoch_progress(
+                self.work, len(self.rows), self.config.epochs * self.config.restarts
+            )
 
 
 def new_model(config: Doc2VecConfig, min_count: int) -> Doc2Vec:

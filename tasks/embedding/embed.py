@@ -15,12 +15,12 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
-from tasks.core.compute import Compute, run, run_stage
+from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, ScoresRef, UserError, VectorsRef
-from tasks.core.progress import following
+from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
-from tasks.embedding.config import Doc2VecConfig, load_config, scaled
-from tasks.embedding.pooling import known_rows, load_weights, pooled_vectors
+from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus
+from tasks.embedding.pooling import known_token_rows, load_weights, pooled_vectors
 
 VERSION = 4
 SELF_RETRIEVAL_SAMPLE = 200
@@ -52,22 +52,22 @@ def write_trained(documents: DocumentsRef, vectors: Vectors, folder: Path) -> No
 
 
 def _fit(
-    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, slot: store.Slot
+    documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, writer: store.EntryWriter
 ) -> Doc2VecRef:
     from tasks.embedding.doc2vec import train_in_folder
 
     splits = ["train", "validation", "test"] if config.transductive else ["train"]
-    corpus, trained = slot.folder / "corpus.txt", slot.folder / "vectors.npy"
+    corpus, trained = writer.folder / "corpus.txt", writer.folder / "vectors.npy"
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus, splits)
     if not words:
         raise UserError(f"None of the {documents.rows} movies falls in the train split: give more.")
-    train_in_folder(slot.folder, scaled(config, words), slot.work)
+    train_in_folder(writer.folder, scale_to_corpus(config, words), writer.checkpoint_dir)
     corpus.unlink()
     if config.transductive:
-        write_trained(documents, np.load(trained, "r"), slot.folder / "trained")
+        write_trained(documents, np.load(trained, "r"), writer.folder / "trained")
         trained.unlink()
-    store.write_json(slot.folder / "text.json", text.model_dump(mode="json"))
-    return slot.whole(Doc2VecRef, documents.rows, measured="training.json")
+    store.write_json(writer.folder / "text.json", text.model_dump(mode="json"))
+    return writer.folder_ref(Doc2VecRef, documents.rows, measured="training.json")
 
 
 @task(name="fit-doc2vec", cache_policy=NO_CACHE)
@@ -81,11 +81,11 @@ def fit_doc2vec(
     goes back when it is done.
     """
 
-    def fit(slot: store.Slot) -> Doc2VecRef:
-        with following("fit-doc2vec", slot.work):
-            return run_stage(compute, _fit, documents, config, text, slot)
+    def fit(writer: store.EntryWriter) -> Doc2VecRef:
+        with watch_epochs("fit-doc2vec", writer.checkpoint_dir):
+            return run_stage(compute, _fit, documents, config, text, writer)
 
-    ref = store.entry("doc2vec", [VERSION, config, text, documents.digest], Doc2VecRef, fit)
+    ref = store.get_or_create("doc2vec", [VERSION, config, text, documents.digest], Doc2VecRef, fit)
     used = load_config(store.locate(ref))
     training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(
@@ -99,7 +99,7 @@ def fit_doc2vec(
     return ref
 
 
-def vectors_in_folder(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
+def document_vectors(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
     """Vectors of space-separated documents by a stored model, as its `features` say.
 
     (n_documents, vector_size), or twice as wide with `both`; equal documents get equal vectors.
@@ -114,19 +114,19 @@ def vectors_in_folder(folder: str, documents: Sequence[str], seed: int | None = 
     return np.hstack(parts)
 
 
-def known_in_folder(folder: str, documents: Sequence[str]) -> list[int]:
+def count_known_tokens(folder: str, documents: Sequence[str]) -> list[int]:
     """How many tokens of each document a stored model knows."""
-    return [len(rows) for rows in known_rows(load_weights(folder), documents)]
+    return [len(rows) for rows in known_token_rows(load_weights(folder), documents)]
 
 
-def _embed(documents: DocumentsRef, model: Doc2VecRef, slot: store.Slot) -> VectorsRef:
+def _embed(documents: DocumentsRef, model: Doc2VecRef, writer: store.EntryWriter) -> VectorsRef:
     name = f"{documents.name}.parquet"
     table, folder = store.read(documents, ["id", "document"]), store.locate(model)
     trained = folder / "trained" / name
     if trained.exists():
-        return slot.table(VectorsRef, name, pq.read_table(trained))
-    vectors = vectors_in_folder(str(folder), table["document"].to_pylist())
-    return slot.table(VectorsRef, name, store.vectors_table(table["id"], vectors))
+        return writer.table_ref(VectorsRef, name, pq.read_table(trained))
+    vectors = document_vectors(str(folder), table["document"].to_pylist())
+    return writer.table_ref(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
 @task(name="embed", task_run_name="embed-{documents.name}", cache_policy=NO_CACHE)
@@ -134,11 +134,11 @@ def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> Vecto
     """Vectors of one chunk, inferred (or the trained ones, in the transductive mode)."""
     pooled = load_config(store.locate(model)).features == "pooled"
     pays_from = POOLING_PAYS_FROM if pooled else INFERRING_PAYS_FROM
-    return store.entry(
+    return store.get_or_create(
         "vectors",
         [VERSION, model.digest, documents.digest],
         VectorsRef,
-        lambda slot: run(compute, pays_from, _embed, documents, model, slot),
+        lambda writer: run_chunk(compute, pays_from, _embed, documents, model, writer),
     )
 
 
@@ -158,7 +158,7 @@ def self_retrieval(own: Iterable[Vectors], again: Vectors, rows: NDArray[np.int6
     return float(np.mean(nearest == rows))
 
 
-def require_sound(vectors: Vectors) -> None:
+def validate_vectors(vectors: Vectors) -> None:
     """Raises ValueError if a vector is not finite or is zero: cosine has no meaning for it."""
     norms = np.linalg.norm(vectors, axis=1)
     bad = int(np.sum(~np.isfinite(norms) | (norms == 0)))
@@ -166,15 +166,15 @@ def require_sound(vectors: Vectors) -> None:
         raise ValueError(f"{bad} of {len(vectors)} vectors are zero or not finite")
 
 
-def sound(parts: Iterable[Vectors]) -> Iterator[Vectors]:
+def validated(parts: Iterable[Vectors]) -> Iterator[Vectors]:
     """The same parts, each checked by `require_sound` as it goes by."""
     for part in parts:
-        require_sound(part)
+        validate_vectors(part)
         yield part
 
 
 def _check(
-    documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, slot: store.Slot
+    documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, writer: store.EntryWriter
 ) -> ScoresRef:
     folder = store.locate(model)
     used = load_config(folder)
@@ -182,12 +182,12 @@ def _check(
     train = np.flatnonzero(split == "train")
     rows = train[:: max(1, len(train) // SELF_RETRIEVAL_SAMPLE)]
     texts = store.read(documents, ["document"])["document"].take(pa.array(rows)).to_pylist()
-    again = vectors_in_folder(str(folder), texts, seed=used.seed + 1)
+    again = document_vectors(str(folder), texts, seed=used.seed + 1)
     size = used.vector_size  # the inferred part, where there are two
-    own = (part[:, :size] for part in sound(map(store.matrix, store.chunks(vectors))))
+    own = (part[:, :size] for part in validated(map(store.matrix, store.chunks(vectors))))
     share = self_retrieval(own, again[:, :size], rows)
-    store.write_json(slot.folder / "metrics.json", {"embed_self_retrieval_at_1": share})
-    return slot.whole(ScoresRef, len(rows))
+    store.write_json(writer.folder / "metrics.json", {"embed_self_retrieval_at_1": share})
+    return writer.folder_ref(ScoresRef, len(rows))
 
 
 @task(name="check-vectors", cache_policy=NO_CACHE)
@@ -195,9 +195,9 @@ def check_vectors(
     documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, compute: Compute
 ) -> ScoresRef:
     """Fail on unusable vectors; measure whether a train document, inferred again, finds itself."""
-    return store.entry(
+    return store.get_or_create(
         "checks",
         [VERSION, documents.digest, vectors.digest, model.digest],
         ScoresRef,
-        lambda slot: run_stage(compute, _check, documents, vectors, model, slot),
+        lambda writer: run_stage(compute, _check, documents, vectors, model, writer),
     )

@@ -36,7 +36,7 @@ def pooled_vectors(weights: WordWeights, documents: Sequence[str]) -> Vectors:
     at length one and the sum divided by the root of the number of words. Nothing in it is random.
     A document without a known word gets the mean direction of all words.
     """
-    known = known_rows(weights, documents)
+    known = known_token_rows(weights, documents)
     words = np.unique(np.concatenate([[0], *known]).astype(int))
     directions = normalize(weights.hidden[words])
     pooled = np.empty((len(documents), weights.hidden.shape[1]), np.float32)
@@ -49,7 +49,7 @@ def pooled_vectors(weights: WordWeights, documents: Sequence[str]) -> Vectors:
     return pooled
 
 
-def known_rows(weights: WordWeights, documents: Sequence[str]) -> list[list[int]]:
+def known_token_rows(weights: WordWeights, documents: Sequence[str]) -> list[list[int]]:
     """For each document the rows of those of its words that the model knows."""
     rows = weights.rows
     return [[rows[word] for word in text.split() if word in rows] for text in documents]

@@ -17,7 +17,13 @@ from tasks.core.contracts import DocumentsRef, LabelsRef, ScoresRef, UserError
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.preprocess import TextConfig
-from tasks.genres.metrics import Labels, Probabilities, best_cut, predicted, scores
+from tasks.genres.metrics import (
+    Labels,
+    Probabilities,
+    apply_thresholds,
+    find_best_threshold,
+    multilabel_scores,
+)
 
 VERSION = 5
 SEED = 42
@@ -48,10 +54,12 @@ def tuned_baseline(
     name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
 ) -> Baseline:
     """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
-    threshold = np.full(test.shape[1], best_cut(tuning, on_tuning).threshold, on_test.dtype)
-    found = scores(test, on_test, threshold, f"baseline_{name}")
+    threshold = np.full(
+        test.shape[1], find_best_threshold(tuning, on_tuning).threshold, on_test.dtype
+    )
+    found = multilabel_scores(test, on_test, threshold, f"baseline_{name}")
     kept = (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")
-    return Baseline({key: found[key] for key in kept}, predicted(on_test, threshold))
+    return Baseline({key: found[key] for key in kept}, apply_thresholds(on_test, threshold))
 
 
 def tfidf_baseline(
@@ -123,16 +131,16 @@ def _baselines(
     labels: LabelsRef,
     config: BaselineConfig,
     text: TextConfig,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> ScoresRef:
     table = store.read(documents, ["title", "overview", "keywords", "split"])
     split = splits_of(table, store.read_labels(labels)[0], text.keywords)
     parts = (split["train"], split["validation"], split["test"])
     tfidf = tfidf_baseline(*parts, config)
     prior = prior_baseline(*parts)
-    store.write_json(slot.folder / "metrics.json", tfidf.scores | prior.scores)
-    np.save(slot.folder / "tfidf.npy", tfidf.guess)
-    return slot.whole(ScoresRef, len(split["test"].texts))
+    store.write_json(writer.folder / "metrics.json", tfidf.scores | prior.scores)
+    np.save(writer.folder / "tfidf.npy", tfidf.guess)
+    return writer.folder_ref(ScoresRef, len(split["test"].texts))
 
 
 @task(name="baselines", cache_policy=NO_CACHE)
@@ -148,9 +156,9 @@ def baselines(
     On a large source the work is done in a process of its own: it runs beside Doc2Vec's training,
     and within one interpreter the two would hold each other up.
     """
-    return store.entry(
+    return store.get_or_create(
         "baselines",
         [VERSION, config, text.keywords, documents.digest, labels.digest],
         ScoresRef,
-        lambda slot: run_stage(compute, _baselines, documents, labels, config, text, slot),
+        lambda writer: run_stage(compute, _baselines, documents, labels, config, text, writer),
     )

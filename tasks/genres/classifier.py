@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.compute import Compute, run_alone
+from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -18,7 +18,7 @@ from tasks.core.contracts import (
     ProbabilitiesRef,
     VectorsRef,
 )
-from tasks.core.progress import following
+from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import genre_probabilities, load_classifier, save_classifier
@@ -32,10 +32,10 @@ def _fit(
     vectors: VectorsRef,
     labels: LabelsRef,
     config: ClassifierConfig,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> ClassifierRef:
     from tasks.genres import training as net
-    from tasks.genres.network import folded
+    from tasks.genres.network import fold_batch_norm
 
     device = net.pick_device(config.device)
     indicator, classes = store.read_labels(labels)
@@ -45,8 +45,8 @@ def _fit(
         for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
     )
     net.require_examples(train, validation)
-    classifier, history = net.train_classifier(train, validation, config, slot.work)
-    answering = folded(classifier)
+    classifier, history = net.train_classifier(train, validation, config, writer.checkpoint_dir)
+    answering = fold_batch_norm(classifier)
     thresholds = tuned_thresholds(
         validation.labels.cpu().numpy().astype(np.uint8),
         genre_probabilities(answering, validation.vectors.cpu().numpy()),
@@ -54,9 +54,9 @@ def _fit(
         config.threshold_support,
     )
     named = dict(zip(classes, thresholds.tolist(), strict=True))
-    save_classifier(answering, named, slot.folder)
+    save_classifier(answering, named, writer.folder)
     passes = pa.Table.from_pylist([epoch._asdict() for epoch in history])
-    pq.write_table(passes.drop_columns("seconds"), slot.folder / "history.parquet")
+    pq.write_table(passes.drop_columns("seconds"), writer.folder / "history.parquet")
     seconds = sum(epoch.seconds for epoch in history)
     training = {
         "device": device.type,
@@ -64,8 +64,8 @@ def _fit(
         "train_samples_per_second": len(train.labels) * len(history) / seconds,
         "train_peak_memory_mb": net.peak_memory_mb(device),
     }
-    store.write_json(slot.folder / "training.json", training)
-    return slot.whole(ClassifierRef, len(train.labels), measured="training.json")
+    store.write_json(writer.folder / "training.json", training)
+    return writer.folder_ref(ClassifierRef, len(train.labels), measured="training.json")
 
 
 @task(name="fit-classifier", cache_policy=NO_CACHE)
@@ -78,12 +78,12 @@ def fit_classifier(
 ) -> ClassifierRef:
     """Train on the labelled movies of the train split, tune on those of the validation split."""
 
-    def fit(slot: store.Slot) -> ClassifierRef:
-        with following("fit-classifier", slot.work):
-            return run_alone(compute, _fit, documents, vectors, labels, config, slot)
+    def fit(writer: store.EntryWriter) -> ClassifierRef:
+        with watch_epochs("fit-classifier", writer.checkpoint_dir):
+            return run_in_fresh_process(compute, _fit, documents, vectors, labels, config, writer)
 
     key = [VERSION, config, documents.digest, vectors.digest, labels.digest]
-    ref = store.entry("classifier", key, ClassifierRef, fit)
+    ref = store.get_or_create("classifier", key, ClassifierRef, fit)
     history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
     training = store.read_json(store.locate(ref) / "training.json")
     get_run_logger().info(
@@ -99,19 +99,21 @@ def fit_classifier(
     return ref
 
 
-def _predict(classifier: ClassifierRef, vectors: VectorsRef, slot: store.Slot) -> ProbabilitiesRef:
+def _predict(
+    classifier: ClassifierRef, vectors: VectorsRef, writer: store.EntryWriter
+) -> ProbabilitiesRef:
     answering = load_classifier(store.locate(classifier)).classifier
     parts = [genre_probabilities(answering, store.matrix(part)) for part in store.chunks(vectors)]
-    np.save(slot.folder / "probabilities.npy", np.concatenate(parts))
-    return slot.ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
+    np.save(writer.folder / "probabilities.npy", np.concatenate(parts))
+    return writer.file_ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
 def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> ProbabilitiesRef:
     """Genre probabilities of every document."""
-    return store.entry(
+    return store.get_or_create(
         "probabilities",
         [VERSION, classifier.digest, vectors.digest],
         ProbabilitiesRef,
-        lambda slot: _predict(classifier, vectors, slot),
+        lambda writer: _predict(classifier, vectors, writer),
     )

@@ -27,13 +27,13 @@ from tasks.genres.metrics import (
     Labels,
     Probabilities,
     Protocol,
-    by_genre,
-    interval,
+    apply_thresholds,
+    bootstrap_f1,
+    bootstrap_interval,
     macro_f1,
     micro_f1,
-    predicted,
-    resampled_f1,
-    scores,
+    multilabel_scores,
+    per_genre_scores,
 )
 
 VERSION = 6
@@ -49,8 +49,8 @@ def genre_table(
 
     Where no document carries the genre its scores are null, not zero: they are undefined.
     """
-    guess = predicted(probabilities, thresholds)
-    precision, recall, f1, support = by_genre(labels, guess)
+    guess = apply_thresholds(probabilities, thresholds)
+    precision, recall, f1, support = per_genre_scores(labels, guess)
     rows = []
     for column, name in enumerate(classes):
         known = bool(support[column])
@@ -65,17 +65,17 @@ def genre_table(
     return pa.Table.from_pylist(rows)
 
 
-def intervals(labels: Labels, guess: Labels, tfidf: Labels, prefix: str) -> dict[str, float]:
+def f1_intervals(labels: Labels, guess: Labels, tfidf: Labels, prefix: str) -> dict[str, float]:
     """95% bootstrap intervals of micro and macro F1, and of their margin over TF-IDF (paired)."""
-    own, other = resampled_f1(labels, guess), resampled_f1(labels, tfidf)
+    own, other = bootstrap_f1(labels, guess), bootstrap_f1(labels, tfidf)
     found: dict[str, float] = {}
     for name in own:
-        found |= interval(own[name], f"{prefix}_f1_{name}")
-        found |= interval(own[name] - other[name], f"{prefix}_f1_{name}_over_tfidf")
+        found |= bootstrap_interval(own[name], f"{prefix}_f1_{name}")
+        found |= bootstrap_interval(own[name] - other[name], f"{prefix}_f1_{name}_over_tfidf")
     return found
 
 
-def slices_of(movies: pa.Table) -> dict[str, list[str]]:
+def slice_values(movies: pa.Table) -> dict[str, list[str]]:
     """For each kind of slice, the slice that each movie falls into."""
     lengths = np.digitize([len(text.split()) for text in movies["overview"].to_pylist()], LENGTHS)
     named = [f"up to {LENGTHS[0]}", *(f"from {words}" for words in LENGTHS)]
@@ -91,7 +91,7 @@ def slices_of(movies: pa.Table) -> dict[str, list[str]]:
 def slice_table(movies: pa.Table, labels: Labels, guess: Labels) -> pa.Table:
     """Movies, micro and macro F1 of each slice; slices of under 20 movies are taken together."""
     rows: list[dict[str, Any]] = []
-    for kind, values in slices_of(movies).items():
+    for kind, values in slice_values(movies).items():
         sizes = Counter(values)
         kept = np.array([value if sizes[value] >= SLICE_MOVIES else "other" for value in values])
         for value in sorted(set(kept.tolist()), key=lambda name: (name == "other", name)):
@@ -102,7 +102,7 @@ def slice_table(movies: pa.Table, labels: Labels, guess: Labels) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def mistakes(
+def confident_errors(
     movies: pa.Table,
     labels: Labels,
     probabilities: Probabilities,
@@ -110,7 +110,7 @@ def mistakes(
     classes: Sequence[str],
 ) -> pa.Table:
     """The most confident wrong answers, surest first: movie, genre, probability, text."""
-    wrong = labels != predicted(probabilities, thresholds)
+    wrong = labels != apply_thresholds(probabilities, thresholds)
     distance = np.where(wrong, np.abs(labels - probabilities), -1.0)
     surest = np.argsort(-distance, axis=None, kind="stable")[: min(MISTAKES, int(wrong.sum()))]
     rows = []
@@ -137,13 +137,13 @@ def predictions_table(
         "id": movies["id"],
         "title": movies["title"],
         "actual_genres": movies["genres"],
-        "predicted_genres": named(predicted(probabilities, thresholds), classes),
+        "predicted_genres": genre_names(apply_thresholds(probabilities, thresholds), classes),
         "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
     }
     return pa.table(columns).replace_schema_metadata({"classes": ", ".join(classes)})
 
 
-def named(guess: NDArray[np.uint8], classes: Sequence[str]) -> pa.Array:
+def genre_names(guess: NDArray[np.uint8], classes: Sequence[str]) -> pa.Array:
     """Rows of an indicator matrix as lists of names."""
     names = [[name for name, on in zip(classes, row, strict=True) if on] for row in guess]
     return pa.array(names, pa.list_(pa.string()))
@@ -156,7 +156,7 @@ def _evaluate(
     probabilities: ProbabilitiesRef,
     baseline: ScoresRef,
     protocol: Protocol,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> ScoresRef:
     columns = ["id", "title", "overview", "genres", "year", "language", "split"]
     table = store.read(documents, columns)
@@ -169,20 +169,22 @@ def _evaluate(
         raise UserError("No movie with a learnt genre falls in the test split: give more movies.")
     movies, actual = table.filter(pa.array(rows)), indicator[rows]
     said = np.load(store.locate(probabilities), allow_pickle=False)[rows]
-    guess, prefix = predicted(said, thresholds), PREFIX[protocol]
+    guess, prefix = apply_thresholds(said, thresholds), PREFIX[protocol]
     tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
-    found = scores(actual, said, thresholds, prefix) | intervals(actual, guess, tfidf, prefix)
+    found = multilabel_scores(actual, said, thresholds, prefix) | f1_intervals(
+        actual, guess, tfidf, prefix
+    )
     found["genres_learnt"] = float(len(classes))
-    store.write_json(slot.folder / "metrics.json", found)
+    store.write_json(writer.folder / "metrics.json", found)
     tables = {
         "genres": genre_table(actual, said, thresholds, classes),
         "slices": slice_table(movies, actual, guess),
-        "mistakes": mistakes(movies, actual, said, thresholds, classes),
+        "mistakes": confident_errors(movies, actual, said, thresholds, classes),
         "test_predictions": predictions_table(movies, said, thresholds, classes),
     }
     for name, of in tables.items():
-        pq.write_table(of, slot.folder / f"{name}.parquet")
-    return slot.whole(ScoresRef, movies.num_rows)
+        pq.write_table(of, writer.folder / f"{name}.parquet")
+    return writer.folder_ref(ScoresRef, movies.num_rows)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -196,11 +198,11 @@ def evaluate(
 ) -> ScoresRef:
     """Scores on the test split, under the prefix of the protocol that they were won by."""
     read = (documents, labels, classifier, probabilities, baseline)
-    ref = store.entry(
+    ref = store.get_or_create(
         "scores",
         [VERSION, protocol, *(of.digest for of in read)],
         ScoresRef,
-        lambda slot: _evaluate(*read, protocol, slot),
+        lambda writer: _evaluate(*read, protocol, writer),
     )
     folder, name = store.locate(ref), f"{PREFIX[protocol]}_f1_micro"
     value = store.read_json(folder / "metrics.json")[name]

@@ -30,7 +30,7 @@ class Classifier(NamedTuple):
     shift: float
 
 
-class Stored(NamedTuple):
+class LoadedClassifier(NamedTuple):
     """A classifier with the genres that it answers with and a probability threshold for each."""
 
     classifier: Classifier
@@ -67,7 +67,7 @@ def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder
     store.write_json(folder / "thresholds.json", thresholds)
 
 
-def load_classifier(folder: Path) -> Stored:
+def load_classifier(folder: Path) -> LoadedClassifier:
     """What `save_classifier` wrote."""
     config = store.read_json(folder / "config.json")
     with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
@@ -79,7 +79,7 @@ def load_classifier(folder: Path) -> Stored:
             for member in range(config["members"])
         ]
     thresholds = store.read_json(folder / "thresholds.json")
-    return Stored(
+    return LoadedClassifier(
         Classifier(members, config["scale"], config["shift"]),
         list(thresholds),
         np.array(list(thresholds.values()), np.float32),

@@ -29,14 +29,14 @@ RESAMPLES = 1000
 Resampled = dict[str, NDArray[np.floating[Any]]]
 
 
-class Best(NamedTuple):
+class ThresholdResult(NamedTuple):
     """The probability threshold with the highest micro F1, and that F1."""
 
     threshold: float
     f1: float
 
 
-def best_cut(labels: Labels, probabilities: Probabilities) -> Best:
+def find_best_threshold(labels: Labels, probabilities: Probabilities) -> ThresholdResult:
     """The one threshold for all genres.
 
     Raises:
@@ -47,7 +47,7 @@ def best_cut(labels: Labels, probabilities: Probabilities) -> Best:
     precision, recall, thresholds = precision_recall_curve(labels.ravel(), probabilities.ravel())
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = np.argmax(f1[:-1])
-    return Best(float(thresholds[best]), float(f1[best]))
+    return ThresholdResult(float(thresholds[best]), float(f1[best]))
 
 
 def tuned_thresholds(
@@ -61,22 +61,24 @@ def tuned_thresholds(
     With `support`, a genre that at least so many documents carry gets the one that is best for
     its own F1.
     """
-    overall = fixed or best_cut(labels, probabilities).threshold
+    overall = fixed or find_best_threshold(labels, probabilities).threshold
     thresholds = np.full(labels.shape[1], overall, np.float32)
     if fixed or support is None:
         return thresholds
     for genre in np.flatnonzero(labels.sum(axis=0) >= support):
         column = slice(genre, genre + 1)
-        thresholds[genre] = best_cut(labels[:, column], probabilities[:, column]).threshold
+        thresholds[genre] = find_best_threshold(
+            labels[:, column], probabilities[:, column]
+        ).threshold
     return thresholds
 
 
-def predicted(probabilities: Probabilities, thresholds: Probabilities) -> Labels:
+def apply_thresholds(probabilities: Probabilities, thresholds: Probabilities) -> Labels:
     """What a model says: 1 where a genre's probability reaches its threshold."""
     return (probabilities >= thresholds).astype(np.uint8)
 
 
-def scores(
+def multilabel_scores(
     labels: Labels, probabilities: Probabilities, thresholds: Probabilities, prefix: str
 ) -> dict[str, float]:
     """Multilabel scores of documents that each carry a learnt genre, named `prefix_…`.
@@ -85,7 +87,7 @@ def scores(
     recall is undefined.
     """
     present = labels.any(axis=0)
-    guess = predicted(probabilities, thresholds)
+    guess = apply_thresholds(probabilities, thresholds)
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     values = {
         "f1_micro": micro_f1(labels, guess),
@@ -114,7 +116,7 @@ def samples_f1(labels: Labels, guess: Labels) -> float:
     return float((2 * (labels & guess).sum(axis=1) / np.maximum(both, 1)).mean())
 
 
-class ByGenre(NamedTuple):
+class PerGenreScores(NamedTuple):
     """Scores of each genre, (n_genres,) each; zero where they are undefined.
 
     scikit-learn takes a matrix of one column for binary labels, and scores its two classes.
@@ -126,10 +128,10 @@ class ByGenre(NamedTuple):
     support: NDArray[np.int64]
 
 
-def by_genre(labels: Labels, guess: Labels) -> ByGenre:
+def per_genre_scores(labels: Labels, guess: Labels) -> PerGenreScores:
     """Precision, recall, F1 and support of each genre."""
     hits, said, support = (of.sum(axis=0, dtype=np.int64) for of in (labels & guess, guess, labels))
-    return ByGenre(
+    return PerGenreScores(
         hits / np.maximum(said, 1),
         hits / np.maximum(support, 1),
         2 * hits / np.maximum(said + support, 1),
@@ -140,7 +142,7 @@ def by_genre(labels: Labels, guess: Labels) -> ByGenre:
 def macro_f1(labels: Labels, guess: Labels) -> float:
     """Mean F1 of the genres that occur in `labels`."""
     present = labels.any(axis=0)
-    return float(by_genre(labels, guess).f1[present].mean())
+    return float(per_genre_scores(labels, guess).f1[present].mean())
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
@@ -156,7 +158,7 @@ def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
     return float(np.abs(hits - said).sum() / len(flat))
 
 
-def resampled_f1(labels: Labels, guess: Labels, seed: int = 0) -> Resampled:
+def bootstrap_f1(labels: Labels, guess: Labels, seed: int = 0) -> Resampled:
     """`micro` and `macro` F1 of bootstrap samples of the documents, (RESAMPLES,) each.
 
     Equal seeds draw the same documents, so the difference of two models' arrays is paired. Macro
@@ -173,7 +175,7 @@ def resampled_f1(labels: Labels, guess: Labels, seed: int = 0) -> Resampled:
     return {"micro": np.array(micro), "macro": np.array(macro)}
 
 
-def interval(values: NDArray[np.floating[Any]], name: str) -> dict[str, float]:
+def bootstrap_interval(values: NDArray[np.floating[Any]], name: str) -> dict[str, float]:
     """The middle 95% of bootstrap values as `name_low` and `name_high`."""
     low, high = np.quantile(values, [0.025, 0.975])
     return {f"{name}_low": float(low), f"{name}_high": float(high)}

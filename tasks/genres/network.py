@@ -85,7 +85,7 @@ class GenreClassifier(nn.Module):
         return calibrated
 
 
-def folded(classifier: GenreClassifier) -> Classifier:
+def fold_batch_norm(classifier: GenreClassifier) -> Classifier:
     """What answers without torch: batch norm and standardisation are part of the linear layers."""
     centre, spread = classifier.centre.cpu().numpy(), classifier.spread.cpu().numpy()
     members = []

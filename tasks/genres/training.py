@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.contracts import UserError
-from tasks.core.files import replacing
-from tasks.core.progress import note_passes
+from tasks.core.files import atomic_write
+from tasks.core.progress import write_epoch_progress
 from tasks.genres.config import ClassifierConfig
-from tasks.genres.metrics import best_cut
+from tasks.genres.metrics import find_best_threshold
 from tasks.genres.network import GenreClassifier, GenreNetwork
 
 STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
@@ -82,7 +82,7 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=there)
 
 
-def batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
+def shuffled_batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
     """The examples once, shuffled, in batches of equal size: a small last one, with a full step
     and few examples for batch norm, costs F1.
 
@@ -107,7 +107,7 @@ def train_epoch(
     """
     network.train()
     total, steps = torch.zeros((), device=train.vectors.device), 0
-    for batch in batches(train, batch_size):
+    for batch in shuffled_batches(train, batch_size):
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(batch.vectors.device):
             logits = network(batch.vectors)
@@ -141,7 +141,7 @@ def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
     loss = functional.binary_cross_entropy_with_logits(logits, examples.labels)
     labels = examples.labels.cpu().numpy().astype(np.uint8)
     probabilities = torch.sigmoid(logits).cpu().numpy()
-    return loss.item(), best_cut(labels, probabilities).f1
+    return loss.item(), find_best_threshold(labels, probabilities).f1
 
 
 def save_checkpoint(
@@ -153,7 +153,7 @@ def save_checkpoint(
     """
     content = io.BytesIO()
     torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, content)
-    with replacing(path) as new:
+    with atomic_write(path) as new:
         new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
 
@@ -186,7 +186,7 @@ def start_member(
     return network, torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
 
 
-def usable(checkpoint: Path, train: Examples, config: ClassifierConfig) -> bool:
+def is_usable_checkpoint(checkpoint: Path, train: Examples, config: ClassifierConfig) -> bool:
     """Whether there is a checkpoint to go on from; one that cannot be loaded is deleted."""
     if not checkpoint.exists():
         return False
@@ -218,39 +218,39 @@ def train_member(
         weights = positive_weights(train.labels, config.positive_weight)
         batch_size = min(config.batch_size, max(SMALLEST_BATCH, len(train.labels) // STEPS))
         best, history = copy.deepcopy(network.state_dict()), list[Epoch]()
-        if checkpoint and usable(checkpoint, train, config):
+        if checkpoint and is_usable_checkpoint(checkpoint, train, config):
             best, history = load_checkpoint(checkpoint, network, optimizer)
-        while not finished(history, config):
+        while not should_stop(history, config):
             torch.manual_seed(seed + len(history) + 1)
             start = time.perf_counter()
             loss = train_epoch(network, optimizer, train, batch_size, weights)
             seconds = time.perf_counter() - start
             found = validate(network, validation)
             history.append(Epoch(member, len(history) + 1, loss, *found, seconds))
-            if history[-1] is leader(history):
+            if history[-1] is best_epoch(history):
                 best = copy.deepcopy(network.state_dict())
             if checkpoint:
                 state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
                 save_checkpoint(checkpoint, state, best, history)
                 passes = member * config.epochs + len(history), config.members * config.epochs
-                note_passes(checkpoint.parent, *passes)
+                write_epoch_progress(checkpoint.parent, *passes)
     if config.patience is not None:
         network.load_state_dict(best)
     return network, history
 
 
-def leader(history: list[Epoch]) -> Epoch:
+def best_epoch(history: list[Epoch]) -> Epoch:
     """The epoch with the lowest validation loss, the first of several."""
     return min(history, key=lambda epoch: epoch.val_loss)
 
 
-def finished(history: list[Epoch], config: ClassifierConfig) -> bool:
+def should_stop(history: list[Epoch], config: ClassifierConfig) -> bool:
     """Whether all epochs are done, or `patience` epochs have brought nothing better."""
     if len(history) >= config.epochs:
         return True
     if config.patience is None or not history:
         return False
-    return len(history) - leader(history).epoch >= config.patience
+    return len(history) - best_epoch(history).epoch >= config.patience
 
 
 def train_classifier(

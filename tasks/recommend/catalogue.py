@@ -14,15 +14,15 @@ from pydantic import Field
 from tasks.core.contracts import UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.scoring import (
-    Profiles,
+    ItemFeatures,
     RankConfig,
-    best,
     common_words,
-    diversified,
-    features,
-    scores,
-    shares,
-    without_copies,
+    drop_duplicates,
+    mmr_rerank,
+    score_contributions,
+    similarity_features,
+    top_positions,
+    weighted_scores,
 )
 
 SHOWN = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
@@ -76,7 +76,7 @@ class Catalogue:
         words, self.words = sparse_of(rows["words"], rows["words_weights"])
         titles, self.title_words = sparse_of(rows["title_words"], rows["title_words_weights"])
         self.movies = rows.select([name for name in SHOWN if name in rows.column_names])
-        self.profiles = Profiles(
+        self.features = ItemFeatures(
             vectors_of(rows["content"]),
             words,
             titles,
@@ -84,7 +84,7 @@ class Catalogue:
             rows["year"].cast(pa.float32()).to_numpy(zero_copy_only=False),
             rows["votes"].to_numpy(),
         )
-        self.items = self.profiles.by_term()
+        self.items = self.features.by_term()
         self.title_keys = rows["title_key"]
         overviews = rows["overview_key"].combine_chunks().dictionary_encode().indices
         named = pc.binary_join_element_wise(
@@ -133,7 +133,7 @@ class Catalogue:
         content: NDArray[np.float32],
         genres: NDArray[np.float32],
         words: Mapping[str, float],
-    ) -> Profiles:
+    ) -> ItemFeatures:
         """Profile of a text that is no movie: without title, year and votes.
 
         `content` (1, size) and `genres` (1, n_genres) have length one, `words` are weighed.
@@ -141,7 +141,7 @@ class Catalogue:
         known = {self._columns[word]: w for word, w in words.items() if word in self._columns}
         at = (np.zeros(len(known), np.int64), np.array(list(known), np.int64))
         weights = np.array(list(known.values()), np.float32)
-        return Profiles(
+        return ItemFeatures(
             content,
             sp.csr_array((weights, at), shape=(1, len(self.words))),
             sp.csr_array((1, len(self.title_words)), dtype=np.float32),
@@ -150,11 +150,11 @@ class Catalogue:
             np.zeros(1, np.float32),
         )
 
-    def profiles_of(self, rows: Rows) -> Profiles:
+    def features_of(self, rows: Rows) -> ItemFeatures:
         """The profiles of some movies."""
-        return self.profiles.rows(np.array(rows, np.int64))
+        return self.features.rows(np.array(rows, np.int64))
 
-    def allowed(self, filters: Filters) -> NDArray[np.bool_] | None:
+    def filter_mask(self, filters: Filters) -> NDArray[np.bool_] | None:
         """Which movies pass; None where all do.
 
         Raises:
@@ -162,7 +162,7 @@ class Catalogue:
         """
         masks = [self._genre(name) for name in filters.genre]
         masks += [~self._genre(name) for name in filters.not_genre]
-        years = self.profiles.years
+        years = self.features.years
         if filters.from_year is not None:
             masks.append(years >= filters.from_year)
         if filters.to_year is not None:
@@ -180,7 +180,7 @@ class Catalogue:
 
     def ranked(
         self,
-        queries: Profiles,
+        queries: ItemFeatures,
         asked: Rows,
         limit: int,
         config: RankConfig,
@@ -193,9 +193,13 @@ class Catalogue:
         them or of each other, are left out. With `near`, the rows that an approximate index found,
         vectors are compared for those alone and for the best by everything else.
         """
-        each = features(queries, self.items) if near is None else self._near(queries, near, config)
+        each = (
+            similarity_features(queries, self.items)
+            if near is None
+            else self._near(queries, near, config)
+        )
         found = {name: part.mean(axis=0, keepdims=True) for name, part in each.items()}
-        score = scores(found, config)[0]
+        score = weighted_scores(found, config)[0]
         if allowed is not None:
             score = np.where(allowed, score, -np.inf)
         kept = self.listed(score, asked, limit, config.diversity)
@@ -205,22 +209,22 @@ class Catalogue:
         self, score: NDArray[np.float32], asked: Rows, limit: int, diversity: float
     ) -> list[int]:
         """Rows of the best by `score` (n_movies,), without what was asked and without copies."""
-        pool = best(score, (4 if diversity else 1) * limit + len(asked) + POOL)
+        pool = top_positions(score, (4 if diversity else 1) * limit + len(asked) + POOL)
         pool = pool[np.isfinite(score[pool])]
         wanted = len(pool) if diversity else limit
-        kept = without_copies(pool.tolist(), self.keys, asked, wanted)
-        picked = diversified(score[kept], self.profiles.content[kept], limit, diversity)
+        kept = drop_duplicates(pool.tolist(), self.keys, asked, wanted)
+        picked = mmr_rerank(score[kept], self.features.content[kept], limit, diversity)
         return [kept[at] for at in picked]
 
     def _near(
-        self, queries: Profiles, near: Rows, config: RankConfig
+        self, queries: ItemFeatures, near: Rows, config: RankConfig
     ) -> dict[str, NDArray[np.float32]]:
         """Features whose vectors are compared for some rows alone; elsewhere their cosine is 0."""
         blind, items = (of._replace(content=of.content[:, :0]) for of in (queries, self.items))
-        found = features(blind, items)
-        rest = scores(found, config).mean(axis=0)
-        rows = np.union1d(best(rest, NEAREST), np.array(near, np.int64))
-        found["content"][:, rows] = queries.content @ self.profiles.content[rows].T
+        found = similarity_features(blind, items)
+        rest = weighted_scores(found, config).mean(axis=0)
+        rows = np.union1d(top_positions(rest, NEAREST), np.array(near, np.int64))
+        found["content"][:, rows] = queries.content @ self.features.content[rows].T
         return found
 
     def movie(self, row: int) -> dict[str, Any]:
@@ -228,11 +232,11 @@ class Catalogue:
         found: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]
         return found
 
-    def explained(self, queries: Profiles, hit: "Hit", config: RankConfig) -> dict[str, Any]:
+    def explain(self, queries: ItemFeatures, hit: "Hit", config: RankConfig) -> dict[str, Any]:
         """Why a movie is in a list: words in common, the two cosines, each feature's share."""
         return {
-            "words": common_words(queries.words, self.profiles.words[[hit.row]], self.words),
+            "words": common_words(queries.words, self.features.words[[hit.row]], self.words),
             "content": float(hit.features["content"][0, hit.row]),
             "genre": float(hit.features["genre"][0, hit.row]),
-            "shares": shares(hit.features, config, hit.row),
+            "shares": score_contributions(hit.features, config, hit.row),
         }

@@ -16,7 +16,7 @@ from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import IndexRef, RowsRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.recommend.search import VECTORS, has_ann, near_titles, nearest, quoted
+from tasks.recommend.search import VECTORS, fuzzy_titles, has_ann, nearest_vectors, sql_literal
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -56,7 +56,7 @@ def lancedb_uri() -> str:
     return store.uri_of("lancedb")
 
 
-class Written:
+class CheckedWriter:
     """Passes tables on, and remembers how many rows they had and some of their vectors."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Written:
             ValueError: a vector is not finite or zero.
         """
         for part in filter(len, parts):
-            require_directions(part["content"])
+            validate_vector_column(part["content"])
             self.rows += part.num_rows
             if len(self.samples) < SMOKE_QUERIES:
                 self.samples += [self._sample(part.slice(row, 1)) for row in (0, part.num_rows - 1)]
@@ -79,7 +79,7 @@ class Written:
         return row["source"][0].as_py(), row["id"][0].as_py(), row["content"][0].as_py()
 
 
-def require_directions(column: pa.ChunkedArray) -> None:
+def validate_vector_column(column: pa.ChunkedArray) -> None:
     """Raises ValueError if a vector is not finite or is zero: cosine has no meaning for it."""
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     norms = np.linalg.norm(flat.reshape(len(column), -1), axis=1)
@@ -88,14 +88,14 @@ def require_directions(column: pa.ChunkedArray) -> None:
         raise ValueError(f"{bad} of {len(column)} vectors have no direction")
 
 
-def peek(parts: Iterable[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
+def peek_first(parts: Iterable[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
     """The first part, and all of them."""
     rest = iter(parts)
     first = next(rest)
     return first, chain([first], rest)
 
 
-def publish(
+def publish_version(
     uri: str, parts: Iterable[pa.Table], tag: str, config: IndexConfig | None = None
 ) -> IndexRef:
     """Write the rows as a version, a table of its own named `tag`, and check it.
@@ -106,10 +106,10 @@ def publish(
     """
     import lancedb  # takes a while to load, and training itself does not need it
 
-    database, written = lancedb.connect(uri), Written()
+    database, written = lancedb.connect(uri), CheckedWriter()
     if tag in version_tags(uri):
         raise ValueError(f"the version {tag} already exists in {uri}")
-    first, parts = peek(parts)
+    first, parts = peek_first(parts)
     reader = pa.RecordBatchReader.from_batches(first.schema, written.through(parts))
     try:
         table = database.create_table(tag, reader)
@@ -120,7 +120,7 @@ def publish(
     return IndexRef(uri=uri, tag=tag, rows=written.rows, recall=recall)
 
 
-def _indexed(table: "Table", written: Written, config: IndexConfig) -> float:
+def _indexed(table: "Table", written: CheckedWriter, config: IndexConfig) -> float:
     """Index a table and check it; the recall of its vector index."""
     from lancedb.index import FTS, BTree, IvfFlat
 
@@ -152,16 +152,16 @@ def drop_versions(uri: str, tags: Iterable[str]) -> None:
         database.drop_table(tag)
 
 
-def check_table(table: "Table", written: Written) -> None:
+def check_table(table: "Table", written: CheckedWriter) -> None:
     """Raises ValueError unless rows are as many and smoke queries come out as written."""
     if table.count_rows() != written.rows:
         raise ValueError(f"{table.count_rows()} rows in the index, {written.rows} written")
     for source, movie, vector in written.samples:
-        where = f"id = {movie} AND source = {quoted(source)}"
+        where = f"id = {movie} AND source = {sql_literal(source)}"
         found = table.search().where(where).select(["title", "content"]).limit(2).to_list()
         if len(found) != 1 or not np.allclose(found[0]["content"], vector, atol=1e-6):
             raise ValueError(f"movie {movie} of {source} is not in the index as it was written")
-        near_titles(table, found[0]["title"], limit=1)
+        fuzzy_titles(table, found[0]["title"], limit=1)
 
 
 def ann_recall(table: "Table", queries: list[list[float]], k: int = 10) -> float:
@@ -170,7 +170,7 @@ def ann_recall(table: "Table", queries: list[list[float]], k: int = 10) -> float
         return 1.0
     shares = []
     for query in queries:
-        right, found = (_named(nearest(table, query, k, exact)) for exact in (True, False))
+        right, found = (_named(nearest_vectors(table, query, k, exact)) for exact in (True, False))
         shares.append(len(right & found) / len(right))
     return float(np.mean(shares))
 
@@ -179,7 +179,7 @@ def _named(hits: pa.Table) -> set[tuple[str, int]]:
     return set(zip(hits["source"].to_pylist(), hits["id"].to_pylist(), strict=True))
 
 
-def batches(rows: RowsRef) -> Iterator[pa.Table]:
+def stored_batches(rows: RowsRef) -> Iterator[pa.Table]:
     """Stored rows, some at a time."""
     with pq.ParquetFile(store.locate(rows)) as file:
         for batch in file.iter_batches(BATCH_ROWS):
@@ -187,7 +187,7 @@ def batches(rows: RowsRef) -> Iterator[pa.Table]:
 
 
 def _build(rows: RowsRef, config: IndexConfig, tag: str) -> IndexRef:
-    return publish(lancedb_uri(), batches(rows), tag, config)
+    return publish_version(lancedb_uri(), stored_batches(rows), tag, config)
 
 
 @task(name="index", cache_policy=NO_CACHE)

@@ -18,14 +18,14 @@ from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import (
     DocumentsRef,
     LabelsRef,
-    LexiconRef,
     ProbabilitiesRef,
     RowsRef,
+    TransformerRef,
     VectorsRef,
 )
 from tasks.core.storage import store
 from tasks.core.text import fold, normalised, title_words
-from tasks.recommend.scoring import votes_prior
+from tasks.recommend.scoring import popularity_prior
 
 VERSION = 2
 MOVIE_COLUMNS = [
@@ -47,7 +47,7 @@ Vectors = NDArray[np.float32]
 Counts = Mapping[str, int]
 
 
-class Lexicon(NamedTuple):
+class IndexTransformer(NamedTuple):
     """What turns a text and its vectors into something that can be compared.
 
     `words` and `titles` are inverse document frequencies; a document vector minus `centre`
@@ -63,12 +63,12 @@ class Lexicon(NamedTuple):
     rare: float
 
 
-def inverse_frequencies(counts: Counts, documents: int) -> dict[str, float]:
+def smooth_idf(counts: Counts, documents: int) -> dict[str, float]:
     """log((1 + n) / (1 + df)) + 1 of each term, as scikit-learn smooths it."""
     return {term: math.log((1 + documents) / (1 + found)) + 1 for term, found in counts.items()}
 
 
-def weighed(
+def tfidf_weights(
     terms: Sequence[str], frequencies: Mapping[str, float], rare: float
 ) -> dict[str, float]:
     """TF-IDF weights of a document's terms, (1 + log tf) × idf at length one.
@@ -95,7 +95,7 @@ def whitening_of(covariance: NDArray[np.float64], documents: int) -> Vectors:
     return np.asarray(directions * rates, np.float32)
 
 
-def moments(parts: Iterable[Vectors]) -> tuple[Vectors, NDArray[np.float64], int]:
+def mean_and_covariance(parts: Iterable[Vectors]) -> tuple[Vectors, NDArray[np.float64], int]:
     """Mean and covariance of vectors that come some at a time, and their number."""
     count, total, squares = 0, np.zeros(1), np.zeros((1, 1))
     for part in parts:
@@ -106,25 +106,25 @@ def moments(parts: Iterable[Vectors]) -> tuple[Vectors, NDArray[np.float64], int
     return np.asarray(mean, np.float32), covariance, count
 
 
-def at_length_one(vectors: Vectors) -> Vectors:
+def l2_normalize(vectors: Vectors) -> Vectors:
     """Rows scaled to length one; a row of zeros stays."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Vectors = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
     return unit
 
 
-def content_of(vectors: Vectors, lexicon: Lexicon) -> Vectors:
+def whiten(vectors: Vectors, lexicon: IndexTransformer) -> Vectors:
     """Whitened document vectors of length one."""
     centred: Vectors = vectors - lexicon.centre
-    return at_length_one(centred @ lexicon.whitening)
+    return l2_normalize(centred @ lexicon.whitening)
 
 
-def words_of(document: str) -> list[str]:
+def single_words(document: str) -> list[str]:
     """The single words of a document, pairs of neighbours left out."""
     return [token for token in document.split() if "_" not in token]
 
 
-def genre_part(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors:
+def genre_features(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors:
     """Known genres as 0 and 1; the classifier's probabilities where none is known."""
     known = labels.any(axis=1, keepdims=True)
     return np.where(known, labels, probabilities).astype(np.float32)
@@ -133,7 +133,7 @@ def genre_part(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors:
 def _weights_column(
     documents: Iterable[Sequence[str]], frequencies: Mapping[str, float], rare: float, name: str
 ) -> dict[str, pa.Array]:
-    rows = [weighed(terms, frequencies, rare) for terms in documents]
+    rows = [tfidf_weights(terms, frequencies, rare) for terms in documents]
     weights = [list(row.values()) for row in rows]
     return {
         name: pa.array([list(row) for row in rows], pa.list_(pa.string())),
@@ -141,15 +141,19 @@ def _weights_column(
     }
 
 
-def described(
-    movies: pa.Table, documents: Sequence[str], vectors: Vectors, genres: Vectors, lexicon: Lexicon
+def index_rows(
+    movies: pa.Table,
+    documents: Sequence[str],
+    vectors: Vectors,
+    genres: Vectors,
+    lexicon: IndexTransformer,
 ) -> pa.Table:
     """Rows of the index from movies (`MOVIE_COLUMNS`), their documents, vectors and genres.
 
     `genres` (n, n_genres) are 0 and 1, or probabilities where none is known.
     """
     titles = movies["title"].to_pylist()
-    content = content_of(vectors, lexicon)
+    content = whiten(vectors, lexicon)
     columns: dict[str, pa.Array] = {
         "title_key": pa.array([fold(title) for title in titles], pa.string()),
         "overview_key": pa.array(
@@ -158,12 +162,12 @@ def described(
                 for text in movies["overview"].to_pylist()
             ]
         ),
-        "votes": pa.array(votes_prior(movies["vote_count"].to_pylist(), lexicon.votes)),
+        "votes": pa.array(popularity_prior(movies["vote_count"].to_pylist(), lexicon.votes)),
         "content": store.vectors_table(movies["id"], content)["embedding"].combine_chunks(),
-        "genre_vector": store.vectors_table(movies["id"], at_length_one(genres))[
+        "genre_vector": store.vectors_table(movies["id"], l2_normalize(genres))[
             "embedding"
         ].combine_chunks(),
-        **_weights_column(map(words_of, documents), lexicon.words, lexicon.rare, "words"),
+        **_weights_column(map(single_words, documents), lexicon.words, lexicon.rare, "words"),
         **_weights_column(map(title_words, titles), lexicon.titles, lexicon.rare, "title_words"),
     }
     columns[REFRESHED] = pa.array([False] * movies.num_rows)
@@ -172,15 +176,17 @@ def described(
     return movies
 
 
-def counted(documents: Iterable[pa.Table]) -> tuple[Counter[str], Counter[str], list[float], int]:
+def count_terms(
+    documents: Iterable[pa.Table],
+) -> tuple[Counter[str], Counter[str], list[float], int]:
     """How many movies have each word, how many each title word; priors of known votes; movies."""
     words, titles, votes, count = Counter[str](), Counter[str](), list[float](), 0
     for table in documents:
         for document in table["document"].to_pylist():
-            words.update(set(words_of(document)))
+            words.update(set(single_words(document)))
         for title in table["title"].to_pylist():
             titles.update(set(title_words(title)))
-        votes += votes_prior(known_votes(table), 0.0).tolist()
+        votes += popularity_prior(known_votes(table), 0.0).tolist()
         count += table.num_rows
     return words, titles, votes, count
 
@@ -191,7 +197,7 @@ def known_votes(movies: pa.Table) -> list[int]:
     return counts
 
 
-def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
+def save_transformer(lexicon: IndexTransformer, folder: Path) -> None:
     """Write a lexicon as parquet, arrays and JSON."""
     for name, frequencies in (("words", lexicon.words), ("titles", lexicon.titles)):
         terms = sorted(frequencies)  # counted in the order of a set, which no two processes share
@@ -203,7 +209,7 @@ def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
 
 
 @lru_cache(maxsize=2)
-def load_lexicon(folder: str) -> Lexicon:
+def load_transformer(folder: str) -> IndexTransformer:
     """What `save_lexicon` wrote."""
     where = Path(folder)
     words, titles = (
@@ -213,28 +219,30 @@ def load_lexicon(folder: str) -> Lexicon:
     with np.load(where / "whitening.npz", allow_pickle=False) as arrays:
         centre, whitening = arrays["centre"], arrays["whitening"]
     rest = store.read_json(where / "lexicon.json")
-    return Lexicon(words, titles, centre, whitening, **rest)
+    return IndexTransformer(words, titles, centre, whitening, **rest)
 
 
 def _lexicon(
-    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, slot: store.Slot
-) -> LexiconRef:
+    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, writer: store.EntryWriter
+) -> TransformerRef:
     tables = store.chunks(documents, ["title", "vote_count", "document"])
-    words, titles, votes, count = counted(tables)
+    words, titles, votes, count = count_terms(tables)
     splits = (np.array(part["split"].to_pylist()) for part in store.chunks(documents, ["split"]))
     parts = zip(map(store.matrix, store.chunks(vectors)), splits, strict=True)
-    centre, covariance, trained = moments(part[split == "train"] for part, split in parts)
-    lexicon = Lexicon(
-        inverse_frequencies(words, count),
-        inverse_frequencies(titles, count),
+    centre, covariance, trained = mean_and_covariance(
+        part[split == "train"] for part, split in parts
+    )
+    lexicon = IndexTransformer(
+        smooth_idf(words, count),
+        smooth_idf(titles, count),
         centre,
         whitening_of(covariance, trained),
         float(np.mean(votes)) if votes else 0.0,
         store.read_labels(labels)[1],
-        rare=inverse_frequencies({"": 1}, count)[""],
+        rare=smooth_idf({"": 1}, count)[""],
     )
-    save_lexicon(lexicon, slot.folder)
-    return slot.whole(LexiconRef, documents.rows)
+    save_transformer(lexicon, writer.folder)
+    return writer.folder_ref(TransformerRef, documents.rows)
 
 
 def _rows(
@@ -242,64 +250,64 @@ def _rows(
     vectors: VectorsRef,
     labels: LabelsRef,
     probabilities: ProbabilitiesRef,
-    lexicon: LexiconRef,
-    slot: store.Slot,
+    lexicon: TransformerRef,
+    writer: store.EntryWriter,
 ) -> RowsRef:
-    known = load_lexicon(str(store.locate(lexicon)))
+    known = load_transformer(str(store.locate(lexicon)))
     predicted = np.load(store.locate(probabilities), allow_pickle=False)
-    genres = genre_part(store.read_labels(labels)[0], predicted)
-    writer: pq.ParquetWriter | None = None
+    genres = genre_features(store.read_labels(labels)[0], predicted)
+    parquet: pq.ParquetWriter | None = None
     for table in _chunks_described(documents, vectors, genres, known):
-        writer = writer or pq.ParquetWriter(
-            slot.folder / "rows.parquet", table.schema, use_dictionary=REPEATING
+        parquet = parquet or pq.ParquetWriter(
+            writer.folder / "rows.parquet", table.schema, use_dictionary=REPEATING
         )
-        writer.write_table(table)
-    if writer:
-        writer.close()
-    return slot.ref(RowsRef, "rows.parquet", documents.rows)
+        parquet.write_table(table)
+    if parquet:
+        parquet.close()
+    return writer.file_ref(RowsRef, "rows.parquet", documents.rows)
 
 
 def _chunks_described(
-    documents: DocumentsRef, vectors: VectorsRef, genres: Vectors, lexicon: Lexicon
+    documents: DocumentsRef, vectors: VectorsRef, genres: Vectors, lexicon: IndexTransformer
 ) -> Iterator[pa.Table]:
     first, parts = 0, map(store.matrix, store.chunks(vectors))
     for table, part in zip(store.chunks(documents), parts, strict=True):
         own = genres[first : first + table.num_rows]
         texts = table["document"].to_pylist()
-        yield described(table.select(MOVIE_COLUMNS), texts, part, own, lexicon)
+        yield index_rows(table.select(MOVIE_COLUMNS), texts, part, own, lexicon)
         first += table.num_rows
 
 
 @task(name="fit-lexicon", cache_policy=NO_CACHE)
-def fit_lexicon(
+def fit_transformer(
     documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, compute: Compute
-) -> LexiconRef:
+) -> TransformerRef:
     """Weigh the words of the catalogue; find what makes vectors comparable."""
     given = (documents, vectors, labels)
-    return store.entry(
+    return store.get_or_create(
         "lexicon",
         [VERSION, *(of.digest for of in given)],
-        LexiconRef,
-        lambda slot: run_stage(compute, _lexicon, *given, slot),
+        TransformerRef,
+        lambda writer: run_stage(compute, _lexicon, *given, writer),
     )
 
 
 @task(name="describe", cache_policy=NO_CACHE)
-def describe(
+def build_index_rows(
     documents: DocumentsRef,
     vectors: VectorsRef,
     labels: LabelsRef,
     probabilities: ProbabilitiesRef,
-    lexicon: LexiconRef,
+    lexicon: TransformerRef,
     compute: Compute,
 ) -> RowsRef:
     """Rows of the index: every movie with what it is found and compared by."""
     given = (documents, vectors, labels, probabilities, lexicon)
-    ref = store.entry(
+    ref = store.get_or_create(
         "rows",
         [VERSION, *(of.digest for of in given)],
         RowsRef,
-        lambda slot: run_stage(compute, _rows, *given, slot),
+        lambda writer: run_stage(compute, _rows, *given, writer),
     )
     get_run_logger().info("%d movies described", ref.rows)
     return ref

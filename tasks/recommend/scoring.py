@@ -51,7 +51,7 @@ class RankConfig(StrictConfig, frozen=True):
     )
 
 
-class Profiles(NamedTuple):
+class ItemFeatures(NamedTuple):
     """What movies are compared by, a row a movie.
 
     `content` (n, size) and `genres` (n, n_genres) have rows of length one, or zero where nothing
@@ -66,17 +66,17 @@ class Profiles(NamedTuple):
     years: Array
     votes: Array
 
-    def rows(self, rows: NDArray[np.int64]) -> "Profiles":
+    def rows(self, rows: NDArray[np.int64]) -> "ItemFeatures":
         """The profiles of some of the movies."""
-        return Profiles(*(column[rows] for column in self))
+        return ItemFeatures(*(column[rows] for column in self))
 
-    def by_term(self) -> "Profiles":
+    def by_term(self) -> "ItemFeatures":
         """As items to compare with: the sparse parts transposed, so that a query touches only the
         movies that have its words."""
         return self._replace(words=self.words.T.tocsr(), titles=self.titles.T.tocsr())
 
 
-def votes_prior(votes: Sequence[int | None], neutral: float) -> Array:
+def popularity_prior(votes: Sequence[int | None], neutral: float) -> Array:
     """Popularity from vote counts, (log(1+votes) / log(1+10000))²; `neutral` where unknown.
 
     Squared, since the step from a hundred to a thousand votes says more than from one to ten.
@@ -86,7 +86,7 @@ def votes_prior(votes: Sequence[int | None], neutral: float) -> Array:
     return np.array(known, np.float32)
 
 
-def nearness(years: Array, other: Array) -> Array:
+def year_proximity(years: Array, other: Array) -> Array:
     """exp(-|difference|/8) of each of `years` (q,) to each of `other` (n,), as (q, n)."""
     own = np.nan_to_num(years, nan=-UNKNOWN_YEAR).astype(np.int32)
     others = np.nan_to_num(other, nan=UNKNOWN_YEAR).astype(np.int32)
@@ -94,7 +94,7 @@ def nearness(years: Array, other: Array) -> Array:
     return found
 
 
-def features(queries: Profiles, items: Profiles) -> dict[str, Array]:
+def similarity_features(queries: ItemFeatures, items: ItemFeatures) -> dict[str, Array]:
     """Likeness of each query to each item under each name, (n_queries, n_items).
 
     `items` are profiles `by_term`.
@@ -105,12 +105,12 @@ def features(queries: Profiles, items: Profiles) -> dict[str, Array]:
         "words": (queries.words @ items.words).toarray(),
         "title": (queries.titles @ items.titles).toarray(),
         "genre": queries.genres @ items.genres.T,
-        "year": nearness(queries.years, items.years),
+        "year": year_proximity(queries.years, items.years),
         "votes": votes,
     }
 
 
-def scores(found: dict[str, Array], config: RankConfig) -> Array:
+def weighted_scores(found: dict[str, Array], config: RankConfig) -> Array:
     """The weighted sum of the features, divided by the sum of the weights."""
     weights = {name: getattr(config, name) for name in FEATURES}
     parts = [np.float32(weight) * found[name] for name, weight in weights.items() if weight]
@@ -118,7 +118,7 @@ def scores(found: dict[str, Array], config: RankConfig) -> Array:
     return total / np.float32(sum(weights.values()) or 1.0)
 
 
-def best(scores: Array, count: int) -> NDArray[np.int64]:
+def top_positions(scores: Array, count: int) -> NDArray[np.int64]:
     """Positions of the highest of `scores` (n,), best first, equal ones by position."""
     count = min(count, len(scores))
     nearest = np.argpartition(-scores, count - 1)[:count] if count else np.arange(0)
@@ -126,7 +126,7 @@ def best(scores: Array, count: int) -> NDArray[np.int64]:
     return order
 
 
-def without_copies(
+def drop_duplicates(
     ranked: Sequence[int], keys: Sequence[NDArray[np.int64]], asked: Sequence[int], limit: int
 ) -> list[int]:
     """The first `limit` of ranked movies, without what was asked about and without copies.
@@ -147,7 +147,7 @@ def without_copies(
     return kept
 
 
-def diversified(scores: Array, content: Array, limit: int, diversity: float) -> list[int]:
+def mmr_rerank(scores: Array, content: Array, limit: int, diversity: float) -> list[int]:
     """Positions picked by maximal marginal relevance (Carbonell & Goldstein, 1998).
 
     A pick's score (n,) is lowered by `diversity` times its greatest cosine to an earlier pick,
@@ -164,7 +164,7 @@ def diversified(scores: Array, content: Array, limit: int, diversity: float) -> 
     return picked
 
 
-def shares(found: dict[str, Array], config: RankConfig, row: int) -> dict[str, float]:
+def score_contributions(found: dict[str, Array], config: RankConfig, row: int) -> dict[str, float]:
     """What each feature gives to the score of one item, for one query (or the mean of several)."""
     total = sum(getattr(config, name) for name in FEATURES) or 1.0
     return {

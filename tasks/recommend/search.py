@@ -18,7 +18,7 @@ from tasks.core.contracts import DamagedVersionError, IndexRef, UserError
 from tasks.core.storage.remote import is_url
 from tasks.core.text import fold
 from tasks.recommend.catalogue import NEAREST, Catalogue
-from tasks.recommend.scoring import Profiles
+from tasks.recommend.scoring import ItemFeatures
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable, Table
@@ -32,14 +32,14 @@ PROBES = 20  # partitions of it that are searched
 COLUMNS = ["source", "id", "title", "year", "genres"]
 
 
-class Titles(NamedTuple):
+class TitleMatches(NamedTuple):
     """Outcome of a title look-up: movies of that title, else the nearest titles."""
 
     found: list[dict[str, Any]]
     suggestions: list[dict[str, Any]]
 
 
-def quoted(text: str) -> str:
+def sql_literal(text: str) -> str:
     """A SQL string literal: LanceDB filters take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
@@ -76,7 +76,7 @@ def index_errors(uri: str, tag: str) -> Iterator[None]:
         raise OSError(f"The index {tag} in {uri} cannot be read: {error}") from error
 
 
-def find_title(version: "Version", title: str, year: int | None = None) -> Titles:
+def find_title(version: "Version", title: str, year: int | None = None) -> TitleMatches:
     """Look a title up: exact, then without case, accents and punctuation, then near ones.
 
     A year at the end in parentheses (`Cinderella (2015)`) tells remakes apart.
@@ -85,7 +85,7 @@ def find_title(version: "Version", title: str, year: int | None = None) -> Title
     found = _titled(version.catalogue, asked, year)
     if not found and (match := re.fullmatch(r"(.+?)\s*\((\d{4})\)", asked)):
         found = _titled(version.catalogue, match[1], int(match[2]))
-    return Titles(found, [] if found else similar_titles(version, asked))
+    return TitleMatches(found, [] if found else similar_titles(version, asked))
 
 
 def _titled(catalogue: Catalogue, title: str, year: int | None) -> list[dict[str, Any]]:
@@ -101,13 +101,13 @@ def _titled(catalogue: Catalogue, title: str, year: int | None) -> list[dict[str
 def similar_titles(version: "Version", title: str, limit: int = 5) -> list[dict[str, Any]]:
     """As `near_titles`; none where the table was deleted since the version was opened."""
     try:
-        return near_titles(version.table, title, limit)
+        return fuzzy_titles(version.table, title, limit)
     except (OSError, RuntimeError, ValueError) as error:
         logger.info("The index %s is gone, no title is suggested: %s", version.table.name, error)
         return []
 
 
-def near_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, Any]]:
+def fuzzy_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, Any]]:
     """Titles that share most three-letter sequences with what was typed."""
     from lancedb.query import MatchQuery
 
@@ -118,12 +118,12 @@ def near_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, An
 
 def unknown_title(title: str, suggestions: Sequence[dict[str, Any]]) -> UserError:
     """The error of a look-up that found nothing."""
-    near = "; ".join(shown(movie) for movie in suggestions)
+    near = "; ".join(title_with_year(movie) for movie in suggestions)
     hint = f" Did you mean: {near}?" if near else ""
     return UserError(f"No movie is called '{title}'.{hint}")
 
 
-def shown(movie: dict[str, Any]) -> str:
+def title_with_year(movie: dict[str, Any]) -> str:
     """`Title (year)`."""
     return f"{movie['title']} ({movie['year']})" if movie["year"] else str(movie["title"])
 
@@ -133,7 +133,9 @@ def has_ann(table: "Table") -> bool:
     return any(VECTORS in index.columns for index in table.list_indices())
 
 
-def nearest(table: "Table", vector: Sequence[float], limit: int, exact: bool = False) -> pa.Table:
+def nearest_vectors(
+    table: "Table", vector: Sequence[float], limit: int, exact: bool = False
+) -> pa.Table:
     """`source` and `id` of the rows nearest by cosine, by the vector index or without it."""
     query = table.search(list(vector), vector_column_name=VECTORS).distance_type("cosine")
     query = query.bypass_vector_index() if exact else query.nprobes(PROBES)
@@ -151,12 +153,14 @@ class Version(NamedTuple):
     catalogue: Catalogue
     ann: bool
 
-    def near(self, queries: Profiles) -> list[int] | None:
+    def near(self, queries: ItemFeatures) -> list[int] | None:
         """Rows whose vectors are nearest to the queries', where the version's are indexed."""
         if not self.ann:
             return None
         try:
-            found = [nearest(self.table, vector.tolist(), NEAREST) for vector in queries.content]
+            found = [
+                nearest_vectors(self.table, vector.tolist(), NEAREST) for vector in queries.content
+            ]
         except (OSError, RuntimeError, ValueError) as error:
             logger.info("The index %s is gone, all movies are compared: %s", self.table.name, error)
             return None
@@ -175,6 +179,6 @@ def load_version(uri: str, tag: str) -> Version:
     return Version(table, Catalogue(table.to_arrow()), has_ann(table))
 
 
-def opened(index: IndexRef) -> Version:
+def get_version(index: IndexRef) -> Version:
     """The version that a reference names."""
     return load_version(index.uri, index.tag)

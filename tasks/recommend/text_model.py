@@ -15,27 +15,27 @@ from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.data.preprocess import TextConfig, document_of
-from tasks.embedding.embed import known_in_folder, vectors_in_folder
+from tasks.embedding.embed import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
-from tasks.genres.metrics import predicted
+from tasks.genres.metrics import apply_thresholds
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.index_features import (
     MOVIE_COLUMNS,
-    at_length_one,
-    content_of,
-    described,
-    genre_part,
-    load_lexicon,
-    weighed,
-    words_of,
+    genre_features,
+    index_rows,
+    l2_normalize,
+    load_transformer,
+    single_words,
+    tfidf_weights,
+    whiten,
 )
 from tasks.recommend.model_folders import ModelFolders
-from tasks.recommend.scoring import Profiles
+from tasks.recommend.scoring import ItemFeatures
 
 Array = NDArray[np.float32]
 
 
-class Answer(NamedTuple):
+class GenrePrediction(NamedTuple):
     """Genres over their thresholds, and every genre's probability; both empty where not one word
     of a text is known to the model."""
 
@@ -52,7 +52,7 @@ class TextModel:
             store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
         )
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
-        self.lexicon = load_lexicon(str(folders.lexicon))
+        self.lexicon = load_transformer(str(folders.lexicon))
 
     def documents(
         self,
@@ -72,11 +72,11 @@ class TextModel:
 
     def vectors(self, documents: Sequence[str]) -> Array:
         """Document vectors (n, size)."""
-        return vectors_in_folder(self.doc2vec, documents)
+        return document_vectors(self.doc2vec, documents)
 
     def known_words(self, documents: Sequence[str]) -> list[int]:
         """How many tokens of each document the model knows."""
-        return known_in_folder(self.doc2vec, documents)
+        return count_known_tokens(self.doc2vec, documents)
 
     def probabilities(self, vectors: Array) -> Array:
         """Genre probabilities (n, n_genres)."""
@@ -87,20 +87,22 @@ class TextModel:
         titles: Sequence[str],
         overviews: Sequence[str],
         keywords: Sequence[Sequence[str]] | None = None,
-    ) -> list[Answer]:
+    ) -> list[GenrePrediction]:
         """Genres of each movie or text, as `documents` takes them."""
         documents = self.documents(titles, overviews, keywords)
         probabilities = self.probabilities(self.vectors(documents))
-        chosen = predicted(probabilities, self.thresholds)
+        chosen = apply_thresholds(probabilities, self.thresholds)
         known = self.known_words(documents)
         return [
-            self._answer(*row) if words else Answer([], {})
+            self._answer(*row) if words else GenrePrediction([], {})
             for words, *row in zip(known, chosen, probabilities, strict=True)
         ]
 
-    def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> Answer:
+    def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> GenrePrediction:
         genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
-        return Answer(genres, dict(zip(self.classes, map(float, probabilities), strict=True)))
+        return GenrePrediction(
+            genres, dict(zip(self.classes, map(float, probabilities), strict=True))
+        )
 
     def described(self, movies: pa.Table) -> pa.Table:
         """Rows of the index for movies (`MOVIES` columns), whether a run has seen them or not.
@@ -111,10 +113,10 @@ class TextModel:
         documents = self.documents(*texts)
         vectors = self.vectors(documents)
         labels = binarize(movies["genres"].to_pylist(), self.classes)
-        genres = genre_part(labels, self.probabilities(vectors))
-        return described(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
+        genres = genre_features(labels, self.probabilities(vectors))
+        return index_rows(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
 
-    def profile(self, text: str, catalogue: Catalogue) -> Profiles:
+    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         """What a text is compared by: its words, its vector, the genres that are predicted.
 
         Raises:
@@ -125,7 +127,7 @@ class TextModel:
             raise UserError("Not one word of the text is known to the model: nothing can be said.")
         vectors = self.vectors(documents)
         return catalogue.profile(
-            content_of(vectors, self.lexicon),
-            at_length_one(self.probabilities(vectors)),
-            weighed(words_of(documents[0]), self.lexicon.words, self.lexicon.rare),
+            whiten(vectors, self.lexicon),
+            l2_normalize(self.probabilities(vectors)),
+            tfidf_weights(single_words(documents[0]), self.lexicon.words, self.lexicon.rare),
         )

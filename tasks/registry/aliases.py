@@ -11,7 +11,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from tasks.core.locks import locked
+from tasks.core.locks import file_lock
 from tasks.core.storage import store
 from tasks.registry.model_registry import CHAMPION, MODEL
 
@@ -27,11 +27,11 @@ def champion_lock() -> Iterator[None]:
         UserError: another process holds the lock for longer than `LOCK_SECONDS`.
     """
     path = store.artifacts_root() / "champion.lock"
-    with locked(path, "change the champion", LOCK_SECONDS):
+    with file_lock(path, "change the champion", LOCK_SECONDS):
         yield
 
 
-def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
+def versions_by_alias(client: mlflow.MlflowClient) -> dict[str, str]:
     """Version by alias: `champion`, and `previous` once there has been another."""
     try:
         stored = client.get_registered_model(MODEL).aliases
@@ -42,7 +42,7 @@ def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
     return {name: str(version) for name, version in stored.items()}
 
 
-def training_of(version: ModelVersion | None) -> str | None:
+def training_run_id(version: ModelVersion | None) -> str | None:
     """Id of the run that trained a version's models: versions made by `refresh` share it.
 
     None for a version that this project did not register.
@@ -62,7 +62,7 @@ def next_previous(
     """
     if old is None or old.version == new.version:
         return str(previous.version) if previous else None
-    same_training = training_of(old) == training_of(new)
+    same_training = training_run_id(old) == training_run_id(new)
     if same_training and previous is not None and previous.version != new.version:
         return str(previous.version)
     return str(old.version)
@@ -73,7 +73,7 @@ def move_champion(client: mlflow.MlflowClient, version: str, passed_over: bool =
 
     A champion that was `passed_over`, since it is damaged, is nothing to go back to.
     """
-    named = aliases(client)
+    named = versions_by_alias(client)
     old, new, previous = (
         client.get_model_version(MODEL, number) if number else None
         for number in (named.get(CHAMPION), version, named.get(PREVIOUS))

@@ -18,16 +18,20 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
-from tasks.core.compute import Compute, run_alone
+from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.labels import binarize
 from tasks.data.preprocess import split_of
-from tasks.genres.metrics import Labels, macro_f1, micro_f1, resampled_f1
+from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.list_evaluation import own_values, relevance, sample_lists
-from tasks.recommend.evaluation.ranking_metrics import interval
+from tasks.recommend.evaluation.list_evaluation import (
+    build_query_sets,
+    recommender_scores,
+    sample_lists,
+)
+from tasks.recommend.evaluation.ranking_metrics import bootstrap_interval
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
@@ -64,7 +68,7 @@ class Comparison(BaseModel, frozen=True):
     high: float
 
 
-class Verdict(BaseModel, frozen=True):
+class PromotionDecision(BaseModel, frozen=True):
     """Whether the challenger becomes champion, and why in a sentence.
 
     `passed_over` says that there is a champion which is damaged.
@@ -76,7 +80,7 @@ class Verdict(BaseModel, frozen=True):
     passed_over: bool = False
 
 
-class Judged(NamedTuple):
+class PairedPredictions(NamedTuple):
     """Test movies with what both models say of them, (n_movies, n_genres) each."""
 
     labels: Labels
@@ -84,7 +88,7 @@ class Judged(NamedTuple):
     challenger: Labels
 
 
-def compared(
+def paired_comparison(
     name: str, champion: float, challenger: float, draws: NDArray[np.floating[Any]]
 ) -> Comparison:
     """A comparison from two scores and bootstrap draws of their difference."""
@@ -93,13 +97,13 @@ def compared(
     return Comparison(score=name, difference=challenger - champion, high=float(high), **values)
 
 
-def compare_genres(tested: Judged) -> list[Comparison]:
+def compare_genres(tested: PairedPredictions) -> list[Comparison]:
     """Micro and macro F1 of both on the same test movies."""
     one, other = (
-        resampled_f1(tested.labels, guess) for guess in (tested.champion, tested.challenger)
+        bootstrap_f1(tested.labels, guess) for guess in (tested.champion, tested.challenger)
     )
     return [
-        compared(
+        paired_comparison(
             f"test_f1_{name}",
             score(tested.labels, tested.champion),
             score(tested.labels, tested.challenger),
@@ -111,38 +115,42 @@ def compare_genres(tested: Judged) -> list[Comparison]:
 
 def compare_lists(name: str, champion: Array, challenger: Array) -> Comparison:
     """Mean value of both over the same queries."""
-    low, high = interval(challenger - champion)
+    low, high = bootstrap_interval(challenger - champion)
     means = {"champion": float(champion.mean()), "challenger": float(challenger.mean())}
     difference = means["challenger"] - means["champion"]
     return Comparison(score=f"rec_{name}", difference=difference, low=low, high=high, **means)
 
 
-def verdict(found: Sequence[Comparison], tolerance: float, same_source: bool) -> Verdict:
+def promotion_decision(
+    found: Sequence[Comparison], tolerance: float, same_source: bool
+) -> PromotionDecision:
     """Keep the champion where a score is worse, or where the same movies taught nothing new."""
     worse = [one for one in found if one.difference < -tolerance]
     if worse:
-        return Verdict(
+        return PromotionDecision(
             promote=False, why=f"worse than the champion: {_said(worse)}", compared=found
         )
     better = [one for one in found if one.low > 0]
     if better:
-        return Verdict(promote=True, why=f"better: {_said(better)}", compared=found)
+        return PromotionDecision(promote=True, why=f"better: {_said(better)}", compared=found)
     if same_source:
         why = "no better than the champion beyond chance, and learnt from the same source"
-        return Verdict(promote=False, why=why, compared=found)
-    return Verdict(promote=True, why="no worse, and it knows the new source", compared=found)
+        return PromotionDecision(promote=False, why=why, compared=found)
+    return PromotionDecision(
+        promote=True, why="no worse, and it knows the new source", compared=found
+    )
 
 
 def _said(found: Sequence[Comparison]) -> str:
     return ", ".join(f"{one.score} {one.challenger:.3f}, not {one.champion:.3f}" for one in found)
 
 
-def unopposed(champion: CheckedChampion) -> Verdict:
+def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
     """The verdict where there is no champion that can be compared with."""
     if not champion.version:
-        return Verdict(promote=True, why="the first to answer")
+        return PromotionDecision(promote=True, why="the first to answer")
     why = f"version {champion.version} was passed over: {champion.damage}"
-    return Verdict(promote=True, why=why, passed_over=True)
+    return PromotionDecision(promote=True, why=why, passed_over=True)
 
 
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
@@ -153,7 +161,7 @@ def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
     return documents.filter(both)
 
 
-def tested(movies: pa.Table, champion: TextModel, challenger: TextModel) -> Judged:
+def predict_both(movies: pa.Table, champion: TextModel, challenger: TextModel) -> PairedPredictions:
     """What both say of movies that carry a genre that one of them has learnt."""
     classes = sorted({*champion.classes, *challenger.classes})
     labels = binarize(movies["genres"].to_pylist(), classes)
@@ -163,10 +171,10 @@ def tested(movies: pa.Table, champion: TextModel, challenger: TextModel) -> Judg
         for model in (champion, challenger)
     )
     kept = labels.any(axis=1)
-    return Judged(labels[kept], *(guess[kept] for guess in said))
+    return PairedPredictions(labels[kept], *(guess[kept] for guess in said))
 
 
-def beside(own: pa.Table, other: pa.Table) -> pa.Table:
+def join_lists(own: pa.Table, other: pa.Table) -> pa.Table:
     """Sample lists of the challenger with those of the champion for the same films."""
     by_film = dict(zip(*(column.to_pylist() for column in other.columns), strict=True))
     films = own["film"].to_pylist()
@@ -180,16 +188,16 @@ def _lists(
     model: TextModel,
     ratings: RatingsRef | None,
     lists: ScoresRef,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> list[Comparison]:
     rows = pa.concat_tables([model.described(chunk) for chunk in store.chunks(documents)])
-    catalogue, kinds = Catalogue(rows), relevance(rows, ratings)
+    catalogue, kinds = Catalogue(rows), build_query_sets(rows, ratings)
     del rows
-    theirs = own_values(catalogue, kinds, champion.rank)
+    theirs = recommender_scores(catalogue, kinds, champion.rank)
     folder = store.locate(lists)
     own = pq.read_table(folder / "sample_lists.parquet")
-    both = beside(own, sample_lists(catalogue, champion.rank))
-    pq.write_table(both, slot.folder / "lists_beside.parquet")
+    both = join_lists(own, sample_lists(catalogue, champion.rank))
+    pq.write_table(both, writer.folder / "lists_beside.parquet")
     with np.load(folder / "queries.npz", allow_pickle=False) as ours:
         return [compare_lists(name, theirs[name], ours[name]) for name in ours if len(ours[name])]
 
@@ -201,20 +209,20 @@ def _challenge(
     ratings: RatingsRef | None,
     champion: Champion,
     folders: ModelFolders,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> ScoresRef:
     model = TextModel(folders)
     columns = ["title", "overview", "genres", "keywords", "split"]
     movies = shared_test_movies(store.read(documents, columns), model)
-    both = tested(movies, model, TextModel(challenger))
+    both = predict_both(movies, model, TextModel(challenger))
     found = compare_genres(both) if len(both.labels) else []
-    found += _lists(documents, champion, model, ratings, lists, slot)
+    found += _lists(documents, champion, model, ratings, lists, writer)
     table = pa.Table.from_pylist([one.model_dump() for one in found], schema=COMPARED)
-    pq.write_table(table, slot.folder / "gate.parquet")
+    pq.write_table(table, writer.folder / "gate.parquet")
     metrics = {f"champion_{one.score}": one.champion for one in found}
     metrics |= {f"gate_{one.score}_difference": one.difference for one in found}
-    store.write_json(slot.folder / "metrics.json", metrics)
-    return slot.whole(ScoresRef, len(both.labels))
+    store.write_json(writer.folder / "metrics.json", metrics)
+    return writer.folder_ref(ScoresRef, len(both.labels))
 
 
 @task(name="challenge", cache_policy=NO_CACHE)
@@ -230,11 +238,11 @@ def challenge(
     """Score the champion on the challenger's test movies and queries; lay their lists together."""
     given = (documents, challenger, lists, ratings, champion, folders)
     key = [VERSION, documents.digest, lists.digest, challenger, champion, folders]
-    ref = store.entry(
+    ref = store.get_or_create(
         "challenge",
         key,
         ScoresRef,
-        lambda slot: run_alone(compute, _challenge, *given, slot),
+        lambda writer: run_in_fresh_process(compute, _challenge, *given, writer),
     )
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     create_table_artifact(rows, key="sample-lists", description="Challenger beside champion")
@@ -242,11 +250,11 @@ def challenge(
 
 
 @task(name="judge", cache_policy=NO_CACHE)
-def judge(found: ScoresRef, config: GateConfig, same_source: bool) -> Verdict:
+def decide_promotion(found: ScoresRef, config: GateConfig, same_source: bool) -> PromotionDecision:
     """Whether the challenger becomes champion."""
     table = pq.read_table(store.locate(found) / "gate.parquet")
     rows = [Comparison.model_validate(row) for row in table.to_pylist()]
-    answer = verdict(rows, config.tolerance, same_source)
+    answer = promotion_decision(rows, config.tolerance, same_source)
     get_run_logger().info("%s: %s", "promoted" if answer.promote else "not promoted", answer.why)
     description = f"{'Promoted' if answer.promote else 'Not promoted'}: {answer.why}"
     create_table_artifact(table.to_pylist(), key="promotion-gate", description=description)

@@ -42,7 +42,7 @@ class Champion(BaseModel, frozen=True):
     version: str = ""
 
 
-def champion() -> Champion:
+def load_champion() -> Champion:
     """The champion as the registry has it now.
 
     Raises:
@@ -112,7 +112,7 @@ def model_folders(champion: Champion) -> ModelFolders:
     Raises:
         DamagedVersionError: a folder is gone, or its digest is not the registered one.
     """
-    paths = {name: fetched(champion.run_id, name) for name in ModelFolders.model_fields}
+    paths = {name: fetch_artifact(champion.run_id, name) for name in ModelFolders.model_fields}
     folders = ModelFolders.model_validate(paths)
     require_registered(champion, folders)
     return folders
@@ -138,7 +138,7 @@ def damaged_version(champion: Champion, damage: str) -> DamagedVersionError:
     return DamagedVersionError(f"{named} cannot answer: {damage}")
 
 
-def fetched(run_id: str, name: str) -> Path:
+def fetch_artifact(run_id: str, name: str) -> Path:
     """A file or folder that a run logged: where it lies, or a copy of a remote one in the cache.
 
     Raises:
@@ -152,8 +152,8 @@ def fetched(run_id: str, name: str) -> Path:
         if where.startswith(("file:", "/")):
             return _local_artifact(where, run_id, name)
         return store.locate(
-            store.entry(
-                "fetched", [where, name], Ref, lambda slot: _download(run_id, where, name, slot)
+            store.get_or_create(
+                "fetched", [where, name], Ref, lambda writer: _download(run_id, where, name, writer)
             )
         )
 
@@ -180,8 +180,8 @@ def _local_artifact(where: str, run_id: str, name: str) -> Path:
     return moved if not path.exists() and moved.exists() else path
 
 
-def _download(run_id: str, where: str, name: str, slot: store.Slot) -> Ref:
-    """Copy what a run logged into a slot.
+def _download(run_id: str, where: str, name: str, writer: store.EntryWriter) -> Ref:
+    """Copy what a run logged into a writer.
 
     MLflow's `download_artifacts` says of every error that the path is not correct. So the file is
     looked for first, and then fetched by what lies below.
@@ -194,5 +194,5 @@ def _download(run_id: str, where: str, name: str, slot: store.Slot) -> Ref:
     if name not in {file.path for file in listed}:
         raise DamagedVersionError(f"MLflow's run {run_id} has no {name} any more")
     repository = get_artifact_repository(where)
-    path = repository.download_artifacts(name, str(slot.folder))  # type: ignore[no-untyped-call]
-    return slot.ref(Ref, str(Path(path).resolve().relative_to(slot.folder.resolve())))
+    path = repository.download_artifacts(name, str(writer.folder))  # type: ignore[no-untyped-call]
+    return writer.file_ref(Ref, str(Path(path).resolve().relative_to(writer.folder.resolve())))

@@ -15,7 +15,7 @@ from tasks.recommend.search import index_errors, open_version
 from tasks.registry.champion import (
     Champion,
     damaged_version,
-    fetched,
+    fetch_artifact,
     from_tags,
     model_folders,
 )
@@ -41,7 +41,7 @@ class CheckedChampion(BaseModel, frozen=True):
     damage: str = ""
 
 
-def checked_champion() -> CheckedChampion:
+def load_checked_champion() -> CheckedChampion:
     """The champion as the registry has it now, its files and its index checked.
 
     Raises:
@@ -81,14 +81,14 @@ def require_index(champion: Champion) -> None:
 
 def _profile(champion: Champion) -> Path | None:
     try:
-        path = fetched(champion.run_id, PROFILE)
+        path = fetch_artifact(champion.run_id, PROFILE)
     except DamagedVersionError:
         return None
     return path if path.is_file() else None
 
 
 @io_task("confirm-champion")
-def still_champion(version: str) -> bool:
+def is_current_champion(version: str) -> bool:
     """Whether a version, or none if empty, is the champion now; for use under `champion_lock`."""
     current = champion_version()
     return version == (current.version if current else "")
@@ -97,7 +97,7 @@ def still_champion(version: str) -> bool:
 @io_task("check-champion")
 def check_champion() -> CheckedChampion:
     """The current champion, for comparison; a damaged one is named in the log."""
-    checked = checked_champion()
+    checked = load_checked_champion()
     if checked.damage:
         get_run_logger().warning(
             "The champion, version %s, is passed over: %s", checked.version, checked.damage

@@ -30,6 +30,6 @@ def fingerprint(
     return store.key_of([settings, source, ratings.digest if ratings else None, code, libraries])
 
 
-def nothing_new(mark: str, champion: Champion | None) -> bool:
+def is_up_to_date(mark: str, champion: Champion | None) -> bool:
     """Whether the champion has learnt all that a run with this fingerprint would."""
     return champion is not None and champion.fingerprint == mark

@@ -52,7 +52,7 @@ def tracking_uri() -> str:
     require_folder(store.artifacts_root())
     if configured := os.environ.get("MLFLOW_TRACKING_URI"):
         return _without_login(configured)
-    if store.shared():
+    if store.remote_store():
         raise UserError(
             f"The artifacts are in {redacted(store.root_setting())}, which holds no database: "
             "name the MLflow server with MLFLOW_TRACKING_URI."

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.compute import Compute, run
+from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import (
     DocumentsRef,
     IndexRef,
@@ -19,7 +19,7 @@ from tasks.core.contracts import (
     UserError,
 )
 from tasks.core.storage import store
-from tasks.recommend.index import IndexConfig, batches, publish
+from tasks.recommend.index import IndexConfig, publish_version, stored_batches
 from tasks.recommend.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.search import open_version
@@ -34,24 +34,24 @@ PROCESSES_PAY_FROM = 10  # chunks
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
     """Rows of the index for movies that no model has seen, under the name of a source."""
     named = pa.array([source] * movies.num_rows, pa.string())
-    return marked(
+    return mark_refreshed(
         model.described(movies.set_column(movies.column_names.index("source"), "source", named))
     )
 
 
-def marked(rows: pa.Table) -> pa.Table:
+def mark_refreshed(rows: pa.Table) -> pa.Table:
     """The same rows of the index, marked as those that a refresh added."""
     column = rows.column_names.index(REFRESHED)
     return rows.set_column(column, REFRESHED, pa.array([True] * rows.num_rows))
 
 
-def without(old: pa.Table, source: str, ids: pa.ChunkedArray) -> pa.Table:
+def drop_movies(old: pa.Table, source: str, ids: pa.ChunkedArray) -> pa.Table:
     """Rows of a version but for those of a source that have one of the ids."""
     replaced = pc.and_(pc.equal(old["source"], source), pc.is_in(old["id"], ids))
     return old.filter(pc.invert(replaced))
 
 
-def source_into(old: pa.Table, wanted: str | None) -> str:
+def target_source(old: pa.Table, wanted: str | None) -> str:
     """The source whose ids the new movies share: the wanted one, else the only one there is.
 
     Raises:
@@ -65,7 +65,7 @@ def source_into(old: pa.Table, wanted: str | None) -> str:
     return str(chosen)
 
 
-def merged(
+def publish_merged(
     index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig
 ) -> RefreshRef:
     """Publish a version with the new rows in it, those of known ids in place of the old ones.
@@ -75,15 +75,15 @@ def merged(
     """
     old = open_version(index.uri, index.tag).to_arrow()
     new = store.read(rows)
-    kept = without(old, source, new["id"])
+    kept = drop_movies(old, source, new["id"])
     updated = old.num_rows - kept.num_rows
-    published = published_with(index.uri, completed(kept), batches(rows), tag, config)
+    published = publish_rows(index.uri, with_all_columns(kept), stored_batches(rows), tag, config)
     if published.rows != old.num_rows + new.num_rows - updated:
         raise ValueError(f"{published.rows} rows published, not as many as kept and added")
     return RefreshRef(index=published, added=new.num_rows - updated, updated=updated)
 
 
-def completed(rows: pa.Table) -> pa.Table:
+def with_all_columns(rows: pa.Table) -> pa.Table:
     """Rows of an index with the columns that an earlier release did not write, empty."""
     blank: dict[str, pa.Array] = {
         REFRESHED: pa.array([False] * rows.num_rows),
@@ -95,12 +95,12 @@ def completed(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def published_with(
+def publish_rows(
     uri: str, kept: pa.Table, added: Iterable[pa.Table], tag: str, config: IndexConfig
 ) -> IndexRef:
     """Publish a version of rows that an index has and of others."""
     parts = (part.select(kept.column_names).cast(kept.schema) for part in added)
-    return publish(uri, chain([kept], parts), tag, config)
+    return publish_version(uri, chain([kept], parts), tag, config)
 
 
 def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table | None:
@@ -136,10 +136,10 @@ def carry_over(
     movies = refreshed_movies(champion, documents) if champion else None
     if movies is None or not movies.num_rows:
         return index
-    rows = marked(TextModel(folders).described(movies))
+    rows = mark_refreshed(TextModel(folders).described(movies))
     kept = open_version(index.uri, index.tag).to_arrow()
     get_run_logger().info("%d movies that were added by refresh are kept", rows.num_rows)
-    return published_with(index.uri, kept, [rows], f"{index.tag}{CARRIED}", config)
+    return publish_rows(index.uri, kept, [rows], f"{index.tag}{CARRIED}", config)
 
 
 @lru_cache(maxsize=1)
@@ -147,21 +147,25 @@ def _model(folders: ModelFolders) -> TextModel:
     return TextModel(folders)
 
 
-def _described(movies: MoviesRef, folders: ModelFolders, source: str, slot: store.Slot) -> RowsRef:
+def _described(
+    movies: MoviesRef, folders: ModelFolders, source: str, writer: store.EntryWriter
+) -> RowsRef:
     table = new_rows(store.read(movies), _model(folders), source)
-    return slot.table(RowsRef, f"{movies.name}.parquet", table)
+    return writer.table_ref(RowsRef, f"{movies.name}.parquet", table)
 
 
 @task(name="describe-new", task_run_name="describe-new-{movies.name}", cache_policy=NO_CACHE)
-def describe_new(
+def index_new_movies(
     movies: MoviesRef, folders: ModelFolders, source: str, compute: Compute
 ) -> RowsRef:
     """Embed one chunk of new movies, predict their genres, and describe them for the index."""
-    return store.entry(
+    return store.get_or_create(
         "new-rows",
         [VERSION, movies.digest, folders, source],
         RowsRef,
-        lambda slot: run(compute, PROCESSES_PAY_FROM, _described, movies, folders, source, slot),
+        lambda writer: run_chunk(
+            compute, PROCESSES_PAY_FROM, _described, movies, folders, source, writer
+        ),
     )
 
 
@@ -171,7 +175,7 @@ def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexCo
 
     `config` is that of the version it is based on.
     """
-    ref = merged(index, rows, source, tag, config)
+    ref = publish_merged(index, rows, source, tag, config)
     get_run_logger().info(
         "%d movies added, %d updated, %d in version %s",
         *(ref.added, ref.updated, ref.index.rows, ref.index.tag),
@@ -179,9 +183,9 @@ def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexCo
     return ref
 
 
-def own_source(index: IndexRef, wanted: str | None) -> str:
+def index_source(index: IndexRef, wanted: str | None) -> str:
     """`source_into` of a published version."""
     table = open_version(index.uri, index.tag)
-    return source_into(
+    return target_source(
         table.search().select(["source"]).limit(table.count_rows()).to_arrow(), wanted
     )

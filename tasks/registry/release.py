@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from tasks.core.contracts import RegistryError, UserError
-from tasks.registry.aliases import PREVIOUS, aliases, champion_lock, move_champion
+from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versions_by_alias
 from tasks.registry.champion import from_tags, model_folders
 from tasks.registry.champion_check import ANSWERING, require_index
 from tasks.registry.model_registry import CHAMPION, MODEL
@@ -44,7 +44,7 @@ def versions(client: mlflow.MlflowClient) -> list[ModelVersion]:
     return sorted(found, key=lambda one: -int(one.version))
 
 
-def run_of(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
+def registering_run(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
     """The run that registered a version.
 
     Raises:
@@ -63,7 +63,7 @@ def run_of(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
 def run_data(client: mlflow.MlflowClient, one: ModelVersion) -> tuple[dict[str, Any], Row]:
     """Tags and metrics of the run that registered a version; none where it was deleted."""
     try:
-        run = run_of(client, one)
+        run = registering_run(client, one)
     except UserError:
         return {}, {}
     return run.data.tags, run.data.metrics
@@ -71,25 +71,25 @@ def run_data(client: mlflow.MlflowClient, one: ModelVersion) -> tuple[dict[str, 
 
 def version_rows(client: mlflow.MlflowClient) -> list[Row]:
     """A row a version: when, from what, how good, which role, and why it was promoted or not."""
-    roles = {version: name for name, version in aliases(client).items()}
+    roles = {version: name for name, version in versions_by_alias(client).items()}
     rows = []
     for one in versions(client):
         tags, metrics = run_data(client, one)
         made = datetime.fromtimestamp(one.creation_timestamp / 1000, UTC)
         row = {"version": str(one.version), "role": roles.get(str(one.version), "")}
         row |= {"made": f"{made:%Y-%m-%d %H:%M}", "source": tags.get("source", "")}
-        row |= {"preset": tags.get("preset", ""), "why": reason(one)}
+        row |= {"preset": tags.get("preset", ""), "why": promotion_reason(one)}
         rows.append(row | {name: metrics.get(name) for name in HEADLINES})
     return rows
 
 
-def version_of(client: mlflow.MlflowClient, name: str) -> ModelVersion:
+def find_version(client: mlflow.MlflowClient, name: str) -> ModelVersion:
     """A version by number or alias.
 
     Raises:
         UserError: there is none; those that there are are named.
     """
-    number = aliases(client).get(name, name)
+    number = versions_by_alias(client).get(name, name)
     for one in versions(client):
         if str(one.version) == number:
             return one
@@ -97,7 +97,7 @@ def version_of(client: mlflow.MlflowClient, name: str) -> ModelVersion:
     raise UserError(f"There is no version '{name}'. There are: {known}.")
 
 
-def reason(one: ModelVersion) -> str:
+def promotion_reason(one: ModelVersion) -> str:
     """Why a version is or is not the champion: the gate's verdict, and what was done by hand."""
     gate, by_hand = one.tags.get("why", ""), one.tags.get(BY_HAND, "")
     return f"{by_hand}; the gate had said: {gate}" if by_hand and gate else by_hand or gate
@@ -134,8 +134,8 @@ def promote(client: mlflow.MlflowClient, name: str) -> str:
         UserError: there is no such version, it leaks, or it is damaged.
     """
     with champion_lock():
-        one = version_of(client, name)
-        run = run_of(client, one)
+        one = find_version(client, name)
+        run = registering_run(client, one)
         if run.data.tags.get("protocol") == "blog":
             raise UserError(f"Version {one.version} has seen its test movies: it is no champion.")
         require_usable(one)
@@ -150,10 +150,10 @@ def roll_back(client: mlflow.MlflowClient) -> str:
         UserError: there has been no other, or it is damaged.
     """
     with champion_lock():
-        named = aliases(client)
+        named = versions_by_alias(client)
         if named.get(PREVIOUS) in (None, named.get(CHAMPION)):
             raise UserError("There is no previous champion to go back to.")
-        one = version_of(client, PREVIOUS)
+        one = find_version(client, PREVIOUS)
         require_usable(one)
         _promote(client, one, "rolled back to")
     return str(one.version)
@@ -161,7 +161,7 @@ def roll_back(client: mlflow.MlflowClient) -> str:
 
 def _promote(client: mlflow.MlflowClient, one: ModelVersion, how: str) -> None:
     """Move the alias by hand, and say so on the version and on the run that made it."""
-    current = aliases(client).get(CHAMPION)
+    current = versions_by_alias(client).get(CHAMPION)
     if current == str(one.version):
         return
     damaged = current is not None and is_damaged(client.get_model_version(MODEL, current))
@@ -172,7 +172,7 @@ def _promote(client: mlflow.MlflowClient, one: ModelVersion, how: str) -> None:
     client.set_tag(str(one.run_id), "promoted.by_hand", by_hand)
 
 
-def changed(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
+def changed_values(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
     """Names whose values differ, with both values."""
     names = sorted(one.keys() | other.keys())
     return [
@@ -185,7 +185,7 @@ def changed(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
 def metric_changes(one: dict[str, float], other: dict[str, float]) -> list[Row]:
     """Metrics that both have and that differ, with the difference, by name; not the machine's."""
     both = [name for name in one.keys() & other.keys() if not name.startswith(SYSTEM)]
-    rows = changed(*({name: of[name] for name in both} for of in (one, other)))
+    rows = changed_values(*({name: of[name] for name in both} for of in (one, other)))
     return [row | {"difference": row["b"] - row["a"]} for row in rows]
 
 
@@ -220,15 +220,15 @@ def list_changes(one: Sequence[Row], other: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row["stayed"])
 
 
-def difference(client: mlflow.MlflowClient, one: str, other: str) -> Difference:
+def diff_versions(client: mlflow.MlflowClient, one: str, other: str) -> Difference:
     """What sets version `other` (b) apart from version `one` (a)."""
-    runs = [run_of(client, version_of(client, name)) for name in (one, other)]
+    runs = [registering_run(client, find_version(client, name)) for name in (one, other)]
     genres, lists = (
         [_table(run, f"evaluation/{name}.parquet") for run in runs]
         for name in ("genres", "sample_lists")
     )
     return Difference(
-        changed(*(run.data.params for run in runs)),
+        changed_values(*(run.data.params for run in runs)),
         metric_changes(*(run.data.metrics for run in runs)),
         genre_changes(*genres),
         list_changes(*lists),

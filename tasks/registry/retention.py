@@ -20,7 +20,7 @@ from tasks.core.contracts import RUN_PREFIX
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.index import drop_versions, lancedb_uri, version_tags
-from tasks.registry.aliases import aliases, champion_lock, training_of
+from tasks.registry.aliases import champion_lock, training_run_id, versions_by_alias
 from tasks.registry.model_registry import MODEL
 from tasks.registry.release import GONE, versions
 from tasks.registry.tracking.tracking import connect, experiment_id, require_experiment_of_this_root
@@ -63,7 +63,7 @@ def sorted_for_retirement(
     """
     by_training: dict[str | None, list[ModelVersion]] = {}
     for one in registered:
-        by_training.setdefault(training_of(one), []).append(one)
+        by_training.setdefault(training_run_id(one), []).append(one)
     foreign = by_training.pop(None, [])
     newest = sorted(by_training.values(), key=lambda group: -int(group[-1].version))[:trainings]
     kept = {str(one.version) for group in newest for one in (*group[:LAST_VERSIONS], group[-1])}
@@ -79,7 +79,9 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
     clean-up that was cut off is repeated by the next one, since the version itself goes last.
     """
     with champion_lock():
-        stay, go = sorted_for_retirement(versions(client), aliases(client).values(), trainings)
+        stay, go = sorted_for_retirement(
+            versions(client), versions_by_alias(client).values(), trainings
+        )
         for one in go:
             delete_model(client, str(one.source).removeprefix("models:/"))
         for run_id in {one.tags["run_id"] for one in go} - runs_in_use(stay):
@@ -96,7 +98,7 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
 
 def runs_in_use(registered: Iterable[ModelVersion]) -> set[str]:
     """Runs whose models some versions answer with, and those that registered them."""
-    return {str(run_id) for one in registered for run_id in (training_of(one), one.run_id)}
+    return {str(run_id) for one in registered for run_id in (training_run_id(one), one.run_id)}
 
 
 def delete_model(client: mlflow.MlflowClient, model: str) -> None:
@@ -193,7 +195,7 @@ def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
         ),
         "old log files deleted": lambda: delete_old_logs(logs, config.log_days),
         "bytes of cache freed": lambda: store.prune(
-            int(config.cache_gb * 1e9), store.working_since() - GRACE_SECONDS
+            int(config.cache_gb * 1e9), store.oldest_writer_start() - GRACE_SECONDS
         ),
     }
 

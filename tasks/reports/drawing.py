@@ -21,7 +21,7 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage import store
 from tasks.data.labels import binarize
-from tasks.genres.metrics import Protocol, predicted
+from tasks.genres.metrics import Protocol, apply_thresholds
 from tasks.recommend.scoring import RankConfig
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _draw_training(
     doc2vec: Doc2VecRef,
     classifier: ClassifierRef,
     protocol: str,
-    slot: store.Slot,
+    writer: store.EntryWriter,
 ) -> FiguresRef:
     from tasks.reports import plots, run_plots
 
@@ -50,8 +50,8 @@ def _draw_training(
         "training": run_plots.training_curves(passes, moves, protocol),
         "texts": run_plots.text_histograms(lengths, counts),
     }
-    plots.save(figures, slot.folder)
-    return slot.whole(FiguresRef)
+    plots.save(figures, writer.folder)
+    return writer.folder_ref(FiguresRef)
 
 
 @task(name="draw-training", cache_policy=NO_CACHE)
@@ -60,16 +60,16 @@ def draw_training(
 ) -> FiguresRef:
     """Figures of how both trainings went, and of the texts that they read."""
     given = (documents, doc2vec, classifier)
-    return store.entry(
+    return store.get_or_create(
         "training-figures",
         [VERSION, protocol, *(of.digest for of in given)],
         FiguresRef,
-        lambda slot: _draw_training(*given, protocol, slot),
+        lambda writer: _draw_training(*given, protocol, writer),
     )
 
 
 def _draw_scores(
-    scores: ScoresRef, baseline: ScoresRef, protocol: Protocol, slot: store.Slot
+    scores: ScoresRef, baseline: ScoresRef, protocol: Protocol, writer: store.EntryWriter
 ) -> FiguresRef:
     from tasks.reports import plots
 
@@ -80,7 +80,7 @@ def _draw_scores(
     thresholds = genres["threshold"].to_numpy().astype(np.float32)
     probabilities = np.array(test["probabilities"].to_pylist(), np.float32)
     actual = binarize(test["actual_genres"].to_pylist(), classes)
-    predictions = predicted(probabilities, thresholds)
+    predictions = apply_thresholds(probabilities, thresholds)
     tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
     figures = {"genre_bars": plots.genre_bars(actual, predictions, tfidf, classes, protocol)}
     if len(classes) > 1:  # with one genre every test movie carries it: there is nothing to show
@@ -90,22 +90,24 @@ def _draw_scores(
             "thresholds": plots.threshold_curve(actual, probabilities, thresholds, protocol),
             "cooccurrence": plots.cooccurrence(actual, predictions, classes, protocol),
         }
-    plots.save(figures, slot.folder)
-    return slot.whole(FiguresRef, test.num_rows)
+    plots.save(figures, writer.folder)
+    return writer.folder_ref(FiguresRef, test.num_rows)
 
 
 @task(name="draw-scores", cache_policy=NO_CACHE)
 def draw_scores(scores: ScoresRef, baseline: ScoresRef, protocol: Protocol) -> FiguresRef:
     """Figures of the genre scores, drawn from the predictions that an evaluation stored."""
-    return store.entry(
+    return store.get_or_create(
         "score-figures",
         [VERSION, protocol, scores.digest, baseline.digest],
         FiguresRef,
-        lambda slot: _draw_scores(scores, baseline, protocol, slot),
+        lambda writer: _draw_scores(scores, baseline, protocol, writer),
     )
 
 
-def _draw_lists(evaluations: Sequence[ScoresRef], votes: float, slot: store.Slot) -> FiguresRef:
+def _draw_lists(
+    evaluations: Sequence[ScoresRef], votes: float, writer: store.EntryWriter
+) -> FiguresRef:
     from tasks.reports import plots, run_plots
 
     draw_by_table: dict[str, Callable[[pa.Table], Figure | None]] = {
@@ -115,8 +117,8 @@ def _draw_lists(evaluations: Sequence[ScoresRef], votes: float, slot: store.Slot
     }
     for name, draw in draw_by_table.items():
         for file in (store.locate(ref) / f"{name}.parquet" for ref in evaluations):
-            plots.save({name: draw(pq.read_table(file)) if file.exists() else None}, slot.folder)
-    return slot.whole(FiguresRef)
+            plots.save({name: draw(pq.read_table(file)) if file.exists() else None}, writer.folder)
+    return writer.folder_ref(FiguresRef)
 
 
 @task(name="draw-lists", cache_policy=NO_CACHE)
@@ -124,28 +126,31 @@ def draw_lists(evaluations: list[ScoresRef], config: RankConfig) -> FiguresRef:
     """Figures of recall by list length and by weight of votes and, where there was a champion, of
     the source's drift."""
     key = [VERSION, config.votes, *(ref.digest for ref in evaluations)]
-    return store.entry(
-        "list-figures", key, FiguresRef, lambda slot: _draw_lists(evaluations, config.votes, slot)
+    return store.get_or_create(
+        "list-figures",
+        key,
+        FiguresRef,
+        lambda writer: _draw_lists(evaluations, config.votes, writer),
     )
 
 
-def _draw_map(rows: RowsRef, slot: store.Slot) -> FiguresRef:
+def _draw_map(rows: RowsRef, writer: store.EntryWriter) -> FiguresRef:
     from tasks.reports import movie_map, plots, run_plots
 
     with threadpool_limits(1):  # more would only wait for those that evaluate the lists
-        table = movie_map.map_of(movie_map.sampled(store.chunks(rows, MAPPED), rows.rows))
+        table = movie_map.build_map(movie_map.sample_movies(store.chunks(rows, MAPPED), rows.rows))
     genres = table["genre"].to_pylist()
     positions = table.select(["x", "y"]).to_pandas().to_numpy()
-    still = run_plots.movie_map(positions, genres, movie_map.frequent(genres))
-    plots.save({"map": still}, slot.folder)
-    pq.write_table(table, slot.folder / "map.parquet")
-    return slot.whole(FiguresRef, table.num_rows)
+    still = run_plots.movie_map(positions, genres, movie_map.frequent_genres(genres))
+    plots.save({"map": still}, writer.folder)
+    pq.write_table(table, writer.folder / "map.parquet")
+    return writer.folder_ref(FiguresRef, table.num_rows)
 
 
 @task(name="draw-map", cache_policy=NO_CACHE)
 def draw_map(rows: RowsRef, compute: Compute) -> FiguresRef:
     """The map of the catalogue, still, and what the report's interactive one is drawn from."""
     key = [VERSION, rows.digest]
-    return store.entry(
-        "map", key, FiguresRef, lambda slot: run_stage(compute, _draw_map, rows, slot)
+    return store.get_or_create(
+        "map", key, FiguresRef, lambda writer: run_stage(compute, _draw_map, rows, writer)
     )

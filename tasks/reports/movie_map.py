@@ -37,7 +37,7 @@ def compared_vectors(rows: pa.Table) -> NDArray[np.float32]:
     return np.hstack([content, GENRE_WEIGHT * genre])
 
 
-def placed(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
+def map_positions(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
     """Positions (n, 2) of vectors (n, size): PCA, t-SNE of some (van der Maaten & Hinton, 2008),
     the others at the mean of their nearest ones', nearer ones counting more."""
     rank = min(COMPONENTS, *vectors.shape)
@@ -57,7 +57,7 @@ def placed(vectors: NDArray[np.float32], seed: int = 0) -> Positions:
     return np.asarray(mean, np.float32)
 
 
-def sampled(parts: Iterable[pa.Table], rows: int, most: int = MOST) -> pa.Table:
+def sample_movies(parts: Iterable[pa.Table], rows: int, most: int = MOST) -> pa.Table:
     """The movies of tables that come some at a time, `rows` in all; of more than `most`, every
     second, third, ..."""
     step, first, taken = max(1, -(-rows // most)), 0, list[pa.Table]()
@@ -67,25 +67,25 @@ def sampled(parts: Iterable[pa.Table], rows: int, most: int = MOST) -> pa.Table:
     return pa.concat_tables(taken)
 
 
-def map_of(sample: pa.Table) -> pa.Table:
+def build_map(sample: pa.Table) -> pa.Table:
     """Columns x, y, title, genre (the first) of movies, rows of the index."""
-    positions = placed(compared_vectors(sample))
+    positions = map_positions(compared_vectors(sample))
     years, titles = sample["year"].to_pylist(), sample["title"].to_pylist()
     named = [f"{t} ({y})" if y else t for t, y in zip(titles, years, strict=True)]
     genres = [names[0] if names else NO_GENRE for names in sample["genres"].to_pylist()]
     return pa.table({"x": positions[:, 0], "y": positions[:, 1], "title": named, "genre": genres})
 
 
-def frequent(genres: Sequence[str]) -> list[str]:
+def frequent_genres(genres: Sequence[str]) -> list[str]:
     """The genres that get a colour, most frequent first."""
     counts = Counter(name for name in genres if name != NO_GENRE)
     return [name for name, _ in counts.most_common(len(MAP_COLOURS))]
 
 
-def interactive(table: pa.Table) -> go.Figure:
+def interactive_map(table: pa.Table) -> go.Figure:
     """The map of `map_of`'s table to move and zoom in, with titles; a trace a genre shown."""
     genres = np.array(table["genre"].to_pylist(), dtype=object)
-    shown = frequent(genres.tolist())
+    shown = frequent_genres(genres.tolist())
     traces = [("other", "#bbbbbb", ~np.isin(genres, shown))]
     traces += [(name, c, genres == name) for name, c in zip(shown, MAP_COLOURS, strict=False)]
     farthest = max(np.abs(table[axis].to_numpy()).max(initial=0) for axis in ("x", "y"))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mlflow.entities import Run
 from pydantic import BaseModel
 
-from tasks.reports.movie_map import interactive
+from tasks.reports.movie_map import interactive_map
 from tasks.reports.plots import DPI
 from tasks.reports.summary import (
     LISTS,
@@ -25,12 +25,12 @@ from tasks.reports.summary import (
     ONE_GENRE,
     SHOWN_ROWS,
     Summary,
-    counted,
-    heading,
+    format_score,
     notes,
     quarantine_summary,
+    row_counts_text,
     score_rows,
-    shown,
+    title_text,
 )
 
 Row = Mapping[str, Any]
@@ -145,7 +145,7 @@ class Image(NamedTuple):
     width: int
 
 
-class Facts(BaseModel, frozen=True):
+class ReportContext(BaseModel, frozen=True):
     """What the page says in words and numbers, beside what lies in files."""
 
     title: str
@@ -181,12 +181,12 @@ def with_intervals(
     found = []
     for title, own, *others in rows:
         low, high = (scores.get(f"{names[title]}_{end}") for end in ("low", "high"))
-        between = "–" if low is None else f"{shown(low)} to {shown(high)}"
+        between = "–" if low is None else f"{format_score(low)} to {format_score(high)}"
         found.append((title, own, between, *others))
     return found
 
 
-def facts_of(summary: Summary, logged: Run, quarantine: pa.Table) -> Facts:
+def report_context(summary: Summary, logged: Run, quarantine: pa.Table) -> ReportContext:
     """What the report says, from the summary and from what MLflow holds of the run."""
     tags, began = logged.data.tags, datetime.fromtimestamp(logged.info.start_time / 1000, UTC)
     made = ("preset", "protocol", "device", "code", "python")
@@ -194,14 +194,14 @@ def facts_of(summary: Summary, logged: Run, quarantine: pa.Table) -> Facts:
     origin |= {name: tags[name] for name in made}
     origin |= {n: tags[n] for n in sorted(tags) if n.startswith("version.")}
     rows = score_rows(summary.scores, summary.protocol)
-    return Facts(
-        title=heading(summary),
+    return ReportContext(
+        title=title_text(summary),
         run=f"{logged.info.run_name}, {began:%Y-%m-%d %H:%M} UTC, MLflow run {logged.info.run_id}",
         protocol=summary.protocol,
         notes=notes(summary),
         scores=with_intervals(rows, summary.scores, summary.protocol),
         alone=LEAKS if summary.protocol == "blog" else FIRST,
-        rows=counted(summary.ingested),
+        rows=row_counts_text(summary.ingested),
         quarantined=quarantine_summary(quarantine),
         quarantined_rows=quarantine.slice(0, SHOWN_ROWS).to_pylist(),
         quarantined_more=max(0, quarantine.num_rows - SHOWN_ROWS),
@@ -211,61 +211,63 @@ def facts_of(summary: Summary, logged: Run, quarantine: pa.Table) -> Facts:
     )
 
 
-def embedded(content: bytes) -> str:
+def base64_text(content: bytes) -> str:
     """Bytes as the text of a data URI or a script."""
     return base64.b64encode(content).decode()
 
 
-def squeezed(content: bytes) -> str:
+def gzip_base64(content: bytes) -> str:
     """As `embedded`, compressed; the page undoes it."""
-    return embedded(gzip.compress(content, 6, mtime=0))
+    return base64_text(gzip.compress(content, 6, mtime=0))
 
 
-def image_of(content: bytes) -> Image:
+def to_image(content: bytes) -> Image:
     """A PNG file as the page shows it: letters of 10 points, as elsewhere on the page."""
     width = int.from_bytes(content[16:20])  # from the header, https://www.w3.org/TR/png/#11IHDR
-    return Image(f"data:image/png;base64,{embedded(content)}", round(width * PIXELS_AN_INCH / DPI))
+    return Image(
+        f"data:image/png;base64,{base64_text(content)}", round(width * PIXELS_AN_INCH / DPI)
+    )
 
 
-def figures_of(folders: Iterable[Path]) -> defaultdict[str, Image | None]:
+def load_figures(folders: Iterable[Path]) -> defaultdict[str, Image | None]:
     """PNG files by name; None for a name that has no file."""
     found: defaultdict[str, Image | None] = defaultdict(lambda: None)
     for file in (file for folder in folders for file in folder.glob("*.png")):
-        found[file.stem] = image_of(file.read_bytes())
+        found[file.stem] = to_image(file.read_bytes())
     return found
 
 
-def tables_of(folders: Iterable[Path]) -> dict[str, pa.Table]:
+def load_tables(folders: Iterable[Path]) -> dict[str, pa.Table]:
     """Parquet tables that the page shows, by name."""
     names = {"map", "gate", "lists_beside", *(name for name, *_ in TABLES)}
     found = (file for folder in folders for file in folder.glob("*.parquet"))
     return {file.stem: pq.read_table(file) for file in found if file.stem in names}
 
 
-def shown_table(title: str, rows: Sequence[Row], missing: str, more: int = 0) -> Table:
+def truncated_table(title: str, rows: Sequence[Row], missing: str, more: int = 0) -> Table:
     """A table cut to what a person reads, with the number of rows left out, here or before."""
     return Table(title, rows[:SHOWN_ROWS], missing, max(0, len(rows) - SHOWN_ROWS) + more)
 
 
-def told(facts: Facts) -> dict[str, Table]:
+def static_tables(facts: ReportContext) -> dict[str, Table]:
     """The tables of the page that no stage has written."""
     none = "No row was quarantined."
     return {
-        "quarantined": shown_table("Quarantined, by reason", facts.quarantined, none),
-        "rows": shown_table(
+        "quarantined": truncated_table("Quarantined, by reason", facts.quarantined, none),
+        "rows": truncated_table(
             "Quarantined rows", facts.quarantined_rows, none, facts.quarantined_more
         ),
-        "origin": shown_table("Made from", named(facts.origin), ""),
-        "settings": shown_table("Settings", named(facts.settings), ""),
+        "origin": truncated_table("Made from", name_value_rows(facts.origin), ""),
+        "settings": truncated_table("Settings", name_value_rows(facts.settings), ""),
     }
 
 
-def named(values: Mapping[str, str]) -> list[Row]:
+def name_value_rows(values: Mapping[str, str]) -> list[Row]:
     """Names and values as rows."""
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def cell(value: object) -> str:
+def format_cell(value: object) -> str:
     """A value as the page writes it."""
     if value is None:
         return "–"
@@ -276,33 +278,35 @@ def cell(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def html_of(facts: Facts, folders: Sequence[Path]) -> str:
+def render_html(facts: ReportContext, folders: Sequence[Path]) -> str:
     """The page of a run whose stages have written figures and tables into `folders`."""
-    tables = tables_of(folders)
+    tables = load_tables(folders)
     rows = {name: table.to_pylist() for name, table in tables.items() if name != "map"}
     if beside := rows.get("lists_beside"):
         rows["sample_lists"] = beside
     by_section: dict[str, list[Table]] = {name: [] for name in SECTIONS}
     for name, section, title, missing in TABLES:
-        by_section[section].append(shown_table(title, rows.get(name, []), missing))
+        by_section[section].append(truncated_table(title, rows.get(name, []), missing))
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["cell"] = cell
+    environment.filters["cell"] = format_cell
     source = files("tasks.reports").joinpath("report.html").read_text("utf-8")
     template = environment.from_string(source)
-    held = shown_table(
+    held = truncated_table(
         "Beside the champion",
         rows.get("gate", []),
         NOTHING_SHARED if "gate" in rows else facts.alone,
     )
     return template.render(
         facts=facts,
-        told=told(facts),
+        static_tables=static_tables(facts),
         sections=SECTIONS,
-        figures=figures_of(folders),
+        figures=load_figures(folders),
         tables=by_section,
         gate=held,
-        movies=squeezed(interactive(tables["map"]).to_json().encode()) if "map" in tables else "",
-        plotly=squeezed(files(plotly).joinpath("package_data/plotly.min.js").read_bytes()),
+        movies=gzip_base64(interactive_map(tables["map"]).to_json().encode())
+        if "map" in tables
+        else "",
+        plotly=gzip_base64(files(plotly).joinpath("package_data/plotly.min.js").read_bytes()),
     )

@@ -17,9 +17,9 @@ from tasks.genres.metrics import (
     CALIBRATION_BINS,
     Labels,
     Probabilities,
-    by_genre,
+    apply_thresholds,
     calibration_error,
-    predicted,
+    per_genre_scores,
 )
 
 BLUE, ORANGE, GREY = (
@@ -92,7 +92,7 @@ def genre_bars(
     """
     support = labels.sum(axis=0)
     order = np.argsort(support, kind="stable")
-    own, other = (by_genre(labels, of).f1[order] for of in (guess, baseline))
+    own, other = (per_genre_scores(labels, of).f1[order] for of in (guess, baseline))
     known = support[order] > 0
     figure = Figure(figsize=(7, 1.2 + 0.28 * len(classes)), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(classes))
@@ -143,8 +143,8 @@ def threshold_curve(
 
     Both arrays (n_documents, n_genres), `chosen` (n_genres,).
     """
-    hits = np.array([(predicted(probabilities, cut) & labels).sum() for cut in CUTS])
-    said = np.array([predicted(probabilities, cut).sum() for cut in CUTS])
+    hits = np.array([(apply_thresholds(probabilities, cut) & labels).sum() for cut in CUTS])
+    said = np.array([apply_thresholds(probabilities, cut).sum() for cut in CUTS])
     carried = int(labels.sum())
     precision, recall = hits / np.maximum(said, 1), hits / max(carried, 1)
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -160,7 +160,7 @@ def threshold_curve(
     return figure
 
 
-def together(labels: Labels) -> NDArray[np.float64]:
+def cooccurrence_shares(labels: Labels) -> NDArray[np.float64]:
     """Share of the documents of a row's genre that carry a column's too (n_genres, n_genres).
 
     Zero where no document carries the row's; the diagonal is left out as NaN.
@@ -181,7 +181,7 @@ def cooccurrence(labels: Labels, guess: Labels, classes: Sequence[str], protocol
     figure = Figure(figsize=(2 * size, size), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, of, title in zip(panels, (labels, guess), ("true", "predicted"), strict=True):
-        image = axes.imshow(together(of), cmap="cividis", vmin=0, vmax=1)
+        image = axes.imshow(cooccurrence_shares(of), cmap="cividis", vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=9)
         axes.set_yticks(range(len(classes)), classes, fontsize=9)
         axes.set(title=title, xlabel="carries this too")

@@ -17,16 +17,16 @@ from tasks.core.contracts import FiguresRef, IngestRef, RunRef, ScoresRef
 from tasks.core.retry import io_task
 from tasks.core.storage import store
 from tasks.registry.tracking.tracking import connect
-from tasks.reports.stage_times import stages_of
+from tasks.reports.stage_times import wait_for_stage_times
 from tasks.reports.summary import (
     REPORT,
     SHOWN_ROWS,
     Summary,
     markdown,
     quarantine_summary,
+    relative_path,
     report_page,
     run_page,
-    short,
 )
 
 
@@ -38,7 +38,7 @@ def report_place(run: RunRef) -> str:
     if not root.startswith(("file:", "/")):
         return report_page(run)
     folder = local_file_uri_to_path(root)  # type: ignore[no-untyped-call]
-    return str(short(Path(folder) / REPORT))
+    return str(relative_path(Path(folder) / REPORT))
 
 
 @task(name="report-quarantine", cache_policy=NO_CACHE)
@@ -54,7 +54,7 @@ def report_quarantine(ingested: IngestRef) -> None:
 
 @task(name="tag-flow-run", cache_policy=NO_CACHE)
 def tag_flow_run(tags: list[str]) -> None:
-    """Add tags to the flow run alone: on task runs, each tag would be asked for a free slot."""
+    """Add tags to the flow run alone: on task runs, each tag would be asked for a free writer."""
     with get_client(sync_client=True) as client:
         kept = client.read_flow_run(flow_run.id).tags
         client.update_flow_run(flow_run.id, tags=[*kept, *(t for t in tags if t not in kept)])
@@ -77,20 +77,24 @@ def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRe
     with tempfile.TemporaryDirectory() as name:
         own = Path(name)
         plots.save(
-            {"stages": run_plots.stage_waterfall(stages_of(str(flow_run.id), str(task_run.id)))},
+            {
+                "stages": run_plots.stage_waterfall(
+                    wait_for_stage_times(str(flow_run.id), str(task_run.id))
+                )
+            },
             own,
         )
         folders = [*(store.locate(ref) for ref in (*evaluated, *figures)), own]
         quarantine = store.read(summary.ingested.quarantine)
-        facts = page.facts_of(summary, logged, quarantine)
-        (own / REPORT).write_text(page.html_of(facts, folders), encoding="utf-8")
+        facts = page.report_context(summary, logged, quarantine)
+        (own / REPORT).write_text(page.render_html(facts, folders), encoding="utf-8")
         client.log_artifact(run.run_id, str(own / REPORT))
         for figure in own.glob("*.png"):
             client.log_artifact(run.run_id, str(figure), "evaluation")
         text = markdown(summary)
         client.set_tag(run.run_id, "mlflow.note.content", text)
         (bars,) = (file for folder in folders for file in folder.glob("genre_bars.png"))
-        whole = f"{text}\n![F1 by genre]({page.image_of(bars.read_bytes()).uri})\n"
+        whole = f"{text}\n![F1 by genre]({page.to_image(bars.read_bytes()).uri})\n"
     create_markdown_artifact(whole, key="training-summary", description="Scores")
     create_link_artifact(run_page(run), "The run in MLflow", key="mlflow-run")
     create_link_artifact(report_page(run), "The report in MLflow", key="report")

@@ -35,7 +35,7 @@ def stage_times(tasks: Sequence[TaskRun], now: datetime) -> list[StageTime]:
     return sorted(found, key=lambda stage: stage.start)
 
 
-def task_runs(client: SyncPrefectClient, flow_run: str) -> list[TaskRun]:
+def read_task_runs(client: SyncPrefectClient, flow_run: str) -> list[TaskRun]:
     """All tasks of a flow run that the server knows of."""
     of = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
     found: list[TaskRun] = []
@@ -49,20 +49,20 @@ def task_runs(client: SyncPrefectClient, flow_run: str) -> list[TaskRun]:
     return found
 
 
-def all_told(tasks: Sequence[TaskRun], asking: str) -> bool:
+def is_complete(tasks: Sequence[TaskRun], asking: str) -> bool:
     """Whether the server has heard of the task that asks, and of the ends of all before it."""
     return any(str(one.id) == asking for one in tasks) and all(
         one.end_time or str(one.id) == asking for one in tasks
     )
 
 
-def stages_of(flow_run: str, asking: str) -> list[StageTime]:
+def wait_for_stage_times(flow_run: str, asking: str) -> list[StageTime]:
     """When each stage of a flow run ran, read by a task of it once the server knows, or after ten
     seconds; none where it has heard of no task by then."""
     deadline = time.monotonic() + SECONDS_TO_RECORD
     with get_client(sync_client=True) as client:
         while True:
-            found = task_runs(client, flow_run)
-            if all_told(found, asking) or time.monotonic() > deadline:
+            found = read_task_runs(client, flow_run)
+            if is_complete(found, asking) or time.monotonic() > deadline:
                 return stage_times(found, datetime.now(UTC))
             time.sleep(0.5)

@@ -66,29 +66,29 @@ def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ..
     """Table of metric, this run, TF-IDF and prior baseline; `–` where one has no such score."""
     prefixes = (NAMES[protocol], "baseline_tfidf", "baseline_prior")
     rows = [
-        (title, *(shown(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
+        (title, *(format_score(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
         for metric, title in METRICS
     ]
     return rows + [
-        (title, *(shown(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
+        (title, *(format_score(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
         for metric, title in LISTS
         if f"rec_{metric}" in scores
     ]
 
 
-def shown(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     """A score as people read it."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def short(path: Path) -> Path:
+def relative_path(path: Path) -> Path:
     """A path as seen from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def next_commands(summary: Summary) -> list[str]:
     """What to run after a training run, with the programs of this environment."""
-    programs = short(Path(sys.executable).parent)
+    programs = relative_path(Path(sys.executable).parent)
     promoted = (
         []
         if summary.champion or summary.protocol == "blog"
@@ -115,24 +115,24 @@ def notes(summary: Summary) -> list[str]:
     found = [LEAKY if summary.protocol == "blog" else HELD_OUT]
     if summary.scores.get("genres_learnt") == 1:
         found.append(ONE_GENRE)
-    found.append(standing(summary))
+    found.append(promotion_text(summary))
     if summary.is_sample:
         found.append("Trained on the embedded sample: it shows the way, its scores mean little.")
     return found
 
 
-def standing(summary: Summary) -> str:
+def promotion_text(summary: Summary) -> str:
     """Whether the version answers from now on, and why."""
     status = "is the champion" if summary.champion else "was not promoted"
     return f"Version {summary.model_version} {status}: {summary.why}."
 
 
-def heading(summary: Summary) -> str:
+def title_text(summary: Summary) -> str:
     """What was learnt, in a line."""
     return f"{summary.ingested.source}: {summary.ingested.kept} movies"
 
 
-def counted(ingested: IngestRef) -> str:
+def row_counts_text(ingested: IngestRef) -> str:
     """Where the rows of the source went."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
     kept = f"{ingested.kept} kept ({ingested.unlabelled} without genres)"
@@ -161,7 +161,7 @@ def markdown(summary: Summary) -> str:
     )
     commands = "\n".join(next_commands(summary))
     database = redacted(summary.run.tracking_uri)
-    return f"""# {heading(summary)}
+    return f"""# {title_text(summary)}
 
 {" ".join(notes(summary))}
 
@@ -169,10 +169,10 @@ def markdown(summary: Summary) -> str:
 |---|---|---|---|
 {rows}
 
-- {counted(summary.ingested)}
+- {row_counts_text(summary.ingested)}
 - [MLflow run]({run_page(summary.run)}) `{summary.run.run_id}` in `{database}`, \
 with its [report]({report_page(summary.run)})
-- {standing(summary)} Index tag `{summary.index.tag}`.
+- {promotion_text(summary)} Index tag `{summary.index.tag}`.
 
 ```
 {commands}

@@ -9,8 +9,8 @@ import pytest
 from app import main
 from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.index import publish
-from tasks.recommend.scoring import Profiles, RankConfig
+from tasks.recommend.index import publish_version
+from tasks.recommend.scoring import ItemFeatures, RankConfig
 from tasks.registry.champion import Champion
 from tests.index_rows import TITLES, rows
 
@@ -20,7 +20,7 @@ MARKUP = "<img src=x onerror=alert(1)>"
 class KnowsStory:
     """A text model that knows the one word `story`, and takes it for war."""
 
-    def profile(self, text: str, catalogue: Catalogue) -> Profiles:
+    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         if "story" not in text.split():
             raise UserError("Not one word of the text is known to the model: nothing can be said.")
         content = np.full((1, 6), 6**-0.5, np.float32)
@@ -34,13 +34,13 @@ def champion_of(index: IndexRef) -> Champion:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> IndexRef:
     folder: Path = tmp_path_factory.mktemp("demo")
-    return publish(str(folder / "lancedb"), [rows([*TITLES, MARKUP])], "run-1")
+    return publish_version(str(folder / "lancedb"), [rows([*TITLES, MARKUP])], "run-1")
 
 
 @pytest.fixture(scope="session")
 def trained(published: IndexRef) -> Iterator[None]:
     """The published catalogue is the champion's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main, "champion", lambda: champion_of(published))
+        patch.setattr(main, "load_champion", lambda: champion_of(published))
         patch.setattr(main, "text_model", lambda _: KnowsStory())
         yield

@@ -5,11 +5,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app import main
-from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import IndexRef, RegistryError, UserError
-from tasks.recommend.index import publish
-from tasks.recommend.search import opened
-from tasks.registry.champion import Champion, champion
+from tasks.recommend.index import publish_version
+from tasks.recommend.search import get_version
+from tasks.registry.champion import Champion, load_champion
 from tests.app.conftest import MARKUP, champion_of
 from tests.conftest import free_port
 from tests.index_rows import BITING, rows
@@ -74,8 +74,8 @@ def test_namesakes_are_completed_with_their_years(client):
 
 def test_there_are_at_most_eight_completions(client, published, tmp_path, monkeypatch):
     titles = [f"Part {number} of many" for number in range(20)]
-    many = publish(str(tmp_path / "lancedb"), [rows(titles)], "run-1")
-    monkeypatch.setattr(main, "champion", lambda: champion_of(many))
+    many = publish_version(str(tmp_path / "lancedb"), [rows(titles)], "run-1")
+    monkeypatch.setattr(main, "load_champion", lambda: champion_of(many))
     assert len(completed(client, "Part")) == 8
 
 
@@ -91,8 +91,8 @@ def test_genres_and_languages_are_those_of_the_catalogue(client):
 
 def test_an_answer_is_the_command_line_s(client, found):
     config = RecommendConfig(titles=["Alien"], explain=True)
-    version = opened(found.index)
-    expected = recommend(found, version, asked(config, version, found), config)
+    version = get_version(found.index)
+    expected = recommend(found, version, resolve_query(config, version, found), config)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected
@@ -202,8 +202,8 @@ def test_a_newly_published_version_is_served_without_a_restart(
     client, published: IndexRef, tmp_path, monkeypatch
 ):
     assert completed(client, "Alien")
-    newer = publish(str(tmp_path / "lancedb"), [rows(["Solaris", "Stalker"])], "run-2")
-    monkeypatch.setattr(main, "champion", lambda: champion_of(newer))
+    newer = publish_version(str(tmp_path / "lancedb"), [rows(["Solaris", "Stalker"])], "run-2")
+    monkeypatch.setattr(main, "load_champion", lambda: champion_of(newer))
     assert completed(client, "Alien") == []
     assert [movie["title"] for movie in movies(client, title="Solaris")] == ["Stalker"]
 
@@ -225,7 +225,7 @@ def test_nothing_else_is_served(client, path):
 @pytest.mark.usefixtures("artifacts")
 def test_without_a_champion_the_demo_ends_with_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["demo"])
-    monkeypatch.setattr(main, "champion", champion)
+    monkeypatch.setattr(main, "load_champion", load_champion)
     with pytest.raises(SystemExit) as ended:
         main.main(main.DemoConfig, "python -m app.main", main.command)
     assert ended.value.code == 2
@@ -241,7 +241,7 @@ def test_the_latest_champion_answers_while_the_registry_is_away(monkeypatch):
         asked.append(1)
         raise RegistryError("MLflow does not answer")
 
-    monkeypatch.setattr(main, "champion", away)
+    monkeypatch.setattr(main, "load_champion", away)
     assert [loader.now() for _ in range(3)] == [first] * 3
     assert len(asked) == 1
     with pytest.raises(RegistryError):

@@ -113,7 +113,7 @@ def test_a_preset_chosen_in_the_form_is_what_runs(preset):
     validate(parameters, train.parameters.model_dump(), raise_on_error=True)
     config = TrainConfig.model_validate(parameters["config"])
     assert config == TrainConfig(preset=preset)
-    assert config.given == {"preset": preset}
+    assert config.explicit_settings == {"preset": preset}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,10 @@ def test_overrides_are_the_settings_that_they_name():
     direct = TrainConfig.model_validate({"doc2vec": {"seed": 7}})
     override = TrainConfig.model_validate({"overrides": {"doc2vec.seed": 7}})
     assert direct == override
-    assert (direct.learnt, direct.given) == (override.learnt, override.given)
+    assert (direct.training_settings, direct.explicit_settings) == (
+        override.training_settings,
+        override.explicit_settings,
+    )
     merged = TrainConfig.model_validate(
         {"doc2vec": Doc2VecConfig(epochs=3), "overrides": {"doc2vec.seed": 7}}
     )

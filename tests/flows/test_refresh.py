@@ -6,13 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.batch import BatchConfig, batch
-from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
-from tasks.recommend.search import open_version, opened
-from tasks.registry.champion import Champion, champion
+from tasks.recommend.search import get_version, open_version
+from tasks.registry.champion import Champion, load_champion
 from tasks.registry.tracking.tracking import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
@@ -39,7 +39,7 @@ def root(tmp_path_factory, prefect_server) -> Path:
 @pytest.fixture
 def before(root, monkeypatch) -> Champion:
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
-    return champion()
+    return load_champion()
 
 
 def asked_to_add(file: Path, **more: object) -> RefreshConfig:
@@ -49,9 +49,9 @@ def asked_to_add(file: Path, **more: object) -> RefreshConfig:
 
 
 def titles_like(title: str) -> list[str]:
-    found = champion()
-    version, config = opened(found.index), RecommendConfig(titles=[title])
-    question = asked(config, version, found)
+    found = load_champion()
+    version, config = get_version(found.index), RecommendConfig(titles=[title])
+    question = resolve_query(config, version, found)
     return [hit["title"] for hit in recommend(found, version, question, config)]
 
 
@@ -89,10 +89,10 @@ def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
     found = refresh(asked_to_add(file))
     assert (found.added, found.updated, found.index.rows) == (1, 1, 121)
-    after = champion()
+    after = load_champion()
     assert after.index.tag == found.index.tag != before.index.tag
     assert after.run_id == before.run_id
-    assert len(opened(before.index).catalogue) == 120
+    assert len(get_version(before.index).catalogue) == 120
     table = open_version(found.index.uri, found.index.tag)
     assert [row["title"] for row in table.search().where("id = 1000").to_list()] == [
         "Horror Story Zero"
@@ -115,4 +115,4 @@ def test_a_refresh_that_cannot_be_leaves_the_champion(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
     with pytest.raises(UserError, match="which source the new movies belong to: movies"):
         refresh(asked_to_add(file, into="nowhere"))
-    assert champion() == before
+    assert load_champion() == before

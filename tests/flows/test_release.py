@@ -10,11 +10,11 @@ from flows.cli.command_line import parse
 from flows.release import ReleaseConfig, answer, command, release
 from flows.train import SKIPPED, train
 from tasks.core.contracts import UserError
-from tasks.recommend.index import lancedb_uri, publish
+from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.search import open_version
-from tasks.registry.aliases import aliases
-from tasks.registry.champion import champion, from_tags, model_folders
-from tasks.registry.release import version_of, versions
+from tasks.registry.aliases import versions_by_alias
+from tasks.registry.champion import from_tags, load_champion, model_folders
+from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
 from tasks.registry.tracking.tracking import connect
 from tasks.reports.summary import Summary
@@ -83,14 +83,14 @@ def test_versions_are_listed_with_their_role(history, capsys):
 def test_back_and_forth(history):
     first, *_, larger = history[1]
     release(ReleaseConfig(action="rollback"))
-    assert champion().run_id == first.run.run_id
-    assert aliases(connect()) == {
+    assert load_champion().run_id == first.run.run_id
+    assert versions_by_alias(connect()) == {
         "champion": first.model_version,
         "previous": larger.model_version,
     }
     answer(ReleaseConfig(action="promote", versions=["previous"]))
-    assert champion().run_id == larger.run.run_id
-    table = open_version(champion().index.uri, champion().index.tag)
+    assert load_champion().run_id == larger.run.run_id
+    table = open_version(load_champion().index.uri, load_champion().index.tag)
     assert table.count_rows() == larger.ingested.kept
 
 
@@ -136,7 +136,7 @@ def test_a_run_that_would_learn_nothing_new_is_skipped(history):
     config = settings(history[0].parent / "larger.csv", skip_unchanged=True)
     assert train(config) == SKIPPED
     assert train(config, return_state=True).name == "Skipped"
-    assert champion().run_id == larger.run.run_id
+    assert load_champion().run_id == larger.run.run_id
     other = config.model_copy(update={"label": config.label.model_copy(update={"min_support": 6})})
     assert isinstance(train(other), Summary)
 
@@ -149,9 +149,9 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     """The champion, the previous one and the newest stay; of the others, the scores. A clean-up
     that was cut off is done again."""
     client, root = connect(), history[0]
-    roles = aliases(client)
+    roles = versions_by_alias(client)
     leftover = "run-" + client.create_run("1").info.run_id
-    publish(lancedb_uri(), [rows(["Up"])], leftover)
+    publish_version(lancedb_uri(), [rows(["Up"])], leftover)
     before = [one.version for one in versions(client)]
     with monkeypatch.context() as patch:
         patch.setattr("tasks.registry.retention.drop_versions", cut_off)
@@ -173,7 +173,7 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     retire_versions(client, trainings=1)
     assert leftover not in {path.stem for path in (root / "lancedb").iterdir()}
     for role in ("champion", "previous"):
-        one = version_of(client, role)
+        one = find_version(client, role)
         assert open_version(lancedb_uri(), one.tags["index_tag"]).count_rows()
         assert model_folders(from_tags(one.tags)).doc2vec.is_dir()
 
@@ -181,17 +181,17 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
 def test_a_source_that_moved_stops_the_run_where_that_is_wished(history, tmp_path):
     rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
     config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
-    before = champion()
+    before = load_champion()
     with pytest.raises(UserError, match=r"moved too far from the champion's: genres \d"):
         train(config)
-    assert champion() == before
+    assert load_champion() == before
     larger = connect().get_run(history[1][-1].run.run_id)
     assert larger.data.metrics["drift_genres"] == pytest.approx(0, abs=0.01)
     assert larger.data.metrics["drift_movies_ratio"] == pytest.approx(1.2)
 
 
 def test_models_that_were_changed_after_they_were_registered_are_not_loaded(history):
-    found = champion()
+    found = load_champion()
     file = model_folders(found).classifier / "thresholds.json"
     before = file.read_text()
     file.write_text(before + "\n")

@@ -30,8 +30,8 @@ from flows.config import TrainConfig
 from flows.train import command, train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
-from tasks.recommend.search import open_version, opened
-from tasks.registry.champion import champion
+from tasks.recommend.search import get_version, open_version
+from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking.tracking import EXPERIMENT, connect
 from tasks.reports.summary import ONE_GENRE, Summary, notes
@@ -202,9 +202,9 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
 
 def answered(**asked: Any) -> list[dict[str, Any]]:
     """What `recommend` finds in the champion's index."""
-    config, found = RecommendConfig.model_validate(asked), champion()
-    version = opened(found.index)
-    question = recommend_flow.asked(config, version, found)
+    config, found = RecommendConfig.model_validate(asked), load_champion()
+    version = get_version(found.index)
+    question = recommend_flow.resolve_query(config, version, found)
     return recommend_flow.recommend(found, version, question, config)
 
 
@@ -224,7 +224,7 @@ def test_the_registered_model_answers_titles_and_texts(summary):
 
 
 def test_recommend_answers_from_the_champion(summary):
-    index = champion().index
+    index = load_champion().index
     assert index.tag == f"run-{summary.run.run_id}"
     assert open_version(index.uri, index.tag).count_rows() == 151
     found = answered(titles=["horror story 0"])
@@ -445,7 +445,7 @@ def test_the_blog_preset_is_labelled_and_never_champion(trained, tmp_path):
     assert "blog_f1_micro" in found.scores
     assert not [name for name in found.scores if name.startswith("test_")]
     with pytest.raises(UserError, match="Nothing has been trained"):
-        champion()
+        load_champion()
     metrics = connect().get_run(found.run.run_id).data.metrics
     assert "blog_val_f1_micro" in metrics
     assert "val_f1_micro" not in metrics
@@ -462,7 +462,7 @@ def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     with pytest.raises(UserError, match="Nothing has been trained"):
-        champion()
+        load_champion()
 
 
 def test_one_genre_alone_is_learnt_and_said_to_mean_nothing(tmp_path):
@@ -479,10 +479,10 @@ def test_one_genre_alone_is_learnt_and_said_to_mean_nothing(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_too_few_movies_are_refused_and_the_champion_stays(trained, summary, tmp_path, count):
-    before = champion()
+    before = load_champion()
     with pytest.raises(UserError):
         train(settings(write_csv(tmp_path / "m.csv", catalogue(count))))
-    assert champion() == before
+    assert load_champion() == before
 
 
 @pytest.mark.parametrize("min_support", [1, 5])

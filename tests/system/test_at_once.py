@@ -15,12 +15,12 @@ from flows import refresh as refresh_module
 from flows import train as train_module
 from flows.refresh import refresh
 from flows.train import train
-from tasks.core.locks import is_held
+from tasks.core.locks import is_locked
 from tasks.recommend.search import open_version
-from tasks.registry.aliases import PREVIOUS, aliases, champion_lock, move_champion
-from tasks.registry.champion import champion, from_tags
+from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versions_by_alias
+from tasks.registry.champion import from_tags, load_champion
 from tasks.registry.model_registry import CHAMPION
-from tasks.registry.release import promote, roll_back, version_of, versions
+from tasks.registry.release import find_version, promote, roll_back, versions
 from tasks.registry.tracking.tracking import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
@@ -56,7 +56,7 @@ def at_its_root(folder, monkeypatch) -> None:
 @pytest.fixture(autouse=True)
 def nobody_moves_the_champion_without_its_lock(at_its_root, folder, monkeypatch) -> None:
     def checked(*arguments: object, **options: object) -> None:
-        assert is_held(folder / "artifacts" / "champion.lock")
+        assert is_locked(folder / "artifacts" / "champion.lock")
         move_champion(*arguments, **options)
 
     for module in ("tasks.registry.tracking.tracking", "tasks.registry.release"):
@@ -102,27 +102,27 @@ def meanwhile(module: ModuleType, action: Callable[[], object]) -> Iterator[None
 
 def movies() -> set[int]:
     """Ids of the champion's index."""
-    index = champion().index
+    index = load_champion().index
     return set(open_version(index.uri, index.tag).to_arrow()["id"].to_pylist())
 
 
 def trained_by(version: str) -> str:
-    return from_tags(version_of(connect(), version).tags).run_id
+    return from_tags(find_version(connect(), version).tags).run_id
 
 
 def test_two_refreshes_keep_both_files(folder):
-    trained = champion().run_id
+    trained = load_champion().run_id
     with meanwhile(refresh_module, lambda: add(folder, 9002)):
         add(folder, 9001)
     assert {9001, 9002} <= movies()
-    assert champion().run_id == trained
+    assert load_champion().run_id == trained
     assert trained_by(PREVIOUS) == trained_by("1")
 
 
 def test_a_rollback_during_a_refresh_stands(folder):
     with meanwhile(refresh_module, lambda: roll_back(connect())):
         add(folder, 9003)
-    assert champion().run_id == trained_by("1")
+    assert load_champion().run_id == trained_by("1")
     assert 9003 in movies()
     assert trained_by(PREVIOUS) == trained_by("2")
 
@@ -130,7 +130,7 @@ def test_a_rollback_during_a_refresh_stands(folder):
 def test_a_promotion_during_a_refresh_stands(folder):
     with meanwhile(refresh_module, lambda: promote(connect(), "1")):
         add(folder, 9004)
-    assert champion().run_id == trained_by("1")
+    assert load_champion().run_id == trained_by("1")
     assert 9004 in movies()
 
 
@@ -140,14 +140,14 @@ def test_a_refresh_never_brings_old_models_back_over_a_new_training(folder):
         add(folder, 9005)
     (new,) = summaries
     assert new.champion
-    assert champion().run_id == new.run.run_id
+    assert load_champion().run_id == new.run.run_id
     assert {9005, 1139} <= movies()
 
 
 def test_a_refresh_during_a_training_is_kept_by_it(folder):
     with meanwhile(train_module, lambda: add(folder, 9006)):
         new = train_on(folder, 145)
-    assert champion().run_id == new.run.run_id
+    assert load_champion().run_id == new.run.run_id
     assert {9006, 1144} <= movies()
     assert trained_by(PREVIOUS) == trained_by("2")
 
@@ -156,7 +156,7 @@ def test_a_rollback_during_a_training_is_what_it_is_compared_with(folder):
     with meanwhile(train_module, lambda: roll_back(connect())):
         worse = train_on(folder, 145, classifier=WORSE)
     assert not worse.champion
-    assert aliases(connect()) == {CHAMPION: "1", PREVIOUS: "2"}
+    assert versions_by_alias(connect()) == {CHAMPION: "1", PREVIOUS: "2"}
 
 
 def test_two_trainings_are_compared_with_each_other(folder, caplog):
@@ -167,7 +167,7 @@ def test_two_trainings_are_compared_with_each_other(folder, caplog):
     (faster,) = summaries
     assert faster.champion
     assert not slower.champion
-    assert aliases(connect())[CHAMPION] == faster.model_version
+    assert versions_by_alias(connect())[CHAMPION] == faster.model_version
     run = connect().get_run(slower.run.run_id)
     assert run.data.metrics["champion_test_f1_micro"] == pytest.approx(
         faster.scores["test_f1_micro"], abs=0.2

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from flows.train import train
-from tasks.core.files import replacing
+from tasks.core.files import atomic_write
 from tasks.core.storage import store
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import own, settings
@@ -17,13 +17,13 @@ RUNS, DAMAGES = 30, 10
 def test_three_hundred_damaged_bytes_change_no_result(tmp_path):
     config = settings(write_csv(tmp_path / "movies.csv", catalogue(150)))
     expected, rng = own(train(config)), random.Random(1)  # noqa: S311 - damage, no secret
-    store.forget()  # so that there is a file `generation` too
+    store.invalidate_cache()  # so that there is a file `generation` too
     assert own(train(config)) == expected
     for _ in range(RUNS):
         files = sorted(path for path in store.cache_root().rglob("*") if path.is_file())
         for file in rng.sample([path for path in files if path.stat().st_size], DAMAGES):
             content = bytearray(file.read_bytes())
             content[rng.randrange(len(content))] ^= rng.randrange(1, 256)
-            with replacing(file) as new:  # this process still maps models of the run before
+            with atomic_write(file) as new:  # this process still maps models of the run before
                 new.write_bytes(content)
         assert own(train(config)) == expected

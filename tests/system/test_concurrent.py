@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tasks.recommend.search import open_version
-from tasks.registry.champion import champion, from_tags, model_folders
+from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import versions
 from tasks.registry.tracking.tracking import connect
 from tests.conftest import ROOT, catalogue, write_csv
@@ -39,7 +39,7 @@ def test_three_runs_at_once_of_which_two_are_equal(real_server, artifacts, tmp_p
     assert len(set(seconds)) == 2  # of the equal ones, one trained and the other waited for it
     rows = {open_version(one.index.uri, one.index.tag).count_rows() for one in made}
     assert rows == {200, 201}
-    found = champion()
+    found = load_champion()
     assert found.model_copy(update={"version": ""}) in made
     assert model_folders(found).doc2vec.is_dir()
     answer = subprocess.run(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.release import ReleaseConfig, answer
 from flows.train import train
 from tasks.recommend.index import version_tags
-from tasks.recommend.search import opened
-from tasks.registry.champion import champion
+from tasks.recommend.search import get_version
+from tasks.registry.champion import load_champion
 from tasks.registry.release import versions
 from tasks.registry.tracking.tracking import connect
 from tasks.reports.summary import Summary
@@ -33,9 +33,9 @@ class Reader(threading.Thread):
         config = RecommendConfig(titles=["Horror Story 0"])
         while not self.enough.is_set():
             try:
-                found = champion()
-                version = opened(found.index)
-                movies = recommend(found, version, asked(config, version, found), config)
+                found = load_champion()
+                version = get_version(found.index)
+                movies = recommend(found, version, resolve_query(config, version, found), config)
                 assert len(movies) == config.limit
                 self.answered += 1
             except Exception as error:
@@ -65,7 +65,7 @@ def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(artif
         for number in range(CYCLES):
             cycle(source, number)
             assert len(versions(connect())) <= KEPT + 2
-            assert len(version_tags(champion().index.uri)) == len(versions(connect()))
+            assert len(version_tags(load_champion().index.uri)) == len(versions(connect()))
             sizes.append(used(artifacts / "lancedb", "*") + used(artifacts / "mlruns", "*.npy"))
     finally:
         reader.enough.set()

@@ -9,8 +9,8 @@ from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.train import train
 from tasks.core.contracts import DamagedVersionError
-from tasks.registry.aliases import PREVIOUS, aliases
-from tasks.registry.champion import champion
+from tasks.registry.aliases import PREVIOUS, versions_by_alias
+from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back
 from tasks.registry.tracking.tracking import connect
@@ -47,24 +47,24 @@ def train_again(folder: Path, **more: object) -> Summary:
 
 
 def index_files() -> list[Path]:
-    index = champion().index
+    index = load_champion().index
     return sorted((Path(index.uri) / f"{index.tag}.lance" / "data").iterdir())
 
 
 def test_an_index_that_is_gone(folder):
     """It is trained anew although nothing is new to learn."""
-    damaged = champion()
+    damaged = load_champion()
     shutil.rmtree(Path(damaged.index.uri) / f"{damaged.index.tag}.lance")
     with pytest.raises(DamagedVersionError, match=r"Train again .*, or promote another version"):
         titles_like("Horror Story 0")
     summary = train_again(folder, skip_unchanged=True)
     assert summary.champion
     assert summary.why.startswith(f"version {damaged.version} was passed over: The index ")
-    assert aliases(connect()) == {CHAMPION: summary.model_version}
+    assert versions_by_alias(connect()) == {CHAMPION: summary.model_version}
     assert len(titles_like("Horror Story 0")) == 10
     with pytest.raises(DamagedVersionError):
         promote(connect(), damaged.version)
-    assert champion().run_id == summary.run.run_id
+    assert load_champion().run_id == summary.run.run_id
 
 
 def test_an_index_that_lacks_a_file(folder):
@@ -77,7 +77,7 @@ def test_an_index_that_lacks_a_file(folder):
 
 def test_models_that_are_gone(folder, capsys):
     """Lists need only the index; genres of a text need the models, and say that they are gone."""
-    damaged = champion()
+    damaged = load_champion()
     shutil.rmtree(folder / "artifacts" / "mlruns" / damaged.run_id / "artifacts" / "classifier")
     assert len(titles_like("Horror Story 0")) == 10
     with pytest.raises(DamagedVersionError, match="its classifier is gone"):
@@ -89,13 +89,13 @@ def test_models_that_are_gone(folder, capsys):
 
 def test_a_damaged_previous_is_not_gone_back_to(folder):
     """Nor does a damaged champion become `previous`."""
-    client, sound = connect(), champion().version
+    client, sound = connect(), load_champion().version
     other = train(settings(folder / "movies.csv", rank={"year": 0.0}))
     promote(client, other.model_version)
-    assert aliases(client)[PREVIOUS] == sound
+    assert versions_by_alias(client)[PREVIOUS] == sound
     promote(client, sound)
-    damaged = aliases(client)[PREVIOUS]
+    damaged = versions_by_alias(client)[PREVIOUS]
     shutil.rmtree(folder / "artifacts" / "lancedb" / f"{other.index.tag}.lance")
     with pytest.raises(DamagedVersionError):
         roll_back(client)
-    assert aliases(client) == {CHAMPION: sound, PREVIOUS: damaged}
+    assert versions_by_alias(client) == {CHAMPION: sound, PREVIOUS: damaged}

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from tasks.recommend.index import lancedb_uri, publish
+from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.champion import champion
+from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
 from tasks.registry.tracking.tracking import connect
 from tests.conftest import ROOT
@@ -42,7 +42,7 @@ def release(number: int) -> None:
     """Publish a version whose every title ends in its tag, and make it the champion."""
     tag = f"v{number}"
     titles = [f"Film {film} {tag}" for film in range(FILMS)]
-    index = publish(lancedb_uri(), [rows(titles, seed=number)], tag)
+    index = publish_version(lancedb_uri(), [rows(titles, seed=number)], tag)
     tags = {"index_uri": index.uri, "index_tag": tag, "run_id": "none"}
     tags["rank"] = RankConfig().model_dump_json()
     client = connect()
@@ -69,4 +69,4 @@ def test_readers_never_see_a_mixture(artifacts):
     assert [reader.returncode for reader in readers] == [0] * READERS
     assert [mixed for mixed, _ in answers] == [0] * READERS
     assert len({tag for _, seen in answers for tag in seen}) > 1
-    assert champion().index.tag == f"v{VERSIONS}"
+    assert load_champion().index.tag == f"v{VERSIONS}"

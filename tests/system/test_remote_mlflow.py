@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.recommend import RecommendConfig, asked, recommend
+from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.refresh import refresh
 from flows.train import train
-from tasks.recommend.search import opened
-from tasks.registry.aliases import PREVIOUS, aliases
-from tasks.registry.champion import champion, model_folders
+from tasks.recommend.search import get_version
+from tasks.registry.aliases import PREVIOUS, versions_by_alias
+from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back, version_rows
 from tasks.registry.tracking.tracking import connect
@@ -86,9 +86,9 @@ def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
 
 
 def titles_like(title: str) -> list[str]:
-    current = champion()
-    version, config = opened(current.index), RecommendConfig(titles=[title])
-    hits = recommend(current, version, asked(config, version, current), config)
+    current = load_champion()
+    version, config = get_version(current.index), RecommendConfig(titles=[title])
+    hits = recommend(current, version, resolve_query(config, version, current), config)
     return [hit["title"] for hit in hits]
 
 
@@ -102,11 +102,11 @@ def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypa
             source = write_csv(tmp_path / "movies.csv", catalogue(count))
             summaries.append(train(settings(source, gate={"tolerance": 1.0})))
         assert [one.champion for one in summaries] == [True, True, True]
-        assert aliases(connect()) == {CHAMPION: "3", PREVIOUS: "2"}
+        assert versions_by_alias(connect()) == {CHAMPION: "3", PREVIOUS: "2"}
         promote(connect(), "1")
-        assert champion().run_id == summaries[0].run.run_id
+        assert load_champion().run_id == summaries[0].run.run_id
         roll_back(connect())
-        assert champion().run_id == summaries[2].run.run_id
+        assert load_champion().run_id == summaries[2].run.run_id
         file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
         merged = refresh(asked_to_add(file, retention=keep))
         assert (merged.added, merged.updated) == (1, 1)
@@ -116,7 +116,7 @@ def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypa
         files = {file.path for file in connect().list_artifacts(retired.info.run_id)}
         assert "report.html" in files
         assert not {"doc2vec", "classifier", "lexicon"} & files
-        assert model_folders(champion()).doc2vec.is_relative_to(artifacts / "cache")
+        assert model_folders(load_champion()).doc2vec.is_relative_to(artifacts / "cache")
         assert not (tmp_path / "mlruns").exists()
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 3"]
     answer = call(ask, dict(os.environ), timeout=60)  # MLflow's own client takes four minutes

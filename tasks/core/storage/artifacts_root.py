@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from tasks.core import disk
 from tasks.core.contracts import UserError
-from tasks.core.files import replacing
+from tasks.core.files import atomic_write
 from tasks.core.redaction import redacted
 from tasks.core.storage import remote
 from tasks.core.storage.entry_record import sha256_of
-from tasks.core.storage.remote import Copy
+from tasks.core.storage.remote import RemoteStore
 
 CACHE = "cache"
 GENERATION = f"{CACHE}/generation"
@@ -46,10 +46,10 @@ def artifacts_root() -> Path:
     return Path("artifacts").absolute() / re.sub(r"\W+", "-", where)
 
 
-def shared() -> Copy | None:
+def remote_store() -> RemoteStore | None:
     """The artifacts root that other machines see; None where it is a path."""
     where = root_setting()
-    return remote.opened(where) if remote.is_url(where) else None
+    return remote.open_remote(where) if remote.is_url(where) else None
 
 
 def uri_of(name: str) -> str:
@@ -84,20 +84,20 @@ def cache_root() -> Path:
     return artifacts_root() / CACHE
 
 
-def generation() -> str:
+def cache_generation() -> str:
     """What `forget` wrote last: a part of every entry's key."""
-    if copy := shared():
+    if copy := remote_store():
         return copy.text(GENERATION) or ""
     file = artifacts_root() / GENERATION
     return sha256([file.read_bytes()]) if file.exists() else ""
 
 
-def forget() -> None:
+def invalidate_cache() -> None:
     """Make every entry unreachable: what follows is computed anew, and pruned away in time."""
-    if copy := shared():
+    if copy := remote_store():
         copy.write(GENERATION, uuid4().hex)
         return
-    with replacing(artifacts_root() / GENERATION) as new:
+    with atomic_write(artifacts_root() / GENERATION) as new:
         new.write_text(uuid4().hex)
 
 
@@ -106,7 +106,7 @@ def require_writable() -> None:
 
     A URL must be one that can be opened; the local folder of its files must be writable.
     """
-    shared()
+    remote_store()
     disk.require_writable(artifacts_root())
 
 

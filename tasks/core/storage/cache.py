@@ -10,5 +10,5 @@ from tasks.core.storage import store
 def open_cache(refresh: bool) -> None:
     """With `refresh`, make the run use nothing that was cached before it."""
     if refresh:
-        store.forget()
+        store.invalidate_cache()
         get_run_logger().info("nothing cached so far will be used")

@@ -27,30 +27,30 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
-from tasks.core.files import GONE, discard, remove
-from tasks.core.locks import is_held, locked
+from tasks.core.files import GONE, delete_atomically, delete_best_effort
+from tasks.core.locks import file_lock, is_locked
 from tasks.core.storage.artifacts_root import (
     CACHE,
     artifacts_root,
+    cache_generation,
     cache_root,
     file_digest,
-    generation,
     key_of,
-    shared,
+    remote_store,
 )
 from tasks.core.storage.entry_record import (
     FILE_LIST,
     RECORD,
     Record,
     dump_files,
-    intact,
+    is_intact,
     list_files,
     new_record,
     parse_files,
     parse_record,
     record_in,
 )
-from tasks.core.storage.remote import Copy
+from tasks.core.storage.remote import RemoteStore
 
 R = TypeVar("R", bound=Ref)
 M = TypeVar("M", bound=BaseModel)
@@ -60,7 +60,7 @@ logger = logging.getLogger("prefect.movie_recommender")
 
 
 @dataclass(frozen=True)
-class Slot:
+class EntryWriter:
     """Where a stage writes its output: files go into `folder`, references point to the entry.
 
     Both names are relative to the artifacts root, so that a worker elsewhere has its own `folder`.
@@ -75,29 +75,29 @@ class Slot:
         return artifacts_root() / self.writing
 
     @property
-    def final(self) -> Path:
+    def target_dir(self) -> Path:
         """Where the entry will be on this machine."""
         return artifacts_root() / self.entry
 
     @property
-    def work(self) -> Path:
+    def checkpoint_dir(self) -> Path:
         """A folder for checkpoints: it outlives a killed writer, and the next one finds it."""
-        folder = self.final.with_name(f".work-{self.final.name}")
+        folder = self.target_dir.with_name(f".work-{self.target_dir.name}")
         folder.mkdir(exist_ok=True)
         return folder
 
-    def ref(self, kind: type[R], name: str, rows: int = 0) -> R:
-        """Reference to the file or folder `name` that was written into the slot."""
+    def file_ref(self, kind: type[R], name: str, rows: int = 0) -> R:
+        """Reference to the file or folder `name` that was written into the writer."""
         path = str(Path(self.entry) / name)
         return kind(paths=(path,), digest=file_digest(self.folder / name), rows=rows)
 
-    def table(self, kind: type[R], name: str, table: pa.Table) -> R:
-        """Write a table as parquet into the slot and refer to it."""
+    def table_ref(self, kind: type[R], name: str, table: pa.Table) -> R:
+        """Write a table as parquet into the writer and refer to it."""
         pq.write_table(table, self.folder / name)
-        return self.ref(kind, name, table.num_rows)
+        return self.file_ref(kind, name, table.num_rows)
 
-    def whole(self, kind: type[R], rows: int = 0, measured: str = "") -> R:
-        """Reference to the slot as one folder.
+    def folder_ref(self, kind: type[R], rows: int = 0, measured: str = "") -> R:
+        """Reference to the writer as one folder.
 
         The file `measured` holds times and the like, which no two runs share: it is no part of the
         digest, so that equal runs give equal references.
@@ -106,17 +106,19 @@ class Slot:
         return kind(paths=(self.entry,), digest=digest, rows=rows)
 
 
-def entry(stage: str, key: Sequence[object], kind: type[M], write: Callable[[Slot], M]) -> M:
+def get_or_create(
+    stage: str, key: Sequence[object], kind: type[M], write: Callable[[EntryWriter], M]
+) -> M:
     """The stored output of `stage` for `key`, written by `write` unless it is there already.
 
     Raises:
         UserError: the disk is full, or another run is still at this entry after a day.
     """
-    name = f"{CACHE}/{stage}/{key_of([*key, generation()])}"
+    name = f"{CACHE}/{stage}/{key_of([*key, cache_generation()])}"
     stored = _stored(name, kind)
     if stored is not None:
         return stored
-    with locked(_lock_of(name), f"write the {stage} entry of the cache", LOCK_SECONDS):
+    with file_lock(_lock_of(name), f"write the {stage} entry of the cache", LOCK_SECONDS):
         stored = _stored(name, kind)  # another run may have written it in the meantime
         return _write(name, write) if stored is None else stored
 
@@ -127,14 +129,14 @@ def _lock_of(name: str) -> Path:
     return artifacts_root() / LOCKS / f"{stage}-{key}"
 
 
-def _write(name: str, write: Callable[[Slot], M]) -> M:
+def _write(name: str, write: Callable[[EntryWriter], M]) -> M:
     """Write an entry while its lock is held; the result that stands."""
     final = artifacts_root() / name
     folder = final.with_name(f"{_prefix(final)}{uuid4().hex[:8]}")
     try:
         _clear(final)
         folder.mkdir(parents=True)
-        result = write(Slot(str(folder.relative_to(artifacts_root())), name))
+        result = write(EntryWriter(str(folder.relative_to(artifacts_root())), name))
         record = _keep(folder, name, result)
     except UserError:
         raise
@@ -152,9 +154,9 @@ def _clear(final: Path) -> None:
     """Delete what stands in an entry's place and cannot be used, and what dead writers left."""
     if final.exists():
         logger.warning("%s is damaged, or of an earlier version: it is made again.", final)
-        discard(final)
+        delete_atomically(final)
     for leftover in final.parent.glob(f"{_prefix(final)}*"):
-        remove(leftover)  # its writer is dead, or the lock would not be ours
+        delete_best_effort(leftover)  # its writer is dead, or the lock would not be ours
 
 
 def _prefix(final: Path) -> str:
@@ -174,10 +176,10 @@ def _stored(name: str, kind: type[M]) -> M | None:
 
 def _record(name: str) -> Record | None:
     """The record of a complete entry; where the root is shared, as others see it."""
-    folder, copy = artifacts_root() / name, shared()
+    folder, copy = artifacts_root() / name, remote_store()
     there = folder.exists()
     own = record_in(folder)
-    if own is not None and not intact(folder, own.files):
+    if own is not None and not is_intact(folder, own.files):
         own = None
     if own is not None:
         with suppress(OSError):  # another user's: it only looks as if it had not been used
@@ -188,13 +190,13 @@ def _record(name: str) -> Record | None:
     if theirs is None and own is not None:  # pruned there and not here
         copy.push(folder, name, own.model_dump_json())
     elif there and theirs != own:  # damaged here, or written anew by another machine
-        discard(folder)
+        delete_atomically(folder)
     return theirs or own
 
 
 def _keep(folder: Path, name: str, result: BaseModel) -> Record:
     """Make an entry of what was written into a folder; where the root is shared, there first."""
-    copy, files = shared(), list_files(folder)
+    copy, files = remote_store(), list_files(folder)
     if copy is None:
         return _publish(folder, artifacts_root() / name, new_record(result, files))
     if standing := parse_record(copy.record(name)):  # another machine was first: its entry stands
@@ -208,21 +210,21 @@ def _keep(folder: Path, name: str, result: BaseModel) -> Record:
     return _publish(folder, artifacts_root() / name, record)
 
 
-def hand_over(slot: Slot) -> None:
-    """Copy up what was written into a slot on a machine with a disk of its own.
+def upload_entry(writer: EntryWriter) -> None:
+    """Copy up what was written into a writer on a machine with a disk of its own.
 
     Raises:
         UserError: there is nowhere to copy it to.
     """
-    copy = shared()
+    copy = remote_store()
     if copy is None:
         raise UserError(
             "Dask workers on other machines need an artifacts root that they share: a path that "
             "all see, or RECOMMENDER_ARTIFACTS=s3://…"
         )
-    (slot.folder / FILE_LIST).write_bytes(dump_files(list_files(slot.folder)))
-    copy.up(slot.folder, slot.entry)
-    shutil.rmtree(slot.folder)
+    (writer.folder / FILE_LIST).write_bytes(dump_files(list_files(writer.folder)))
+    copy.up(writer.folder, writer.entry)
+    shutil.rmtree(writer.folder)
 
 
 def _publish(folder: Path, final: Path, record: Record) -> Record:
@@ -233,7 +235,7 @@ def _publish(folder: Path, final: Path, record: Record) -> Record:
     except OSError:
         if standing := record_in(final):
             return standing
-        discard(final)
+        delete_atomically(final)
         folder.rename(final)
     return record
 
@@ -244,33 +246,35 @@ def prune(max_bytes: int, unused_since: float) -> int:
     Entries used after `unused_since` (seconds since the epoch) stay whatever they take, and so a
     run never loses its own. What killed writers left behind before then goes first.
     """
-    freed = prune_here(max_bytes, unused_since)
-    return freed + (copy.prune(CACHE, max_bytes, unused_since) if (copy := shared()) else 0)
+    freed = prune_local(max_bytes, unused_since)
+    return freed + (copy.prune(CACHE, max_bytes, unused_since) if (copy := remote_store()) else 0)
 
 
-def prune_here(max_bytes: int, unused_since: float) -> int:
+def prune_local(max_bytes: int, unused_since: float) -> int:
     """`prune` of this machine's files alone."""
     _sweep(unused_since)
-    return Copy(LocalFileSystem(), str(artifacts_root())).prune(CACHE, max_bytes, unused_since)
+    return RemoteStore(LocalFileSystem(), str(artifacts_root())).prune(
+        CACHE, max_bytes, unused_since
+    )
 
 
-def working_since() -> float:
+def oldest_writer_start() -> float:
     """When the writer that has been at work longest took its lock (seconds since the epoch).
 
     It may need again what it read before then; now, where no writer is at work.
     """
-    held = [lock for lock in (artifacts_root() / LOCKS).glob("*") if is_held(lock)]
+    held = [lock for lock in (artifacts_root() / LOCKS).glob("*") if is_locked(lock)]
     return min((lock.stat().st_mtime for lock in held), default=time.time())
 
 
 def _sweep(unused_since: float) -> None:
     """Delete what is left of deleting and of dead writers, and the locks that nobody holds."""
-    held = {lock.name for lock in (artifacts_root() / LOCKS).glob("*") if is_held(lock)}
+    held = {lock.name for lock in (artifacts_root() / LOCKS).glob("*") if is_locked(lock)}
     for leftover in cache_root().glob("*/.*"):
         key = "".join(leftover.name.split("-")[1:2])
         at_work = f"{leftover.parent.name}-{key}" in held
         if leftover.name.startswith(GONE) or not (at_work or _used(leftover, unused_since)):
-            remove(leftover)
+            delete_best_effort(leftover)
     for lock in (artifacts_root() / LOCKS).glob("*"):
         if lock.name not in held and not _used(lock, unused_since):
             lock.unlink(missing_ok=True)

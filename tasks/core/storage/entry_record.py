@@ -78,7 +78,7 @@ def parse_files(text: str | None) -> Files:
     return _files.validate_json(text or "{}")
 
 
-def intact(folder: Path, files: Files) -> bool:
+def is_intact(folder: Path, files: Files) -> bool:
     """Whether a folder holds these files as they were written: sizes first, which cost nothing."""
     try:
         sizes = {name: (folder / name).stat().st_size for name in files}

@@ -16,8 +16,8 @@ from uuid import uuid4
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
 from tasks.core.contracts import UserError
-from tasks.core.files import discard
-from tasks.core.storage.entry_record import RECORD, intact, record_in
+from tasks.core.files import delete_atomically
+from tasks.core.storage.entry_record import RECORD, is_intact, record_in
 
 TOUCHED_AGAIN = timedelta(hours=1)  # how exactly it is known when an entry was used last
 
@@ -27,7 +27,7 @@ def is_url(root: str) -> bool:
     return "://" in root
 
 
-class Copy(NamedTuple):
+class RemoteStore(NamedTuple):
     """A folder on an object store; names are relative to it."""
 
     files: FileSystem
@@ -78,7 +78,7 @@ class Copy(NamedTuple):
         try:
             copy_files(f"{self.base}/{entry}", str(part), self.files, LocalFileSystem())
             record = record_in(part)
-            if record is None or not intact(part, record.files):
+            if record is None or not is_intact(part, record.files):
                 self.files.delete_file(f"{self.base}/{entry}/{RECORD}")
                 raise UserError(f"{self.base}/{entry} is damaged: run again, it is made anew.")
             part.rename(folder)
@@ -123,20 +123,20 @@ class Copy(NamedTuple):
 
     def _delete(self, entry: str) -> None:
         if isinstance(self.files, LocalFileSystem):
-            discard(Path(self.base) / entry)
+            delete_atomically(Path(self.base) / entry)
             return
         self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first, so that none starts on it
         self.files.delete_dir(f"{self.base}/{entry}")
 
 
 @lru_cache(maxsize=4)
-def opened(url: str) -> Copy:
+def open_remote(url: str) -> RemoteStore:
     """The folder that a URL names.
 
     Raises:
         UserError: nothing here opens such a URL.
     """
     try:
-        return Copy(*FileSystem.from_uri(url))
+        return RemoteStore(*FileSystem.from_uri(url))
     except (ValueError, OSError) as error:
         raise UserError(f"RECOMMENDER_ARTIFACTS: {url} cannot be opened ({error}).") from error

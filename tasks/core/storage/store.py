@@ -18,42 +18,49 @@ from tasks.core.storage.artifacts_root import (
     artifacts_root,
     cache_root,
     file_digest,
-    forget,
+    invalidate_cache,
     key_of,
+    remote_store,
     require_writable,
     root_setting,
     sha256,
-    shared,
     uri_of,
 )
-from tasks.core.storage.entries import Slot, entry, hand_over, prune, prune_here, working_since
+from tasks.core.storage.entries import (
+    EntryWriter,
+    get_or_create,
+    oldest_writer_start,
+    prune,
+    prune_local,
+    upload_entry,
+)
 
 __all__ = [
-    "Slot",
+    "EntryWriter",
     "artifacts_root",
     "cache_root",
     "chosen_vectors",
     "chunks",
-    "entry",
     "file_digest",
-    "forget",
-    "hand_over",
+    "get_or_create",
+    "invalidate_cache",
     "join",
     "key_of",
     "locate",
     "matrix",
+    "oldest_writer_start",
     "prune",
-    "prune_here",
+    "prune_local",
     "read",
     "read_json",
     "read_labels",
+    "remote_store",
     "require_writable",
     "root_setting",
     "sha256",
-    "shared",
+    "upload_entry",
     "uri_of",
     "vectors_table",
-    "working_since",
     "write_json",
 ]
 
@@ -77,7 +84,7 @@ def locate(ref: Ref) -> Path:
 def _here(path: str) -> Path:
     """A path of an entry on this machine."""
     entry = "/".join(Path(path).parts[:ENTRY_PARTS])
-    copy, folder = shared(), artifacts_root() / entry
+    copy, folder = remote_store(), artifacts_root() / entry
     if copy and not folder.exists():
         copy.pull(entry, folder)
     return artifacts_root() / path

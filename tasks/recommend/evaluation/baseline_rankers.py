@@ -6,7 +6,13 @@ import numpy as np
 
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.ranking_metrics import Lists
-from tasks.recommend.scoring import Array, Profiles, RankConfig, features, scores
+from tasks.recommend.scoring import (
+    Array,
+    ItemFeatures,
+    RankConfig,
+    similarity_features,
+    weighted_scores,
+)
 
 K = 10
 BLOCK = 32  # queries that are ranked at a time
@@ -14,7 +20,7 @@ BLOCK = 32  # queries that are ranked at a time
 Scorer = Callable[[Sequence[int]], Array]
 
 
-def lists_of(
+def ranked_lists(
     catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0, k: int = K
 ) -> Lists:
     """Rows of the best `k` movies for each query, as a reader gets them; -1 in shorter lists."""
@@ -27,16 +33,20 @@ def lists_of(
     return listed
 
 
-def ours(catalogue: Catalogue, config: RankConfig) -> Scorer:
+def recommender_scorer(catalogue: Catalogue, config: RankConfig) -> Scorer:
     """The recommender's own scores."""
 
     def score(rows: Sequence[int]) -> Array:
-        return scores(features(catalogue.profiles_of(rows), catalogue.items), config)
+        return weighted_scores(
+            similarity_features(catalogue.features_of(rows), catalogue.items), config
+        )
 
     return score
 
 
-def baseline_scorers(profiles: Profiles, items: Profiles, seed: int = 0) -> dict[str, Scorer]:
+def baseline_scorers(
+    profiles: ItemFeatures, items: ItemFeatures, seed: int = 0
+) -> dict[str, Scorer]:
     """What simple methods say: TF-IDF of overview and title, genres, both, and chance."""
 
     def tfidf(rows: Sequence[int]) -> Array:

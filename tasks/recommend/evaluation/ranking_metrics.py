@@ -56,16 +56,16 @@ def intra_list_diversity(lists: Lists, content: Array) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def interval(values: Array, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(values: Array, seed: int = 0) -> tuple[float, float]:
     """Middle 95% of the means of bootstrap samples of the queries."""
     draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
-def summed_up(values: Array, name: str) -> dict[str, float]:
+def mean_with_interval(values: Array, name: str) -> dict[str, float]:
     """Mean of queries' values with its interval, under a name; nothing where there are none."""
     if not len(values):
         return {}
-    low, high = interval(values)
+    low, high = bootstrap_interval(values)
     return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}

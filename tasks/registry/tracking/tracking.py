@@ -34,15 +34,15 @@ from tasks.core.contracts import (
     DocumentsRef,
     FiguresRef,
     IngestRef,
-    LexiconRef,
     ProfileRef,
     RefreshRef,
     RunRef,
     ScoresRef,
+    TransformerRef,
     UserError,
     VectorsRef,
 )
-from tasks.core.locks import locked
+from tasks.core.locks import file_lock
 from tasks.core.redaction import redacted
 from tasks.core.retry import io_task
 from tasks.core.storage import store
@@ -116,7 +116,7 @@ def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
     """
     require_reachable(uri)
     root.mkdir(parents=True, exist_ok=True)
-    lock = locked(root / "mlflow.lock", "open MLflow's database", DATABASE_LOCK_SECONDS)
+    lock = file_lock(root / "mlflow.lock", "open MLflow's database", DATABASE_LOCK_SECONDS)
     with lock if os.access(root, os.W_OK) else nullcontext():
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
@@ -124,12 +124,12 @@ def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
     return client
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted names and texts, as MLflow keeps parameters."""
     found: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= flatten_settings(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = str(value)
     return found
@@ -192,12 +192,12 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
     require_experiment_of_this_root(client, experiment)
     close_dead_runs(client, experiment)
     all_tags = environment_tags() | tags | own_process() | {FLOW_RUN_TAG: str(flow_run.id)}
-    known_tags = {name: shortened(redacted(value), TAG_LENGTH) for name, value in all_tags.items()}
+    known_tags = {name: shorten(redacted(value), TAG_LENGTH) for name, value in all_tags.items()}
     # Created with its tags: a run that is killed at once must still be known for a dead one.
     run = client.create_run(experiment, run_name=str(flow_run.name), tags=known_tags)
     params = [
-        Param(name, shortened(redacted(value), PARAM_LENGTH))
-        for name, value in flat(settings).items()
+        Param(name, shorten(redacted(value), PARAM_LENGTH))
+        for name, value in flatten_settings(settings).items()
     ]
     client.log_batch(run.info.run_id, params=params)
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
@@ -210,14 +210,14 @@ def open_run(settings: dict[str, Any], tags: dict[str, str]) -> RunRef:
 
 def own_process() -> dict[str, str]:
     """Tags that name this process beyond doubt."""
-    return {PROCESS_TAG: processes.name_of(), HOST_TAG: socket.gethostname()}
+    return {PROCESS_TAG: processes.process_name(), HOST_TAG: socket.gethostname()}
 
 
 def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:
     """Mark as killed what processes of this machine left running in MLflow when they died."""
     here = f"tags.`{HOST_TAG}` = '{socket.gethostname()}' AND attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment], here):
-        if processes.living(run.data.tags[PROCESS_TAG]) is None:
+        if processes.find_process(run.data.tags[PROCESS_TAG]) is None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -234,7 +234,7 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     """Log the source's digest as a dataset, and how many rows went where and why."""
     client = connect()
     dataset = Dataset(
-        name=shortened(ingested.source, DATASET_NAME_LENGTH),
+        name=shorten(ingested.source, DATASET_NAME_LENGTH),
         digest=ingested.digest[:32],
         source_type="local",
         source=json.dumps({"file": ingested.source, "sha256": ingested.digest}),
@@ -252,7 +252,7 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     client.log_artifact(run.run_id, str(path), "source")
 
 
-def shortened(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     """A text of at most `length` characters: the middle of a longer one is left out."""
     if len(text) <= length:
         return text
@@ -314,12 +314,12 @@ def write_embeddings(documents: DocumentsRef, vectors: VectorsRef, path: Path) -
 def _embeddings(documents: DocumentsRef, vectors: VectorsRef) -> Path:
     """The stored table of `write_embeddings`."""
 
-    def write(slot: store.Slot) -> VectorsRef:
-        write_embeddings(documents, vectors, slot.folder / "movie_embeddings.parquet")
-        return slot.ref(VectorsRef, "movie_embeddings.parquet", documents.rows)
+    def write(writer: store.EntryWriter) -> VectorsRef:
+        write_embeddings(documents, vectors, writer.folder / "movie_embeddings.parquet")
+        return writer.file_ref(VectorsRef, "movie_embeddings.parquet", documents.rows)
 
     key = [documents.digest, vectors.digest]
-    return store.locate(store.entry("embeddings", key, VectorsRef, write))
+    return store.locate(store.get_or_create("embeddings", key, VectorsRef, write))
 
 
 def log_evaluation(client: mlflow.MlflowClient, run: RunRef, ref: ScoresRef) -> dict[str, float]:
@@ -342,7 +342,7 @@ def track_results(
     vectors: VectorsRef,
     doc2vec: Doc2VecRef,
     classifier: ClassifierRef,
-    lexicon: LexiconRef,
+    lexicon: TransformerRef,
     evaluated: list[ScoresRef],
     figures: list[FiguresRef],
     protocol: str,

@@ -8,13 +8,13 @@ from tasks.core.contracts import Ref
 from tasks.core.storage import store
 
 
-def write(slot: store.Slot) -> Ref:
-    (slot.folder / "part").write_text("x" * 2_000_000)
-    return slot.ref(Ref, "part")
+def write(writer: store.EntryWriter) -> Ref:
+    (writer.folder / "part").write_text("x" * 2_000_000)
+    return writer.file_ref(Ref, "part")
 
 
 def an_old_entry() -> Path:
-    file = store.locate(store.entry("stage", ["old"], Ref, write))
+    file = store.locate(store.get_or_create("stage", ["old"], Ref, write))
     os.utime(file.with_name("ref.json"), (1000, 1000))
     return file
 
@@ -22,12 +22,12 @@ def an_old_entry() -> Path:
 def test_what_is_being_written_stays(capsys):
     old = an_old_entry()
 
-    def clean_and_write(slot: store.Slot) -> Ref:
-        ref = write(slot)
+    def clean_and_write(writer: store.EntryWriter) -> Ref:
+        ref = write(writer)
         assert command(CleanCacheConfig()) == 0
         return ref
 
-    written = store.entry("stage", ["new"], Ref, clean_and_write)
+    written = store.get_or_create("stage", ["new"], Ref, clean_and_write)
     assert not old.exists()
     assert store.locate(written).exists()
     assert capsys.readouterr().out == f"2 MB deleted from {store.cache_root()}.\n"

@@ -3,9 +3,9 @@ from pydantic import ValidationError
 
 from flows.cli.command_line import parse
 from flows.cli.predict import PredictConfig, genres_of
-from tasks.recommend.text_model import Answer
+from tasks.recommend.text_model import GenrePrediction
 
-ANSWER = Answer(["War", "Drama"], {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3})
+ANSWER = GenrePrediction(["War", "Drama"], {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3})
 
 
 def test_genres_over_their_thresholds_come_most_probable_first():
@@ -17,7 +17,7 @@ def test_the_top_n_are_taken_whatever_their_thresholds():
 
 
 def test_nothing_is_said_of_a_text_without_known_words():
-    assert genres_of(Answer([], {}), None) == genres_of(Answer([], {}), 3) == {}
+    assert genres_of(GenrePrediction([], {}), None) == genres_of(GenrePrediction([], {}), 3) == {}
 
 
 @pytest.mark.parametrize("given", [{}, {"title": "Alien", "text": "A ship."}])

@@ -15,7 +15,7 @@ from prefect.states import Failed
 
 from flows.cli.command_line import parse
 from flows.config import TrainConfig
-from flows.runtime.hooks import attempt, notification_block, page
+from flows.runtime.hooks import notification_block, page, run_parts
 from flows.runtime.resume_commands import arguments
 from flows.train import train
 from tasks.core.contracts import UserError
@@ -98,7 +98,7 @@ def test_a_part_that_fails_or_hangs_keeps_no_other_from_it(caplog):
 
     hang = threading.Event().wait
     parts = {"MLflow": fail, "Page": hang, "Nobody was told": lambda: done.append("told")}
-    attempt(parts, 0.2, logging.getLogger("hooks"))
+    run_parts(parts, 0.2, logging.getLogger("hooks"))
     assert done == ["told"]
     assert "MLflow: no space (OSError)" in caplog.text
     assert "Page: not done within 0.2 s" in caplog.text
@@ -143,5 +143,5 @@ def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):
 def test_what_was_given_gives_the_config_again_and_no_more(preset):
     given = {"preset": preset, "source": ["m.csv"], "doc2vec": {"seed": 7}}
     config = TrainConfig.model_validate(given)
-    assert config.given == given
+    assert config.explicit_settings == given
     assert parse(TrainConfig, "train", arguments(config)) == config

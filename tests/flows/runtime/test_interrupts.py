@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.core.locks import is_held
+from tasks.core.locks import is_locked
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.flows.stages import call, flags, in_doc2vec, in_preprocessing, statuses, write_source
 
@@ -170,7 +170,7 @@ def test_kills_while_publishing(environment, artifacts, tmp_path):
 
     assert call(training(150), environment).returncode == 0
     for attempt in range(10):
-        process = start_until(lambda _: is_held(lock), training(151 + attempt), environment)
+        process = start_until(lambda _: is_locked(lock), training(151 + attempt), environment)
         time.sleep(2 * chosen.random())
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -159,7 +159,7 @@ def test_the_configured_server_never_gets_the_stack_s_password(monkeypatch):
 def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, monkeypatch):
     monkeypatch.setattr(stack_processes, "ENDING_SECONDS", 1)  # a start may swallow the interrupt
     stack_processes.launch("sleeper", ["http.server", "0", "--bind", "127.0.0.1"], {})
-    process = stack_processes.running()["sleeper"]
+    process = stack_processes.running_processes()["sleeper"]
     if content is None:
         stack_processes.record_file().unlink()
     else:
@@ -175,7 +175,7 @@ def test_the_record_names_each_process_that_was_started(monkeypatch):
     monkeypatch.setattr(stack_processes, "ENDING_SECONDS", 1)
     for name in ("prefect", "mlflow"):
         stack_processes.launch(name, ["http.server", "0", "--bind", "127.0.0.1"], {})
-    assert list(stack_processes.running()) == ["prefect", "mlflow"]
+    assert list(stack_processes.running_processes()) == ["prefect", "mlflow"]
     assert stack_processes.stop() == ["mlflow", "prefect"]
 
 
@@ -214,7 +214,7 @@ def test_a_signal_while_the_stack_starts_leaves_nothing(number, tmp_path):
     assert start.stdout.readline() == "started\n"
     log = stack_processes.log_file("stubborn")
     wait_until(lambda: log.read_text() == "up\n")
-    program = stack_processes.running()["stubborn"]
+    program = stack_processes.running_processes()["stubborn"]
     start.send_signal(number)
     _, stderr = start.communicate(timeout=20)
     assert (start.returncode, stderr) == (128 + number, interrupts.MESSAGES[number] + "\n")

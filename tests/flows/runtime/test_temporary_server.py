@@ -26,7 +26,7 @@ def write_record(process: "subprocess.Popen[bytes]", owner: str, host: str | Non
     ("owner", "host", "ended"),
     [
         ("1 another-boot:1", None, True),
-        (processes.name_of(), None, False),
+        (processes.process_name(), None, False),
         ("1 another-boot:1", "another-machine", False),
     ],
     ids=["owner dead", "owner alive", "another machine"],

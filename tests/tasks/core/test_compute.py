@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from tasks.core import compute
-from tasks.core.compute import Compute, run, run_alone, run_stage
+from tasks.core.compute import Compute, run_chunk, run_in_fresh_process, run_stage
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 
@@ -24,12 +24,12 @@ def root() -> str:
 def test_work_elsewhere_sees_the_artifacts_root_of_here(monkeypatch, tmp_path):
     for name in ("one", "two"):
         monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / name))
-        assert run(Compute("process"), 1, root) == str(tmp_path / name)
+        assert run_chunk(Compute("process"), 1, root) == str(tmp_path / name)
 
 
 def test_work_alone_has_a_process_that_ends_with_it():
-    _, pool = run(Compute("process"), 1, add, 1, 2)
-    total, own = run_alone(Compute("process", chunks=1), add, 1, 2)
+    _, pool = run_chunk(Compute("process"), 1, add, 1, 2)
+    total, own = run_in_fresh_process(Compute("process", chunks=1), add, 1, 2)
     assert total == 3
     assert own not in (pool, os.getpid())
     psutil.wait_procs([psutil.Process(own)] if psutil.pid_exists(own) else [], timeout=30)
@@ -38,7 +38,7 @@ def test_work_alone_has_a_process_that_ends_with_it():
 
 
 def test_work_alone_is_done_here_where_no_process_pays():
-    assert run_alone(Compute("thread"), add, 1, 2) == (3, os.getpid())
+    assert run_in_fresh_process(Compute("thread"), add, 1, 2) == (3, os.getpid())
 
 
 def test_a_stage_stays_on_this_machine_where_chunks_go_to_a_cluster():
@@ -47,7 +47,7 @@ def test_a_stage_stays_on_this_machine_where_chunks_go_to_a_cluster():
 
 
 def test_a_thread_is_this_process():
-    assert run(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
+    assert run_chunk(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
 
 
 def test_auto_takes_processes_where_they_pay(monkeypatch):
@@ -63,11 +63,11 @@ def test_auto_takes_processes_where_they_pay(monkeypatch):
 def test_work_and_errors_come_back_from_elsewhere(runner):
     if runner == "dask":
         pytest.importorskip("distributed", reason="the dask extra is not installed")
-    total, process = run(Compute(runner), 1, add, 1, 2)
+    total, process = run_chunk(Compute(runner), 1, add, 1, 2)
     assert total == 3
     assert process != os.getpid()
     with pytest.raises(UserError, match="no such luck"):
-        run(Compute(runner), 1, fail)
+        run_chunk(Compute(runner), 1, fail)
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_a_cluster_with_an_address_does_the_work():
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
         pids = {worker.pid for worker in cluster.workers.values()}
         compute = Compute("dask", cluster.scheduler_address)
-        found = {run(compute, 1, add, number, 0)[1] for number in range(20)}
+        found = {run_chunk(compute, 1, add, number, 0)[1] for number in range(20)}
     assert found <= pids
     assert found
 
@@ -86,4 +86,4 @@ def test_a_cluster_with_an_address_does_the_work():
 def test_an_address_where_no_scheduler_answers_is_an_error():
     pytest.importorskip("distributed", reason="the dask extra is not installed")
     with pytest.raises(UserError, match="No Dask scheduler answers at nowhere"):
-        run(Compute("dask", "nowhere"), 1, add, 1, 2)
+        run_chunk(Compute("dask", "nowhere"), 1, add, 1, 2)

@@ -1,12 +1,12 @@
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.core.files import PRIVATE, discard, replacing, require_folder
+from tasks.core.files import PRIVATE, atomic_write, delete_atomically, require_folder
 
 
 def test_two_writers_of_a_file_do_not_meet(tmp_path):
     path = tmp_path / "out" / "lists.parquet"
-    with replacing(path) as first, replacing(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
         assert not path.exists()
@@ -18,7 +18,7 @@ def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "lists.parquet"
     path.write_text("before")
 
-    @replacing(path)
+    @atomic_write(path)
     def fail() -> None:
         raise OSError("full")
 
@@ -30,7 +30,7 @@ def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path):
 
 def test_a_private_file_is_private_while_it_is_written(tmp_path):
     path = tmp_path / "password"
-    with replacing(path, PRIVATE) as new:
+    with atomic_write(path, PRIVATE) as new:
         assert new.stat().st_mode & 0o777 == PRIVATE
         new.write_text("hidden")
     assert path.stat().st_mode & 0o777 == PRIVATE
@@ -48,5 +48,5 @@ def test_what_is_discarded_is_gone_and_may_be_gone_already(tmp_path):
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "file").touch()
     for name in ("folder", "file", "nothing"):
-        discard(tmp_path / name)
+        delete_atomically(tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -6,13 +6,13 @@ import threading
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.core.locks import locked
+from tasks.core.locks import file_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.core.locks import locked
-with locked(Path(sys.argv[1]), "test", 5):
+from tasks.core.locks import file_lock
+with file_lock(Path(sys.argv[1]), "test", 5):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -23,11 +23,11 @@ def test_holder_is_named_when_the_limit_is_reached(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
     said = f"process {holder.pid} on .* still holds"
-    with pytest.raises(UserError, match=said), locked(path, "write", 0.2):
+    with pytest.raises(UserError, match=said), file_lock(path, "write", 0.2):
         pass
     holder.kill()
     holder.wait()
-    with locked(path, "write", 5):
+    with file_lock(path, "write", 5):
         assert str(os.getpid()) in path.read_text()
 
 
@@ -35,7 +35,7 @@ def test_only_one_thread_is_inside(tmp_path):
     inside, most = [], []
 
     def enter() -> None:
-        with locked(tmp_path / "x.lock", "count", 10):
+        with file_lock(tmp_path / "x.lock", "count", 10):
             inside.append(1)
             most.append(len(inside))
             inside.pop()

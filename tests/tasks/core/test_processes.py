@@ -16,21 +16,21 @@ PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!
 
 
 def test_a_process_has_one_name():
-    name = processes.name_of()
-    process = processes.living(name)
+    name = processes.process_name()
+    process = processes.find_process(name)
     assert process is not None
     assert process.pid == os.getpid()
-    assert processes.name_of() == name
+    assert processes.process_name() == name
 
 
 def test_another_process_with_the_same_number_is_not_taken_for_it():
-    assert processes.living(f"{os.getpid()} 2001-01-01T00:00:00+00:00") is None
-    assert processes.living(f"{os.getpid()} another-boot:1") is None
+    assert processes.find_process(f"{os.getpid()} 2001-01-01T00:00:00+00:00") is None
+    assert processes.find_process(f"{os.getpid()} another-boot:1") is None
 
 
 @pytest.mark.parametrize("name", ["", "12", "worker 1", "-1 mark", f"{10**20} mark"])
 def test_a_damaged_name_is_no_process_s(name):
-    assert processes.living(name) is None
+    assert processes.find_process(name) is None
 
 
 STUBBORN = """
@@ -62,14 +62,14 @@ def is_running(number: int) -> bool:
 
 def test_names_that_earlier_versions_recorded_are_understood():
     own = psutil.Process()
-    assert processes.living(f"{own.pid} {processes._start_time(own)}") == own
+    assert processes.find_process(f"{own.pid} {processes._start_time(own)}") == own
 
 
 @pytest.mark.skipif(not processes.BOOT_ID.exists(), reason="Linux only")
 def test_a_step_of_the_clock_does_not_end_a_process(monkeypatch):
-    name = processes.name_of()
+    name = processes.process_name()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
-    assert processes.living(name) is not None
+    assert processes.find_process(name) is not None
 
 
 def test_a_child_ends_after_its_parent_was_killed():

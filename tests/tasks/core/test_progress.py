@@ -10,11 +10,18 @@ from rich.console import Console
 
 from tasks.core import progress as module
 from tasks.core.contracts import Ref
-from tasks.core.progress import Pace, following, gather, logs_above, note_passes, progress
+from tasks.core.progress import (
+    ProgressRate,
+    gather,
+    logs_above,
+    progress_bar,
+    watch_epochs,
+    write_epoch_progress,
+)
 
 
 def test_the_pace_tells_rows_rate_and_time_left():
-    pace = Pace(total=100)
+    pace = ProgressRate(total=100)
     pace.start, pace.done = time.monotonic() - 2, 50
     assert pace.percent == 50
     assert pace.rate == pytest.approx(25, rel=0.1)
@@ -22,7 +29,7 @@ def test_the_pace_tells_rows_rate_and_time_left():
 
 
 def test_the_pace_of_an_unknown_total_has_no_end():
-    pace = Pace(total=None)
+    pace = ProgressRate(total=None)
     pace.start, pace.done = time.monotonic() - 2, 50
     assert pace.percent == 0
     assert pace.describe() == "50 rows, 25 rows/s"
@@ -41,7 +48,7 @@ def test_log_lines_go_above_the_bar_and_the_console_comes_back():
 
 
 def test_outside_a_flow_progress_is_only_a_bar(capsys):
-    with progress("ingest", 10) as advance:
+    with progress_bar("ingest", 10) as advance:
         advance(10)
     assert capsys.readouterr().err == ""
 
@@ -71,9 +78,9 @@ def test_the_passes_of_a_training_elsewhere_are_followed(prefect_server, tmp_pat
 
     @task
     def train() -> None:
-        with following("fit", tmp_path):
+        with watch_epochs("fit", tmp_path):
             for done in (1, 3):
-                note_passes(tmp_path, done, 4)
+                write_epoch_progress(tmp_path, done, 4)
                 deadline = time.monotonic() + 5
                 while not any(text.startswith(f"{done} of 4 passes") for text in seen):
                     assert time.monotonic() < deadline
@@ -95,9 +102,9 @@ def test_a_server_that_is_away_costs_no_training_and_is_said_in_a_line(
 
     @flow
     def training() -> str:
-        with following("away", tmp_path), progress("rows", 3) as advance:
+        with watch_epochs("away", tmp_path), progress_bar("rows", 3) as advance:
             for done in range(1, 4):
-                note_passes(tmp_path, done, 3)
+                write_epoch_progress(tmp_path, done, 3)
                 advance(1)
                 time.sleep(0.01)
         return "trained"
@@ -112,7 +119,7 @@ def test_an_artifact_that_cannot_be_made_costs_nothing(prefect_server, monkeypat
 
     @flow
     def reading() -> str:
-        with progress("unmade", 3) as advance:
+        with progress_bar("unmade", 3) as advance:
             advance(3)
         return "read"
 
@@ -120,15 +127,15 @@ def test_an_artifact_that_cannot_be_made_costs_nothing(prefect_server, monkeypat
 
 
 def test_damaged_passes_and_a_deleted_folder_cost_no_training(tmp_path):
-    with following("fit", tmp_path):
+    with watch_epochs("fit", tmp_path):
         (tmp_path / "passes").write_bytes(b"\xff 1 2")
-    note_passes(tmp_path / "passes" / "below", 1, 2)  # a folder that cannot be made
+    write_epoch_progress(tmp_path / "passes" / "below", 1, 2)  # a folder that cannot be made
 
 
 def test_a_training_that_ends_at_once_is_done(prefect_server, tmp_path):
     @flow
     def training() -> None:
-        with following("nothing", tmp_path):
+        with watch_epochs("nothing", tmp_path):
             pass
 
     training()

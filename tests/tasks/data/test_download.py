@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.sources import name_of, ratings_beside, resolve
+from tasks.data.sources import find_ratings, resolve_source, source_name
 
 
 class Site(ThreadingHTTPServer):
@@ -59,7 +59,7 @@ def site() -> Iterator[Site]:
 
 
 def fetched(site: Site, query: str = "") -> bytes:
-    (path,) = resolve(site.address + query).files
+    (path,) = resolve_source(site.address + query).files
     assert path.name == "movies.csv"
     return path.read_bytes()
 
@@ -76,7 +76,7 @@ def test_a_file_is_fetched_again_when_it_changed_and_only_then(site, validator):
 
 def test_a_file_of_which_nothing_is_said_is_fetched_each_time(site):
     site.validator = "none"
-    assert resolve(site.address) == resolve(site.address)
+    assert resolve_source(site.address) == resolve_source(site.address)
     assert site.fetched == 2
     site.write(b"id\n2\n")
     assert fetched(site) == b"id\n2\n"
@@ -95,7 +95,7 @@ def test_a_file_that_changes_while_it_is_fetched_is_refused(site, monkeypatch):
 
 
 def test_a_signature_in_an_address_gets_into_no_name(site):
-    assert name_of(f"{site.address}?X-Amz-Signature=a/b.c") == "movies"
+    assert source_name(f"{site.address}?X-Amz-Signature=a/b.c") == "movies"
     assert fetched(site, "?X-Amz-Signature=a/b.c") == b"id\n1\n"
 
 
@@ -103,13 +103,13 @@ def test_a_signature_in_an_address_gets_into_no_name(site):
 def test_a_login_in_an_address_without_a_file_gets_into_no_name(site, validator):
     site.validator = validator
     address = f"http://alice:s3cr3t@127.0.0.1:{site.server_port}/?file=movies.csv"
-    named = resolve(address)
+    named = resolve_source(address)
     assert (named.name, [file.name for file in named.files]) == ("127", ["movies"])
-    assert "cr3t" not in name_of("http://alice:s3?cr3t@host/")
+    assert "cr3t" not in source_name("http://alice:s3?cr3t@host/")
 
 
 def test_ratings_are_not_looked_for_beside_a_copy(site):
-    assert ratings_beside([f"films={site.address}"]) is None
+    assert find_ratings([f"films={site.address}"]) is None
     assert site.fetched == 0
 
 

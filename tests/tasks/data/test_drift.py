@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.drift import SourceProfile, beyond, drift_of, profile_of, stability_index
+from tasks.data.drift import (
+    SourceProfile,
+    build_profile,
+    distributions_above,
+    drift_metrics,
+    stability_index,
+)
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 1000), min_size=1)
 
@@ -15,7 +21,7 @@ def documents(genres: list[list[str]], years: list[int | None], texts: list[str]
 def test_a_source_is_counted_part_by_part():
     one = documents([["War"], []], [1987, None], ["a b", "a " * 50])
     two = documents([["War", "Drama"]], [1980], ["a " * 10])
-    assert profile_of([one, two]) == SourceProfile(
+    assert build_profile([one, two]) == SourceProfile(
         movies=3,
         genres={"War": 2, "Drama": 1},
         decades={"1980s": 2, "unknown": 1},
@@ -44,8 +50,8 @@ def test_a_known_index():
 def test_what_moved_is_named():
     old = SourceProfile(movies=2, genres={"War": 2}, decades={"1980s": 2}, lengths={"from 40": 2})
     new = old.model_copy(update={"movies": 4, "genres": {"Drama": 4}})
-    found = drift_of(old, new, unknown_words=0.25)
+    found = drift_metrics(old, new, unknown_words=0.25)
     assert found["drift_movies_ratio"] == 2
     assert found["drift_unknown_words"] == 0.25
-    assert [name.split()[0] for name in beyond(found, 0.1)] == ["genres"]
-    assert beyond(found, None) == []
+    assert [name.split()[0] for name in distributions_above(found, 0.1)] == ["genres"]
+    assert distributions_above(found, None) == []

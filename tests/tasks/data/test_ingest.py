@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from tasks.core.contracts import UserError
 from tasks.data import ingest as module
 from tasks.data.ingest import (
-    Catalogue,
+    ChunkResult,
     IngestConfig,
-    Rejected,
-    Sorted,
-    Tally,
+    IngestState,
+    RejectedRow,
+    RowCounts,
     check_row,
-    chunked,
     ingest,
     keywords_of,
-    open_all,
+    open_sources,
+    read_chunks,
     read_keywords,
 )
-from tasks.data.source_digests import states_of, unchanged
+from tasks.data.source_digests import file_states, read_unchanged
 from tasks.data.sources import Columns, Source, open_file
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
 
@@ -37,17 +37,17 @@ SOURCE = Source("m.csv", COLUMNS, POSITIONS, iter(()))
 KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
 
 
-def new_catalogue(**keywords: tuple[str, ...]) -> Catalogue:
-    return Catalogue("m", set(), {int(key[1:]): value for key, value in keywords.items()})
+def new_catalogue(**keywords: tuple[str, ...]) -> IngestState:
+    return IngestState("m", set(), {int(key[1:]): value for key, value in keywords.items()})
 
 
-def sort_file(path: Path, chunk_rows: int = 1000, columns: Columns | None = None) -> Sorted:
+def sort_file(path: Path, chunk_rows: int = 1000, columns: Columns | None = None) -> ChunkResult:
     """The one chunk of a small file."""
-    (found,) = chunked(open_file(path, columns or Columns()), chunk_rows, new_catalogue())
+    (found,) = read_chunks(open_file(path, columns or Columns()), chunk_rows, new_catalogue())
     return found
 
 
-def check(**changes: str) -> dict | Rejected:
+def check(**changes: str) -> dict | RejectedRow:
     cells = movie(1, "Horror") | changes
     return check_row(SOURCE, [cells.get(column, "") for column in COLUMNS], 1)
 
@@ -73,15 +73,15 @@ def test_a_good_row_becomes_a_movie():
 )
 def test_a_bad_cell_is_named_with_its_reason(changes, column, reason):
     found = check(**changes)
-    assert isinstance(found, Rejected)
+    assert isinstance(found, RejectedRow)
     assert (found.column, found.reason, found.value) == (column, reason, changes[column])
 
 
 def test_a_row_with_too_few_or_too_many_fields_is_shifted():
     short = check_row(SOURCE, ["False", "", "[]"], 1)
     long = check_row(SOURCE, ["x"] * (len(COLUMNS) + 1), 1)
-    assert isinstance(short, Rejected)
-    assert isinstance(long, Rejected)
+    assert isinstance(short, RejectedRow)
+    assert isinstance(long, RejectedRow)
     assert (short.column, short.reason) == ("id", "shifted_row")
     assert (long.column, long.reason) == ("title", "shifted_row")
 
@@ -107,7 +107,7 @@ cells = st.text(max_size=20) | st.sampled_from(["1", "2", KAGGLE, "A town of gho
 def test_every_row_is_kept_or_quarantined_wherever_chunks_end(rows, chunk_rows):
     def run(size: int) -> tuple[list, list]:
         source = Source("m.csv", COLUMNS, POSITIONS, iter(rows))
-        parts = list(chunked(source, size, new_catalogue()))
+        parts = list(read_chunks(source, size, new_catalogue()))
         kept = [row for part in parts for row in part.movies.to_pylist()]
         return kept, [row for part in parts for row in part.quarantine.to_pylist()]
 
@@ -129,7 +129,7 @@ def test_an_overview_of_a_megabyte_costs_no_row(tmp_path):
 
 def test_chunks_hold_the_asked_number_of_source_rows(tmp_path):
     source = open_file(write_csv(tmp_path / "m.csv", catalogue(25)), Columns())
-    parts = chunked(source, 10, new_catalogue())
+    parts = read_chunks(source, 10, new_catalogue())
     assert [part.movies.num_rows for part in parts] == [10, 10, 5]
 
 
@@ -161,10 +161,10 @@ def test_mapped_columns_are_read_and_named_in_quarantine(tmp_path):
 def test_sources_keep_their_ids_apart(tmp_path):
     first = write_csv(tmp_path / "a.csv", [movie(1, "Horror")])
     second = write_csv(tmp_path / "b.csv", [movie(1, "Music")])
-    opened = open_all([str(first), str(second)], IngestConfig())
+    opened = open_sources([str(first), str(second)], IngestConfig())
     assert [named.name for named, _ in opened] == ["a", "b"]
     with pytest.raises(UserError, match="2 sources are called 'a'"):
-        open_all([str(first), f"a={second}"], IngestConfig())
+        open_sources([str(first), f"a={second}"], IngestConfig())
 
 
 def test_keywords_are_joined_by_id(tmp_path):
@@ -181,7 +181,7 @@ def test_keywords_are_joined_by_id(tmp_path):
     assert found == {1001: ("Haunted House",)}
     assert unreadable == 2
     source = open_file(write_csv(tmp_path / "m.csv", [movie(1, "Horror")]), Columns())
-    (chunk,) = chunked(source, 10, Catalogue("m", set(), found))
+    (chunk,) = read_chunks(source, 10, IngestState("m", set(), found))
     assert chunk.movies["keywords"].to_pylist() == [["Haunted House"]]
 
 
@@ -191,8 +191,8 @@ def test_a_short_row_of_keywords_is_counted():
     assert read_keywords(source) == ({}, 1)
 
 
-def tally_of(tmp_path: Path, rows: list[dict[str, str]]) -> Tally:
-    tally = Tally()
+def tally_of(tmp_path: Path, rows: list[dict[str, str]]) -> RowCounts:
+    tally = RowCounts()
     tally.add(sort_file(write_csv(tmp_path / "m.csv", rows)))
     return tally
 
@@ -229,7 +229,7 @@ def test_missing_overviews_are_no_damage(tmp_path):
 
 def test_a_source_without_usable_rows_says_why(tmp_path):
     with pytest.raises(UserError, match=r"m.csv: a header but no rows"):
-        Tally().require_usable("m.csv", 0.2)
+        RowCounts().require_usable("m.csv", 0.2)
     tally = tally_of(tmp_path, [movie(1, "Horror") | {"overview": ""}])
     with pytest.raises(UserError, match=r"none of its 1 rows can be used: 1 missing_overview"):
         tally.require_usable("m.csv", 0.2)
@@ -238,7 +238,7 @@ def test_a_source_without_usable_rows_says_why(tmp_path):
 def test_a_row_that_is_in_neither_place_fails_the_run(tmp_path):
     chunk = sort_file(write_csv(tmp_path / "m.csv", catalogue(3)))
     with pytest.raises(RuntimeError, match="do not add up"):
-        Tally().add(chunk._replace(rows=4))
+        RowCounts().add(chunk._replace(rows=4))
 
 
 def append_to(path: Path) -> None:
@@ -270,7 +270,7 @@ def ingest_while(change: Callable[[Path], None], changed: Path, config: IngestCo
         rows.append(count)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "progress", lambda _: nullcontext(on_rows))
+        patch.setattr(module, "progress_bar", lambda _: nullcontext(on_rows))
         patch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
         with pytest.raises(UserError) as caught:
             ingest.fn([str(source)], config)
@@ -304,7 +304,7 @@ def test_compressed_files_parquet_and_parts_that_change_are_noticed(name, tmp_pa
     else:
         write_csv(path, [row | {"id": f"9{row['id']}"} for row in catalogue(30)])
 
-    @unchanged(states_of([path]))
+    @read_unchanged(file_states([path]))
     def read() -> None:
         for number, _ in enumerate(open_file(path, Columns()).rows):
             if number == 10:
@@ -316,7 +316,7 @@ def test_compressed_files_parquet_and_parts_that_change_are_noticed(name, tmp_pa
 
 def test_damage_in_a_file_that_did_not_change_is_named_as_it_is(tmp_path):
     path = write_csv(tmp_path / "movies.csv", catalogue(3))
-    with pytest.raises(ValueError, match="damage"), unchanged(states_of([path])):
+    with pytest.raises(ValueError, match="damage"), read_unchanged(file_states([path])):
         raise ValueError("damage")
 
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.parsing import (
-    clean,
-    literal,
+    clean_text,
     names_or_none,
     overview_problem,
     parse_count,
     parse_id,
+    parse_literal,
     parse_names,
     parse_year,
 )
@@ -70,7 +70,7 @@ def test_code_in_a_cell_is_never_run(tmp_path, monkeypatch):
 @given(st.text())
 def test_any_text_is_a_literal_or_a_value_error(text):
     try:
-        literal(text)
+        parse_literal(text)
     except ValueError:
         return
 
@@ -110,7 +110,7 @@ def test_unreadable_by_facts_are_nothing():
 
 
 def test_control_characters_and_line_breaks_leave_a_text():
-    assert clean("\x00null\nbyte  ") == "null byte"
+    assert clean_text("\x00null\nbyte  ") == "null byte"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef
 from tasks.core.storage import store
 from tasks.data.preprocess import (
     TextConfig,
+    add_bigrams,
     blog_tokens,
     check_documents,
     content_tokens,
@@ -17,7 +18,6 @@ from tasks.data.preprocess import (
     shared_with_test,
     split_of,
     to_documents,
-    with_pairs,
 )
 
 PLAIN = TextConfig(pairs=False)
@@ -70,11 +70,11 @@ def test_keywords_enter_only_when_asked():
 
 
 def test_words_become_stems_and_pairs_of_neighbours():
-    assert with_pairs(["haunted", "ships", "sailing"]) == [
+    assert add_bigrams(["haunted", "ships", "sailing"]) == [
         *("haunt", "ship", "sail"),
         *("haunt_ship", "ship_sail"),
     ]
-    assert with_pairs(["haunting"]) == ["haunt"]
+    assert add_bigrams(["haunting"]) == ["haunt"]
 
 
 def split_documents(*rows: dict) -> pa.Table:
@@ -104,12 +104,12 @@ def test_what_test_and_training_share_is_found():
 
 
 def test_a_genre_that_got_into_a_document_is_found():
-    clean = to_documents(movies({"genres": ["Horror"]}), PLAIN)
-    assert genre_dependent(clean, PLAIN) == []
+    clean_text = to_documents(movies({"genres": ["Horror"]}), PLAIN)
+    assert genre_dependent(clean_text, PLAIN) == []
     leaky = to_documents(movies({"id": 5, "genres": ["Horror"]}), TextConfig(recipe="blog"))
     assert genre_dependent(leaky, TextConfig(recipe="blog")) == [5]
-    at = clean.column_names.index("document")
-    added = clean.set_column(at, "document", pa.array(["ghost ship alien horror"]))
+    at = clean_text.column_names.index("document")
+    added = clean_text.set_column(at, "document", pa.array(["ghost ship alien horror"]))
     assert genre_dependent(added, PLAIN) == [1]
 
 
@@ -132,7 +132,9 @@ def test_a_leak_stops_the_run(artifacts, document, overviews, message):
     )
     at = table.column_names.index("document")
     leaky = table.set_column(at, "document", pa.array(["ghost", document]))
-    ref = store.entry("d", [1], DocumentsRef, lambda slot: slot.table(DocumentsRef, "d", leaky))
+    ref = store.get_or_create(
+        "d", [1], DocumentsRef, lambda writer: writer.table_ref(DocumentsRef, "d", leaky)
+    )
     with pytest.raises(ValueError, match=message):
         check_documents.fn(ref, PLAIN, Compute())
 

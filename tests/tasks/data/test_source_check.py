@@ -2,7 +2,7 @@ import pytest
 
 from tasks.core.contracts import UserError
 from tasks.data import source_check
-from tasks.data.ingest import IngestConfig, chunked
+from tasks.data.ingest import IngestConfig, read_chunks
 from tasks.data.labels import LabelConfig
 from tasks.data.preprocess import TextConfig
 from tasks.data.source_check import require_trainable
@@ -48,10 +48,10 @@ def test_no_more_is_read_than_it_takes(tmp_path, monkeypatch):
     read = []
 
     def counted(*args):
-        for chunk in chunked(*args):
+        for chunk in read_chunks(*args):
             read.append(chunk.rows)
             yield chunk
 
-    monkeypatch.setattr(source_check, "chunked", counted)
+    monkeypatch.setattr(source_check, "read_chunks", counted)
     look(write_csv(tmp_path / "m.csv", catalogue(2000)))
     assert sum(read) <= 400

@@ -12,11 +12,11 @@ from tasks.core.contracts import UserError
 from tasks.data.sources import (
     Columns,
     find_columns,
-    name_of,
+    find_ratings,
     open_file,
-    ratings_beside,
     require_same_ratings,
-    resolve,
+    resolve_source,
+    source_name,
 )
 from tests.conftest import movie, write_csv
 
@@ -59,7 +59,7 @@ def test_parquet_with_nested_genres_reads_like_csv(tmp_path):
 def test_a_glob_is_one_catalogue_in_parts(tmp_path):
     for part in ("b", "a"):
         write_csv(tmp_path / f"films-{part}.csv", [movie(1, "Horror")])
-    found = resolve(str(tmp_path / "films-*.csv"))
+    found = resolve_source(str(tmp_path / "films-*.csv"))
     assert found.name == "films-"
     assert [path.name for path in found.files] == ["films-a.csv", "films-b.csv"]
 
@@ -76,18 +76,18 @@ def test_a_glob_is_one_catalogue_in_parts(tmp_path):
     ],
 )
 def test_a_source_is_named_by_its_file_or_as_asked(source, name):
-    assert name_of(source) == name
+    assert source_name(source) == name
 
 
 def test_a_uri_is_fetched_once_and_again_when_it_changes(artifacts):
     memory = fsspec.filesystem("memory")
     memory.pipe("/films.csv", b"id\n1\n")
-    (first,) = resolve("memory://films.csv").files
+    (first,) = resolve_source("memory://films.csv").files
     assert first.read_bytes() == b"id\n1\n"
     assert artifacts in first.parents
-    assert resolve("memory://films.csv").files == (first,)
+    assert resolve_source("memory://films.csv").files == (first,)
     memory.pipe("/films.csv", b"id\n2\n")
-    (second,) = resolve("memory://films.csv").files
+    (second,) = resolve_source("memory://films.csv").files
     assert second.read_bytes() == b"id\n2\n"
 
 
@@ -97,7 +97,7 @@ def test_a_member_of_an_archive_can_be_named(plain, tmp_path):
         archive.write(plain, "other.csv")
     with pytest.raises(UserError, match=r"an archive of 2 files .* zip://movies.csv::"):
         open_file(tmp_path / "all.zip", Columns())
-    (path,) = resolve(f"zip://movies.csv::{tmp_path}/all.zip").files
+    (path,) = resolve_source(f"zip://movies.csv::{tmp_path}/all.zip").files
     assert titles(path) == titles(plain)
 
 
@@ -107,7 +107,7 @@ def test_a_member_of_an_archive_can_be_named(plain, tmp_path):
 )
 def test_what_is_not_there_is_named(source):
     with pytest.raises(UserError, match=source.replace("*", r"\*")):
-        resolve(source)
+        resolve_source(source)
 
 
 def test_kaggle_is_downloaded_with_kagglehub_and_ratings_when_asked(monkeypatch, tmp_path):
@@ -120,16 +120,16 @@ def test_kaggle_is_downloaded_with_kagglehub_and_ratings_when_asked(monkeypatch,
         return str(tmp_path / path)
 
     monkeypatch.setattr(kagglehub, "dataset_download", download)
-    assert resolve("kaggle").files == (tmp_path / "movies_metadata.csv",)
+    assert resolve_source("kaggle").files == (tmp_path / "movies_metadata.csv",)
     assert asked == ["movies_metadata.csv"]
-    resolve("kaggle", with_ratings=True)
+    resolve_source("kaggle", with_ratings=True)
     assert asked[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
 
 
 def test_ratings_that_changed_since_their_digest_are_noticed(plain):
     for name in ("ratings_small.csv", "links_small.csv"):
         plain.with_name(name).write_text("userId\n1\n")
-    ratings = ratings_beside([str(plain)])
+    ratings = find_ratings([str(plain)])
     require_same_ratings(ratings)
     ratings.files[0].write_text("userId\n2\n")
     with pytest.raises(UserError, match=r"ratings_small.csv or links_small.csv changed while"):

@@ -20,11 +20,11 @@ from tasks.embedding.doc2vec import (
 )
 from tasks.embedding.embed import (
     Doc2VecConfig,
-    known_in_folder,
-    require_sound,
-    scaled,
+    count_known_tokens,
+    document_vectors,
+    scale_to_corpus,
     self_retrieval,
-    vectors_in_folder,
+    validate_vectors,
     write_corpus,
     write_trained,
 )
@@ -74,8 +74,8 @@ def test_no_stored_file_is_a_pickle(corpus, tmp_path):
 def test_inference_does_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
     save_model(train_doc2vec(corpus, SMALL)[0], SMALL, tmp_path)
     code = (
-        "import sys; from tasks.embedding.embed import vectors_in_folder;"
-        "print(vectors_in_folder(sys.argv[1], ['ghost blood curse'])[0].tolist())"
+        "import sys; from tasks.embedding.embed import document_vectors;"
+        "print(document_vectors(sys.argv[1], ['ghost blood curse'])[0].tolist())"
     )
     found = {
         subprocess.run(
@@ -117,10 +117,10 @@ def test_inference_learns_from_the_words(corpus):
 def test_a_vector_has_the_parts_that_are_asked_for(corpus, tmp_path, features, width):
     config = SMALL.model_copy(update={"features": features})
     save_model(train_doc2vec(corpus, config)[0], config, tmp_path)
-    vectors = vectors_in_folder(str(tmp_path), ["ghost", "nobody knows"])
+    vectors = document_vectors(str(tmp_path), ["ghost", "nobody knows"])
     assert vectors.shape == (2, width)
-    require_sound(vectors)
-    assert known_in_folder(str(tmp_path), ["ghost saloon", "nobody knows"]) == [2, 0]
+    validate_vectors(vectors)
+    assert count_known_tokens(str(tmp_path), ["ghost saloon", "nobody knows"]) == [2, 0]
 
 
 def test_trained_vectors_and_pooled_ones_are_not_mixed():
@@ -154,26 +154,30 @@ def test_a_small_corpus_gets_more_epochs_up_to_a_bound():
     config = Doc2VecConfig(epochs=20, infer_epochs=10, min_words=1_000_000, max_words=20_000_000)
 
     def epochs(words: int) -> tuple[int, int]:
-        found = scaled(config, words)
+        found = scale_to_corpus(config, words)
         return found.epochs, found.infer_epochs
 
     assert epochs(1_000_000) == (20, 10)
     assert epochs(25_000) == (40, 20)
     assert epochs(10) == (100, 100)
-    assert scaled(config.model_copy(update={"epochs": 200}), 10).epochs == 200
+    assert scale_to_corpus(config.model_copy(update={"epochs": 200}), 10).epochs == 200
 
 
 def test_a_large_corpus_gets_fewer_epochs_down_to_a_bound():
     config = Doc2VecConfig(epochs=20, max_words=20_000_000)
-    assert [scaled(config, words).epochs for words in (10**6, 2 * 10**6, 10**8)] == [20, 10, 5]
-    assert scaled(config.model_copy(update={"epochs": 2}), 10**8).epochs == 2
-    assert scaled(config, 10**8).infer_epochs == config.infer_epochs
+    assert [scale_to_corpus(config, words).epochs for words in (10**6, 2 * 10**6, 10**8)] == [
+        20,
+        10,
+        5,
+    ]
+    assert scale_to_corpus(config.model_copy(update={"epochs": 2}), 10**8).epochs == 2
+    assert scale_to_corpus(config, 10**8).infer_epochs == config.infer_epochs
 
 
 def test_a_small_corpus_learns_rarer_words_too():
     config = Doc2VecConfig(min_count=3, epochs=10, min_words=1_000_000)
-    assert [scaled(config, words).min_count for words in (1000, 10**6)] == [2, 3]
-    assert scaled(config.model_copy(update={"min_count": 1}), 1000).min_count == 1
+    assert [scale_to_corpus(config, words).min_count for words in (1000, 10**6)] == [2, 3]
+    assert scale_to_corpus(config.model_copy(update={"min_count": 1}), 1000).min_count == 1
 
 
 def test_each_line_of_the_corpus_is_a_document(corpus):
@@ -182,15 +186,15 @@ def test_each_line_of_the_corpus_is_a_document(corpus):
 
 def test_a_small_corpus_gets_one_thread():
     config = Doc2VecConfig(workers=4)
-    assert [scaled(config, n).workers for n in (1000, 200_000, 10**7)] == [1, 2, 4]
+    assert [scale_to_corpus(config, n).workers for n in (1000, 200_000, 10**7)] == [1, 2, 4]
 
 
 def test_the_models_own_vectors_are_kept_a_file_a_chunk(artifacts, tmp_path):
     def chunk(number: int) -> DocumentsRef:
         table = pa.table({"id": [number, number + 1]})
         name = f"movies-{number:05d}.parquet"
-        return store.entry(
-            "d", [number], DocumentsRef, lambda slot: slot.table(DocumentsRef, name, table)
+        return store.get_or_create(
+            "d", [number], DocumentsRef, lambda writer: writer.table_ref(DocumentsRef, name, table)
         )
 
     vectors = np.arange(8, dtype=np.float32).reshape(4, 2)
@@ -209,6 +213,6 @@ def test_self_retrieval_is_the_share_that_finds_itself():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
 def test_unusable_vectors_are_refused(bad):
-    require_sound(np.ones((2, 2), np.float32))
+    validate_vectors(np.ones((2, 2), np.float32))
     with pytest.raises(ValueError, match="1 of 2 vectors"):
-        require_sound(np.array([[1, 1], [bad, bad]], np.float32))
+        validate_vectors(np.array([[1, 1], [bad, bad]], np.float32))

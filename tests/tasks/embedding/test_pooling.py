@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.embedding.pooling import WordWeights, known_rows, pooled_vectors
+from tasks.embedding.pooling import WordWeights, known_token_rows, pooled_vectors
 
 WEIGHTS = WordWeights(
     {"ghost": 0, "saloon": 1, "piano": 2}, np.array([[2, 0], [0, 3], [-1, 0]], np.float32)
@@ -28,4 +28,4 @@ def test_a_document_of_unknown_words_gets_the_mean_direction():
 
 
 def test_known_words_are_counted_as_often_as_they_occur():
-    assert known_rows(WEIGHTS, ["ghost of a ghost", "x"]) == [[0, 0], []]
+    assert known_token_rows(WEIGHTS, ["ghost of a ghost", "x"]) == [[0, 0], []]

@@ -3,12 +3,12 @@ import pyarrow as pa
 import pytest
 
 from tasks.genres.evaluation import (
+    confident_errors,
+    f1_intervals,
     genre_table,
-    intervals,
-    mistakes,
     predictions_table,
     slice_table,
-    slices_of,
+    slice_values,
 )
 
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.uint8)
@@ -48,10 +48,10 @@ def test_predictions_name_the_genres_over_their_thresholds():
 
 def test_a_model_that_is_always_right_is_surely_better_than_one_that_never_is():
     labels = np.tile(LABELS, (20, 1))
-    found = intervals(labels, labels, 1 - labels, "test")
+    found = f1_intervals(labels, labels, 1 - labels, "test")
     assert found["test_f1_micro_low"] == found["test_f1_macro_high"] == 1.0
     assert found["test_f1_micro_over_tfidf_low"] > 0.5
-    same = intervals(labels, labels, labels, "test")
+    same = f1_intervals(labels, labels, labels, "test")
     assert same["test_f1_macro_over_tfidf_low"] == same["test_f1_macro_over_tfidf_high"] == 0
 
 
@@ -63,7 +63,7 @@ def test_every_movie_falls_into_one_slice_of_each_kind():
         overview=["word " * 20, "word " * 19, "word " * 80],
         genres=[["A"], ["A", "B", "C", "D", "E"], ["A", "B"]],
     )
-    assert slices_of(table) == {
+    assert slice_values(table) == {
         "decade": ["1990s", "unknown", "2000s"],
         "overview words": ["from 20", "up to 20", "from 80"],
         "number of genres": ["1", "4+", "2"],
@@ -86,7 +86,7 @@ def test_small_slices_are_scored_together():
 
 def test_mistakes_come_surest_first_and_right_answers_never():
     said = np.array([[0.9, 0.1, 0.1], [0.01, 0.7, 0.2], [0.6, 0.9, 0.3]], np.float32)
-    rows = mistakes(movies(3), LABELS, said, HALF, CLASSES).to_pylist()
+    rows = confident_errors(movies(3), LABELS, said, HALF, CLASSES).to_pylist()
     assert [(row["title"], row["genre"], row["carries_it"]) for row in rows] == [
         ("Movie 1", "A", True),
         ("Movie 2", "A", False),
@@ -96,4 +96,4 @@ def test_mistakes_come_surest_first_and_right_answers_never():
 
 
 def test_a_model_without_mistakes_has_an_empty_table():
-    assert mistakes(movies(3), LABELS, SAID, HALF, CLASSES).num_rows == 0
+    assert confident_errors(movies(3), LABELS, SAID, HALF, CLASSES).num_rows == 0

@@ -9,13 +9,13 @@ from sklearn.metrics import f1_score
 
 from tasks.core.contracts import UserError
 from tasks.genres.metrics import (
-    best_cut,
+    apply_thresholds,
+    bootstrap_f1,
+    bootstrap_interval,
     calibration_error,
-    interval,
+    find_best_threshold,
     macro_f1,
-    predicted,
-    resampled_f1,
-    scores,
+    multilabel_scores,
     tuned_thresholds,
 )
 
@@ -25,7 +25,7 @@ HALF = np.full(3, 0.5, np.float32)
 
 
 def test_perfect_predictions_score_one_under_their_protocol():
-    found = scores(LABELS, RIGHT, HALF, "test")
+    found = multilabel_scores(LABELS, RIGHT, HALF, "test")
     for name in ("f1_micro", "f1_macro", "f1_samples", "precision_micro", "recall_micro"):
         assert found[f"test_{name}"] == 1.0
     assert found["test_hamming_loss"] == 0.0
@@ -34,7 +34,7 @@ def test_perfect_predictions_score_one_under_their_protocol():
 
 def test_scores_match_a_count_by_hand():
     guess = np.array([[0.9, 0.9, 0.1], [0.8, 0.2, 0.2], [0.1, 0.9, 0.3]], np.float32)
-    found = scores(LABELS, guess, HALF, "test")
+    found = multilabel_scores(LABELS, guess, HALF, "test")
     assert found["test_precision_micro"] == pytest.approx(3 / 4)
     assert found["test_recall_micro"] == pytest.approx(3 / 4)
     assert found["test_f1_macro"] == pytest.approx((1 + 0.5) / 2)
@@ -42,27 +42,27 @@ def test_scores_match_a_count_by_hand():
 
 
 def test_no_score_is_ever_undefined():
-    found = scores(LABELS[:1], np.zeros((1, 3), np.float32), HALF, "test")
+    found = multilabel_scores(LABELS[:1], np.zeros((1, 3), np.float32), HALF, "test")
     assert all(math.isfinite(value) for value in found.values())
-    certain = scores(LABELS, (1 - LABELS).astype(np.float32), HALF, "test")
+    certain = multilabel_scores(LABELS, (1 - LABELS).astype(np.float32), HALF, "test")
     assert all(math.isfinite(value) for value in certain.values())
 
 
 def test_the_best_threshold_separates_what_can_be_separated():
     labels = np.array([[1, 0], [0, 1], [1, 0]], np.uint8)
     probabilities = np.array([[0.4, 0.1], [0.2, 0.6], [0.5, 0.3]], np.float32)
-    assert best_cut(labels, probabilities).threshold == pytest.approx(0.4)
+    assert find_best_threshold(labels, probabilities).threshold == pytest.approx(0.4)
 
 
 def test_nothing_to_tune_on_is_refused():
     with pytest.raises(UserError, match="No validation movie"):
-        best_cut(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
+        find_best_threshold(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
 
 
 def test_a_genre_with_enough_support_gets_a_threshold_of_its_own():
     labels = np.array([[1, 1], [1, 0], [0, 0]], np.uint8)
     probabilities = np.array([[0.3, 0.9], [0.2, 0.8], [0.1, 0.1]], np.float32)
-    overall = best_cut(labels, probabilities).threshold
+    overall = find_best_threshold(labels, probabilities).threshold
     assert tuned_thresholds(labels, probabilities).tolist() == pytest.approx([overall] * 2)
     own = tuned_thresholds(labels, probabilities, support=2)
     assert own.tolist() == pytest.approx([0.2, overall])
@@ -70,7 +70,7 @@ def test_a_genre_with_enough_support_gets_a_threshold_of_its_own():
 
 
 def test_a_threshold_is_reached_by_what_equals_it():
-    assert predicted(np.array([[0.5, 0.49]], np.float32), HALF[:2]).tolist() == [[1, 0]]
+    assert apply_thresholds(np.array([[0.5, 0.49]], np.float32), HALF[:2]).tolist() == [[1, 0]]
 
 
 def test_calibrated_probabilities_have_no_calibration_error():
@@ -86,7 +86,7 @@ def test_calibrated_probabilities_have_no_calibration_error():
     arrays.arrays(np.uint8, (6, 3), elements=st.integers(0, 1)),
 )
 def test_bootstrap_scores_lie_between_none_and_all(labels, guess):
-    for values in resampled_f1(labels, guess).values():
+    for values in bootstrap_f1(labels, guess).values():
         assert ((values >= 0) & (values <= 1)).all()
 
 
@@ -94,17 +94,17 @@ def test_bootstrap_scores_surround_the_score():
     rng = np.random.default_rng(0)
     labels = (rng.random((300, 4)) < 0.3).astype(np.uint8)
     guess = np.where(rng.random((300, 4)) < 0.2, 1 - labels, labels).astype(np.uint8)
-    found = resampled_f1(labels, guess)
+    found = bootstrap_f1(labels, guess)
     for name, score in (
         ("micro", f1_score(labels, guess, average="micro")),
         ("macro", macro_f1(labels, guess)),
     ):
-        bounds = interval(found[name], name)
+        bounds = bootstrap_interval(found[name], name)
         assert bounds[f"{name}_low"] < score < bounds[f"{name}_high"]
         assert bounds[f"{name}_high"] - bounds[f"{name}_low"] < 0.15
 
 
 def test_bootstrap_samples_are_paired():
     labels = np.eye(4, dtype=np.uint8)
-    first, second = resampled_f1(labels, labels), resampled_f1(labels, labels)
+    first, second = bootstrap_f1(labels, labels), bootstrap_f1(labels, labels)
     assert np.array_equal(first["micro"], second["micro"])

@@ -9,16 +9,16 @@ from tasks.genres import training
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import calibration_error
-from tasks.genres.network import Dropout, GenreNetwork, folded
+from tasks.genres.network import Dropout, GenreNetwork, fold_batch_norm
 from tasks.genres.training import (
     Examples,
-    batches,
     calibrate,
     pick_device,
     positive_weights,
     predict_logits,
     require_examples,
     save_checkpoint,
+    shuffled_batches,
     train_classifier,
     train_epoch,
 )
@@ -46,7 +46,7 @@ def test_the_network_overfits_64_documents():
     data = examples(64)
     config = ClassifierConfig(dropout=0, epochs=80, patience=None, batch_size=16, members=1)
     classifier, history = train_classifier(data, data, config)
-    predicted = genre_probabilities(folded(classifier), data.vectors.numpy()) >= 0.5
+    predicted = genre_probabilities(fold_batch_norm(classifier), data.vectors.numpy()) >= 0.5
     assert f1_score(data.labels.numpy(), predicted, average="micro") > 0.99
     assert len(history) == 80
 
@@ -61,7 +61,7 @@ def test_shuffled_labels_score_at_chance():
         classifier, _ = train_classifier(
             shuffled, shuffled, config.model_copy(update={"seed": seed})
         )
-        predicted = genre_probabilities(folded(classifier), test.vectors.numpy()) >= 0.5
+        predicted = genre_probabilities(fold_batch_norm(classifier), test.vectors.numpy()) >= 0.5
         hits.append((predicted == test.labels.numpy()).mean())
     assert abs(np.mean(hits) - 0.5) < 0.06
 
@@ -98,12 +98,12 @@ def test_training_stops_when_validation_stops_improving_and_keeps_the_best():
 
 
 def test_batches_are_of_equal_size():
-    assert [len(batch.vectors) for batch in batches(examples(9), 4)] == [3, 3, 3]
+    assert [len(batch.vectors) for batch in shuffled_batches(examples(9), 4)] == [3, 3, 3]
 
 
 def test_batches_hold_every_example_with_its_labels():
     data = examples(10)
-    vectors, labels = map(torch.cat, zip(*batches(data, 4), strict=True))
+    vectors, labels = map(torch.cat, zip(*shuffled_batches(data, 4), strict=True))
     assert torch.equal((vectors[:, :3] > 0).float(), labels)
     assert sorted(vectors[:, 0].tolist()) == sorted(data.vectors[:, 0].tolist())
 
@@ -177,8 +177,8 @@ def test_inputs_of_any_scale_are_learnt_alike():
     scaled = Examples(data.vectors * 100 + 7, data.labels)
     first, _ = train_classifier(data, data, config)
     second, _ = train_classifier(scaled, scaled, config)
-    ours = genre_probabilities(folded(first), data.vectors.numpy())
-    theirs = genre_probabilities(folded(second), scaled.vectors.numpy())
+    ours = genre_probabilities(fold_batch_norm(first), data.vectors.numpy())
+    theirs = genre_probabilities(fold_batch_norm(second), scaled.vectors.numpy())
     assert theirs == pytest.approx(ours, abs=1e-2)
 
 
@@ -189,7 +189,7 @@ def test_calibration_finds_how_sure_the_logits_may_be():
     labels = torch.tensor(np.random.default_rng(3).random((2000, 3)) < chances.numpy()).float()
 
     def error() -> float:
-        said = genre_probabilities(folded(classifier), data.vectors.numpy())
+        said = genre_probabilities(fold_batch_norm(classifier), data.vectors.numpy())
         return calibration_error(labels.numpy().astype(np.uint8), said)
 
     before = error()
@@ -216,7 +216,7 @@ def test_what_answers_without_torch_says_what_the_network_says():
     classifier, _ = train_classifier(data, data, ClassifierConfig(hidden=(8, 4), members=2))
     classifier.scale, classifier.shift = torch.tensor(0.5), torch.tensor(-0.2)
     expected = torch.sigmoid(predict_logits(classifier, data.vectors)).numpy()
-    said = genre_probabilities(folded(classifier), data.vectors.numpy())
+    said = genre_probabilities(fold_batch_norm(classifier), data.vectors.numpy())
     assert said == pytest.approx(expected, abs=1e-5)
 
 
@@ -241,5 +241,5 @@ def test_training_on_cuda_learns_as_on_the_cpu():
     data = examples(200)
     there = Examples(data.vectors.cuda(), data.labels.cuda())
     classifier, _ = train_classifier(there, there, ClassifierConfig(hidden=(32,), batch_size=64))
-    predicted = genre_probabilities(folded(classifier), data.vectors.numpy()) >= 0.5
+    predicted = genre_probabilities(fold_batch_norm(classifier), data.vectors.numpy()) >= 0.5
     assert f1_score(data.labels.numpy(), predicted, average="micro") > 0.9

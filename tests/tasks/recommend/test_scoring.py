@@ -6,25 +6,25 @@ from hypothesis import strategies as st
 
 from tasks.recommend.scoring import (
     FEATURES,
-    Profiles,
+    ItemFeatures,
     RankConfig,
-    best,
     common_words,
-    diversified,
-    features,
-    nearness,
-    scores,
-    shares,
-    votes_prior,
-    without_copies,
+    drop_duplicates,
+    mmr_rerank,
+    popularity_prior,
+    score_contributions,
+    similarity_features,
+    top_positions,
+    weighted_scores,
+    year_proximity,
 )
 
 NOTHING = dict.fromkeys(FEATURES, 0.0)
 
 
-def profiles() -> Profiles:
+def profiles() -> ItemFeatures:
     """Three movies: the first two alike in everything but their years."""
-    return Profiles(
+    return ItemFeatures(
         np.array([[1, 0], [1, 0], [0, 1]], np.float32),
         sp.csr_array(np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)),
         sp.csr_array(np.array([[1], [1], [0]], np.float32)),
@@ -35,7 +35,7 @@ def profiles() -> Profiles:
 
 
 def test_each_feature_says_what_its_name_says():
-    found = features(profiles().rows(np.array([0])), profiles().by_term())
+    found = similarity_features(profiles().rows(np.array([0])), profiles().by_term())
     assert found["content"].tolist() == [[1, 1, 0]]
     assert found["words"][0].tolist() == pytest.approx([1, 0.6, 0])
     assert found["title"].tolist() == [[1, 1, 0]]
@@ -45,26 +45,28 @@ def test_each_feature_says_what_its_name_says():
 
 
 def test_scores_are_a_weighted_mean():
-    found = features(profiles().rows(np.array([0])), profiles().by_term())
+    found = similarity_features(profiles().rows(np.array([0])), profiles().by_term())
     config = RankConfig(**NOTHING | {"words": 3, "votes": 1})
-    assert scores(found, config)[0].tolist() == pytest.approx([0.775, 0.5, 0.225])
-    assert scores(found, RankConfig(**NOTHING)).tolist() == [[0, 0, 0]]
+    assert weighted_scores(found, config)[0].tolist() == pytest.approx([0.775, 0.5, 0.225])
+    assert weighted_scores(found, RankConfig(**NOTHING)).tolist() == [[0, 0, 0]]
 
 
 def test_shares_add_up_to_the_score():
-    found = features(profiles().rows(np.array([0])), profiles().by_term())
+    found = similarity_features(profiles().rows(np.array([0])), profiles().by_term())
     config = RankConfig()
-    assert sum(shares(found, config, 1).values()) == pytest.approx(scores(found, config)[0, 1])
+    assert sum(score_contributions(found, config, 1).values()) == pytest.approx(
+        weighted_scores(found, config)[0, 1]
+    )
 
 
 def test_unknown_votes_are_neutral_and_few_count_little():
-    found = votes_prior([None, 0, 100, 10_000], neutral=0.25)
+    found = popularity_prior([None, 0, 100, 10_000], neutral=0.25)
     assert found.tolist() == pytest.approx([0.25, 0, 0.251, 1], abs=1e-3)
 
 
 def test_an_unknown_year_is_neutral():
     years = np.array([np.nan, 1990], np.float32)
-    assert nearness(years, years).tolist() == [
+    assert year_proximity(years, years).tolist() == [
         [pytest.approx(0.3), pytest.approx(0.3)],
         [pytest.approx(0.3), 1],
     ]
@@ -73,21 +75,21 @@ def test_an_unknown_year_is_neutral():
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=30), st.integers(1, 40))
 def test_the_best_come_in_order(values, count):
     array = np.array(values, np.float32)
-    found = array[best(array, count)].tolist()
+    found = array[top_positions(array, count)].tolist()
     assert found == sorted(values, reverse=True)[: min(count, len(values))]
 
 
 def test_copies_and_what_was_asked_are_left_out():
     overviews, titles = np.array([0, 1, 1, 2, 3]), np.array([0, 1, 2, 0, 4])
-    assert without_copies([0, 1, 2, 3, 4], [overviews, titles], asked=[0], limit=9) == [1, 4]
-    assert without_copies([4, 3, 2, 1, 0], [overviews, titles], asked=[0], limit=1) == [4]
+    assert drop_duplicates([0, 1, 2, 3, 4], [overviews, titles], asked=[0], limit=9) == [1, 4]
+    assert drop_duplicates([4, 3, 2, 1, 0], [overviews, titles], asked=[0], limit=1) == [4]
 
 
 def test_diversity_prefers_what_is_unlike_earlier_picks():
     content = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     score = np.array([0.9, 0.8, 0.5], np.float32)
-    assert diversified(score, content, 3, 0.0) == [0, 1, 2]
-    assert diversified(score, content, 2, 0.9) == [0, 2]
+    assert mmr_rerank(score, content, 3, 0.0) == [0, 1, 2]
+    assert mmr_rerank(score, content, 2, 0.9) == [0, 2]
 
 
 def test_words_in_common_come_most_telling_first():

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from tasks.core.contracts import DamagedVersionError, UserError
 from tasks.core.text import fold
 from tasks.recommend.catalogue import Catalogue, Filters
-from tasks.recommend.index import publish
+from tasks.recommend.index import publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import (
     Version,
     find_title,
     index_errors,
     load_version,
-    quoted,
     similar_titles,
+    sql_literal,
     unknown_title,
 )
 from tests.index_rows import TITLES, rows
@@ -27,7 +27,9 @@ CONFIG = RankConfig()
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory) -> Version:
-    ref = publish(str(tmp_path_factory.mktemp("index") / "lancedb"), [rows(TITLES)], "run-1")
+    ref = publish_version(
+        str(tmp_path_factory.mktemp("index") / "lancedb"), [rows(TITLES)], "run-1"
+    )
     return load_version(ref.uri, ref.tag)
 
 
@@ -69,12 +71,12 @@ def test_a_title_near_nothing_gets_no_suggestion(version):
 
 @given(st.text(max_size=30))
 def test_quoting_leaves_no_single_quote_open(text):
-    literal = quoted(text)
+    literal = sql_literal(text)
     assert literal[1:-1].replace("''", "") == text.replace("'", "")
 
 
 def test_an_opened_version_answers_after_its_table_was_deleted(tmp_path):
-    ref = publish(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
+    ref = publish_version(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
     opened = load_version(ref.uri, ref.tag)
     shutil.rmtree(tmp_path / "lancedb")
     (movie,) = find_title(opened, "alien").found
@@ -103,7 +105,7 @@ def test_a_fault_that_may_pass_is_no_damage(uri, error, kind):
 
 
 def test_lists_are_best_first_without_the_query(catalogue):
-    hits = catalogue.ranked(catalogue.profiles_of([0]), [0], 5, CONFIG)
+    hits = catalogue.ranked(catalogue.features_of([0]), [0], 5, CONFIG)
     assert len(hits) == 5
     assert 0 not in [hit.row for hit in hits]
     assert [hit.score for hit in hits] == sorted([hit.score for hit in hits], reverse=True)
@@ -115,14 +117,14 @@ def test_copies_are_listed_once(catalogue):
     ids = pa.array([movie + 100 for movie in table["id"].to_pylist()])
     twice = pa.concat_tables([table, table.set_column(1, "id", ids)])
     double = Catalogue(twice)
-    hits = double.ranked(double.profiles_of([0]), [0], 50, CONFIG)
+    hits = double.ranked(double.features_of([0]), [0], 50, CONFIG)
     assert len(hits) == len(TITLES) - 1
     assert {hit.row % len(TITLES) for hit in hits} == set(range(1, len(TITLES)))
 
 
 def test_several_queries_are_answered_by_their_mean(catalogue):
-    both = catalogue.ranked(catalogue.profiles_of([0, 1]), [0, 1], 3, CONFIG)
-    one, two = (catalogue.ranked(catalogue.profiles_of([row]), [row], 99, CONFIG) for row in (0, 1))
+    both = catalogue.ranked(catalogue.features_of([0, 1]), [0, 1], 3, CONFIG)
+    one, two = (catalogue.ranked(catalogue.features_of([row]), [row], 99, CONFIG) for row in (0, 1))
     scores = [{hit.row: hit.score for hit in hits} for hits in (one, two)]
     for hit in both:
         assert hit.score == pytest.approx((scores[0][hit.row] + scores[1][hit.row]) / 2, abs=1e-6)
@@ -139,26 +141,26 @@ def test_several_queries_are_answered_by_their_mean(catalogue):
     ],
 )
 def test_filters_hold(catalogue, filters, passes):
-    allowed = catalogue.allowed(Filters.model_validate(filters, by_name=True))
-    hits = catalogue.ranked(catalogue.profiles_of([0]), [0], 99, CONFIG, allowed)
+    allowed = catalogue.filter_mask(Filters.model_validate(filters, by_name=True))
+    hits = catalogue.ranked(catalogue.features_of([0]), [0], 99, CONFIG, allowed)
     assert hits
     assert all(passes(catalogue.movie(hit.row)) for hit in hits)
     assert len(hits) == np.sum(allowed) - int(allowed[0])
 
 
 def test_no_filter_lets_all_pass(catalogue):
-    assert catalogue.allowed(Filters()) is None
+    assert catalogue.filter_mask(Filters()) is None
 
 
 @pytest.mark.parametrize("genre", ["Nonsense", "' OR 1=1 --", "%"])
 def test_a_genre_that_no_movie_has_is_named(catalogue, genre):
     with pytest.raises(UserError, match="There are: Horror, War"):
-        catalogue.allowed(Filters(genre=[genre]))
+        catalogue.filter_mask(Filters(genre=[genre]))
 
 
 def test_an_explanation_names_words_and_adds_up(catalogue):
-    queries = catalogue.profiles_of([0])
+    queries = catalogue.features_of([0])
     hit = next(hit for hit in catalogue.ranked(queries, [0], 99, CONFIG) if hit.row == 4)
-    why = catalogue.explained(queries, hit, CONFIG)
+    why = catalogue.explain(queries, hit, CONFIG)
     assert why["words"] == ["word0", "story"]
     assert sum(why["shares"].values()) == pytest.approx(hit.score, abs=1e-6)

@@ -4,11 +4,11 @@ import pytest
 
 from tasks.registry.challenge import (
     Comparison,
-    Judged,
-    beside,
+    PairedPredictions,
     compare_genres,
     compare_lists,
-    verdict,
+    join_lists,
+    promotion_decision,
 )
 
 
@@ -27,23 +27,26 @@ def compared(score: str, champion: float, challenger: float, spread: float = 0.0
 
 def test_one_score_that_is_worse_keeps_the_champion():
     found = [compared("test_f1_micro", 0.6, 0.7), compared("test_f1_macro", 0.5, 0.48)]
-    answer = verdict(found, tolerance=0.01, same_source=False)
+    answer = promotion_decision(found, tolerance=0.01, same_source=False)
     assert not answer.promote
     assert answer.why == "worse than the champion: test_f1_macro 0.480, not 0.500"
-    assert verdict(found, tolerance=0.03, same_source=False).promote
+    assert promotion_decision(found, tolerance=0.03, same_source=False).promote
 
 
 def test_chance_is_no_promotion():
     found = [compared("test_f1_micro", 0.6, 0.61, spread=0.02)]
-    assert not verdict(found, 0.01, same_source=True).promote
+    assert not promotion_decision(found, 0.01, same_source=True).promote
     surely = [compared("test_f1_micro", 0.6, 0.61, spread=0.005)]
-    assert verdict(surely, 0.01, same_source=True).why == "better: test_f1_micro 0.610, not 0.600"
+    assert (
+        promotion_decision(surely, 0.01, same_source=True).why
+        == "better: test_f1_micro 0.610, not 0.600"
+    )
 
 
 def test_a_new_source_is_worth_a_promotion_where_nothing_is_worse():
     found = [compared("test_f1_micro", 0.6, 0.595)]
-    assert verdict(found, 0.01, same_source=False).promote
-    assert verdict([], 0.01, same_source=False).promote
+    assert promotion_decision(found, 0.01, same_source=False).promote
+    assert promotion_decision([], 0.01, same_source=False).promote
 
 
 def guesses(right: float, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -54,10 +57,10 @@ def guesses(right: float, labels: np.ndarray, seed: int) -> np.ndarray:
 def test_a_better_model_is_better_beyond_chance_and_an_equal_one_is_not():
     labels = (np.random.default_rng(0).random((400, 6)) < 0.3).astype(np.uint8)
     good, poor = guesses(0.95, labels, 1), guesses(0.8, labels, 2)
-    micro, macro = compare_genres(Judged(labels, champion=poor, challenger=good))
+    micro, macro = compare_genres(PairedPredictions(labels, champion=poor, challenger=good))
     assert micro.low > 0.05
     assert macro.difference == pytest.approx(macro.challenger - macro.champion)
-    same, _ = compare_genres(Judged(labels, champion=good, challenger=good))
+    same, _ = compare_genres(PairedPredictions(labels, champion=good, challenger=good))
     assert (same.difference, same.low, same.high) == (0, 0, 0)
 
 
@@ -72,7 +75,7 @@ def test_lists_are_compared_query_by_query():
 def test_sample_lists_lie_beside_each_other():
     one = pa.table({"film": ["Alien", "Up"], "movies like it": ["Aliens", "Cars"]})
     other = pa.table({"film": ["Alien"], "movies like it": ["The Thing"]})
-    assert beside(one, other).to_pylist() == [
+    assert join_lists(one, other).to_pylist() == [
         {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
         {"film": "Up", "challenger": "Cars", "champion": None},
     ]

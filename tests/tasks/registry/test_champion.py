@@ -13,8 +13,15 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from tasks.core.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
 from tasks.recommend.index import lancedb_uri
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.champion import Champion, champion, fetched, from_tags, model_folders, to_tags
-from tasks.registry.champion_check import checked_champion
+from tasks.registry.champion import (
+    Champion,
+    fetch_artifact,
+    from_tags,
+    load_champion,
+    model_folders,
+    to_tags,
+)
+from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.model_registry import (
     CHAMPION,
     MODEL,
@@ -45,9 +52,9 @@ def register(tags: dict[str, str]) -> None:
 
 def test_before_the_first_training(artifacts):
     assert champion_version() is None
-    assert checked_champion().version == ""
+    assert load_checked_champion().version == ""
     with pytest.raises(UserError, match="Nothing has been trained yet"):
-        champion()
+        load_champion()
 
 
 @pytest.mark.parametrize("uri", [None, "sqlite:///other.db"])
@@ -55,24 +62,24 @@ def test_a_root_that_is_a_file_is_no_missing_champion(uri, artifacts, monkeypatc
     artifacts.touch()
     if uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    for read in (champion, connect):
+    for read in (load_champion, connect):
         with pytest.raises(UserError, match="is a file, not a folder"):
             read()
 
 
 def test_a_champion_of_an_early_release_is_passed_over_and_cannot_answer(artifacts):
     register({"index_uri": "u", "index_tag": "run-1"})
-    checked = checked_champion()
+    checked = load_checked_champion()
     assert (checked.version, checked.champion) == ("1", None)
     assert "earlier release" in checked.damage
     with pytest.raises(UserError, match="trained by an earlier version"):
-        champion()
+        load_champion()
 
 
 def test_tags_say_everything(artifacts):
     assert from_tags(to_tags(READER)) == READER
     register(to_tags(READER))
-    assert champion() == READER.model_copy(update={"version": "1"})
+    assert load_champion() == READER.model_copy(update={"version": "1"})
 
 
 def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, monkeypatch):
@@ -109,7 +116,7 @@ def test_an_empty_database_has_no_champion(artifacts, content):
         with sqlite3.connect(file) as database:
             database.execute("CREATE TABLE other (id INTEGER)")
     with pytest.raises(UserError, match="Nothing has been trained yet"):
-        champion()
+        load_champion()
 
 
 def test_a_damaged_database_is_no_missing_champion(artifacts):
@@ -122,7 +129,7 @@ def test_a_damaged_database_is_no_missing_champion(artifacts):
     content = bytearray(file.read_bytes())
     content[100 : len(content) // 2] = b"x" * (len(content) // 2 - 100)
     file.write_bytes(content)
-    for read in (champion, champion_version, require_sound_database):
+    for read in (load_champion, champion_version, require_sound_database):
         with pytest.raises(RegistryError, match=r"mlflow.db is damaged .*move it away \(mv"):
             read()
     with pytest.raises(RegistryError, match="is damaged"):
@@ -149,7 +156,12 @@ def test_a_registry_that_is_away_is_one_sentence_without_its_password(
     artifacts, monkeypatch, address
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(port=free_port()))
-    for read in (champion, connect, require_sound_database, partial(fetched, "1", "doc2vec")):
+    for read in (
+        load_champion,
+        connect,
+        require_sound_database,
+        partial(fetch_artifact, "1", "doc2vec"),
+    ):
         with pytest.raises(
             RegistryError, match=r"MLflow does not answer at \w+://[*@]*127"
         ) as raised:
@@ -193,20 +205,20 @@ def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
     run = client.create_run(experiment_id(client))
     for path in ("doc2vec/words.txt", "source/profile.json"):
         client.log_text(run.info.run_id, "words", path)
-    local = fetched(run.info.run_id, name)
+    local = fetch_artifact(run.info.run_id, name)
     assert local.is_relative_to(artifacts / "mlruns")
 
     where, registry = run.info.artifact_uri, "mlflow.store.artifact.artifact_repository_registry"
     monkeypatch.setattr("tasks.registry.champion._artifact_uri", lambda _: "mlflow-artifacts:/1")
     repository = LocalArtifactRepository(where)
     monkeypatch.setattr(f"{registry}.get_artifact_repository", lambda *_, **__: repository)
-    copies = {fetched(run.info.run_id, name) for _ in range(2)}
+    copies = {fetch_artifact(run.info.run_id, name) for _ in range(2)}
     (copy,) = copies
     assert copy.is_relative_to(artifacts / "cache")
     text = (copy if copy.is_file() else copy / "words.txt").read_text()
     assert text == "words"
     with pytest.raises(DamagedVersionError, match="has no source"):
-        fetched(run.info.run_id, "source/gone.json")
+        fetch_artifact(run.info.run_id, "source/gone.json")
 
 
 def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):

@@ -1,7 +1,7 @@
 from tasks.core.contracts import IndexRef
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
-from tasks.registry.fingerprint import code_digest, fingerprint, nothing_new
+from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 
 
 def test_every_part_counts():
@@ -27,6 +27,6 @@ def test_code_counts_by_name_and_content(tmp_path):
 def test_a_champion_that_knows_it_all():
     index = IndexRef(uri="u", tag="run-1")
     old = Champion(index=index, rank=RankConfig(), run_id="1", fingerprint="x")
-    assert nothing_new("x", old)
-    assert not nothing_new("y", old)
-    assert not nothing_new("x", None)
+    assert is_up_to_date("x", old)
+    assert not is_up_to_date("y", old)
+    assert not is_up_to_date("x", None)

@@ -5,13 +5,19 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.registry.aliases import next_previous
-from tasks.registry.release import changed, genre_changes, list_changes, metric_changes, reason
+from tasks.registry.release import (
+    changed_values,
+    genre_changes,
+    list_changes,
+    metric_changes,
+    promotion_reason,
+)
 from tasks.registry.retention import delete_old_logs, sorted_for_retirement
 
 
 def test_only_what_differs_is_shown():
     one, other = {"epochs": "1", "seed": "42"}, {"epochs": "2", "seed": "42", "new": "x"}
-    assert changed(one, other) == [
+    assert changed_values(one, other) == [
         {"name": "epochs", "a": "1", "b": "2"},
         {"name": "new", "a": None, "b": "x"},
     ]
@@ -103,7 +109,9 @@ def test_previous_is_another_training_where_there_is_one():
 
 def test_the_reason_tells_what_was_done_by_hand():
     by_hand = {"by_hand": "promoted by hand on 2026-11-25 12:00 UTC", "why": "worse"}
-    said = [reason(SimpleNamespace(tags=tags)) for tags in ({"why": "better"}, by_hand, {})]
+    said = [
+        promotion_reason(SimpleNamespace(tags=tags)) for tags in ({"why": "better"}, by_hand, {})
+    ]
     assert said == [
         "better",
         "promoted by hand on 2026-11-25 12:00 UTC; the gate had said: worse",

@@ -10,11 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.contracts import StageTime
-from tasks.reports.page import SECTIONS, Facts, cell, html_of, image_of, shown_table, with_intervals
+from tasks.reports.page import (
+    SECTIONS,
+    ReportContext,
+    format_cell,
+    render_html,
+    to_image,
+    truncated_table,
+    with_intervals,
+)
 from tasks.reports.plots import DPI, save
 from tasks.reports.run_plots import stage_waterfall
 
-FACTS = Facts(
+FACTS = ReportContext(
     title="movies.csv: 7 movies",
     run="train-default-movies, MLflow run abc",
     protocol="held-out",
@@ -53,7 +61,7 @@ def unpacked(html: str, name: str) -> str:
 
 
 def test_every_panel_shows_its_figure_or_says_why_there_is_none(folder):
-    html = html_of(FACTS, [folder])
+    html = render_html(FACTS, [folder])
     for one in (panel for section in SECTIONS.values() for panel in section):
         of = unescape(panel(html, one.name))
         shown, missing = "data:image/png" in of, one.missing in of
@@ -61,7 +69,7 @@ def test_every_panel_shows_its_figure_or_says_why_there_is_none(folder):
 
 
 def test_scores_stand_with_protocol_interval_and_baselines(folder):
-    html = html_of(FACTS, [folder])
+    html = render_html(FACTS, [folder])
     for said in (
         "Genres: held-out protocol",
         "Lists (recall@10, nDCG@10): all on the reported half",
@@ -75,7 +83,7 @@ def test_scores_stand_with_protocol_interval_and_baselines(folder):
 
 
 def test_what_a_source_says_is_text(folder):
-    html = html_of(FACTS, [folder])
+    html = render_html(FACTS, [folder])
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)" in html
     titles = [
@@ -85,7 +93,7 @@ def test_what_a_source_says_is_text(folder):
 
 
 def test_nothing_is_asked_of_another_place(folder):
-    html = html_of(FACTS, [folder])
+    html = render_html(FACTS, [folder])
     policy = "default-src 'none'; img-src data: blob:"
     assert f'http-equiv="Content-Security-Policy" content="{policy}' in html
     assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
@@ -94,7 +102,7 @@ def test_nothing_is_asked_of_another_place(folder):
 
 
 def test_a_run_without_a_map_has_no_script(tmp_path):
-    html = html_of(FACTS, [tmp_path])
+    html = render_html(FACTS, [tmp_path])
     assert "<script" not in html
     assert "This run has not drawn it." in panel(html, "map")
 
@@ -105,25 +113,25 @@ def test_lists_of_the_champion_take_the_place_of_ours_alone(folder):
         pa.table({"film": ["Alien"], "movies like it": ["Gravity"]}),
         folder / "sample_lists.parquet",
     )
-    assert "movies like it" in html_of(FACTS, [folder])
+    assert "movies like it" in render_html(FACTS, [folder])
     pq.write_table(pa.table(films), folder / "lists_beside.parquet")
-    assert "movies like it" not in html_of(FACTS, [folder])
-    assert "Predator" in html_of(FACTS, [folder])
+    assert "movies like it" not in render_html(FACTS, [folder])
+    assert "Predator" in render_html(FACTS, [folder])
 
 
 def test_a_champion_without_anything_in_common_is_said(folder):
     pq.write_table(pa.table({"score": pa.array([], pa.string())}), folder / "gate.parquet")
-    assert "shares no test movie" in html_of(FACTS, [folder])
+    assert "shares no test movie" in render_html(FACTS, [folder])
 
 
 def test_a_long_table_is_cut_and_says_so(folder):
-    assert "Quarantined rows (6)" in html_of(FACTS, [folder])
-    table = shown_table("x", [{"row": row} for row in range(203)], "")
+    assert "Quarantined rows (6)" in render_html(FACTS, [folder])
+    table = truncated_table("x", [{"row": row} for row in range(203)], "")
     assert (len(table.rows), table.more) == (200, 3)
 
 
 def test_letters_of_a_figure_are_as_large_as_the_page_s(folder):
-    width = image_of((folder / "stages.png").read_bytes()).width
+    width = to_image((folder / "stages.png").read_bytes()).width
     assert width == pytest.approx(12 * 96, abs=1)
     assert DPI > 96
 
@@ -142,4 +150,4 @@ def test_intervals_stand_after_the_score_that_they_are_of():
     [(None, "–"), (True, "yes"), (0.12345, "0.123"), (3, "3"), (["a", "b"], "a, b"), ("x", "x")],
 )
 def test_a_cell_is_written_as_people_read_it(value, said):
-    assert cell(value) == said
+    assert format_cell(value) == said

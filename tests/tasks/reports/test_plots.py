@@ -3,12 +3,12 @@ import pyarrow as pa
 import pytest
 
 from tasks.reports.plots import (
+    cooccurrence_shares,
     genre_bars,
     precision_recall,
     reliability,
     save,
     threshold_curve,
-    together,
     votes_curve,
 )
 
@@ -73,7 +73,7 @@ def test_the_threshold_curve_has_f1_at_each_cut_and_marks_the_tuned_ones():
 
 
 def test_genres_that_come_together_are_shares_of_the_row_s_movies():
-    shares = together(LABELS)
+    shares = cooccurrence_shares(LABELS)
     assert shares[0, 1] == pytest.approx(1 / 3)
     assert shares[1, 0] == 1
     assert shares[2].tolist()[:2] == [0, 0]

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from prefect.client.schemas.objects import TaskRun
 
 from tasks.core.contracts import StageTime
-from tasks.reports.stage_times import all_told, stage_times
+from tasks.reports.stage_times import is_complete, stage_times
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_a_stage_at_work_lasts_until_now_and_one_not_begun_is_left_out():
 
 def test_all_is_told_once_the_asking_task_is_known_and_all_others_have_ended():
     asking, other = ran("report", 1, None), ran("embed", 0, 1)
-    assert all_told([asking, other], str(asking.id))
-    assert not all_told([other], str(asking.id))
-    assert not all_told([], str(asking.id))
-    assert not all_told([asking, ran("embed", 0, None)], str(asking.id))
+    assert is_complete([asking, other], str(asking.id))
+    assert not is_complete([other], str(asking.id))
+    assert not is_complete([], str(asking.id))
+    assert not is_complete([asking, ran("embed", 0, None)], str(asking.id))

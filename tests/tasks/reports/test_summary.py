@@ -11,10 +11,10 @@ from tasks.reports.summary import (
     next_commands,
     notes,
     quarantine_summary,
+    relative_path,
     report_page,
     run_page,
     score_rows,
-    short,
 )
 
 FROM_ENVIRONMENT = '\nMLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}/mlflow ui\n'
@@ -99,7 +99,7 @@ def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown, c
     protected = summary.model_copy(update={"run": run})
     text = markdown(protected)
     assert f"in `{shown}`" in text
-    assert command.format(programs=short(Path(sys.executable).parent)) in text
+    assert command.format(programs=relative_path(Path(sys.executable).parent)) in text
     links = [run_page(run), report_page(run)]
     assert "s3cr3t" not in "".join([text, *next_commands(protected), *links])
     assert not [link for link in links if "@" in link]

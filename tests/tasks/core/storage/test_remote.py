@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.compute import Compute, run
+from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import Ref, UserError
 from tasks.core.storage import remote, store
 from tasks.registry.model_registry import tracking_uri
@@ -27,24 +27,24 @@ def machines(tmp_path, monkeypatch):
     return go
 
 
-def written(slot: store.Slot, text: str) -> Ref:
-    (slot.folder / "a.txt").write_text(text)
-    return slot.ref(Ref, "a.txt")
+def written(writer: store.EntryWriter, text: str) -> Ref:
+    (writer.folder / "a.txt").write_text(text)
+    return writer.file_ref(Ref, "a.txt")
 
 
 def kept(text: str, key: str = "k") -> Ref:
     """The entry of `key`, which is `text` unless there is one."""
-    return store.entry("stage", [key], Ref, lambda slot: written(slot, text))
+    return store.get_or_create("stage", [key], Ref, lambda writer: written(writer, text))
 
 
-def never(slot: store.Slot) -> Ref:
+def never(writer: store.EntryWriter) -> Ref:
     raise AssertionError("it is there already")
 
 
 def test_what_one_machine_wrote_another_reads(machines):
     ref = kept("hello")
     machines("two")
-    assert store.entry("stage", ["k"], Ref, never) == ref
+    assert store.get_or_create("stage", ["k"], Ref, never) == ref
     assert store.locate(ref).read_text() == "hello"
     assert store.locate(ref).is_relative_to(Path.cwd())
 
@@ -52,7 +52,7 @@ def test_what_one_machine_wrote_another_reads(machines):
 def test_nothing_is_fetched_that_is_not_read(machines):
     kept("hello")
     machines("two")
-    store.entry("stage", ["k"], Ref, never)
+    store.get_or_create("stage", ["k"], Ref, never)
     assert not store.cache_root().exists()
 
 
@@ -84,7 +84,7 @@ def test_an_entry_that_was_pruned_elsewhere_is_copied_up_again(machines, tmp_pat
 def test_what_is_damaged_here_is_fetched_again(machines):
     ref = kept("hello")
     store.locate(ref).write_text("jello")
-    assert store.entry("stage", ["k"], Ref, never) == ref
+    assert store.get_or_create("stage", ["k"], Ref, never) == ref
     assert store.locate(ref).read_text() == "hello"
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_shared_record_is_a_missing_entry(machines, tmp_path):
 def test_what_is_forgotten_on_one_machine_is_forgotten_on_all(machines):
     kept("old")
     machines("two")
-    store.forget()
+    store.invalidate_cache()
     machines("one")
     assert store.locate(kept("new")).read_text() == "new"
 
@@ -137,7 +137,7 @@ def test_a_shared_root_asks_for_a_shared_registry(machines):
 def test_a_url_that_nothing_opens_is_refused(monkeypatch):
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "gopher://old/root")
     with pytest.raises(UserError, match="gopher://old/root cannot be opened"):
-        store.shared()
+        store.remote_store()
 
 
 def test_an_object_store_takes_and_gives_entries(object_store, tmp_path, monkeypatch):
@@ -149,10 +149,10 @@ def test_an_object_store_takes_and_gives_entries(object_store, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "one")
     ref = kept("hello")
     monkeypatch.chdir(tmp_path / "two")
-    assert store.entry("stage", ["k"], Ref, never) == ref
+    assert store.get_or_create("stage", ["k"], Ref, never) == ref
     assert store.locate(ref).read_text() == "hello"
     assert store.prune(0, time.time() + 1) > 0
-    assert store.shared().record(str(Path(ref.paths[0]).parent)) is None
+    assert store.remote_store().record(str(Path(ref.paths[0]).parent)) is None
 
 
 @pytest.mark.slow
@@ -164,7 +164,9 @@ def test_dask_workers_with_a_disk_of_their_own_share_the_root(machines, tmp_path
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
         machines("one")
         compute = Compute("dask", cluster.scheduler_address)
-        ref = store.entry("stage", ["k"], Ref, lambda slot: run(compute, 1, written, slot, "hi"))
+        ref = store.get_or_create(
+            "stage", ["k"], Ref, lambda writer: run_chunk(compute, 1, written, writer, "hi")
+        )
         assert not (store.artifacts_root() / ref.paths[0]).exists()
         assert store.locate(ref).read_text() == "hi"
 

@@ -21,23 +21,23 @@ from tasks.core.contracts import (
     UserError,
     VectorsRef,
 )
-from tasks.core.locks import locked
+from tasks.core.locks import file_lock
 from tasks.core.storage import entries, store
 
 
-def write(slot: store.Slot) -> DocumentsRef:
-    return slot.table(DocumentsRef, "part.parquet", pa.table({"id": [1, 2]}))
+def write(writer: store.EntryWriter) -> DocumentsRef:
+    return writer.table_ref(DocumentsRef, "part.parquet", pa.table({"id": [1, 2]}))
 
 
 def test_an_entry_is_written_once_and_read_again(artifacts):
     written = []
 
-    def write_and_count(slot: store.Slot) -> DocumentsRef:
-        written.append(slot)
-        return write(slot)
+    def write_and_count(writer: store.EntryWriter) -> DocumentsRef:
+        written.append(writer)
+        return write(writer)
 
-    first = store.entry("stage", ["key"], DocumentsRef, write_and_count)
-    second = store.entry("stage", ["key"], DocumentsRef, write_and_count)
+    first = store.get_or_create("stage", ["key"], DocumentsRef, write_and_count)
+    second = store.get_or_create("stage", ["key"], DocumentsRef, write_and_count)
     assert first == second
     assert len(written) == 1
     assert store.read(first)["id"].to_pylist() == [1, 2]
@@ -45,58 +45,58 @@ def test_an_entry_is_written_once_and_read_again(artifacts):
 
 
 def test_another_key_is_another_entry():
-    first = store.entry("stage", [1, "a"], DocumentsRef, write)
-    assert store.entry("stage", [1, "b"], DocumentsRef, write).paths != first.paths
+    first = store.get_or_create("stage", [1, "a"], DocumentsRef, write)
+    assert store.get_or_create("stage", [1, "b"], DocumentsRef, write).paths != first.paths
 
 
 def test_a_writer_that_fails_leaves_nothing(artifacts):
-    def fail(slot: store.Slot) -> DocumentsRef:
-        write(slot)
+    def fail(writer: store.EntryWriter) -> DocumentsRef:
+        write(writer)
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        store.entry("stage", ["key"], DocumentsRef, fail)
+        store.get_or_create("stage", ["key"], DocumentsRef, fail)
     assert list((artifacts / "cache" / "stage").iterdir()) == []
 
 
 def test_where_a_lock_does_not_reach_the_first_to_write_an_entry_stands(monkeypatch):
-    monkeypatch.setattr(entries, "locked", lambda *_: nullcontext())
+    monkeypatch.setattr(entries, "file_lock", lambda *_: nullcontext())
 
-    def overtaken(slot: store.Slot) -> DocumentsRef:
+    def overtaken(writer: store.EntryWriter) -> DocumentsRef:
         monkeypatch.setattr(entries, "gethostname", lambda: "another machine")
-        store.entry("stage", ["key"], DocumentsRef, write)
-        return slot.table(DocumentsRef, "part.parquet", pa.table({"id": [9]}))
+        store.get_or_create("stage", ["key"], DocumentsRef, write)
+        return writer.table_ref(DocumentsRef, "part.parquet", pa.table({"id": [9]}))
 
-    ref = store.entry("stage", ["key"], DocumentsRef, overtaken)
+    ref = store.get_or_create("stage", ["key"], DocumentsRef, overtaken)
     assert store.read(ref)["id"].to_pylist() == [1, 2]
 
 
 def test_what_is_half_deleted_is_written_again(artifacts):
-    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    ref = store.get_or_create("stage", ["key"], DocumentsRef, write)
     (store.locate(ref).parent / "ref.json").unlink()
-    assert store.entry("stage", ["key"], DocumentsRef, write) == ref
+    assert store.get_or_create("stage", ["key"], DocumentsRef, write) == ref
     assert store.read(ref).num_rows == 2
 
 
 def test_a_folder_that_appears_in_an_entrys_place_is_replaced():
-    def meanwhile(slot: store.Slot) -> DocumentsRef:
-        slot.final.mkdir()
-        (slot.final / "stranger").touch()
-        return write(slot)
+    def meanwhile(writer: store.EntryWriter) -> DocumentsRef:
+        writer.target_dir.mkdir()
+        (writer.target_dir / "stranger").touch()
+        return write(writer)
 
-    assert store.read(store.entry("stage", ["key"], DocumentsRef, meanwhile)).num_rows == 2
+    assert store.read(store.get_or_create("stage", ["key"], DocumentsRef, meanwhile)).num_rows == 2
 
 
-def of_every_kind(slot: store.Slot) -> IngestRef:
+def of_every_kind(writer: store.EntryWriter) -> IngestRef:
     """An entry with several references, folders, and files of each kind that stages write."""
-    (slot.folder / "below").mkdir()
-    np.save(slot.folder / "below" / "array.npy", np.arange(10))
-    store.write_json(slot.folder / "metrics.json", {"f1": 0.5})
+    (writer.folder / "below").mkdir()
+    np.save(writer.folder / "below" / "array.npy", np.arange(10))
+    store.write_json(writer.folder / "metrics.json", {"f1": 0.5})
     return IngestRef(
         source="movies.csv",
         digest="0" * 64,
-        chunks=(slot.table(MoviesRef, "a.parquet", pa.table({"id": [1, 2]})),),
-        quarantine=slot.table(QuarantineRef, "q.parquet", pa.table({"row": [3]})),
+        chunks=(writer.table_ref(MoviesRef, "a.parquet", pa.table({"id": [1, 2]})),),
+        quarantine=writer.table_ref(QuarantineRef, "q.parquet", pa.table({"row": [3]})),
         rows=3,
         kept=2,
         unlabelled=0,
@@ -114,11 +114,11 @@ def kept_or_made() -> tuple[IngestRef, bool]:
     """The entry of every kind, and whether it had to be made again."""
     made = []
 
-    def write_and_note(slot: store.Slot) -> IngestRef:
-        made.append(slot)
-        return of_every_kind(slot)
+    def write_and_note(writer: store.EntryWriter) -> IngestRef:
+        made.append(writer)
+        return of_every_kind(writer)
 
-    return store.entry("stage", ["key"], IngestRef, write_and_note), bool(made)
+    return store.get_or_create("stage", ["key"], IngestRef, write_and_note), bool(made)
 
 
 def test_a_changed_byte_anywhere_in_an_entry_is_noticed_and_mended():
@@ -157,14 +157,14 @@ def test_an_entry_of_an_earlier_version_is_made_again():
 def test_of_equal_writers_at_once_the_second_waits_and_finds_the_entry():
     written, begun, go_on, refs = [], threading.Event(), threading.Event(), []
 
-    def slowly(slot: store.Slot) -> DocumentsRef:
-        written.append(slot)
+    def slowly(writer: store.EntryWriter) -> DocumentsRef:
+        written.append(writer)
         begun.set()
         assert go_on.wait(10)
-        return write(slot)
+        return write(writer)
 
     def run() -> None:
-        refs.append(store.entry("stage", ["key"], DocumentsRef, slowly))
+        refs.append(store.get_or_create("stage", ["key"], DocumentsRef, slowly))
 
     runs = [threading.Thread(target=run) for _ in range(2)]
     runs[0].start()
@@ -180,48 +180,48 @@ def test_of_equal_writers_at_once_the_second_waits_and_finds_the_entry():
 def test_what_a_dead_writer_left_is_deleted_by_the_next(artifacts):
     left = list[Path]()
 
-    def killed(slot: store.Slot) -> DocumentsRef:
-        left.append(slot.folder.with_name(f"{slot.folder.name}-killed"))
+    def killed(writer: store.EntryWriter) -> DocumentsRef:
+        left.append(writer.folder.with_name(f"{writer.folder.name}-killed"))
         left[0].mkdir()
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        store.entry("stage", ["key"], DocumentsRef, killed)
+        store.get_or_create("stage", ["key"], DocumentsRef, killed)
     assert left[0].exists()
-    store.entry("stage", ["key"], DocumentsRef, write)
+    store.get_or_create("stage", ["key"], DocumentsRef, write)
     assert not left[0].exists()
 
 
 def test_others_of_the_group_may_read_an_entry():
     before = os.umask(0o027)
     try:
-        folder = store.locate(store.entry("stage", ["key"], DocumentsRef, write)).parent
+        folder = store.locate(store.get_or_create("stage", ["key"], DocumentsRef, write)).parent
     finally:
         os.umask(before)
     assert folder.stat().st_mode & 0o777 == 0o750
 
 
 def test_another_users_entry_is_used_though_it_cannot_be_touched(monkeypatch):
-    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    ref = store.get_or_create("stage", ["key"], DocumentsRef, write)
 
     def refuse(*_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "utime", refuse)
-    assert store.entry("stage", ["key"], DocumentsRef, write) == ref
+    assert store.get_or_create("stage", ["key"], DocumentsRef, write) == ref
 
 
 def test_a_full_disk_is_said_whatever_the_library_raised(monkeypatch):
-    def write_until_full(slot: store.Slot) -> DocumentsRef:
+    def write_until_full(writer: store.EntryWriter) -> DocumentsRef:
         monkeypatch.setattr(disk, "NOTHING_LEFT_BYTES", float("inf"))
         raise RuntimeError("[enforce fail at inline_container.cc:672]")
 
     with pytest.raises(UserError, match="The disk is full"):
-        store.entry("stage", ["key"], DocumentsRef, write_until_full)
+        store.get_or_create("stage", ["key"], DocumentsRef, write_until_full)
 
 
 def test_a_table_that_is_damaged_while_a_run_is_at_it_is_named():
-    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    ref = store.get_or_create("stage", ["key"], DocumentsRef, write)
     store.locate(ref).write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"part.parquet was damaged or deleted .*: run again"):
         store.read(ref)
@@ -231,7 +231,7 @@ def test_a_table_that_is_damaged_while_a_run_is_at_it_is_named():
 
 
 def test_references_survive_a_move_of_the_root(artifacts, monkeypatch):
-    ref = store.entry("stage", ["key"], DocumentsRef, write)
+    ref = store.get_or_create("stage", ["key"], DocumentsRef, write)
     moved = artifacts.rename(artifacts.with_name("elsewhere"))
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(moved))
     assert store.read(ref).num_rows == 2
@@ -239,11 +239,13 @@ def test_references_survive_a_move_of_the_root(artifacts, monkeypatch):
 
 def test_joined_chunks_keep_their_order():
     def part(value: int) -> DocumentsRef:
-        return store.entry(
+        return store.get_or_create(
             "stage",
             [value],
             DocumentsRef,
-            lambda slot: slot.table(DocumentsRef, "part.parquet", pa.table({"id": [value]})),
+            lambda writer: writer.table_ref(
+                DocumentsRef, "part.parquet", pa.table({"id": [value]})
+            ),
         )
 
     whole = store.join([part(3), part(1), part(2)])
@@ -263,11 +265,11 @@ def test_the_digest_of_a_folder_counts_names_and_content(tmp_path):
 
 
 def entry_of(size: int, key: object) -> DocumentsRef:
-    def write_bytes(slot: store.Slot) -> DocumentsRef:
-        (slot.folder / "file").write_bytes(b"x" * size)
-        return slot.ref(DocumentsRef, "file")
+    def write_bytes(writer: store.EntryWriter) -> DocumentsRef:
+        (writer.folder / "file").write_bytes(b"x" * size)
+        return writer.file_ref(DocumentsRef, "file")
 
-    return store.entry("stage", [key], DocumentsRef, write_bytes)
+    return store.get_or_create("stage", [key], DocumentsRef, write_bytes)
 
 
 def used_at(ref: Ref, seconds: float) -> None:
@@ -307,7 +309,7 @@ def test_pruning_leaves_alone_what_a_living_writer_has_locked(artifacts):
         (stage / name).mkdir(parents=True)
         os.utime(stage / name, (1000.0, 1000.0))
     os.utime(stage / ".gone-1")
-    with locked(locks / "stage-a", "test", 1.0):
+    with file_lock(locks / "stage-a", "test", 1.0):
         (locks / "stage-b").touch()
         for lock in locks.iterdir():
             os.utime(lock, (1000.0, 1000.0))
@@ -317,11 +319,11 @@ def test_pruning_leaves_alone_what_a_living_writer_has_locked(artifacts):
 
 
 def test_what_a_long_training_may_need_again_is_kept(artifacts):
-    assert store.working_since() == pytest.approx(time.time(), abs=5)
+    assert store.oldest_writer_start() == pytest.approx(time.time(), abs=5)
     lock = artifacts / "cache" / ".locks" / "doc2vec-a"
-    with locked(lock, "test", 1.0):
+    with file_lock(lock, "test", 1.0):
         os.utime(lock, (1000.0, 1000.0))
-        assert store.working_since() == 1000.0
+        assert store.oldest_writer_start() == 1000.0
 
 
 def test_pruning_deletes_folders_without_a_record_too(artifacts):
@@ -333,7 +335,7 @@ def test_pruning_deletes_folders_without_a_record_too(artifacts):
 
 
 def test_a_damaged_generation_only_costs_time(artifacts):
-    store.forget()
+    store.invalidate_cache()
     before = entry_of(10, "key")
     (artifacts / "cache" / "generation").write_bytes(b"\xff\xfe")
     assert entry_of(10, "key").digest == before.digest
@@ -341,7 +343,7 @@ def test_a_damaged_generation_only_costs_time(artifacts):
 
 def test_forgetting_makes_everything_be_computed_anew():
     before = entry_of(10, "key")
-    store.forget()
+    store.invalidate_cache()
     after = entry_of(10, "key")
     assert after.paths != before.paths
     assert entry_of(10, "key") == after
@@ -367,11 +369,11 @@ def test_a_reference_is_named_by_its_file():
 def test_chosen_vectors_are_read_across_chunks():
     parts = [np.array([[1, 1], [2, 2]], np.float32), np.array([[3, 3]], np.float32)]
     refs = [
-        store.entry(
+        store.get_or_create(
             "v",
             [n],
             VectorsRef,
-            lambda slot, p=part: slot.table(
+            lambda writer, p=part: writer.table_ref(
                 VectorsRef, "v.parquet", store.vectors_table(pa.chunked_array([[0] * len(p)]), p)
             ),
         )

@@ -4,22 +4,26 @@ import numpy as np
 import pytest
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.baseline_rankers import baseline_scorers, lists_of, ours
+from tasks.recommend.evaluation.baseline_rankers import (
+    baseline_scorers,
+    ranked_lists,
+    recommender_scorer,
+)
 from tasks.recommend.evaluation.list_evaluation import (
-    Query,
-    asking,
-    deep_lists,
-    halves,
+    QuerySet,
+    coverage_queries,
     list_scores,
-    own_values,
+    lists_for_recall_curve,
     recall_by_k,
+    recommender_scores,
     sample_lists,
+    split_queries,
     votes_curve,
 )
 from tasks.recommend.evaluation.ranking_metrics import (
+    bootstrap_interval,
     coverage,
     genre_precision,
-    interval,
     intra_list_diversity,
     ndcg_at,
     recall_at,
@@ -47,14 +51,14 @@ def test_ndcg_counts_a_hit_less_the_later_it_comes():
 
 
 def test_lists_are_those_that_a_reader_gets(catalogue):
-    lists = lists_of(catalogue, [0, 3], ours(catalogue, CONFIG), k=5)
+    lists = ranked_lists(catalogue, [0, 3], recommender_scorer(catalogue, CONFIG), k=5)
     for row, listed in zip([0, 3], lists, strict=True):
-        hits = catalogue.ranked(catalogue.profiles_of([row]), [row], 5, CONFIG)
+        hits = catalogue.ranked(catalogue.features_of([row]), [row], 5, CONFIG)
         assert [hit.row for hit in hits] == listed.tolist()
 
 
 def test_short_lists_are_filled_up(catalogue):
-    lists = lists_of(catalogue, [0], ours(catalogue, CONFIG), k=30)
+    lists = ranked_lists(catalogue, [0], recommender_scorer(catalogue, CONFIG), k=30)
     assert (lists[0, len(TITLES) - 1 :] == -1).all()
     assert (lists[0, : len(TITLES) - 1] >= 0).all()
 
@@ -70,7 +74,7 @@ def test_coverage_diversity_and_genres_of_lists():
 
 def test_queries_fall_into_halves(catalogue):
     rows_ = list(range(len(TITLES)))
-    one, other = (halves(catalogue, rows_, wanted) for wanted in (True, False))
+    one, other = (split_queries(catalogue, rows_, wanted) for wanted in (True, False))
     assert sorted(one + other) == rows_
     assert one
     assert other
@@ -78,13 +82,13 @@ def test_queries_fall_into_halves(catalogue):
 
 def test_an_interval_holds_the_mean():
     values = np.random.default_rng(0).random(200).astype(np.float32)
-    low, high = interval(values)
+    low, high = bootstrap_interval(values)
     assert low < values.mean() < high
 
 
 def test_chance_draws_the_same_again(catalogue):
     first, again = (
-        baseline_scorers(catalogue.profiles, catalogue.items)["random"]([2, 3]) for _ in range(2)
+        baseline_scorers(catalogue.features, catalogue.items)["random"]([2, 3]) for _ in range(2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
@@ -92,8 +96,11 @@ def test_chance_draws_the_same_again(catalogue):
 
 def test_everything_is_scored_beside_its_baselines(catalogue):
     relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
-    kinds = [Query("franchise_recall_at_10", relevant)]
-    own, deep = own_values(catalogue, kinds, CONFIG), deep_lists(catalogue, kinds, CONFIG)
+    kinds = [QuerySet("franchise_recall_at_10", relevant)]
+    own, deep = (
+        recommender_scores(catalogue, kinds, CONFIG),
+        lists_for_recall_curve(catalogue, kinds, CONFIG),
+    )
     found = list_scores(catalogue, kinds, CONFIG, own, deep)
     name = "rec_franchise_recall_at_10"
     assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
@@ -108,10 +115,12 @@ def test_everything_is_scored_beside_its_baselines(catalogue):
 
 def test_recall_grows_with_the_length_of_the_list_and_is_the_headline_s_at_ten(catalogue):
     relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
-    kinds = [Query("franchise_recall_at_10", relevant)]
-    deep = deep_lists(catalogue, kinds, CONFIG)
+    kinds = [QuerySet("franchise_recall_at_10", relevant)]
+    deep = lists_for_recall_curve(catalogue, kinds, CONFIG)
     table = recall_by_k(catalogue, kinds, deep).to_pylist()
-    scores = list_scores(catalogue, kinds, CONFIG, own_values(catalogue, kinds, CONFIG), deep)
+    scores = list_scores(
+        catalogue, kinds, CONFIG, recommender_scores(catalogue, kinds, CONFIG), deep
+    )
     for method in ("ours", "tfidf", "genre", "random"):
         values = [row["recall"] for row in table if row["method"] == method]
         assert values == sorted(values)
@@ -127,7 +136,7 @@ def test_a_catalogue_without_relevance_is_scored_on_what_there_is(catalogue):
         "rec_coverage_at_10",
         "rec_intra_list_diversity_at_10",
     }
-    assert len(asking(catalogue)) == len(TITLES)
+    assert len(coverage_queries(catalogue)) == len(TITLES)
 
 
 def test_sample_lists_are_of_the_films_that_are_there(catalogue):

@@ -4,7 +4,7 @@ import pytest
 from tasks.core.contracts import DocumentsRef, IndexRef, RunRef, UserError, VectorsRef
 from tasks.core.storage import store
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.champion import champion
+from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL, _from_mlflow, tracking_uri
 from tasks.registry.tracking.tracking import (
     FLOW_RUN_TAG,
@@ -12,7 +12,7 @@ from tasks.registry.tracking.tracking import (
     connect,
     experiment_id,
     fail_run,
-    flat,
+    flatten_settings,
     log_steps,
     open_run,
     own_process,
@@ -21,7 +21,7 @@ from tasks.registry.tracking.tracking import (
 
 
 def test_nested_settings_become_dotted_params():
-    assert flat({"a": 1, "b": {"c": None, "d": {"e": [1]}}}) == {
+    assert flatten_settings({"a": 1, "b": {"c": None, "d": {"e": [1]}}}) == {
         "a": "1",
         "b.c": "None",
         "b.d.e": "[1]",
@@ -61,7 +61,7 @@ def test_registry_and_runs(artifacts):
 
     for _ in range(2):
         with pytest.raises(UserError, match="Nothing has been trained yet"):
-            champion()
+            load_champion()
         assert _from_mlflow(tracking_uri()) is None
         if not client.search_registered_models():
             client.create_registered_model(MODEL)
@@ -71,7 +71,7 @@ def test_registry_and_runs(artifacts):
     for _ in range(2):
         made = client.create_model_version(MODEL, "file:///nowhere", other, tags)
     client.set_registered_model_alias(MODEL, CHAMPION, made.version)
-    found = champion()
+    found = load_champion()
     assert (found.index, found.rank) == (IndexRef(uri="s3://u", tag="run-9"), rank)
     assert found.run_id == other
     assert _from_mlflow(tracking_uri()) == (str(made.version), tags)
@@ -79,7 +79,9 @@ def test_registry_and_runs(artifacts):
 
 def test_embeddings_are_written_beside_their_movies(tmp_path):
     def part(kind: type, name: str, table: pa.Table) -> store.Ref:
-        return store.entry(name, [1], kind, lambda slot: slot.table(kind, "p.parquet", table))
+        return store.get_or_create(
+            name, [1], kind, lambda writer: writer.table_ref(kind, "p.parquet", table)
+        )
 
     vectors = store.vectors_table(pa.chunked_array([[1, 2]]), store.np.eye(2, dtype="float32"))
     movies = pa.table(
