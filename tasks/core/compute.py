@@ -25,7 +25,7 @@ Runner = Literal["auto", "thread", "process", "dask"]
 _dask_lock = Lock()
 
 #: Chunks from which the work of a whole stage gets a process, whose memory goes back after it.
-STAGE_PAYS_FROM = 10
+MIN_CHUNKS_FOR_STAGE_PROCESS = 10
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run_stage(compute: Compute, function: Callable[P, T], *args: P.args, **kwarg
 
     It stays on this machine whatever runs the chunks: it may be given paths.
     """
-    return run_chunk(_here(compute), STAGE_PAYS_FROM, function, *args, **kwargs)
+    return run_chunk(_here(compute), MIN_CHUNKS_FOR_STAGE_PROCESS, function, *args, **kwargs)
 
 
 def run_in_fresh_process(
@@ -79,7 +79,7 @@ def run_in_fresh_process(
 ) -> T:
     """As `run_stage`, but in a process that ends with it: work that needs much memory meets none
     in use, and leaves none."""
-    if _here(compute).where(STAGE_PAYS_FROM) != "process":
+    if _here(compute).where(MIN_CHUNKS_FOR_STAGE_PROCESS) != "process":
         return function(*args, **kwargs)
     own = ProcessPoolExecutor(max_workers=1, **_tied())
     try:

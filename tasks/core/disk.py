@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tasks.core.contracts import UserError
 
-NEEDED_MB = 50  # what the smallest training writes
+MIN_FREE_MB = 50  # what the smallest training writes
 _ELSEWHERE = "Set RECOMMENDER_ARTIFACTS to a folder that you can write to."
 #: What libraries say that do not raise OSError: torch, SQLite, Arrow, Lance (Rust).
-PHRASES = (
+FULL_DISK_PHRASES = (
     "unexpected pos",
     "disk is full",
     "no space left on device",
@@ -20,7 +20,7 @@ PHRASES = (
     "disk quota exceeded",
 )
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
-NOTHING_LEFT_BYTES = 2**20
+FULL_BELOW_BYTES = 2**20
 
 
 def require_writable(root: Path) -> None:
@@ -40,9 +40,9 @@ def require_writable(root: Path) -> None:
         reason = error.strerror or error
         raise UserError(f"{place} cannot be written to ({reason}). {_ELSEWHERE}") from error
     free = shutil.disk_usage(place).free / 2**20
-    if free < NEEDED_MB:
+    if free < MIN_FREE_MB:
         raise UserError(
-            f"The disk of {place} is full ({free:.0f} MB free, a run needs {NEEDED_MB} or more). "
+            f"The disk of {place} is full ({free:.0f} MB free, a run needs {MIN_FREE_MB} or more). "
             "Free some space, or set RECOMMENDER_ARTIFACTS to a folder on another disk."
         )
 
@@ -55,7 +55,7 @@ def full_disk_message(error: BaseException, root: Path, *others: Path) -> str | 
     folders = [root, *others, Path(tempfile.gettempdir())]
     free = {folder: _free_bytes(folder) for folder in folders}
     fullest = min(free, key=lambda folder: free[folder])
-    if not any(map(_says_full, _chain(error))) and free[fullest] > NOTHING_LEFT_BYTES:
+    if not any(map(_says_full, _chain(error))) and free[fullest] > FULL_BELOW_BYTES:
         return None
     cache_is_there = _disk_of(fullest) == _disk_of(root)
     advice = (
@@ -70,7 +70,7 @@ def full_disk_message(error: BaseException, root: Path, *others: Path) -> str | 
 def _says_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
         return True
-    return any(phrase in str(error).lower() for phrase in PHRASES)
+    return any(phrase in str(error).lower() for phrase in FULL_DISK_PHRASES)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

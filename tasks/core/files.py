@@ -9,7 +9,7 @@ from uuid import uuid4
 from tasks.core.contracts import UserError
 
 PRIVATE = 0o600  # mode of a file that its owner alone can read
-GONE = ".gone-"  # what the name of something begins with that is being deleted
+DELETED_PREFIX = ".gone-"  # what the name of something begins with that is being deleted
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def require_folder(path: Path) -> None:
 
 def delete_atomically(path: Path) -> None:
     """Delete a file or folder, renamed first, so that no reader meets half of it."""
-    gone = path.with_name(f"{GONE}{uuid4().hex}")
+    gone = path.with_name(f"{DELETED_PREFIX}{uuid4().hex}")
     try:
         path.rename(gone)
     except FileNotFoundError:

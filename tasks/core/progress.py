@@ -24,11 +24,11 @@ R = TypeVar("R", bound=Ref)
 T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 2.0
 logger = logging.getLogger("prefect.movie_recommender")
-PASSES = "passes"  # file in a training's work folder: how many are done, and of how many
+EPOCHS_FILE = "passes"  # file in a training's work folder: how many are done, and of how many
 
 
 @contextmanager
-def logs_above(console: Console) -> Iterator[None]:
+def route_logs_to(console: Console) -> Iterator[None]:
     """Let Prefect's log lines go through `console`, so that they scroll above its live bar."""
     handlers = [
         handler
@@ -138,7 +138,7 @@ def progress_bar(
             shown = time.monotonic()
             on_artifact(update_progress_artifact, artifact, pace.percent, pace.describe())
 
-    with logs_above(console):
+    with route_logs_to(console):
         on_bar(bar.start)
         try:
             yield advance
@@ -154,10 +154,10 @@ def write_epoch_progress(work: Path, done: int, total: int) -> None:
     Where that cannot be written, training goes on without.
     """
     try:
-        with atomic_write(work / PASSES) as new:
+        with atomic_write(work / EPOCHS_FILE) as new:
             new.write_text(f"{done} {total}")
     except OSError as error:
-        logger.debug("%s cannot be written: %s", work / PASSES, error)
+        logger.debug("%s cannot be written: %s", work / EPOCHS_FILE, error)
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def watch_epochs(name: str, work: Path) -> Iterator[None]:
             with suppress(
                 OSError, ValueError
             ):  # not there yet, or damaged: the next pass writes it
-                done, total = map(int, (work / PASSES).read_text().split())
+                done, total = map(int, (work / EPOCHS_FILE).read_text().split())
                 advance(done - seen, total)
                 seen = done
 

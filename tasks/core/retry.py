@@ -11,8 +11,8 @@ from tasks.core.contracts import UnreachableError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-WAITS = [2.0, 10.0]  # seconds before the second and the third try, up to half as long again
-PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+RETRY_DELAYS = [2.0, 10.0]  # seconds before the second and the third try, up to half as long again
+TRANSIENT_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -22,7 +22,7 @@ def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> 
         return True
     code = getattr(error, "error_code", None)  # MLflow's, whose import would take a second
     if code is not None:
-        return code in PASSING
+        return code in TRANSIENT_CODES
     missing = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
     return isinstance(error, OSError) and not missing
 
@@ -34,8 +34,8 @@ def io_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
         found: Task[P, R] = task(
             name=name,
             cache_policy=NO_CACHE,
-            retries=len(WAITS),
-            retry_delay_seconds=WAITS,
+            retries=len(RETRY_DELAYS),
+            retry_delay_seconds=RETRY_DELAYS,
             retry_jitter_factor=0.5,
             retry_condition_fn=is_transient,
         )(function)

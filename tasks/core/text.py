@@ -30,6 +30,6 @@ def title_words(title: str) -> list[str]:
     return [word for word in words if word not in TITLE_STOP_WORDS] or words
 
 
-def normalised(overview: str) -> str:
+def normalize_overview(overview: str) -> str:
     """Overview reduced to its folded words: re-listed copies of a movie become equal."""
     return re.sub(r"[\W_]+", " ", overview.casefold()).strip()

@@ -15,7 +15,7 @@ from tasks.core.storage import store
 VERSION = 2
 STAGE = "download"
 #: What a web server says of a file's content; without one of them, nothing tells a change.
-VALIDATORS = ("ETag", "Last-Modified", "Content-MD5", "Digest")
+VERSION_HEADERS = ("ETag", "Last-Modified", "Content-MD5", "Digest")
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 _WEB = re.compile(r"(.*::)?https?://")
 
@@ -25,7 +25,7 @@ def is_uri(source: str) -> bool:
     return bool(_URI.match(source))
 
 
-def without_query(source: str) -> str:
+def strip_query(source: str) -> str:
     """A web address without what follows `?` or `#`, which may be a signature; others as is."""
     return re.split(r"[?#]", source, maxsplit=1)[0] if _WEB.match(source) else source
 
@@ -39,7 +39,7 @@ def download(uri: str) -> tuple[Path, ...]:
     try:
         system, path = fsspec.url_to_fs(uri)
         system.invalidate_cache()  # of listings: another run in this process may have made one
-        paths = sorted(system.glob(path)) if has_magic(without_query(path)) else [path]
+        paths = sorted(system.glob(path)) if has_magic(strip_query(path)) else [path]
         refs = [_fetched(system, uri, each) for each in paths]
     except UserError:
         raise
@@ -83,7 +83,7 @@ def _version(system: fsspec.AbstractFileSystem, path: str) -> str | None:
         info = system.info(path)
     except FileNotFoundError:  # for whatever the server says: fetching tells what that is
         return None
-    named = [f"{name}: {info[name]}" for name in VALIDATORS if info.get(name)]
+    named = [f"{name}: {info[name]}" for name in VERSION_HEADERS if info.get(name)]
     return f"{named} {info['size']}" if named else None
 
 

@@ -24,9 +24,9 @@ from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 
 VERSION = 1
-LENGTHS = (10, 20, 40, 60, 80, 120)  # words of a document that part one bin from the next
-READ_FOR_WORDS = 2000  # documents whose words are looked up
-SMALLEST_SHARE = 1e-4  # of a bin that is empty on one side
+LENGTH_BINS = (10, 20, 40, 60, 80, 120)  # words of a document that part one bin from the next
+MAX_SAMPLED_DOCUMENTS = 2000  # documents whose words are looked up
+MIN_SHARE = 1e-4  # of a bin that is empty on one side
 DISTRIBUTIONS = ("genres", "decades", "lengths")
 
 
@@ -61,12 +61,12 @@ def build_profile(documents: Iterable[pa.Table]) -> SourceProfile:
         years = table["year"].to_pylist()
         decades.update(f"{year // 10 * 10}s" if year else "unknown" for year in years)
         words = [len(text.split()) for text in table["document"].to_pylist()]
-        lengths.update(map(_length, np.digitize(words, LENGTHS).tolist()))
+        lengths.update(map(_length, np.digitize(words, LENGTH_BINS).tolist()))
     return SourceProfile(movies=movies, genres=genres, decades=decades, lengths=lengths)
 
 
 def _length(at: int) -> str:
-    return f"from {LENGTHS[at - 1]}" if at else f"under {LENGTHS[0]}"
+    return f"from {LENGTH_BINS[at - 1]}" if at else f"under {LENGTH_BINS[0]}"
 
 
 def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
@@ -75,7 +75,7 @@ def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
     index = 0.0
     for name in old.keys() | new.keys():
         before, now = (
-            max(SMALLEST_SHARE, counts.get(name, 0) / total)
+            max(MIN_SHARE, counts.get(name, 0) / total)
             for counts, total in zip((old, new), totals, strict=True)
         )
         index += (now - before) * math.log(now / before)
@@ -96,7 +96,7 @@ def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_words: float) 
 
 def unknown_words(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
     """Share of the tokens of an even sample of documents that a stored model does not know."""
-    step = max(1, rows // READ_FOR_WORDS)
+    step = max(1, rows // MAX_SAMPLED_DOCUMENTS)
     vocabulary = set(pq.read_table(doc2vec / "vocabulary.parquet")["word"].to_pylist())
     texts = [text for part in documents for text in part["document"].to_pylist()[::step]]
     tokens = [token for text in texts for token in text.split()]

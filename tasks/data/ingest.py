@@ -18,11 +18,11 @@ from tasks.core.strict_config import StrictConfig
 from tasks.data.parsing import (
     Reason,
     clean_text,
-    names_or_none,
     overview_problem,
     parse_count,
     parse_id,
     parse_names,
+    parse_names_or_empty,
     parse_year,
 )
 from tasks.data.row_counts import ChunkResult, RowCounts
@@ -80,10 +80,12 @@ def read_movie(cells: Mapping[str, str], row: int) -> dict[str, Any] | RejectedR
         "title": title,
         "overview": overview,
         "genres": list(genres),
-        "keywords": list(names_or_none(cells.get("keywords", ""))),
+        "keywords": list(parse_names_or_empty(cells.get("keywords", ""))),
         "year": parse_year(cells.get("release_date", "")),
         "language": clean_text(cells.get("original_language", "")) or None,
-        "collection": next(iter(names_or_none(cells.get("belongs_to_collection", ""))), None),
+        "collection": next(
+            iter(parse_names_or_empty(cells.get("belongs_to_collection", ""))), None
+        ),
         "vote_count": parse_count(cells.get("vote_count", "")),
         "row": row,
     }
@@ -197,7 +199,7 @@ def open_sources(
     return open_files(resolve_sources(sources, config), config, required)
 
 
-def with_local_keywords(config: IngestConfig) -> IngestConfig:
+def localize_keywords(config: IngestConfig) -> IngestConfig:
     """The config with the supplementary file as it is on this machine, fetched where it is not."""
     if config.keywords is None:
         return config
@@ -205,7 +207,7 @@ def with_local_keywords(config: IngestConfig) -> IngestConfig:
     return config.model_copy(update={"keywords": str(path.absolute())})
 
 
-def keywords_of(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
+def load_keywords(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
     """The supplementary keywords that the config names, and how many of its rows are unreadable."""
     if config.keywords is None:
         return {}, 0
@@ -225,7 +227,7 @@ class SourceFile(NamedTuple):
         return f"{self.source}/{self.state.path.name} {self.state.sha256}"
 
 
-def files_of(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[SourceFile]:
+def list_source_files(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[SourceFile]:
     """Every file that is read, as it is before it is opened."""
     named = list(sources)
     if config.keywords is not None:
@@ -235,7 +237,7 @@ def files_of(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[So
 
 def digests_of(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[str]:
     """Name and SHA-256 of every file that is read."""
-    return [file.digest for file in files_of(sources, config)]
+    return [file.digest for file in list_source_files(sources, config)]
 
 
 def source_digest(digests: Sequence[str]) -> str:
@@ -253,7 +255,7 @@ def write_chunks(
     """Stream the sources into one parquet file a chunk, and the quarantine beside them."""
     display = " + ".join(file.name for _, files in sources for file in files)
     tally, chunks = RowCounts(), list[MoviesRef]()
-    keywords, unreadable = keywords_of(config)
+    keywords, unreadable = load_keywords(config)
     with pq.ParquetWriter(writer.folder / "quarantine.parquet", QUARANTINE) as quarantine:
         for named, files in sources:
             catalogue = IngestState(named.name, set(), keywords)
@@ -283,8 +285,8 @@ def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:
     """Stream the sources into chunks of valid movies; what is not kept lies in quarantine."""
-    named, reading = resolve_sources(sources, config), with_local_keywords(config)
-    files = files_of(named, reading)
+    named, reading = resolve_sources(sources, config), localize_keywords(config)
+    files = list_source_files(named, reading)
     digests = [file.digest for file in files]
 
     def write(writer: store.EntryWriter) -> IngestRef:

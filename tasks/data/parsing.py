@@ -114,7 +114,7 @@ def parse_count(text: str) -> int | None:
     return int(float(text)) if re.fullmatch(r"\d{1,15}(\.\d+)?", text.strip()) else None
 
 
-def names_or_none(text: str) -> tuple[str, ...]:
+def parse_names_or_empty(text: str) -> tuple[str, ...]:
     """As `parse_names`, for by-facts (franchise, keywords): unreadable ones cost no movie."""
     try:
         return parse_names(text)

@@ -20,10 +20,10 @@ from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.core.text import normalised
+from tasks.core.text import normalize_overview
 
 VERSION = 3
-PROCESSES_PAY_FROM = 100  # chunks; later stages of so large a source use the pool anyway
+MIN_CHUNKS_FOR_PROCESSES = 100  # chunks; later stages of so large a source use the pool anyway
 SALT = "movie-recommender/1"
 
 Split = Literal["train", "validation", "test"]
@@ -52,9 +52,9 @@ class TextConfig(StrictConfig):
     test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
 
 
-def split_of(overview: str, validation_share: float, test_share: float) -> Split:
+def assign_split(overview: str, validation_share: float, test_share: float) -> Split:
     """Split of a document, for ever: a salted hash of its normalised overview in [0, 1)."""
-    digest = hashlib.sha256(f"{SALT}\n{normalised(overview)}".encode()).digest()
+    digest = hashlib.sha256(f"{SALT}\n{normalize_overview(overview)}".encode()).digest()
     position = int.from_bytes(digest[:7], "big") / 2**56
     if position < test_share:
         return "test"
@@ -108,7 +108,7 @@ def keyword_tokens(keywords: Sequence[str]) -> list[str]:
     return _WORDS.findall(" ".join(keywords).lower())
 
 
-def document_of(
+def build_document(
     title: str,
     overview: str,
     config: TextConfig,
@@ -129,10 +129,10 @@ def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
     columns = ("title", "overview", "genres", "keywords")
     titles, overviews, genres, keywords = (movies[name].to_pylist() for name in columns)
     splits = [
-        split_of(overview, config.validation_share, config.test_share) for overview in overviews
+        assign_split(overview, config.validation_share, config.test_share) for overview in overviews
     ]
     documents = [
-        document_of(title, overview, config, genres=names, keywords=words)
+        build_document(title, overview, config, genres=names, keywords=words)
         for title, overview, names, words in zip(titles, overviews, genres, keywords, strict=True)
     ]
     for name, values in (("split", splits), ("document", documents)):
@@ -152,14 +152,16 @@ def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> Docum
         "documents",
         [VERSION, config, movies.digest],
         DocumentsRef,
-        lambda writer: run_chunk(compute, PROCESSES_PAY_FROM, _preprocess, movies, config, writer),
+        lambda writer: run_chunk(
+            compute, MIN_CHUNKS_FOR_PROCESSES, _preprocess, movies, config, writer
+        ),
     )
 
 
-def shared_with_test(movies: pa.Table) -> list[str]:
+def keys_shared_with_test(movies: pa.Table) -> list[str]:
     """What the test split has in common with the others: ids (`source/id`) and overviews."""
     keys = [
-        {f"{source}/{movie_id}", normalised(overview)}
+        {f"{source}/{movie_id}", normalize_overview(overview)}
         for source, movie_id, overview in zip(
             *(movies[name].to_pylist() for name in ("source", "id", "overview")), strict=True
         )
@@ -170,7 +172,7 @@ def shared_with_test(movies: pa.Table) -> list[str]:
     return sorted(seen[True] & seen[False])
 
 
-def genre_dependent(documents: pa.Table, config: TextConfig) -> list[int]:
+def genre_dependent_ids(documents: pa.Table, config: TextConfig) -> list[int]:
     """Ids of movies whose document would be another one without their genres."""
     genres = documents.column_names.index("genres")
     none = pa.array([[]] * documents.num_rows, documents.schema.field("genres").type)
@@ -184,13 +186,13 @@ def genre_dependent(documents: pa.Table, config: TextConfig) -> list[int]:
 def require_held_out(documents: DocumentsRef, config: TextConfig) -> None:
     """Raises ValueError if the scores of a run on these documents would not be held-out."""
     movies = store.read(documents, ["source", "id", "overview", "split"])
-    if shared := shared_with_test(movies):
+    if shared := keys_shared_with_test(movies):
         raise ValueError(f"{len(shared)} ids or overviews are in test and in training: {shared[0]}")
     if config.recipe == "blog":
         return
     for chunk in store.chunks(documents):
         test = chunk.filter(pc.equal(chunk["split"], "test"))
-        if found := genre_dependent(test, config):
+        if found := genre_dependent_ids(test, config):
             raise ValueError(f"The genres of movie {found[0]} and others got into their documents.")
 
 

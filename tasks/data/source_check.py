@@ -9,11 +9,11 @@ from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
 from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
 from tasks.data.labels import LabelConfig, require_genres
-from tasks.data.preprocess import TextConfig, split_of
+from tasks.data.preprocess import TextConfig, assign_split
 from tasks.data.row_counts import RowCounts
 
-ROWS_AT_A_TIME = 200
-NEEDED = {"train": 2, "validation": 1, "test": 1}  # movies with a genre to learn
+CHUNK_ROWS = 200
+MIN_LABELLED_MOVIES = {"train": 2, "validation": 1, "test": 1}  # movies with a genre to learn
 
 
 class SplitGenres:
@@ -21,7 +21,7 @@ class SplitGenres:
 
     def __init__(self, text: TextConfig, min_support: int) -> None:
         self.text, self.min_support = text, min_support
-        self.genres: dict[str, list[frozenset[str]]] = {name: [] for name in NEEDED}
+        self.genres: dict[str, list[frozenset[str]]] = {name: [] for name in MIN_LABELLED_MOVIES}
         self.support: Counter[str] = Counter()
         self.texts: set[str] = set()
 
@@ -30,7 +30,7 @@ class SplitGenres:
         shares = self.text.validation_share, self.text.test_share
         columns = (movies[name].to_pylist() for name in ("overview", "genres"))
         for overview, genres in zip(*columns, strict=True):
-            split, carried = split_of(overview, *shares), frozenset(genres)
+            split, carried = assign_split(overview, *shares), frozenset(genres)
             self.genres[split].append(carried)
             self.texts.add(overview)
             if split == "train":
@@ -51,7 +51,7 @@ class SplitGenres:
 
     def enough(self) -> bool:
         """Whether every split has what training and evaluation need."""
-        return all(count >= NEEDED[split] for split, count in self.usable().items())
+        return all(count >= MIN_LABELLED_MOVIES[split] for split, count in self.usable().items())
 
 
 def require_trainable(
@@ -67,9 +67,7 @@ def require_trainable(
     tally, splits = RowCounts(), SplitGenres(text, labels.min_support)
     for named, files in opened:
         catalogue = IngestState(named.name, set(), {})
-        for chunk in (
-            part for file in files for part in read_chunks(file, ROWS_AT_A_TIME, catalogue)
-        ):
+        for chunk in (part for file in files for part in read_chunks(file, CHUNK_ROWS, catalogue)):
             tally.add(chunk)
             splits.add(chunk.movies)
             if splits.enough():
@@ -81,7 +79,7 @@ def require_trainable(
         raise UserError(f"{names}: {error}") from None
     counts, needed = (
         ", ".join(f"{split} {count}" for split, count in each.items())
-        for each in (splits.usable(), NEEDED)
+        for each in (splits.usable(), MIN_LABELLED_MOVIES)
     )
     raise UserError(
         f"{names}: too few different movies to train on: {tally.kept} usable movies with "

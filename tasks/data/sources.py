@@ -24,7 +24,7 @@ from tasks.core.contracts import RatingsRef, UserError
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.data.download import download, is_uri, without_query
+from tasks.data.download import download, is_uri, strip_query
 
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
 KAGGLE_MOVIES = "movies_metadata.csv"
@@ -85,7 +85,7 @@ def source_name(source: str) -> str:
     """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = without_query(redacted(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = strip_query(redacted(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 

@@ -41,7 +41,7 @@ def _fit(
     indicator, classes = store.read_labels(labels)
     split = np.array(store.read(documents, ["split"])["split"].to_pylist())
     train, validation = (
-        net.examples_of(store.chosen_vectors(vectors, rows), indicator[rows], device)
+        net.examples_of(store.select_vectors(vectors, rows), indicator[rows], device)
         for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
     )
     net.require_examples(train, validation)

@@ -24,7 +24,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.core.text import fold, normalised, title_words
+from tasks.core.text import fold, normalize_overview, title_words
 from tasks.recommend.scoring import popularity_prior
 
 VERSION = 2
@@ -158,7 +158,7 @@ def index_rows(
         "title_key": pa.array([fold(title) for title in titles], pa.string()),
         "overview_key": pa.array(
             [
-                store.sha256([normalised(text).encode()])[:16]
+                store.sha256([normalize_overview(text).encode()])[:16]
                 for text in movies["overview"].to_pylist()
             ]
         ),

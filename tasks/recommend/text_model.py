@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.labels import binarize
-from tasks.data.preprocess import TextConfig, document_of
+from tasks.data.preprocess import TextConfig, build_document
 from tasks.embedding.embed import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
@@ -66,7 +66,7 @@ class TextModel:
         """
         words = keywords if keywords is not None else [()] * len(titles)
         return [
-            document_of(title, overview, self.text, keywords=names)
+            build_document(title, overview, self.text, keywords=names)
             for title, overview, names in zip(titles, overviews, words, strict=True)
         ]
 

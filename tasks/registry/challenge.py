@@ -23,7 +23,7 @@ from tasks.core.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.labels import binarize
-from tasks.data.preprocess import split_of
+from tasks.data.preprocess import assign_split
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.list_evaluation import (
@@ -156,7 +156,7 @@ def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
     """The test movies that were test movies for the champion too."""
     shares = {name: getattr(champion.text, name) for name in ("validation_share", "test_share")}
-    own = [split_of(overview, **shares) for overview in documents["overview"].to_pylist()]
+    own = [assign_split(overview, **shares) for overview in documents["overview"].to_pylist()]
     both = pc.and_(pc.equal(documents["split"], "test"), pc.equal(pa.array(own), "test"))
     return documents.filter(both)
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
-from tasks.core.files import GONE, delete_atomically, delete_best_effort
+from tasks.core.files import DELETED_PREFIX, delete_atomically, delete_best_effort
 from tasks.core.locks import file_lock, is_locked
 from tasks.core.storage.artifacts_root import (
     CACHE,
@@ -273,7 +273,9 @@ def _sweep(unused_since: float) -> None:
     for leftover in cache_root().glob("*/.*"):
         key = "".join(leftover.name.split("-")[1:2])
         at_work = f"{leftover.parent.name}-{key}" in held
-        if leftover.name.startswith(GONE) or not (at_work or _used(leftover, unused_since)):
+        if leftover.name.startswith(DELETED_PREFIX) or not (
+            at_work or _used(leftover, unused_since)
+        ):
             delete_best_effort(leftover)
     for lock in (artifacts_root() / LOCKS).glob("*"):
         if lock.name not in held and not _used(lock, unused_since):

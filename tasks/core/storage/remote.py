@@ -19,7 +19,7 @@ from tasks.core.contracts import UserError
 from tasks.core.files import delete_atomically
 from tasks.core.storage.entry_record import RECORD, is_intact, record_in
 
-TOUCHED_AGAIN = timedelta(hours=1)  # how exactly it is known when an entry was used last
+TOUCH_INTERVAL = timedelta(hours=1)  # how exactly it is known when an entry was used last
 
 
 def is_url(root: str) -> bool:
@@ -52,7 +52,7 @@ class RemoteStore(NamedTuple):
         if info.type != FileType.File:
             return None
         text = self.text(f"{entry}/{RECORD}")
-        if text and datetime.now(UTC) - info.mtime > TOUCHED_AGAIN:
+        if text and datetime.now(UTC) - info.mtime > TOUCH_INTERVAL:
             self.write(f"{entry}/{RECORD}", text)
         return text
 

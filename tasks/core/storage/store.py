@@ -39,7 +39,6 @@ __all__ = [
     "EntryWriter",
     "artifacts_root",
     "cache_root",
-    "chosen_vectors",
     "chunks",
     "file_digest",
     "get_or_create",
@@ -57,6 +56,7 @@ __all__ = [
     "remote_store",
     "require_writable",
     "root_setting",
+    "select_vectors",
     "sha256",
     "upload_entry",
     "uri_of",
@@ -136,7 +136,7 @@ def matrix(table: pa.Table) -> NDArray[np.float32]:
     return found
 
 
-def chosen_vectors(vectors: VectorsRef, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+def select_vectors(vectors: VectorsRef, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Embeddings (n_chosen, size) of the documents that `chosen` marks, read a chunk at a time."""
     parts, first = list[NDArray[np.float32]](), 0
     for table in chunks(vectors, ["embedding"]):

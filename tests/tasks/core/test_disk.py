@@ -33,7 +33,7 @@ def test_a_root_that_cannot_be_written_to_is_refused(artifacts, monkeypatch):
 
 
 def test_a_full_disk_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "NEEDED_MB", float("inf"))
+    monkeypatch.setattr(disk, "MIN_FREE_MB", float("inf"))
     with pytest.raises(UserError, match=r"The disk of .* is full"):
         disk.require_writable(Path(tmp_path))
 

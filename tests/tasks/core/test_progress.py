@@ -13,8 +13,8 @@ from tasks.core.contracts import Ref
 from tasks.core.progress import (
     ProgressRate,
     gather,
-    logs_above,
     progress_bar,
+    route_logs_to,
     watch_epochs,
     write_epoch_progress,
 )
@@ -40,7 +40,7 @@ def test_log_lines_go_above_the_bar_and_the_console_comes_back():
     before, during = handler.console, Console(file=io.StringIO())
     logging.getLogger("prefect").addHandler(handler)
     try:
-        with logs_above(during):
+        with route_logs_to(during):
             assert handler.console is during
         assert handler.console is before
     finally:

@@ -2,14 +2,14 @@ import pytest
 from prefect import flow
 
 from tasks.core.contracts import UserError
-from tasks.core.retry import WAITS, io_task
+from tasks.core.retry import RETRY_DELAYS, io_task
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def tries_until(errors: list[Exception], monkeypatch) -> int:
     """How often a task is tried that raises these errors one after the other."""
-    monkeypatch.setattr("tasks.core.retry.WAITS", [0.01, 0.01])
+    monkeypatch.setattr("tasks.core.retry.RETRY_DELAYS", [0.01, 0.01])
     tried = []
 
     @io_task("flaky")
@@ -32,7 +32,7 @@ def tries_until(errors: list[Exception], monkeypatch) -> int:
 
 def test_a_connection_that_comes_back_is_waited_for(monkeypatch):
     assert tries_until([ConnectionError(), TimeoutError()], monkeypatch) == 3
-    assert tries_until([ConnectionError()] * 9, monkeypatch) == -(len(WAITS) + 1)
+    assert tries_until([ConnectionError()] * 9, monkeypatch) == -(len(RETRY_DELAYS) + 1)
 
 
 @pytest.mark.parametrize("error", [UserError("no such file"), FileNotFoundError("m.csv")])

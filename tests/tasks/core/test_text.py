@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.text import fold, normalised, title_words
+from tasks.core.text import fold, normalize_overview, title_words
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_words_that_tell_no_title_apart_are_left_out():
 
 
 def test_re_listed_overviews_become_equal():
-    assert normalised(" A ghost, haunting! ") == normalised("a GHOST haunting")
+    assert normalize_overview(" A ghost, haunting! ") == normalize_overview("a GHOST haunting")

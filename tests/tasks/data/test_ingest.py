@@ -23,7 +23,7 @@ from tasks.data.ingest import (
     RowCounts,
     check_row,
     ingest,
-    keywords_of,
+    load_keywords,
     open_sources,
     read_chunks,
     read_keywords,
@@ -177,7 +177,7 @@ def test_keywords_are_joined_by_id(tmp_path):
         ],
         ["id", "keywords"],
     )
-    found, unreadable = keywords_of(IngestConfig(keywords=str(keywords)))
+    found, unreadable = load_keywords(IngestConfig(keywords=str(keywords)))
     assert found == {1001: ("Haunted House",)}
     assert unreadable == 2
     source = open_file(write_csv(tmp_path / "m.csv", [movie(1, "Horror")]), Columns())

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tasks.data.parsing import (
     clean_text,
-    names_or_none,
     overview_problem,
     parse_count,
     parse_id,
     parse_literal,
     parse_names,
+    parse_names_or_empty,
     parse_year,
 )
 
@@ -102,11 +102,11 @@ def test_counts_may_be_floats_or_missing():
 
 
 def test_unreadable_by_facts_are_nothing():
-    assert names_or_none("{'id': 10194, 'name': 'Toy Story Collection'}") == (
+    assert parse_names_or_empty("{'id': 10194, 'name': 'Toy Story Collection'}") == (
         "Toy Story Collection",
     )
-    assert names_or_none("") == ()
-    assert names_or_none("{'id': ") == ()
+    assert parse_names_or_empty("") == ()
+    assert parse_names_or_empty("{'id': ") == ()
 
 
 def test_control_characters_and_line_breaks_leave_a_text():

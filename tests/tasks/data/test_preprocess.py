@@ -9,14 +9,14 @@ from tasks.core.storage import store
 from tasks.data.preprocess import (
     TextConfig,
     add_bigrams,
+    assign_split,
     blog_tokens,
+    build_document,
     check_documents,
     content_tokens,
-    document_of,
-    genre_dependent,
-    normalised,
-    shared_with_test,
-    split_of,
+    genre_dependent_ids,
+    keys_shared_with_test,
+    normalize_overview,
     to_documents,
 )
 
@@ -90,32 +90,32 @@ def test_what_test_and_training_share_is_found():
         {"id": 1, "overview": "One.", "split": "train"},
         {"id": 2, "overview": "Two.", "split": "test"},
     )
-    assert shared_with_test(apart) == []
+    assert keys_shared_with_test(apart) == []
     same_text = split_documents(
         {"id": 1, "overview": "The same, twice.", "split": "validation"},
         {"id": 2, "overview": "the SAME twice", "split": "test"},
     )
-    assert shared_with_test(same_text) == ["the same twice"]
+    assert keys_shared_with_test(same_text) == ["the same twice"]
     same_id = split_documents(
         {"id": 7, "overview": "One.", "split": "train"},
         {"id": 7, "overview": "Two.", "split": "test"},
     )
-    assert shared_with_test(same_id) == ["None/7"]
+    assert keys_shared_with_test(same_id) == ["None/7"]
 
 
 def test_a_genre_that_got_into_a_document_is_found():
     clean_text = to_documents(movies({"genres": ["Horror"]}), PLAIN)
-    assert genre_dependent(clean_text, PLAIN) == []
+    assert genre_dependent_ids(clean_text, PLAIN) == []
     leaky = to_documents(movies({"id": 5, "genres": ["Horror"]}), TextConfig(recipe="blog"))
-    assert genre_dependent(leaky, TextConfig(recipe="blog")) == [5]
+    assert genre_dependent_ids(leaky, TextConfig(recipe="blog")) == [5]
     at = clean_text.column_names.index("document")
     added = clean_text.set_column(at, "document", pa.array(["ghost ship alien horror"]))
-    assert genre_dependent(added, PLAIN) == [1]
+    assert genre_dependent_ids(added, PLAIN) == [1]
 
 
 def test_a_genre_word_that_the_overview_holds_is_no_leak():
     own = to_documents(movies({"overview": "A horror story.", "genres": ["Horror"]}), PLAIN)
-    assert genre_dependent(own, PLAIN) == []
+    assert genre_dependent_ids(own, PLAIN) == []
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,15 @@ def test_the_blog_recipe_puts_genres_in_the_text():
 
 def test_a_re_listed_copy_falls_in_the_same_split():
     first, copy = "A man, a plan.", "  a MAN — a plan! "
-    assert normalised(first) == normalised(copy)
-    assert split_of(first, 0.1, 0.1) == split_of(copy, 0.1, 0.1)
+    assert normalize_overview(first) == normalize_overview(copy)
+    assert assign_split(first, 0.1, 0.1) == assign_split(copy, 0.1, 0.1)
 
 
 def test_splits_have_about_the_asked_shares_and_never_move():
-    splits = [split_of(f"overview number {n}", 0.1, 0.2) for n in range(4000)]
+    splits = [assign_split(f"overview number {n}", 0.1, 0.2) for n in range(4000)]
     assert abs(splits.count("test") / 4000 - 0.2) < 0.02
     assert abs(splits.count("validation") / 4000 - 0.1) < 0.02
-    assert [split_of(f"overview number {n}", 0.1, 0.1) for n in (0, 3, 16)] == [
+    assert [assign_split(f"overview number {n}", 0.1, 0.1) for n in (0, 3, 16)] == [
         "validation",
         "train",
         "test",
@@ -179,5 +179,5 @@ def test_a_question_s_document_is_that_of_training(config):
     (stored,) = to_documents(table, config)["document"].to_pylist()
     (movie,) = table.to_pylist()
     texts = movie["title"], movie["overview"]
-    assert document_of(*texts, config, keywords=movie["keywords"]) == stored
+    assert build_document(*texts, config, keywords=movie["keywords"]) == stored
     assert ("sheriff" in stored.split()) == config.keywords

@@ -33,7 +33,7 @@ def test_movies_of_one_text_fall_into_one_split_and_are_refused(tmp_path):
 
 
 def test_a_source_without_train_movies_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(source_check, "split_of", lambda *_: "test")
+    monkeypatch.setattr(source_check, "assign_split", lambda *_: "test")
     with pytest.raises(UserError, match="none is here"):
         look(write_csv(tmp_path / "m.csv", catalogue(60)))
 

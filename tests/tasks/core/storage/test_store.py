@@ -213,7 +213,7 @@ def test_another_users_entry_is_used_though_it_cannot_be_touched(monkeypatch):
 
 def test_a_full_disk_is_said_whatever_the_library_raised(monkeypatch):
     def write_until_full(writer: store.EntryWriter) -> DocumentsRef:
-        monkeypatch.setattr(disk, "NOTHING_LEFT_BYTES", float("inf"))
+        monkeypatch.setattr(disk, "FULL_BELOW_BYTES", float("inf"))
         raise RuntimeError("[enforce fail at inline_container.cc:672]")
 
     with pytest.raises(UserError, match="The disk is full"):
@@ -379,7 +379,7 @@ def test_chosen_vectors_are_read_across_chunks():
         )
         for n, part in enumerate(parts)
     ]
-    found = store.chosen_vectors(store.join(refs), np.array([False, True, True]))
+    found = store.select_vectors(store.join(refs), np.array([False, True, True]))
     assert found.tolist() == [[2, 2], [3, 3]]
 
 
