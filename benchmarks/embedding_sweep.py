@@ -24,10 +24,11 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
 
 from flows.config import TrainConfig
-from tasks.data.ingest import IngestState, read_chunks
+from tasks.data.ingest import read_chunks
 from tasks.data.labels import binarize, learnable_genres
 from tasks.data.preprocess import TextConfig, to_documents
 from tasks.data.sources import Columns, open_file
+from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
 from tasks.embedding.embed import document_vectors, write_corpus

@@ -30,9 +30,10 @@ def post_loop(path: Path) -> int:
 
 def stages(path: Path) -> int:
     """Our stages as pure functions in a loop: read, check, quarantine, tokenise; nothing else."""
-    from tasks.data.ingest import IngestState, read_chunks
+    from tasks.data.ingest import read_chunks
     from tasks.data.preprocess import TextConfig, to_documents
     from tasks.data.sources import Columns, open_file
+    from tasks.data.validation import IngestState
 
     source, config = open_file(path, Columns()), TextConfig()
     catalogue = IngestState("movies", set(), {})

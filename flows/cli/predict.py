@@ -14,7 +14,8 @@ from flows.cli.command_line import DONE, main
 from flows.cli.recommend import row_by_title as row_of_title
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, open_sources, read_chunks
+from tasks.data.validation import IngestState
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import GenrePrediction, TextModel
 from tasks.registry.champion import load_champion, model_folders

@@ -120,8 +120,8 @@ def _run_on_dask(
 def _run_in_worker(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Result of `function(*args, **kwargs)` in a worker that may have another artifacts root.
 
-    On a machine with a disk of its own, the folders of entry writers are created, and uploaded
-    when the function has returned.
+    On a machine with another disk, the folders of entry writers are created, and uploaded when the
+    function has returned.
     """
     os.environ["RECOMMENDER_ARTIFACTS"] = root
     writers = [

@@ -27,7 +27,7 @@ def file_lock(path: Path, purpose: str, limit_seconds: float) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
-    _acquire(lock, path, purpose, limit_seconds)
+    _acquire(lock, path, purpose=purpose, limit_seconds=limit_seconds)
     try:
         with suppress(OSError):  # only for messages: on a full disk the lock works without it
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")

@@ -182,7 +182,7 @@ def test_a_source_that_moved_stops_the_run_where_that_is_wished(history, tmp_pat
     rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
     config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
     before = load_champion()
-    with pytest.raises(UserError, match=r"moved too far from the champion's: genres \d"):
+    with pytest.raises(UserError, match=r"drifted too far from the champion's: genres \d"):
         train(config)
     assert load_champion() == before
     larger = connect().get_run(history[1][-1].run.run_id)

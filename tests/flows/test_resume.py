@@ -65,7 +65,7 @@ def test_a_training_is_resumed(root, tmp_path):
     source = tmp_path / AWKWARD
     write_csv(source, catalogue(120) + [row | {"id": "x"} for row in catalogue(60)])
     config = settings(source, preset="default")
-    fails(train, config, "33% of the rows are damaged")
+    fails(train, config, "33% of the rows are invalid")
     write_csv(source, catalogue(60))
     assert "F1 micro" in resumes()
     (trained, failed) = connect().search_runs(["1"])

@@ -60,8 +60,8 @@ logger = logging.getLogger("prefect.movie_recommender")
 class EntryWriter:
     """Where a stage writes its output: files go into `folder`, references name the entry.
 
-    `writing` and `entry` are relative to the artifacts root: a worker on another machine has a
-    `folder` of its own.
+    `writing` and `entry` are relative to the artifacts root, because `folder` is another path for a
+    worker on another machine.
     """
 
     writing: str
@@ -212,7 +212,7 @@ def _store(folder: Path, name: str, result: BaseModel) -> Record:
         return _publish(folder, artifacts_root() / name, new_record(result, list_files(folder)))
     if existing := parse_record(remote_root.read_record(name)):  # another machine was faster
         return existing
-    return _store_remotely(remote_root, folder, name, result)
+    return _store_remotely(remote_root, folder=folder, name=name, result=result)
 
 
 def _store_remotely(remote_root: RemoteStore, folder: Path, name: str, result: BaseModel) -> Record:
@@ -229,7 +229,7 @@ def _store_remotely(remote_root: RemoteStore, folder: Path, name: str, result: B
 
 
 def upload_entry(writer: EntryWriter) -> None:
-    """Upload the files that a worker with a disk of its own has written.
+    """Upload the files that a worker on a machine with another disk has written.
 
     Raises:
         UserError: the artifacts root is not shared between machines.

@@ -69,10 +69,10 @@ def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver
     hook = CustomWebhookNotificationBlock(name="team", url=address, json_data=message)
     hook.save("team", overwrite=True)
     config = settings(damaged(tmp_path), notify="custom-webhook/team")
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
     page = latest_failure()
-    assert "33% of the rows are damaged" in page
+    assert "33% of the rows are invalid" in page
     assert "-m flows.train" in page
     assert config.source[0] in page
     (told,) = posted
@@ -84,9 +84,9 @@ def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver
 
 def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
     config = settings(damaged(tmp_path), notify="custom-webhook/nobody")
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
-    assert "33% of the rows are damaged" in latest_failure()
+    assert "33% of the rows are invalid" in latest_failure()
     assert "Nobody was told" in caplog.text
 
 
@@ -133,7 +133,7 @@ def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):
     block = CustomWebhookNotificationBlock(name="team", url=address, json_data={"body": "{{body}}"})
     block.save("team", overwrite=True)
     monkeypatch.setattr("flows.runtime.hooks.fail_run", down)
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(settings(damaged(tmp_path), notify="custom-webhook/team"))
     assert posted == [{"body": latest_failure()}]
     assert "The MLflow run was not closed: refused (ConnectionError)" in caplog.text

@@ -14,7 +14,7 @@ def add(first: int, second: int) -> tuple[int, int]:
 
 
 def fail() -> None:
-    raise UserError("no such luck")
+    raise UserError("expected failure")
 
 
 def root() -> str:
@@ -66,7 +66,7 @@ def test_workers_return_results_and_errors(runner):
     total, pid = run_chunk(Compute(runner), 1, add, 1, 2)
     assert total == 3
     assert pid != os.getpid()
-    with pytest.raises(UserError, match="no such luck"):
+    with pytest.raises(UserError, match="expected failure"):
         run_chunk(Compute(runner), 1, fail)
 
 
