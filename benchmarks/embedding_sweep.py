@@ -30,7 +30,8 @@ from tasks.data.preprocess import TextConfig, to_documents
 from tasks.data.sources import Columns, open_file
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
-from tasks.embedding.embed import document_vectors, write_corpus
+from tasks.embedding.inference import document_vectors
+from tasks.embedding.training import write_corpus
 from tasks.genres.baselines import splits_of
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import (
