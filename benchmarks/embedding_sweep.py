@@ -31,8 +31,9 @@ from tasks.data.sources import Columns, open_file
 from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
-from tasks.embedding.embed import document_vectors, write_corpus
-from tasks.genres.baselines import splits_of
+from tasks.embedding.inference import document_vectors
+from tasks.embedding.training import write_corpus
+from tasks.genres.baselines import labelled_splits
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import (
     Labels,
@@ -41,10 +42,10 @@ from tasks.genres.metrics import (
     bootstrap_f1,
     bootstrap_interval,
     macro_f1,
-    tuned_thresholds,
+    tune_thresholds,
 )
 from tasks.genres.network import fold_batch_norm
-from tasks.genres.training import examples_of, train_classifier
+from tasks.genres.training import to_examples, train_classifier
 from tasks.registry.tracking.tracking import connect, experiment_id, flatten_settings
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
@@ -111,7 +112,7 @@ def cross_tuned(labels: Labels, probabilities: Probabilities, support: int | Non
     first = np.arange(len(labels)) % 2 == 0
     guess = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
-        thresholds = tuned_thresholds(labels[tune], probabilities[tune], None, support)
+        thresholds = tune_thresholds(labels[tune], probabilities[tune], None, support)
         guess[judge] = apply_thresholds(probabilities[judge], thresholds)
     return guess
 
@@ -123,7 +124,7 @@ def judge(
     split = np.array(documents["split"].to_pylist())
     cpu = torch.device("cpu")
     train, validation = (
-        examples_of(vectors[rows], labels[rows], cpu)
+        to_examples(vectors[rows], labels[rows], cpu)
         for rows in ((split == name) & labels.any(axis=1) for name in ("train", "validation"))
     )
     start = time.perf_counter()
@@ -200,7 +201,7 @@ class Sweep:
         genres, split = documents["genres"].to_pylist(), documents["split"].to_pylist()
         train = [row for row, name in zip(genres, split, strict=True) if name == "train"]
         labels = binarize(genres, learnable_genres(train, TrainConfig().label.min_support))
-        splits_of(documents, labels)  # refuses a file too small to judge on
+        labelled_splits(documents, labels)  # refuses a file too small to judge on
         return documents, labels
 
 

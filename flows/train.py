@@ -30,7 +30,9 @@ from tasks.data.labels import label
 from tasks.data.preprocess import check_documents, preprocess
 from tasks.data.source_check import check_source, require_trainable
 from tasks.data.sources import find_ratings
-from tasks.embedding.embed import check_vectors, embed, fit_doc2vec
+from tasks.embedding.inference import embed
+from tasks.embedding.training import fit_doc2vec
+from tasks.embedding.vector_checks import check_vectors
 from tasks.genres.baselines import baselines
 from tasks.genres.classifier import fit_classifier, predict_genres
 from tasks.genres.evaluation import evaluate

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.labels import binarize
-from tasks.data.preprocess import TextConfig, build_document
-from tasks.embedding.embed import count_known_tokens, document_vectors
+from tasks.data.preprocess import TextConfig, document_of
+from tasks.embedding.inference import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
 from tasks.recommend.catalogue import Catalogue

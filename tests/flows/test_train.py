@@ -288,7 +288,7 @@ def test_a_run_has_a_report(run, summary):
     assert f"MLflow run {run.info.run_id}" in html
     for name in ("genre_bars", "training", "texts", "stages"):
         assert "<img" in panel(html, name), name
-    assert "there was no champion to be held against" in html
+    assert "There was no champion to compare with" in html
     assert "bad_id" in html
     assert re.search(r"python -m flows\.train --preset=default (&#39;)?--source=", html)
     assert run.data.tags["mlflow.note.content"].startswith("# movies.csv: 151 movies")

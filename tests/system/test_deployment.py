@@ -399,8 +399,10 @@ def test_a_report_without_webgl_shows_the_still_map(up, environment, browser):
     page = browser.new_page()
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto(report_of(environment, three_runs(environment)[0]))
-    expect(page.get_by_text("This browser has no WebGL: the map stands still.")).to_be_visible()
-    expect(page.get_by_alt_text("The map, without titles")).to_be_visible()
+    expect(
+        page.get_by_text("This browser has no WebGL: the map is a static image.")
+    ).to_be_visible()
+    expect(page.get_by_alt_text("Map without titles")).to_be_visible()
     page.close()
 
 
