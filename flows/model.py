@@ -77,13 +77,13 @@ class MovieRecommender(PythonModel):
             return nothing | {"error": f"Failed: {error} ({type(error).__name__})."}
 
     def _answered(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
-        from flows.cli.recommend import (
-            RecommendationQuery,
-            RecommendConfig,
-            recommend,
-            resolve_query,
-        )
         from tasks.core.contracts import UserError
+        from tasks.recommend.query import (
+            RecommendationRequest,
+            query_from_movies,
+            query_from_text,
+            recommend,
+        )
 
         title, text = (_text(row.get(name)) for name in ("title", "text"))
         if bool(title) == bool(text):
@@ -97,18 +97,18 @@ class MovieRecommender(PythonModel):
             raise UserError(f"limit must lie between 1 and {MAX_LIMIT} (got {limit}).")
         catalogue = self.version.catalogue
         if title:
-            config = RecommendConfig(titles=[title], limit=limit)
-            question = resolve_query(config, self.version, self.champion)
-            movie = catalogue.movie(question.rows[0])
-            (found,) = self.text_model.answers(
+            request = RecommendationRequest(titles=[title], limit=limit)
+            query = query_from_movies(request, self.version)
+            movie = catalogue.movie(query.rows[0])
+            (prediction,) = self.text_model.predict_genres(
                 [movie["title"]], [movie["overview"]], [movie.get("keywords") or []]
             )
         else:
-            config = RecommendConfig(text=text, limit=limit)
-            question = RecommendationQuery(text, self.text_model.profile(text, catalogue), [])
-            (found,) = self.text_model.answers([""], [text])
-        movies = recommend(self.champion, self.version, question, config)
-        return found._asdict() | {"movies": movies}
+            request = RecommendationRequest(text=text, limit=limit)
+            query = query_from_text(text, self.version, self.text_model)
+            (prediction,) = self.text_model.predict_genres([""], [text])
+        movies = recommend(query, request, self.version, self.champion.rank)
+        return prediction._asdict() | {"movies": movies}
 
 
 def _text(value: Any) -> str:

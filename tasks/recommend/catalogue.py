@@ -128,7 +128,7 @@ class Catalogue:
     def _columns(self) -> dict[str, int]:
         return {word: column for column, word in enumerate(self.words)}
 
-    def profile(
+    def text_features(
         self,
         content: NDArray[np.float32],
         genres: NDArray[np.float32],
@@ -178,34 +178,34 @@ class Catalogue:
             raise UserError(f"No movie carries the genre '{name}'. There are: {known}.")
         return self.genres[name.casefold()]
 
-    def ranked(
+    def rank(
         self,
         queries: ItemFeatures,
         asked: Rows,
         limit: int,
         config: RankConfig,
         allowed: NDArray[np.bool_] | None = None,
-        near: Rows | None = None,
+        nearest_rows: Rows | None = None,
     ) -> list["Hit"]:
         """The `limit` movies most like the queries together, best first.
 
         A movie's score is the mean of its scores for each query. Those in `asked`, and copies of
-        them or of each other, are left out. With `near`, the rows that an approximate index found,
+        them or of each other, are left out. With `nearest_rows`, found by an approximate index,
         vectors are compared for those alone and for the best by everything else.
         """
         each = (
             similarity_features(queries, self.items)
-            if near is None
-            else self._near(queries, near, config)
+            if nearest_rows is None
+            else self._nearest_features(queries, nearest_rows, config)
         )
         found = {name: part.mean(axis=0, keepdims=True) for name, part in each.items()}
         score = weighted_scores(found, config)[0]
         if allowed is not None:
             score = np.where(allowed, score, -np.inf)
-        kept = self.listed(score, asked, limit, config.diversity)
+        kept = self.top_rows(score, asked, limit, config.diversity)
         return [Hit(row, float(score[row]), found) for row in kept]
 
-    def listed(
+    def top_rows(
         self, score: NDArray[np.float32], asked: Rows, limit: int, diversity: float
     ) -> list[int]:
         """Rows of the best by `score` (n_movies,), without what was asked and without copies."""
@@ -216,7 +216,7 @@ class Catalogue:
         picked = mmr_rerank(score[kept], self.features.content[kept], limit, diversity)
         return [kept[at] for at in picked]
 
-    def _near(
+    def _nearest_features(
         self, queries: ItemFeatures, near: Rows, config: RankConfig
     ) -> dict[str, NDArray[np.float32]]:
         """Features whose vectors are compared for some rows alone; elsewhere their cosine is 0."""

@@ -35,7 +35,7 @@ COLUMNS = ["source", "id", "title", "year", "genres"]
 class TitleMatches(NamedTuple):
     """Outcome of a title look-up: movies of that title, else the nearest titles."""
 
-    found: list[dict[str, Any]]
+    movies: list[dict[str, Any]]
     suggestions: list[dict[str, Any]]
 
 
@@ -153,7 +153,7 @@ class Version(NamedTuple):
     catalogue: Catalogue
     ann: bool
 
-    def near(self, queries: ItemFeatures) -> list[int] | None:
+    def nearest_rows(self, queries: ItemFeatures) -> list[int] | None:
         """Rows whose vectors are nearest to the queries', where the version's are indexed."""
         if not self.ann:
             return None

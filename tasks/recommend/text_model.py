@@ -74,7 +74,7 @@ class TextModel:
         """Document vectors (n, size)."""
         return document_vectors(self.doc2vec, documents)
 
-    def known_words(self, documents: Sequence[str]) -> list[int]:
+    def count_known_tokens(self, documents: Sequence[str]) -> list[int]:
         """How many tokens of each document the model knows."""
         return count_known_tokens(self.doc2vec, documents)
 
@@ -82,7 +82,7 @@ class TextModel:
         """Genre probabilities (n, n_genres)."""
         return genre_probabilities(self.classifier, vectors)
 
-    def answers(
+    def predict_genres(
         self,
         titles: Sequence[str],
         overviews: Sequence[str],
@@ -92,7 +92,7 @@ class TextModel:
         documents = self.documents(titles, overviews, keywords)
         probabilities = self.probabilities(self.vectors(documents))
         chosen = apply_thresholds(probabilities, self.thresholds)
-        known = self.known_words(documents)
+        known = self.count_known_tokens(documents)
         return [
             self._answer(*row) if words else GenrePrediction([], {})
             for words, *row in zip(known, chosen, probabilities, strict=True)
@@ -104,7 +104,7 @@ class TextModel:
             genres, dict(zip(self.classes, map(float, probabilities), strict=True))
         )
 
-    def described(self, movies: pa.Table) -> pa.Table:
+    def to_index_rows(self, movies: pa.Table) -> pa.Table:
         """Rows of the index for movies (`MOVIES` columns), whether a run has seen them or not.
 
         Vectors are inferred; genres are the known ones, or predicted where there are none.
@@ -116,17 +116,17 @@ class TextModel:
         genres = genre_features(labels, self.probabilities(vectors))
         return index_rows(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
 
-    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
+    def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         """What a text is compared by: its words, its vector, the genres that are predicted.
 
         Raises:
             UserError: not one word of it is known.
         """
         documents = self.documents([""], [text])
-        if not self.known_words(documents)[0]:
+        if not self.count_known_tokens(documents)[0]:
             raise UserError("Not one word of the text is known to the model: nothing can be said.")
         vectors = self.vectors(documents)
-        return catalogue.profile(
+        return catalogue.text_features(
             whiten(vectors, self.lexicon),
             l2_normalize(self.probabilities(vectors)),
             tfidf_weights(single_words(documents[0]), self.lexicon.words, self.lexicon.rare),

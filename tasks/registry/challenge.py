@@ -167,7 +167,7 @@ def predict_both(movies: pa.Table, champion: TextModel, challenger: TextModel) -
     labels = binarize(movies["genres"].to_pylist(), classes)
     texts = [movies[name].to_pylist() for name in ("title", "overview", "keywords")]
     said = (
-        binarize([answer.genres for answer in model.answers(*texts)], classes)
+        binarize([answer.genres for answer in model.predict_genres(*texts)], classes)
         for model in (champion, challenger)
     )
     kept = labels.any(axis=1)
@@ -190,7 +190,7 @@ def _lists(
     lists: ScoresRef,
     writer: store.EntryWriter,
 ) -> list[Comparison]:
-    rows = pa.concat_tables([model.described(chunk) for chunk in store.chunks(documents)])
+    rows = pa.concat_tables([model.to_index_rows(chunk) for chunk in store.chunks(documents)])
     catalogue, kinds = Catalogue(rows), build_query_sets(rows, ratings)
     del rows
     theirs = recommender_scores(catalogue, kinds, champion.rank)

@@ -5,9 +5,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app import main
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import IndexRef, RegistryError, UserError
 from tasks.recommend.index import publish_version
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.app.conftest import MARKUP, champion_of
@@ -90,9 +90,9 @@ def test_genres_and_languages_are_those_of_the_catalogue(client):
 
 
 def test_an_answer_is_the_command_line_s(client, found):
-    config = RecommendConfig(titles=["Alien"], explain=True)
+    request = RecommendationRequest(titles=["Alien"], explain=True)
     version = get_version(found.index)
-    expected = recommend(found, version, resolve_query(config, version, found), config)
+    expected = recommend(query_from_movies(request, version), request, version, found.rank)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected

@@ -205,7 +205,7 @@ def answered(**asked: Any) -> list[dict[str, Any]]:
     config, found = RecommendConfig.model_validate(asked), load_champion()
     version = get_version(found.index)
     question = recommend_flow.resolve_query(config, version, found)
-    return recommend_flow.recommend(found, version, question, config)
+    return recommend_flow.recommend(question, config, version, found.rank)
 
 
 def test_the_registered_model_answers_titles_and_texts(summary):

@@ -28,7 +28,7 @@ def ranked_lists(
     for first in range(0, len(queries), BLOCK):
         block = queries[first : first + BLOCK]
         for at, (row, score) in enumerate(zip(block, scorer(block), strict=True)):
-            found = catalogue.listed(score, [row], k, diversity)
+            found = catalogue.top_rows(score, [row], k, diversity)
             listed[first + at, : len(found)] = found
     return listed
 

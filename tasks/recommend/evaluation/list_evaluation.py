@@ -233,7 +233,7 @@ def lists_by_votes(
         for at, (row, score) in enumerate(zip(block, others * scorer(block), strict=True)):
             for lists, weight in zip(listed, weights, strict=True):
                 total = score + np.float32(weight) * catalogue.features.votes
-                found = catalogue.listed(total, [row], K, config.diversity)
+                found = catalogue.top_rows(total, [row], K, config.diversity)
                 lists[first + at, : len(found)] = found
     return listed
 

@@ -42,7 +42,7 @@ def test_a_reader_of_an_older_version_sees_it_after_a_publish(published):
     assert table.count_rows() == len(TITLES)
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
     assert len(load_version(newer.uri, "run-2").catalogue) == 1
-    (found,) = find_title(load_version(published.uri, "run-1"), "Alien").found
+    (found,) = find_title(load_version(published.uri, "run-1"), "Alien").movies
     assert found["id"] == 1
 
 
@@ -101,9 +101,9 @@ def test_a_large_version_gets_an_index_whose_recall_is_measured(tmp_path):
     assert version.ann
     assert 0.9 <= ref.recall <= 1
     catalogue, queries = version.catalogue, version.catalogue.features_of([5])
-    near = version.near(queries)
-    exact = catalogue.ranked(queries, [5], 10, RankConfig())
-    found = catalogue.ranked(queries, [5], 10, RankConfig(), near=near)
+    near = version.nearest_rows(queries)
+    exact = catalogue.rank(queries, [5], 10, RankConfig())
+    found = catalogue.rank(queries, [5], 10, RankConfig(), nearest_rows=near)
     assert [hit.row for hit in found] == [hit.row for hit in exact]
     assert [hit.score for hit in found] == pytest.approx([hit.score for hit in exact])
 
@@ -115,8 +115,8 @@ def test_vectors_that_are_not_near_do_not_count(tmp_path):
         catalogue.features_of([5]),
         RankConfig(content=1, words=0, title=0, genre=0, year=0, votes=0),
     )
-    (hit,) = catalogue.ranked(queries, [5], 1, only_vectors)
-    (again,) = catalogue.ranked(queries, [5], 1, only_vectors, near=[hit.row])
+    (hit,) = catalogue.rank(queries, [5], 1, only_vectors)
+    (again,) = catalogue.rank(queries, [5], 1, only_vectors, nearest_rows=[hit.row])
     assert (again.row, again.score) == (hit.row, pytest.approx(hit.score))
 
 
@@ -132,5 +132,5 @@ def test_an_index_that_finds_too_little_is_not_published(tmp_path, monkeypatch):
 def test_a_small_version_is_searched_exactly(published):
     version = load_version(published.uri, published.tag)
     assert not version.ann
-    assert version.near(version.catalogue.features_of([0])) is None
+    assert version.nearest_rows(version.catalogue.features_of([0])) is None
     assert ann_recall(version.table, []) == 1

@@ -40,20 +40,20 @@ def catalogue() -> Catalogue:
 
 @pytest.mark.parametrize("title", sorted(set(TITLES) - {"Cinderella"}))
 def test_every_title_is_found_again(version, title):
-    (found,) = find_title(version, title).found
+    (found,) = find_title(version, title).movies
     assert found["title"] == title
 
 
 @pytest.mark.parametrize("typed", ["alien", "ALIEN", " Alien ", "amelie", "Amelie!", "toy-story"])
 def test_case_accents_and_punctuation_do_not_matter(version, typed):
-    (found,) = find_title(version, typed).found
+    (found,) = find_title(version, typed).movies
     assert fold(found["title"]) == fold(typed)
 
 
 def test_remakes_are_told_apart_by_year(version):
-    assert [movie["year"] for movie in find_title(version, "Cinderella").found] == [1950, 2015]
-    assert [movie["id"] for movie in find_title(version, "cinderella", 2015).found] == [5]
-    assert [movie["id"] for movie in find_title(version, "Cinderella (1950)").found] == [4]
+    assert [movie["year"] for movie in find_title(version, "Cinderella").movies] == [1950, 2015]
+    assert [movie["id"] for movie in find_title(version, "cinderella", 2015).movies] == [5]
+    assert [movie["id"] for movie in find_title(version, "Cinderella (1950)").movies] == [4]
 
 
 def test_a_mistyped_title_gets_suggestions(version):
@@ -79,7 +79,7 @@ def test_an_opened_version_answers_after_its_table_was_deleted(tmp_path):
     ref = publish_version(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
     opened = load_version(ref.uri, ref.tag)
     shutil.rmtree(tmp_path / "lancedb")
-    (movie,) = find_title(opened, "alien").found
+    (movie,) = find_title(opened, "alien").movies
     assert movie["title"] == "Alien"
     assert opened.catalogue.movie(0)["overview"] == "Story 0 of Alien."
     assert find_title(opened, "toy stry") == ([], [])
@@ -105,7 +105,7 @@ def test_a_fault_that_may_pass_is_no_damage(uri, error, kind):
 
 
 def test_lists_are_best_first_without_the_query(catalogue):
-    hits = catalogue.ranked(catalogue.features_of([0]), [0], 5, CONFIG)
+    hits = catalogue.rank(catalogue.features_of([0]), [0], 5, CONFIG)
     assert len(hits) == 5
     assert 0 not in [hit.row for hit in hits]
     assert [hit.score for hit in hits] == sorted([hit.score for hit in hits], reverse=True)
@@ -117,14 +117,14 @@ def test_copies_are_listed_once(catalogue):
     ids = pa.array([movie + 100 for movie in table["id"].to_pylist()])
     twice = pa.concat_tables([table, table.set_column(1, "id", ids)])
     double = Catalogue(twice)
-    hits = double.ranked(double.features_of([0]), [0], 50, CONFIG)
+    hits = double.rank(double.features_of([0]), [0], 50, CONFIG)
     assert len(hits) == len(TITLES) - 1
     assert {hit.row % len(TITLES) for hit in hits} == set(range(1, len(TITLES)))
 
 
 def test_several_queries_are_answered_by_their_mean(catalogue):
-    both = catalogue.ranked(catalogue.features_of([0, 1]), [0, 1], 3, CONFIG)
-    one, two = (catalogue.ranked(catalogue.features_of([row]), [row], 99, CONFIG) for row in (0, 1))
+    both = catalogue.rank(catalogue.features_of([0, 1]), [0, 1], 3, CONFIG)
+    one, two = (catalogue.rank(catalogue.features_of([row]), [row], 99, CONFIG) for row in (0, 1))
     scores = [{hit.row: hit.score for hit in hits} for hits in (one, two)]
     for hit in both:
         assert hit.score == pytest.approx((scores[0][hit.row] + scores[1][hit.row]) / 2, abs=1e-6)
@@ -142,7 +142,7 @@ def test_several_queries_are_answered_by_their_mean(catalogue):
 )
 def test_filters_hold(catalogue, filters, passes):
     allowed = catalogue.filter_mask(Filters.model_validate(filters, by_name=True))
-    hits = catalogue.ranked(catalogue.features_of([0]), [0], 99, CONFIG, allowed)
+    hits = catalogue.rank(catalogue.features_of([0]), [0], 99, CONFIG, allowed)
     assert hits
     assert all(passes(catalogue.movie(hit.row)) for hit in hits)
     assert len(hits) == np.sum(allowed) - int(allowed[0])
@@ -160,7 +160,7 @@ def test_a_genre_that_no_movie_has_is_named(catalogue, genre):
 
 def test_an_explanation_names_words_and_adds_up(catalogue):
     queries = catalogue.features_of([0])
-    hit = next(hit for hit in catalogue.ranked(queries, [0], 99, CONFIG) if hit.row == 4)
+    hit = next(hit for hit in catalogue.rank(queries, [0], 99, CONFIG) if hit.row == 4)
     why = catalogue.explain(queries, hit, CONFIG)
     assert why["words"] == ["word0", "story"]
     assert sum(why["shares"].values()) == pytest.approx(hit.score, abs=1e-6)

@@ -53,7 +53,7 @@ def test_ndcg_counts_a_hit_less_the_later_it_comes():
 def test_lists_are_those_that_a_reader_gets(catalogue):
     lists = ranked_lists(catalogue, [0, 3], recommender_scorer(catalogue, CONFIG), k=5)
     for row, listed in zip([0, 3], lists, strict=True):
-        hits = catalogue.ranked(catalogue.features_of([row]), [row], 5, CONFIG)
+        hits = catalogue.rank(catalogue.features_of([row]), [row], 5, CONFIG)
         assert [hit.row for hit in hits] == listed.tolist()
 
 
