@@ -16,7 +16,7 @@ from tasks.core.strict_config import StrictConfig
 from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
 from tasks.recommend.query import row_by_title
 from tasks.recommend.search import get_version
-from tasks.recommend.text_model import GenrePrediction, TextModel
+from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
@@ -140,7 +140,7 @@ def command(config: PredictConfig) -> int:
     else:
         show(rows)
     if config.text is not None and not model.predict_genres([""], [config.text])[0].probabilities:
-        raise UserError("Not one word of the text is known to the model: nothing can be said.")
+        raise UserError(NO_KNOWN_WORD)
     return DONE
 
 

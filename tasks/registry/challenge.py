@@ -26,12 +26,10 @@ from tasks.data.labels import binarize
 from tasks.data.preprocess import split_of
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.list_evaluation import (
-    build_query_sets,
-    recommender_scores,
-    sample_lists,
-)
+from tasks.recommend.evaluation.query_sets import build_query_sets
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_interval
+from tasks.recommend.evaluation.relevance_scores import recommender_scores
+from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel

@@ -244,7 +244,7 @@ def test_recommend_takes_ids_texts_and_several_titles(summary):
     assert not {1000, 1002} & {movie["id"] for movie in both}
     with pytest.raises(UserError, match="No movie has the id 5"):
         answered(id=5)
-    with pytest.raises(UserError, match="Not one word"):
+    with pytest.raises(UserError, match="knows no word"):
         answered(text="zzz")
 
 
@@ -323,7 +323,7 @@ def test_predict_answers_texts_files_and_the_top_n(summary, tmp_path, capsys):
 
 
 def test_predict_refuses_what_it_cannot_answer(summary, tmp_path):
-    with pytest.raises(UserError, match="Not one word"):
+    with pytest.raises(UserError, match="knows no word"):
         predict_flow.command(PredictConfig(text="zzz qqq"))
     with pytest.raises(UserError, match="No movie is called 'Nowhere'"):
         predict_flow.command(PredictConfig(title="Nowhere"))
