@@ -22,11 +22,17 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import RecommendationQuery, RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import RegistryError, UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import fold
 from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.query import (
+    RecommendationQuery,
+    RecommendationRequest,
+    query_from_movies,
+    query_from_text,
+    recommend,
+)
 from tasks.recommend.search import Version, find_title, get_version, similar_titles
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion, load_champion, model_folders
@@ -83,11 +89,11 @@ class ApiQuery(BaseModel, extra="forbid"):
             raise ValueError("Give each title its id, or none.")
         return self
 
-    def config(self) -> RecommendConfig:
+    def config(self) -> RecommendationRequest:
         """The same question as the command line has it."""
         rest = self.model_dump(exclude={"title", "id"})
         own = {"titles": self.title, "id": next(iter(self.id), None), "explain": True}
-        return RecommendConfig.model_validate({**rest, **own})
+        return RecommendationRequest.model_validate({**rest, **own})
 
 
 class LoadedChampion(NamedTuple):
@@ -134,8 +140,7 @@ class Loader:
             UserError: not one word of it is known.
         """
         with self._models:
-            profiles = text_model(now.champion).profile(text, now.version.catalogue)
-        return RecommendationQuery(text, profiles, [])
+            return query_from_text(text, now.version, text_model(now.champion))
 
 
 @lru_cache(maxsize=2)
@@ -166,7 +171,7 @@ def movies_query(question: ApiQuery, now: LoadedChampion) -> RecommendationQuery
         config.model_copy(update={"titles": [title] if title else [], "id": movie_id})
         for title, movie_id in zip_longest(question.title, question.id)
     ]
-    found = [resolve_query(one, now.version, now.champion) for one in alone]
+    found = [query_from_movies(one, now.version) for one in alone]
     rows = list(chain.from_iterable(one.rows for one in found))
     return RecommendationQuery(
         " + ".join(one.name for one in found), catalogue.features_of(rows), rows
@@ -187,7 +192,7 @@ def recommendations(
     """Movies most like what is asked about, best first, each with the reasons."""
     text, config = question.text, question.config()
     meant = movies_query(question, now) if text is None else loader.about_text(text, now)
-    found = recommend(now.champion, now.version, meant, config)
+    found = recommend(meant, config, now.version, now.champion.rank)
     movies = [add_overview(movie, now.version.catalogue) for movie in found]
     return {"question": meant.name, "movies": movies}
 

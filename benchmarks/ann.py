@@ -22,7 +22,7 @@ from lancedb.table import Table
 from benchmarks.ranking import trained
 from tasks.core.storage import store
 from tasks.recommend.index import ann_recall
-from tasks.recommend.index_features import l2_normalize
+from tasks.recommend.index_transformer import l2_normalize
 from tasks.recommend.scoring import Array
 from tasks.recommend.search import PROBES, VECTORS, nearest_vectors
 

@@ -23,9 +23,9 @@ import httpx
 import numpy as np
 
 from benchmarks.ranking import trained
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import UserError
 from tasks.core.text import fold
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL, tracking_uri
@@ -63,8 +63,8 @@ def warm(titles: list[str]) -> list[float]:
     version, spent = get_version(found.index), list[float]()
 
     def ask(title: str) -> None:
-        config = RecommendConfig(titles=[title], from_year=1930, not_genre=["Documentary"])
-        recommend(found, version, resolve_query(config, version, found), config)
+        request = RecommendationRequest(titles=[title], from_year=1930, not_genre=["Documentary"])
+        recommend(query_from_movies(request, version), request, version, found.rank)
 
     for title in titles:
         start = time.perf_counter()

@@ -27,16 +27,15 @@ from tasks.recommend.evaluation.baseline_rankers import (
     ranked_lists,
     recommender_scorer,
 )
-from tasks.recommend.evaluation.list_evaluation import (
-    ASKING,
-    METRICS,
+from tasks.recommend.evaluation.query_sets import (
+    MAX_COVERAGE_QUERIES,
     QuerySet,
     build_query_sets,
     coverage_queries,
-    per_query_scores,
     split_queries,
 )
 from tasks.recommend.evaluation.ranking_metrics import coverage, mean_with_interval
+from tasks.recommend.evaluation.relevance_scores import METRICS, per_query_scores
 from tasks.recommend.scoring import (
     FEATURES,
     Array,
@@ -85,7 +84,7 @@ def choosing(of: Trained) -> list[Asked]:
     """Features of the queries that weights are chosen on."""
     found = []
     for kind in of.kinds:
-        rows = split_queries(of.catalogue, sorted(kind.relevant), wanted=False)
+        rows = split_queries(of.catalogue, sorted(kind.relevant)).choosing
         likeness = similarity_features(of.catalogue.features_of(rows), of.catalogue.items)
         found.append(Asked(of.catalogue, kind, rows, likeness))
     return found
@@ -173,7 +172,7 @@ def section(result: dict[str, Any]) -> str:
         "",
         "On the half of the queries that no weight was chosen on, with the config's weights; 95%",
         "intervals in brackets. Coverage is the share of the catalogue that is in the list of some",
-        f"movie, with up to {ASKING} movies asking.",
+        f"movie, with up to {MAX_COVERAGE_QUERIES} movies asking.",
         f"The other half's walk from these weights ended at: {weights}.",
         "",
         "| file | lists | franchise recall@10 | co-like nDCG@10 | coverage |",

@@ -11,7 +11,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import row_by_title
 from flows.parameters import FlowParameters
 from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.server import prefect_server
@@ -21,6 +20,7 @@ from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
 from tasks.core.storage.store import join
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import load_champion

@@ -12,7 +12,6 @@ from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters, with_overrides
 from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.server import prefect_server
-from flows.train import MODEL_CODE
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather
@@ -119,7 +118,7 @@ def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshR
     merged = merge(base.index, rows, source, run.index_tag, config)
     track_refresh(run, merged, base.run_id)
     reader = base.model_copy(update={"index": merged.index, "version": ""})
-    register(run, model_folders(base), reader, MODEL_CODE, Promotion(promote=True, why=WHY))
+    register(run, model_folders(base), reader, Promotion(promote=True, why=WHY))
     return merged
 
 

@@ -70,7 +70,6 @@ from tasks.reports.summary import Summary, next_commands, notes, score_rows
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
-MODEL_CODE = str(Path(__file__).with_name("model.py"))
 SKIPPED = "Skipped: the champion has learnt this source with these settings and this code."
 CODE = [Path(__file__).parent, Path(tasks.__file__).parent]
 
@@ -213,7 +212,7 @@ def publish(
             )
             reader = reader.model_copy(update={"index": index})
         promotion = Promotion(verdict.promote, verdict.why, verdict.passed_over)
-        version = register(run, challenger.folders, reader, MODEL_CODE, promotion)
+        version = register(run, challenger.folders, reader, promotion)
         return reader.model_copy(update={"version": version})
 
 

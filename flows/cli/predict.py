@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import row_by_title as row_of_title
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import IngestConfig, open_sources, read_chunks
-from tasks.data.validation import IngestState
+from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import get_version
-from tasks.recommend.text_model import GenrePrediction, TextModel
+from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
@@ -73,7 +72,7 @@ def movie_by_title(index: IndexRef, title: str, year: int | None) -> Movie:
         UserError: none has the title, or several have it.
     """
     version = get_version(index)
-    movie = version.catalogue.movie(row_of_title(version, title, year, None))
+    movie = version.catalogue.movie(row_by_title(version, title, year, None))
     return Movie(movie["id"], movie["title"], movie["overview"], movie.get("keywords") or [])
 
 
@@ -106,7 +105,7 @@ def read_query(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
 
 def predict(model: TextModel, movies: Sequence[Movie], top_n: int | None) -> list[dict[str, Any]]:
     """A row a movie: `id` and `title` where known, and `genres` with their probabilities."""
-    answers = model.answers(
+    answers = model.predict_genres(
         [movie.title for movie in movies],
         [movie.overview for movie in movies],
         [movie.keywords for movie in movies],
@@ -140,8 +139,8 @@ def command(config: PredictConfig) -> int:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
         show(rows)
-    if config.text is not None and not model.answers([""], [config.text])[0].probabilities:
-        raise UserError("Not one word of the text is known to the model: nothing can be said.")
+    if config.text is not None and not model.predict_genres([""], [config.text])[0].probabilities:
+        raise UserError(NO_KNOWN_WORD)
     return DONE
 
 

@@ -29,7 +29,9 @@ def lists_table(
         block = rows[first : first + BLOCK]
         for row, score in zip(block, scorer(block), strict=True):
             asked = [values[row] for values in names]
-            for rank, hit in enumerate(catalogue.listed(score, [row], limit, config.diversity), 1):
+            for rank, hit in enumerate(
+                catalogue.top_rows(score, [row], limit, config.diversity), 1
+            ):
                 like = [values[hit] for values in names]
                 found.append(
                     dict(zip(COLUMNS, [*asked, rank, *like, float(score[hit])], strict=True))

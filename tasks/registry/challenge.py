@@ -26,12 +26,10 @@ from tasks.data.labels import binarize
 from tasks.data.preprocess import assign_split
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.list_evaluation import (
-    build_query_sets,
-    recommender_scores,
-    sample_lists,
-)
+from tasks.recommend.evaluation.query_sets import build_query_sets
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_interval
+from tasks.recommend.evaluation.relevance_scores import recommender_scores
+from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
@@ -167,7 +165,7 @@ def predict_both(movies: pa.Table, champion: TextModel, challenger: TextModel) -
     labels = binarize(movies["genres"].to_pylist(), classes)
     texts = [movies[name].to_pylist() for name in ("title", "overview", "keywords")]
     said = (
-        binarize([answer.genres for answer in model.answers(*texts)], classes)
+        binarize([answer.genres for answer in model.predict_genres(*texts)], classes)
         for model in (champion, challenger)
     )
     kept = labels.any(axis=1)
@@ -190,7 +188,7 @@ def _lists(
     lists: ScoresRef,
     writer: store.EntryWriter,
 ) -> list[Comparison]:
-    rows = pa.concat_tables([model.described(chunk) for chunk in store.chunks(documents)])
+    rows = pa.concat_tables([model.to_index_rows(chunk) for chunk in store.chunks(documents)])
     catalogue, kinds = Catalogue(rows), build_query_sets(rows, ratings)
     del rows
     theirs = recommender_scores(catalogue, kinds, champion.rank)

@@ -35,7 +35,7 @@ def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
     """Rows of the index for movies that no model has seen, under the name of a source."""
     named = pa.array([source] * movies.num_rows, pa.string())
     return mark_refreshed(
-        model.described(movies.set_column(movies.column_names.index("source"), "source", named))
+        model.to_index_rows(movies.set_column(movies.column_names.index("source"), "source", named))
     )
 
 
@@ -136,7 +136,7 @@ def carry_over(
     movies = refreshed_movies(champion, documents) if champion else None
     if movies is None or not movies.num_rows:
         return index
-    rows = mark_refreshed(TextModel(folders).described(movies))
+    rows = mark_refreshed(TextModel(folders).to_index_rows(movies))
     kept = open_version(index.uri, index.tag).to_arrow()
     get_run_logger().info("%d movies that were added by refresh are kept", rows.num_rows)
     return publish_rows(index.uri, kept, [rows], f"{index.tag}{CARRIED}", config)

@@ -11,6 +11,7 @@ from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.index import publish_version
 from tasks.recommend.scoring import ItemFeatures, RankConfig
+from tasks.recommend.text_model import NO_KNOWN_WORD
 from tasks.registry.champion import Champion
 from tests.index_rows import TITLES, rows
 
@@ -20,11 +21,11 @@ MARKUP = "<img src=x onerror=alert(1)>"
 class KnowsStory:
     """A text model that knows the one word `story`, and takes it for war."""
 
-    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
+    def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         if "story" not in text.split():
-            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+            raise UserError(NO_KNOWN_WORD)
         content = np.full((1, 6), 6**-0.5, np.float32)
-        return catalogue.profile(content, np.array([[0, 1]], np.float32), {"story": 1.0})
+        return catalogue.text_features(content, np.array([[0, 1]], np.float32), {"story": 1.0})
 
 
 def champion_of(index: IndexRef) -> Champion:

@@ -5,14 +5,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app import main
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import IndexRef, RegistryError, UserError
 from tasks.recommend.index import publish_version
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.app.conftest import MARKUP, champion_of
 from tests.conftest import free_port
-from tests.index_rows import BITING, rows
+from tests.index_rows import HOSTILE_TITLES, rows
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def test_genres_and_languages_are_those_of_the_catalogue(client):
 
 
 def test_an_answer_is_the_command_line_s(client, found):
-    config = RecommendConfig(titles=["Alien"], explain=True)
+    request = RecommendationRequest(titles=["Alien"], explain=True)
     version = get_version(found.index)
-    expected = recommend(found, version, resolve_query(config, version, found), config)
+    expected = recommend(query_from_movies(request, version), request, version, found.rank)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected
@@ -124,7 +124,7 @@ def test_ids_alone_are_enough(client):
     assert answer["question"] == "Alien (1979) + Aliens (1980)"
 
 
-@pytest.mark.parametrize("title", [*BITING[:5], "Emoji 🎬", "../../etc/passwd", MARKUP])
+@pytest.mark.parametrize("title", [*HOSTILE_TITLES[:5], "Emoji 🎬", "../../etc/passwd", MARKUP])
 def test_titles_with_quotes_sql_or_markup_are_only_titles(client, title):
     response = client.get("/api/recommend", params={"title": title})
     assert response.status_code == 200
@@ -152,7 +152,7 @@ def test_a_text_is_answered(client):
 
 
 def test_a_text_without_a_known_word_is_not_found(client):
-    assert detail(client, 404, text="zzz").startswith("Not one word of the text is known")
+    assert detail(client, 404, text="zzz").startswith("The model knows no word of the text")
 
 
 def test_filters_leave_out_what_does_not_pass(client):

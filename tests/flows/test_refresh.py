@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.batch import BatchConfig, batch
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion
 from tasks.registry.tracking.tracking import connect
@@ -50,9 +50,9 @@ def asked_to_add(file: Path, **more: object) -> RefreshConfig:
 
 def titles_like(title: str) -> list[str]:
     found = load_champion()
-    version, config = get_version(found.index), RecommendConfig(titles=[title])
-    question = resolve_query(config, version, found)
-    return [hit["title"] for hit in recommend(found, version, question, config)]
+    version, request = get_version(found.index), RecommendationRequest(titles=[title])
+    query = query_from_movies(request, version)
+    return [hit["title"] for hit in recommend(query, request, version, found.rank)]
 
 
 def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):

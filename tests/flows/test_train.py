@@ -205,7 +205,7 @@ def answered(**asked: Any) -> list[dict[str, Any]]:
     config, found = RecommendConfig.model_validate(asked), load_champion()
     version = get_version(found.index)
     question = recommend_flow.resolve_query(config, version, found)
-    return recommend_flow.recommend(found, version, question, config)
+    return recommend_flow.recommend(question, config, version, found.rank)
 
 
 def test_the_registered_model_answers_titles_and_texts(summary):
@@ -244,7 +244,7 @@ def test_recommend_takes_ids_texts_and_several_titles(summary):
     assert not {1000, 1002} & {movie["id"] for movie in both}
     with pytest.raises(UserError, match="No movie has the id 5"):
         answered(id=5)
-    with pytest.raises(UserError, match="Not one word"):
+    with pytest.raises(UserError, match="knows no word"):
         answered(text="zzz")
 
 
@@ -323,7 +323,7 @@ def test_predict_answers_texts_files_and_the_top_n(summary, tmp_path, capsys):
 
 
 def test_predict_refuses_what_it_cannot_answer(summary, tmp_path):
-    with pytest.raises(UserError, match="Not one word"):
+    with pytest.raises(UserError, match="knows no word"):
         predict_flow.command(PredictConfig(text="zzz qqq"))
     with pytest.raises(UserError, match="No movie is called 'Nowhere'"):
         predict_flow.command(PredictConfig(title="Nowhere"))

@@ -62,6 +62,7 @@ from tasks.registry.model_registry import (
 from tasks.registry.tracking.model_signature import SIGNATURE
 
 EXPERIMENT = "movie-recommender"
+SERVED_MODEL = Path(__file__).parents[1] / "served_model.py"  # imports `tasks` alone, no `flows`
 DATABASE_LOCK_SECONDS = 180.0  # making or migrating MLflow's tables takes some ten seconds
 SECONDS_BETWEEN_SAMPLES = 5  # of CPU, memory, disk and network
 DATASET_NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 500, 6000, 8000  # characters that MLflow keeps
@@ -387,9 +388,7 @@ def track_refresh(run: RunRef, found: RefreshRef, trained_by: str) -> None:
 
 
 @task(name="register", cache_policy=NO_CACHE)
-def register(
-    run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promotion: Promotion
-) -> str:
+def register(run: RunRef, folders: ModelFolders, reader: Champion, promotion: Promotion) -> str:
     """Register the model with the tag of its index and finish the run; the new version.
 
     With `promote`, the alias `champion` moves to it, which is what readers follow: call this under
@@ -406,12 +405,12 @@ def register(
         warnings.filterwarnings("ignore", ".*input example was not provided")  # a signature is
         logged = mlflow.pyfunc.log_model(
             name="recommender",
-            python_model=model_code,
+            python_model=str(SERVED_MODEL),
             artifacts={
                 "reader": str(file),
                 **{name: str(path) for name, path in folders.model_dump().items()},
             },
-            code_paths=[str(Path(model_code).parent), str(Path(__file__).parents[2])],
+            code_paths=[str(SERVED_MODEL.parents[1])],
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
         )
