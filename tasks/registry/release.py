@@ -15,7 +15,7 @@ from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versi
 from tasks.registry.champion import from_tags, model_folders
 from tasks.registry.champion_check import ANSWERING, require_index
 from tasks.registry.model_registry import CHAMPION, MODEL
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 
 Row = dict[str, Any]
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes of a deleted run

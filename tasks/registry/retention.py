@@ -23,7 +23,11 @@ from tasks.recommend.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry.aliases import champion_lock, training_run_id, versions_by_alias
 from tasks.registry.model_registry import MODEL
 from tasks.registry.release import GONE, versions
-from tasks.registry.tracking.tracking import connect, experiment_id, require_experiment_of_this_root
+from tasks.registry.tracking.mlflow_client import (
+    connect,
+    experiment_id,
+    require_experiment_of_this_root,
+)
 
 #: What of a run is big, and of no use once its version cannot be promoted any more.
 BIG_FILES = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")

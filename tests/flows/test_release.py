@@ -16,7 +16,7 @@ from tasks.registry.aliases import versions_by_alias
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings

@@ -13,7 +13,7 @@ from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings

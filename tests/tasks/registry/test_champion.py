@@ -29,7 +29,7 @@ from tasks.registry.model_registry import (
     require_sound_database,
     tracking_uri,
 )
-from tasks.registry.tracking.tracking import connect, experiment_id
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tests.conftest import ROOT, free_port
 
 READER = Champion(
@@ -137,7 +137,7 @@ def test_a_damaged_database_is_no_missing_champion(artifacts):
     file.rename(artifacts / "mlflow.db.damaged")
     require_sound_database()
     again = (
-        "from tasks.registry.tracking.tracking import connect; "
+        "from tasks.registry.tracking.mlflow_client import connect; "
         "print(connect().search_registered_models())"
     )
     done = subprocess.run([sys.executable, "-c", again], cwd=ROOT, capture_output=True, text=True)

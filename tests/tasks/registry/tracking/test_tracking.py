@@ -6,17 +6,16 @@ from tasks.core.storage import store
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL, _from_mlflow, tracking_uri
-from tasks.registry.tracking.tracking import (
+from tasks.registry.tracking.metrics import log_steps
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
+from tasks.registry.tracking.results import write_embeddings
+from tasks.registry.tracking.runs import (
     FLOW_RUN_TAG,
     close_dead_runs,
-    connect,
-    experiment_id,
     fail_run,
     flatten_settings,
-    log_steps,
     open_run,
     own_process,
-    write_embeddings,
 )
 
 
@@ -112,9 +111,7 @@ def test_a_run_that_is_killed_as_it_opens_is_known_for_a_dead_one(artifacts, mon
     client = connect()
     experiment = experiment_id(client)
     dead = {"process": "1 another-boot:1"}
-    monkeypatch.setattr(
-        "tasks.registry.tracking.tracking.own_process", lambda: own_process() | dead
-    )
+    monkeypatch.setattr("tasks.registry.tracking.runs.own_process", lambda: own_process() | dead)
     monkeypatch.setattr("mlflow.MlflowClient.log_batch", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_run.fn({}, {})
