@@ -59,7 +59,9 @@ def test_an_index_that_is_gone(folder):
         titles_like("Horror Story 0")
     summary = train_again(folder, skip_unchanged=True)
     assert summary.champion
-    assert summary.why.startswith(f"version {damaged.version} was passed over: The index ")
+    assert summary.why.startswith(
+        f"the champion (version {damaged.version}) cannot be compared: The index "
+    )
     assert versions_by_alias(connect()) == {CHAMPION: summary.model_version}
     assert len(titles_like("Horror Story 0")) == 10
     with pytest.raises(DamagedVersionError):
@@ -80,7 +82,7 @@ def test_models_that_are_gone(folder, capsys):
     damaged = load_champion()
     shutil.rmtree(folder / "artifacts" / "mlruns" / damaged.run_id / "artifacts" / "classifier")
     assert len(titles_like("Horror Story 0")) == 10
-    with pytest.raises(DamagedVersionError, match="its classifier is gone"):
+    with pytest.raises(DamagedVersionError, match="its classifier is missing"):
         predict(PredictConfig(text="A haunted grave"))
     summary = train_again(folder)
     assert summary.champion

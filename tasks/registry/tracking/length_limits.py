@@ -1,10 +1,10 @@
-"""Texts -> texts that MLflow can store, which limits their length."""
+"""Long texts -> texts that fit MLflow's length limits."""
 
 DATASET_NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 500, 6000, 8000  # characters
 
 
 def shorten(text: str, length: int) -> str:
-    """A text of at most `length` characters: the middle of a longer one is left out."""
+    """A text of at most `length` characters; the middle of a longer text is replaced by …."""
     if len(text) <= length:
         return text
     head = (length - 3) // 2

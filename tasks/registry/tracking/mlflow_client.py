@@ -16,18 +16,18 @@ from tasks.core.locks import file_lock
 from tasks.core.storage import store
 from tasks.core.storage.remote import is_url
 from tasks.registry.model_registry import (
-    is_own_registry,
+    is_root_database,
     registry_errors,
     require_reachable,
     tracking_uri,
 )
 
 EXPERIMENT = "movie-recommender"
-DATABASE_LOCK_SECONDS = 180.0  # making or migrating MLflow's tables takes some ten seconds
+DATABASE_LOCK_SECONDS = 180.0  # creating or migrating MLflow's tables takes about ten seconds
 
 
 def connect() -> mlflow.MlflowClient:
-    """Client of the tracking server; the first connection ever also makes the database.
+    """A client of the tracking server; the first connection also creates the database.
 
     Raises:
         RegistryError: the server does not answer, or the database is damaged.
@@ -38,15 +38,15 @@ def connect() -> mlflow.MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(tracking_uri())
     with registry_errors(tracking_uri()):
-        return _opened(tracking_uri(), store.artifacts_root())
+        return open_client(tracking_uri(), store.artifacts_root())
 
 
 @lru_cache(maxsize=4)
-def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
-    """A client of a tracking server, once a process.
+def open_client(uri: str, root: Path) -> mlflow.MlflowClient:
+    """A client of a tracking server, created once per process.
 
-    The first use of a database makes its tables; two runs that did so at once would both fail. On a
-    root that cannot be written there is nothing to make.
+    The lock: two processes that create MLflow's tables at the same time would both fail. It is
+    skipped in a read-only root, where no database can be created.
     """
     require_reachable(uri)
     root.mkdir(parents=True, exist_ok=True)
@@ -59,41 +59,48 @@ def _opened(uri: str, root: Path) -> mlflow.MlflowClient:
 
 
 def experiment_id(client: mlflow.MlflowClient) -> str:
-    """The experiment of all runs, made on first use with its files under the artifacts root."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found:
-        return str(found.experiment_id)
-    served = tracking_uri().startswith("http")  # a server knows itself where its files go
-    location = None if served else store.uri_of("mlruns")
-    if location and not is_url(location):
-        location = Path(location).as_uri()
+    """Id of the experiment of all runs; it is created on first use."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment:
+        return str(experiment.experiment_id)
     try:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        return str(client.create_experiment(EXPERIMENT, artifact_location=artifact_location()))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        return experiment_id(client)  # another run made it meanwhile
+        return experiment_id(client)  # another process created it at the same time
+
+
+def artifact_location() -> str | None:
+    """Where runs store files: under the artifacts root; None leaves the choice to a server."""
+    if tracking_uri().startswith("http"):
+        return None
+    location = store.uri_of("mlruns")
+    return location if is_url(location) else Path(location).as_uri()
 
 
 def require_experiment_of_this_root(client: mlflow.MlflowClient, experiment: str) -> None:
-    """Raises UserError if the registry under this root still leads to where the root was before.
+    """Check that the runs of an experiment store their files under the current artifacts root.
 
-    MLflow stores where a run's files go as an absolute path: new ones would be written there.
+    MLflow stores the location as an absolute path. In a root that was moved or copied, new runs
+    would write to the earlier place.
+
+    Raises:
+        UserError: the root was moved or copied.
     """
     location = client.get_experiment(experiment).artifact_location
-    expected = store.artifacts_root() / "mlruns"
-    stored = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else None
-    if not is_own_registry() or stored is None or stored == expected:
+    if not is_root_database() or not location.startswith("file:"):
         return
-    if stored.parent.exists() and stored.parent.samefile(expected.parent):
+    stored_root = Path(unquote(urlsplit(location).path)).parent
+    root = store.artifacts_root()
+    if stored_root == root or (stored_root.exists() and stored_root.samefile(root)):
         return
-    if stored.parent.exists():
+    if stored_root.exists():
         raise UserError(
-            f"{expected.parent} is a copy of {stored.parent}, and its MLflow database still leads "
-            f"there. Train with RECOMMENDER_ARTIFACTS={stored.parent}, or in a new, empty root."
+            f"{root} is a copy of {stored_root}, and its MLflow database still points there. "
+            f"Train with RECOMMENDER_ARTIFACTS={stored_root}, or in a new, empty root."
         )
     raise UserError(
-        f"{expected.parent} was moved from {stored.parent}, where its MLflow database still leads. "
-        "Move it back, or leave a link there: "
-        + shlex.join(["ln", "-s", str(expected.parent), str(stored.parent)])
+        f"{root} was moved from {stored_root}, and its MLflow database still points there. "
+        "Move it back, or create a link: " + shlex.join(["ln", "-s", str(root), str(stored_root)])
     )

@@ -1,12 +1,13 @@
-"""A finished run -> a version of the registered model, promoted to champion if the gate says so."""
+"""A finished run -> a version of the registered model, promoted to champion if the gate allows."""
 
 import tempfile
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import mlflow
+from mlflow.models import Model
+from mlflow.models.model import ModelInfo
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -17,14 +18,14 @@ from tasks.registry.champion import Champion, to_tags
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking.metrics import log_metrics
 from tasks.registry.tracking.mlflow_client import connect
-from tasks.registry.tracking.model_signature import SIGNATURE
+from tasks.registry.tracking.model_signature import INPUT_EXAMPLE, SIGNATURE
 from tasks.registry.tracking.runs import PACKAGES
 
 
 class Promotion(NamedTuple):
     """Whether a new version becomes the champion, and why.
 
-    `passed_over` says that the champion before it is damaged, and nothing to go back to.
+    `passed_over`: the current champion is damaged, so that a rollback must not return to it.
     """
 
     promote: bool
@@ -36,22 +37,37 @@ class Promotion(NamedTuple):
 def register(
     run: RunRef, folders: ModelFolders, reader: Champion, model_code: str, promotion: Promotion
 ) -> str:
-    """Register the model with the tag of its index and finish the run; the new version.
+    """Register the model with the tag of its index, finish the run and return the new version.
 
-    With `promote`, the alias `champion` moves to it, which is what readers follow: call this under
-    `champion_lock`, held since the champion was compared with.
+    With `promotion.promote`, the alias `champion` moves to the new version. Call it under the
+    `champion_lock` under which the current champion was last checked.
     """
     client = connect()
-    with (
-        mlflow.start_run(run_id=run.run_id),
-        warnings.catch_warnings(),
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    with mlflow.start_run(run_id=run.run_id):
+        model = _log_model(folders, reader, model_code)
+        log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
+        tags = to_tags(reader) | {"why": promotion.why}
+        registered = mlflow.register_model(model.model_uri, MODEL, tags=tags)
+        if promotion.promote:
+            move_champion(client, str(registered.version), promotion.passed_over)
+        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
+        client.set_tag(run.run_id, "promoted.why", promotion.why)
+    return str(registered.version)
+
+
+def _log_model(folders: ModelFolders, reader: Champion, model_code: str) -> ModelInfo:
+    """Log the model with its files, signature and input example to the active run.
+
+    `mlflow.pyfunc.log_model` would load the model into this process and predict the example, which
+    needs the catalogue in memory a second time; `Model.log` is the same without that.
+    """
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "reader.json"
         file.write_text(reader.model_dump_json())
-        warnings.filterwarnings("ignore", ".*input example was not provided")  # a signature is
-        logged = mlflow.pyfunc.log_model(
+        model: ModelInfo = Model.log(
+            artifact_path=None,
             name="recommender",
+            flavor=mlflow.pyfunc,
             python_model=model_code,
             artifacts={
                 "reader": str(file),
@@ -60,12 +76,7 @@ def register(
             code_paths=[str(Path(model_code).parent), str(Path(__file__).parents[2])],
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             signature=SIGNATURE,
+            input_example=INPUT_EXAMPLE,
+            validate_serving_input=False,
         )
-        log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-        tags = to_tags(reader) | {"why": promotion.why}
-        registered = mlflow.register_model(logged.model_uri, MODEL, tags=tags)
-        if promotion.promote:
-            move_champion(client, str(registered.version), promotion.passed_over)
-        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
-        client.set_tag(run.run_id, "promoted.why", promotion.why)
-    return str(registered.version)
+    return model

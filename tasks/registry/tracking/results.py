@@ -1,5 +1,6 @@
 """Trained models and evaluations -> MLflow: metrics, tables, figures and model files."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import mlflow
@@ -17,7 +18,7 @@ from tasks.core.contracts import (
 )
 from tasks.core.retry import io_task
 from tasks.core.storage import store
-from tasks.registry.tracking.metrics import log_metrics, log_steps
+from tasks.registry.tracking.metrics import log_epochs, log_metrics
 from tasks.registry.tracking.mlflow_client import connect
 
 SHOWN_TABLES = (
@@ -44,76 +45,99 @@ def track_results(
     figures: list[FiguresRef],
     protocol: str,
 ) -> dict[str, float]:
-    """Log scores, epochs, tables and model files; the scores come back for the summary."""
+    """Log metrics, training histories, tables, figures and model files; return the metrics."""
     client = connect()
-    scores: dict[str, float] = {}
-    for ref in evaluated:
-        scores |= log_evaluation(client, run, ref)
-    for file in (one for ref in (*evaluated, *figures) for one in store.locate(ref).glob("*.png")):
-        client.log_artifact(run.run_id, str(file), "evaluation")
-    fitted = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
-    log_training(client, run, **fitted, protocol=protocol)
-    for name, folder in (fitted | {"lexicon": store.locate(lexicon)}).items():
+    metrics = log_evaluations(client, run, evaluated)
+    log_figures(client, run, [*evaluated, *figures])
+    trained = {"doc2vec": store.locate(doc2vec), "classifier": store.locate(classifier)}
+    log_doc2vec_training(client, run, trained["doc2vec"])
+    log_classifier_training(client, run, trained["classifier"], protocol)
+    for name, folder in (trained | {"lexicon": store.locate(lexicon)}).items():
         client.log_artifacts(run.run_id, str(folder), name)
-    client.log_artifact(run.run_id, str(_embeddings(documents, vectors)))
-    return scores
+    client.log_artifact(run.run_id, str(store.locate(_embeddings_table(documents, vectors))))
+    return metrics
 
 
 @io_task("track-gate")
-def track_gate(run: RunRef, compared: list[ScoresRef]) -> dict[str, float]:
-    """Log the comparison with a champion that was promoted while this run was at work."""
-    client, scores = connect(), dict[str, float]()
-    for ref in compared:
-        scores |= log_evaluation(client, run, ref)
-    return scores
+def track_gate(run: RunRef, comparisons: list[ScoresRef]) -> dict[str, float]:
+    """Log the comparison with a champion that was promoted during this run; return the metrics."""
+    return log_evaluations(connect(), run, comparisons)
 
 
-def log_evaluation(client: mlflow.MlflowClient, run: RunRef, ref: ScoresRef) -> dict[str, float]:
-    """Log metrics and tables of one evaluation; its metrics."""
-    folder = store.locate(ref)
-    metrics: dict[str, float] = store.read_json(folder / "metrics.json")
-    log_metrics(client, run, metrics)
+def log_evaluations(
+    client: mlflow.MlflowClient, run: RunRef, evaluations: Iterable[ScoresRef]
+) -> dict[str, float]:
+    """Log the metrics and tables of evaluations; return all metrics by name."""
+    metrics: dict[str, float] = {}
+    for folder in map(store.locate, evaluations):
+        folder_metrics = store.read_json(folder / "metrics.json")
+        log_metrics(client, run, folder_metrics)
+        log_tables(client, run, folder)
+        metrics |= folder_metrics
+    return metrics
+
+
+def log_tables(client: mlflow.MlflowClient, run: RunRef, folder: Path) -> None:
+    """Log the Parquet files of a folder; those of `SHOWN_TABLES` also for MLflow's table view."""
     for file in sorted(folder.glob("*.parquet")):
         client.log_artifact(run.run_id, str(file), "evaluation")
         if file.stem in SHOWN_TABLES:
             columns = pq.read_table(file).to_pydict()
             client.log_table(run.run_id, columns, f"evaluation/{file.stem}.json")
-    return metrics
 
 
-def log_training(
-    client: mlflow.MlflowClient, run: RunRef, doc2vec: Path, classifier: Path, protocol: str
+def log_figures(
+    client: mlflow.MlflowClient, run: RunRef, refs: Iterable[ScoresRef | FiguresRef]
 ) -> None:
-    """Log how both trainings went; a leaky run's scores carry its protocol's name."""
-    moves = {"learning_rate": "doc2vec_learning_rate", "drift": "doc2vec_drift"}
-    log_steps(client, run, pq.read_table(doc2vec / "history.parquet"), moves)
-    losses = {name: name for name in ("train_loss", "val_loss", "val_f1_micro")}
-    if protocol != "held-out":
-        losses["val_f1_micro"] = f"{protocol}_val_f1_micro"
-    log_steps(client, run, pq.read_table(classifier / "history.parquet"), losses)
-    training = store.read_json(classifier / "training.json")
+    """Log the PNG files of stored folders."""
+    for folder in map(store.locate, refs):
+        for file in folder.glob("*.png"):
+            client.log_artifact(run.run_id, str(file), "evaluation")
+
+
+def log_doc2vec_training(client: mlflow.MlflowClient, run: RunRef, folder: Path) -> None:
+    """Log the history and the final values of a Doc2Vec training."""
+    names = {"learning_rate": "doc2vec_learning_rate", "drift": "doc2vec_drift"}
+    log_epochs(client, run, pq.read_table(folder / "history.parquet"), names)
+    log_metrics(client, run, store.read_json(folder / "training.json"))
+
+
+def log_classifier_training(
+    client: mlflow.MlflowClient, run: RunRef, folder: Path, protocol: str
+) -> None:
+    """Log the history, the device and the final values of a classifier training.
+
+    The validation F1 of a protocol that is not held-out is named after the protocol, so that it is
+    never charted with comparable values.
+    """
+    f1_name = "val_f1_micro" if protocol == "held-out" else f"{protocol}_val_f1_micro"
+    names = {"train_loss": "train_loss", "val_loss": "val_loss", "val_f1_micro": f1_name}
+    log_epochs(client, run, pq.read_table(folder / "history.parquet"), names)
+    training = store.read_json(folder / "training.json")
     client.set_tag(run.run_id, "device", training.pop("device"))
-    log_metrics(client, run, training | store.read_json(doc2vec / "training.json"))
+    log_metrics(client, run, training)
 
 
-def _embeddings(documents: DocumentsRef, vectors: VectorsRef) -> Path:
-    """The stored table of `write_embeddings`."""
+def _embeddings_table(documents: DocumentsRef, vectors: VectorsRef) -> VectorsRef:
+    """The stored file of `write_embeddings`."""
 
     def write(writer: store.EntryWriter) -> VectorsRef:
         write_embeddings(documents, vectors, writer.folder / "movie_embeddings.parquet")
         return writer.file_ref(VectorsRef, "movie_embeddings.parquet", documents.rows)
 
-    key = [documents.digest, vectors.digest]
-    return store.locate(store.get_or_create("embeddings", key, VectorsRef, write))
+    return store.get_or_create("embeddings", [documents.digest, vectors.digest], VectorsRef, write)
 
 
 def write_embeddings(documents: DocumentsRef, vectors: VectorsRef, path: Path) -> None:
-    """Write `id`, `title`, `genres`, `embedding` of every movie, a row group a chunk."""
+    """Write `source`, `id`, `title`, `genres`, `embedding` of every movie, one row group per chunk.
+
+    Without documents no file is written.
+    """
     movies = store.chunks(documents, ["source", "id", "title", "genres"])
     embeddings = store.chunks(vectors, ["embedding"])
     writer: pq.ParquetWriter | None = None
-    for names, vector in zip(movies, embeddings, strict=True):
-        table = names.append_column("embedding", vector["embedding"])
+    for movie_chunk, vector_chunk in zip(movies, embeddings, strict=True):
+        table = movie_chunk.append_column("embedding", vector_chunk["embedding"])
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
     if writer:

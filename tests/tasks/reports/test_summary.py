@@ -41,7 +41,7 @@ def summary() -> Summary:
         run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
         model_version="4",
         champion=True,
-        why="the first to answer",
+        why="no earlier champion",
     )
 
 
