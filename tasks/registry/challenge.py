@@ -111,7 +111,7 @@ class PairedPredictions(NamedTuple):
 def paired_comparison(
     metric: str, champion: float, challenger: float, differences: NDArray[np.floating[Any]]
 ) -> Comparison:
-    """Comparison of a metric, given bootstrap samples of the difference, (n_samples,)."""
+    """Comparison of a metric from bootstrap samples of the difference, (n_samples,)."""
     low, high = np.quantile(differences, [0.025, 0.975])
     return Comparison(
         score=metric,

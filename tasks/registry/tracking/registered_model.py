@@ -16,6 +16,7 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.aliases import move_champion
 from tasks.registry.champion import Champion, to_tags
 from tasks.registry.model_registry import MODEL
+from tasks.registry.tracking import unloaded_pyfunc
 from tasks.registry.tracking.metrics import log_metrics
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.registry.tracking.model_signature import INPUT_EXAMPLE, SIGNATURE
@@ -56,18 +57,15 @@ def register(
 
 
 def _log_model(folders: ModelFolders, reader: Champion, model_code: str) -> ModelInfo:
-    """Log the model with its files, signature and input example to the active run.
-
-    `mlflow.pyfunc.log_model` would load the model into this process and predict the example, which
-    needs the catalogue in memory a second time; `Model.log` is the same without that.
-    """
+    """Log the model with its files, signature and input example to the active run."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "reader.json"
         file.write_text(reader.model_dump_json())
         model: ModelInfo = Model.log(
             artifact_path=None,
             name="recommender",
-            flavor=mlflow.pyfunc,
+            flavor=unloaded_pyfunc,
+            flavor_name="pyfunc.ModelFromCode",
             python_model=model_code,
             artifacts={
                 "reader": str(file),
