@@ -32,10 +32,11 @@ SIGNATURE = ModelSignature(
     ),
     params=ParamSchema([ParamSpec("limit", DataType.long, 10)]),
 )
-#: A request with one row of each kind: a movie of the catalogue by title, and a free text.
+#: A request with one row of each kind: a movie of the catalogue by title, and a free text. Unused
+#: cells are empty and not None, since MLflow would store None as NaN, which is not valid JSON.
 INPUT_EXAMPLE = pd.DataFrame(
     {
-        "title": ["Toy Story", None],
-        "text": [None, "A detective hunts a serial killer in a rainy city."],
+        "title": ["Toy Story", ""],
+        "text": ["", "A detective hunts a serial killer in a rainy city."],
     }
 )
