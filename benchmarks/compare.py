@@ -77,7 +77,8 @@ def train_here(path: Path) -> dict[str, Any]:
     from flows.config import TrainConfig
     from flows.runtime.server import prefect_server
     from flows.train import train
-    from tasks.registry.tracking.tracking import FLOW_RUN_TAG, connect
+    from tasks.registry.tracking.mlflow_client import connect
+    from tasks.registry.tracking.runs import FLOW_RUN_TAG
 
     with prefect_server():
         summary = train(TrainConfig.model_validate({"source": str(path)}))

@@ -46,7 +46,8 @@ from tasks.genres.metrics import (
 )
 from tasks.genres.network import fold_batch_norm
 from tasks.genres.training import to_examples, train_classifier
-from tasks.registry.tracking.tracking import connect, experiment_id, flatten_settings
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
+from tasks.registry.tracking.runs import flatten_settings
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
 Vectors = NDArray[np.float32]

@@ -25,13 +25,9 @@ from tasks.registry.aliases import champion_lock
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.refresh import index_new_movies, index_source, merge
 from tasks.registry.retention import RetentionConfig, clean_up
-from tasks.registry.tracking.tracking import (
-    Promotion,
-    open_run,
-    register,
-    track_refresh,
-    track_source,
-)
+from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.runs import open_run
+from tasks.registry.tracking.source import track_refresh, track_source
 from tasks.reports.report import report_quarantine
 
 REQUIRED = ("id", "title", "overview")

@@ -15,7 +15,7 @@ from flows.cli.command_line import DONE, main
 from flows.parameters import FlowParameters
 from tasks.registry.model_registry import limit_client
 from tasks.registry.release import diff_versions, promote, roll_back, version_rows
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 
 #: Columns of versions in the terminal, and their heads there.
 HEADS = {"version": "version", "role": "role", "made": "made", "source": "source"}

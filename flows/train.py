@@ -52,18 +52,11 @@ from tasks.registry.champion_check import check_champion, is_current_champion, l
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
-from tasks.registry.tracking.tracking import (
-    Promotion,
-    close_dead_runs,
-    connect,
-    experiment_id,
-    open_run,
-    register,
-    track_gate,
-    track_profile,
-    track_results,
-    track_source,
-)
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
+from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.results import track_gate, track_results
+from tasks.registry.tracking.runs import close_dead_runs, open_run
+from tasks.registry.tracking.source import track_profile, track_source
 from tasks.reports.drawing import draw_lists, draw_map, draw_scores, draw_training
 from tasks.reports.report import report, report_quarantine, tag_flow_run
 from tasks.reports.summary import Summary, next_commands, notes, score_rows

@@ -19,7 +19,13 @@ from flows import train
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- diagram: python -m flows.diagram -->\n", "<!-- diagram end -->"
 FIRST = "ingest"
-RECORDING = ("tasks.registry.tracking.tracking", "tasks.reports.report")
+RECORDING = (
+    "tasks.registry.tracking.registered_model",
+    "tasks.registry.tracking.results",
+    "tasks.registry.tracking.runs",
+    "tasks.registry.tracking.source",
+    "tasks.reports.report",
+)
 #: Names of tasks that a value comes from.
 Origins = frozenset[str]
 NOTHING: Origins = frozenset()

@@ -13,7 +13,8 @@ from rich.table import Table
 from flows.cli.command_line import DONE, main
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, open_sources, read_chunks
+from tasks.data.validation import IngestState
 from tasks.recommend.query import row_by_title
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel

@@ -27,7 +27,7 @@ from flows.parameters import with_overrides
 from flows.runtime import interrupts
 from flows.runtime.resume_commands import resume_command, settings_of
 from tasks.core.redaction import redacted
-from tasks.registry.tracking.tracking import fail_run
+from tasks.registry.tracking.runs import fail_run
 
 LIMIT_SECONDS = 30  # for MLflow, the artifact and the notification together
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]

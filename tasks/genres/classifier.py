@@ -50,7 +50,7 @@ def _load_examples(
     indicator, _ = store.read_labels(labels)
     split = np.array(store.read(documents, ["split"])["split"].to_pylist())
     train, validation = (
-        to_examples(store.chosen_vectors(vectors, rows), indicator[rows], device)
+        to_examples(store.select_vectors(vectors, rows), indicator[rows], device)
         for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
     )
     require_examples(train, validation)

@@ -20,7 +20,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.core.text import fold, normalised, title_words
+from tasks.core.text import fold, normalize_overview, title_words
 from tasks.recommend.index_transformer import (
     IndexTransformer,
     Vectors,
@@ -107,7 +107,7 @@ def tfidf_columns(
 
 
 def _overview_key(overview: str) -> str:
-    return store.sha256([normalised(overview).encode()])[:16]
+    return store.sha256([normalize_overview(overview).encode()])[:16]
 
 
 def _vector_column(ids: pa.ChunkedArray, vectors: Vectors) -> pa.Array:

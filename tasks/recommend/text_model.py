@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.labels import binarize
-from tasks.data.preprocess import TextConfig, document_of
+from tasks.data.preprocess import TextConfig, build_document
 from tasks.embedding.inference import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
@@ -67,7 +67,7 @@ class TextModel:
         """
         keyword_lists = keywords if keywords is not None else [()] * len(titles)
         return [
-            document_of(title, overview, self.text, keywords=words)
+            build_document(title, overview, self.text, keywords=words)
             for title, overview, words in zip(titles, overviews, keyword_lists, strict=True)
         ]
 

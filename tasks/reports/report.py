@@ -17,7 +17,7 @@ from prefect.runtime import flow_run, task_run
 from tasks.core.contracts import FiguresRef, IngestRef, RunRef, ScoresRef
 from tasks.core.retry import io_task
 from tasks.core.storage import store
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.stage_times import wait_for_stage_times
 from tasks.reports.summary import (
     REPORT,

@@ -9,7 +9,7 @@ from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.refresh import refresh
 from flows.train import train
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
 from tests.flows.test_refresh import asked_to_add

@@ -13,7 +13,7 @@ from tasks.core.storage import store
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 

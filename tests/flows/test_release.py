@@ -16,7 +16,7 @@ from tasks.registry.aliases import versions_by_alias
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings
@@ -58,9 +58,10 @@ def at_its_root(history, monkeypatch) -> None:
 
 def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
     first, worse, again, larger = history[1]
-    assert (first.champion, first.why) == (True, "the first to answer")
+    assert (first.champion, first.why) == (True, "no earlier champion")
     assert not worse.champion
-    assert worse.why.startswith("worse than the champion: test_f1_micro")
+    assert worse.why.startswith("F1 micro is 0.")
+    assert worse.why.endswith(" lower than the champion's (tolerance 0.01)")
     assert (again.champion, larger.champion) == (False, True)
     assert "same source" in again.why
     run = connect().get_run(worse.run.run_id)
@@ -75,7 +76,7 @@ def test_versions_are_listed_with_their_role(history, capsys):
     assert command(parse(ReleaseConfig, "release", ["list", "--json"])) == 0
     listed = json.loads(capsys.readouterr().out)["versions"]
     assert [row["role"] for row in listed] == ["champion", "", "", "previous"]
-    assert listed[2]["why"].startswith("worse than the champion")
+    assert "lower than the champion's" in listed[2]["why"]
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
 
@@ -196,7 +197,7 @@ def test_models_that_were_changed_after_they_were_registered_are_not_loaded(hist
     before = file.read_text()
     file.write_text(before + "\n")
     try:
-        with pytest.raises(UserError, match="its classifier is not what was registered"):
+        with pytest.raises(UserError, match="its classifier has changed since it was registered"):
             model_folders(found)
     finally:
         file.write_text(before)

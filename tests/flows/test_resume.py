@@ -16,7 +16,7 @@ from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
 from tasks.core.contracts import UserError
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.flows.runtime.test_hooks import latest_failure
 from tests.flows.test_train import settings

@@ -33,7 +33,7 @@ from tasks.core.storage import store
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL
-from tasks.registry.tracking.tracking import EXPERIMENT, connect
+from tasks.registry.tracking.mlflow_client import EXPERIMENT, connect
 from tasks.reports.summary import ONE_GENRE, Summary, notes
 from tests.conftest import catalogue, movie, write_csv
 from tests.tasks.reports.test_page import panel

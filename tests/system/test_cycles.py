@@ -12,7 +12,7 @@ from tasks.recommend.query import RecommendationRequest, query_from_movies, reco
 from tasks.recommend.search import get_version
 from tasks.registry.champion import load_champion
 from tasks.registry.release import versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings

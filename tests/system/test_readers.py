@@ -12,7 +12,7 @@ from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT
 from tests.index_rows import rows
 

@@ -19,7 +19,7 @@ from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back, version_rows
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, free_port, running, wait_for, write_csv
 from tests.flows.stages import call
 from tests.flows.test_refresh import NEW, asked_to_add

@@ -19,7 +19,7 @@ from flows.runtime.hooks import notification_block, page, run_parts
 from flows.runtime.resume_commands import arguments
 from flows.train import train
 from tasks.core.contracts import UserError
-from tasks.registry.tracking.tracking import connect, experiment_id
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
