@@ -1,6 +1,7 @@
 """The demo page and its JSON API: what `flows.cli.recommend` answers, asked from a browser."""
 
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -302,4 +303,4 @@ def command(config: DemoConfig) -> int:
 
 
 if __name__ == "__main__":
-    main(DemoConfig, "python -m app.main", command)
+    main(config=DemoConfig, program="python -m app.main", command=command, arguments=sys.argv[1:])

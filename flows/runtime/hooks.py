@@ -23,8 +23,8 @@ from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Crashed
 
-from flows.parameters import with_overrides
 from flows.runtime import interrupts
+from flows.runtime.parameters import with_overrides
 from flows.runtime.resume_commands import resume_command, settings_of
 from tasks.core.redaction import redacted
 from tasks.registry.tracking.tracking import fail_run

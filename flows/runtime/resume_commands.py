@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel
 from pydantic_settings import CliPositionalArg
 
-from flows.parameters import FlowParameters
+from flows.runtime.parameters import FlowParameters
 from flows.runtime.stack_access import access_file, read_access
 from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,13 +19,10 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from pydantic import Field
-from pydantic_settings import CliPositionalArg
 
-from flows.cli.command_line import DONE, main
 from flows.runtime import interrupts
 from flows.runtime.stack_access import (
     HOST,
-    access_file,
     bypass_proxy,
     server_protection,
     write_access,
@@ -44,9 +40,6 @@ from flows.runtime.stack_processes import (
 )
 from flows.runtime.stack_schedules import wait_for_schedules
 from tasks.core.contracts import UserError
-from tasks.core.files import require_folder
-from tasks.core.locks import file_lock
-from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.registry.model_registry import tracking_uri
 
@@ -56,13 +49,11 @@ AUTOMATIONS = {
     "crash-zombie-flows": Path(__file__).parent / "automations" / "zombies.yaml",
     "cancel-endless-runs": Path(__file__).parent / "automations" / "endless.yaml",
 }
-BUSY_SECONDS = 300  # what another `make serve` or `make stop` may take
 
 
-class StackConfig(StrictConfig):
-    """The local stack."""
+class StackPorts(StrictConfig):
+    """Start the local stack: Prefect with a worker and the deployments, and MLflow."""
 
-    action: CliPositionalArg[Literal["start", "stop"]] = Field(description="start it, or stop it")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of Prefect's server and UI")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's UI")
 
@@ -129,7 +120,7 @@ def remote_mlflow() -> str | None:
     return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
 
 
-def start(config: StackConfig) -> None:
+def start(config: StackPorts) -> None:
     """Bring everything up, one after the other.
 
     Raises:
@@ -153,7 +144,7 @@ def start(config: StackConfig) -> None:
         interrupts.record_with(None)
 
 
-def _start(config: StackConfig) -> None:
+def _start(config: StackPorts) -> None:
     bypass_proxy()
     api = f"http://{HOST}:{config.prefect_port}/api"
     access = write_access(api)
@@ -194,29 +185,3 @@ def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
     for name, file in AUTOMATIONS.items():
         if not client.read_automations_by_name(name):
             prefect("automation", "create", "--from-file", str(file), environment=environment)
-
-
-def command(config: StackConfig) -> int:
-    """From the terminal."""
-    if config.action == "start":
-        store.require_writable()
-    require_folder(store.artifacts_root())  # a full disk does not keep `stop` from its work
-    with file_lock(
-        store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS
-    ):
-        if config.action == "stop":
-            ended = stop()
-            print(f"Stopped: {', '.join(ended)}." if ended else "Nothing of the stack was running.")
-            return DONE
-        print("Starting Prefect, MLflow and a worker …", flush=True)
-        start(config)
-    print(f"Prefect  http://{HOST}:{config.prefect_port}")
-    print(f"         password: PREFECT_API_AUTH_STRING in {access_file()}")
-    print(f"MLflow   {remote_mlflow() or f'http://{HOST}:{config.mlflow_port}'}")
-    print(f"Logs     {log_file('prefect').parent}")
-    print("`make stop` ends them.")
-    return DONE
-
-
-if __name__ == "__main__":
-    main(StackConfig, "python -m flows.stack", command)

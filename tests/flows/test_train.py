@@ -23,10 +23,10 @@ from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 from flows import train as flow_module
 from flows.cli import predict as predict_flow
 from flows.cli import recommend as recommend_flow
-from flows.cli.diagram import graph_of
 from flows.cli.predict import PredictConfig
 from flows.cli.recommend import RecommendConfig
 from flows.config import TrainConfig
+from flows.diagram import graph_of
 from flows.train import command, train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store

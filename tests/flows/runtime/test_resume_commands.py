@@ -14,9 +14,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.batch import BatchConfig, batch
 from flows.cli.command_line import parse
 from flows.config import TrainConfig
-from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
 from flows.release import ReleaseConfig
+from flows.runtime.parameters import FlowParameters
 from flows.runtime.resume_commands import arguments, command_of, flags, resume_command
 from flows.runtime.stack_access import LOCAL_SERVER
 from flows.train import train
