@@ -5,7 +5,6 @@
 Trains on the file and writes its whitened vectors ten times over, each time with other noise.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ import pyarrow as pa
 from lancedb.index import IvfFlat
 from lancedb.table import Table
 
+from benchmarks.page import save_results
 from benchmarks.ranking import trained
 from tasks.core.storage import store
 from tasks.recommend.index import ann_recall
@@ -94,14 +94,11 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     with tempfile.TemporaryDirectory() as root:
         content = trained(path, root).catalogue.features.content
         result = measured(content, f"{root}/ann")
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

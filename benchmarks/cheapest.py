@@ -19,6 +19,7 @@ import mlflow
 import numpy as np
 
 from benchmarks.embedding_sweep import VARIANTS
+from benchmarks.page import save_results
 
 RESULTS = Path(__file__).with_name("cheapest.json")
 SEEDS = (42, 43, 44)
@@ -88,13 +89,10 @@ def section(results: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main(source: Path) -> None:
-    """Run them all, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Run them all, save the results."""
     with tempfile.TemporaryDirectory() as root:
         results = {name: [train(source, root, name, seed) for seed in SEEDS] for name in CHOSEN}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, results)
 
 
 if __name__ == "__main__":

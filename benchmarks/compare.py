@@ -23,6 +23,8 @@ from uuid import UUID
 
 import psutil
 
+from benchmarks.page import save_results
+
 RESULTS = Path(__file__).with_name("compare.json")
 MOVIES = 40_000  # so many random ones for the network
 #: Which tasks of ours do what a stage of the post's does.
@@ -251,12 +253,9 @@ def throughput(path: Path) -> dict[str, dict[str, float]]:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     result = compare(path) | {"throughput": throughput(path)}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

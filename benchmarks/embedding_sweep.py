@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
 
+from benchmarks.page import save_results
 from flows.config import TrainConfig
 from tasks.data.ingest import IngestState, read_chunks
 from tasks.data.labels import binarize, learnable_genres
@@ -230,17 +231,14 @@ def section(results: list[dict[str, Any]]) -> str:
 
 
 def main(path: Path) -> None:
-    """Run every variant, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Run every variant, save the results."""
     sweep = Sweep(path)
     for name, changes in VARIANTS.items():
         sweep.variant(name, changes)
     for name in COMBINED:
         sweep.combined(name)
     sweep.client.set_terminated(sweep.parent.info.run_id)
-    RESULTS.write_text(json.dumps(sweep.results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, sweep.results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import save_results
+
 RESULTS = Path(__file__).with_name("preprocess.json")
 TIMES_TEN = 10
 
@@ -153,8 +155,6 @@ def section(results: list[dict[str, Any]]) -> str:
 
 def main(paths: list[Path]) -> None:
     """Measure all work on every file, and the growth on the last."""
-    from benchmarks.page import write_page
-
     results = []
     for path in paths:
         results += [measure(work, path) for work in WORK]
@@ -162,8 +162,7 @@ def main(paths: list[Path]) -> None:
         large = Path(folder) / f"ten_times_{paths[-1].name}"
         repeated(paths[-1], large)
         results += [measure(work, large) for work in ("loop", "thread", "process")]
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Trains on the file, asks the command line for one title in a new process, then a
 random titles with filters on, then sends requests to `mlflow models serve`, eight at a time.
 """
 
-import json
 import os
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.page import save_results
 from benchmarks.ranking import trained
 from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import UserError
@@ -143,9 +143,7 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     with tempfile.TemporaryDirectory() as root:
         catalogue = trained(path, root).catalogue
         titles = catalogue.movies["title"].to_pylist()
@@ -159,8 +157,7 @@ def main(path: Path) -> None:
             "warm": percentiles(warm(asked_for)),
         }
         result["served"] = served(asked_for)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

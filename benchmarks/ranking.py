@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.blog_baseline import preprocess, train_doc2vec
+from benchmarks.page import save_results
 from tasks.data.sources import find_ratings
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
@@ -193,9 +194,7 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(paths: list[str]) -> None:
-    """Train, choose, score, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Train, choose, score, save the results."""
     files = []
     with tempfile.TemporaryDirectory() as root:
         for number, path in enumerate(paths):
@@ -205,8 +204,7 @@ def main(paths: list[str]) -> None:
         weights = {name: getattr(found, name) for name in FEATURES}
         print(json.dumps(weights), flush=True)
         rows = [row for of in files for row in reported(of, config)]
-    RESULTS.write_text(json.dumps({"weights": weights, "rows": rows}, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, {"weights": weights, "rows": rows})
 
 
 if __name__ == "__main__":
