@@ -77,7 +77,7 @@ def measured(content: Array, folder: str) -> dict[str, Any]:
 
 def section(result: dict[str, Any]) -> str:
     """The figures as a section of `benchmarks/README.md`."""
-    exact, indexed, built = (result[of] for of in ("exact_ms", "index_ms", "build_seconds"))
+    exact, indexed, built = (result[name] for name in ("exact_ms", "index_ms", "build_seconds"))
     lines = [
         "## Approximate index: `python -m benchmarks.ann FILE`",
         "",

@@ -60,7 +60,7 @@ def train(source: Path, root: str, name: str, seed: int) -> dict[str, float]:
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
     metrics = client.search_runs([experiment.experiment_id], max_results=1)[0].data.metrics
-    names = [f"{of}_{score}" for of in ("test", "baseline_tfidf") for score in SCORES]
+    names = [f"{split}_{score}" for split in ("test", "baseline_tfidf") for score in SCORES]
     return {name: metrics[name] for name in (*names, *TRAININGS)}
 
 
@@ -69,9 +69,9 @@ def row(name: str, runs: list[dict[str, float]]) -> str:
     values = {key: np.array([run[key] for run in runs]) for key in runs[0]}
     cells, margins = [], []
     for score in SCORES:
-        found = values[f"test_{score}"]
-        cells.append(f"{found.mean():.3f}, {found.min():.3f}")
-        margins.append((found - values[f"baseline_tfidf_{score}"]).min())
+        test_scores = values[f"test_{score}"]
+        cells.append(f"{test_scores.mean():.3f}, {test_scores.min():.3f}")
+        margins.append((test_scores - values[f"baseline_tfidf_{score}"]).min())
     cells += [f"{margin:+.3f}" for margin in margins]
     seconds = sum(values[key].mean() for key in TRAININGS)
     return (

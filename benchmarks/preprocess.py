@@ -89,10 +89,10 @@ def measure(work: str, path: Path) -> dict[str, Any]:
         output = log.read_text()
         if status:
             raise SystemExit(f"{work} on {path} failed.")
-    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    found |= {"work": work, "file": path.name, "peak_mb": usage.ru_maxrss / 1024}
-    print(found, flush=True)
-    return found
+    result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    result |= {"work": work, "file": path.name, "peak_mb": usage.ru_maxrss / 1024}
+    print(result, flush=True)
+    return result
 
 
 def work_here(work: str, path: Path) -> None:

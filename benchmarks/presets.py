@@ -50,10 +50,10 @@ def measure(source: Path, preset: str) -> dict[str, Any]:
         (run,) = client.search_runs([experiment.experiment_id])
     metrics, protocol = run.data.metrics, run.data.tags["protocol"]
     prefix = "test" if protocol == "held-out" else protocol
-    found = {name: metrics.get(name, metrics.get(f"{prefix}_{name}")) for name in METRICS}
+    scores = {name: metrics.get(name, metrics.get(f"{prefix}_{name}")) for name in METRICS}
     measured = {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
     names = {"file": source.name, "movies": metrics["source_kept"], "preset": preset}
-    return names | {"protocol": protocol} | found | measured
+    return names | {"protocol": protocol} | scores | measured
 
 
 def row(result: dict[str, Any]) -> str:
