@@ -5,8 +5,6 @@ A subcommand's module is imported only when it runs: Prefect and torch take seco
 
 from typing import NamedTuple
 
-PROGRAM = "movie-recommender"
-
 
 class Subcommand(NamedTuple):
     """A function `(config) -> exit code` by module and name, and its line in the help."""

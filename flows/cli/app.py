@@ -4,8 +4,8 @@ import sys
 from pkgutil import resolve_name
 from typing import NoReturn
 
-from flows.cli import MODULES, PROGRAM, SUBCOMMANDS
-from flows.runtime import interrupts
+from flows.cli import MODULES, SUBCOMMANDS
+from flows.runtime import PROGRAM, interrupts
 
 
 def main() -> NoReturn:

@@ -11,7 +11,8 @@ from pkgutil import resolve_name
 import click
 from click.shell_completion import CompletionItem
 
-from flows.cli import PROGRAM, SUBCOMMANDS
+from flows.cli import SUBCOMMANDS
+from flows.runtime import PROGRAM
 
 FLAGS = Path(__file__).with_name("flags.json")
 EPILOG = f"""\b

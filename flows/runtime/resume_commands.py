@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel
 from pydantic_settings import CliPositionalArg
 
+from flows.runtime import PROGRAM
 from flows.runtime.parameters import FlowParameters
 from flows.runtime.stack_access import access_file, read_access
 from tasks.core.redaction import HIDDEN, redacted
@@ -79,7 +80,8 @@ def environment() -> list[str]:
 
 def command_of(flow: str, config: FlowParameters) -> str:
     """The command that runs a flow with these settings from the terminal, without credentials."""
-    words = [str(relative_path(Path(sys.executable))), "-m", f"flows.{flow}", *arguments(config)]
+    program = relative_path(Path(sys.executable).with_name(PROGRAM))
+    words = [str(program), flow, *arguments(config)]
     return shlex.join(map(redacted, words))
 
 

@@ -64,7 +64,7 @@ class DamagedVersionError(UserError):
     def __init__(self, damage: str) -> None:
         super().__init__(
             f"{damage}. Train again (a damaged champion is passed over), or promote another "
-            "version: `python -m flows.release list` shows them."
+            "version: `movie-recommender release list` shows them."
         )
         self.damage = damage
 

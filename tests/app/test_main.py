@@ -1,4 +1,3 @@
-import sys
 from typing import Any
 
 import pytest
@@ -224,10 +223,9 @@ def test_nothing_else_is_served(client, path):
 
 @pytest.mark.usefixtures("artifacts")
 def test_without_a_champion_the_demo_ends_with_a_sentence(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["demo"])
     monkeypatch.setattr(main, "load_champion", load_champion)
     with pytest.raises(SystemExit) as ended:
-        main.main(main.DemoConfig, "python -m app.main", main.command)
+        main.main(config=main.DemoConfig, program="demo", command=main.command, arguments=[])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "Nothing has been trained yet: run `make train` first.\n"
 

@@ -73,7 +73,7 @@ def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver
         train(config)
     page = latest_failure()
     assert "33% of the rows are damaged" in page
-    assert "-m flows.train" in page
+    assert "movie-recommender train" in page
     assert config.source[0] in page
     (told,) = posted
     assert told["subject"].endswith(": Failed")

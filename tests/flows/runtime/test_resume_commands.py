@@ -83,8 +83,8 @@ def test_arguments_of_a_config_give_the_config_again(config, data):
 def test_a_shell_hands_over_what_a_command_quotes(name):
     wanted = RefreshConfig(file=name, into=name)
     words = shlex.split(command_of("refresh", wanted))
-    assert words[1:3] == ["-m", "flows.refresh"]
-    assert parse(RefreshConfig, "refresh", words[3:]) == wanted
+    assert words[1] == "refresh"
+    assert parse(RefreshConfig, "refresh", words[2:]) == wanted
 
 
 def test_a_command_has_what_differs_and_no_more():
@@ -134,7 +134,7 @@ def test_a_command_names_what_decides_where_files_are(monkeypatch, tmp_path):
     assert "MLFLOW" not in command
     monkeypatch.delenv("RECOMMENDER_ARTIFACTS")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert resume_command(batch, run_of({})).endswith("python -m flows.batch")
+    assert resume_command(batch, run_of({})).endswith("movie-recommender batch")
 
 
 def test_a_command_has_stars_for_credentials_and_says_so(monkeypatch):

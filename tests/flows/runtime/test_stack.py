@@ -17,6 +17,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows.cli.stack import StackConfig, command
 from flows.runtime import interrupts, stack, stack_access, stack_processes
 from flows.runtime.stack_schedules import wait_for_schedules
 from tasks.core.contracts import UserError
@@ -165,7 +166,7 @@ def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, 
     else:
         stack_processes.record_file().write_text(content)
     with pytest.raises(UserError, match="up already"):
-        stack.start(stack.StackConfig(action="start"))
+        stack.start(stack.StackPorts())
     assert stack_processes.stop() == [f"process {process.pid}"]
     assert not process.is_running()
     assert stack_processes.stop() == []
@@ -194,7 +195,7 @@ def start_program(config):
 
 interrupts.install()
 stack._start = start_program
-stack.start(stack.StackConfig(action="start", prefect_port=PORTS[0], mlflow_port=PORTS[1]))
+stack.start(stack.StackPorts(prefect_port=PORTS[0], mlflow_port=PORTS[1]))
 """
 
 
@@ -226,7 +227,7 @@ def test_a_signal_while_the_stack_starts_leaves_nothing(number, tmp_path):
 def test_a_root_that_is_a_file_is_one_sentence(action, artifacts):
     artifacts.touch()
     with pytest.raises(UserError, match="is a file, not a folder"):
-        stack.command(stack.StackConfig(action=action))
+        command(StackConfig(action=action))
 
 
 def worker(**changes: Any) -> Any:

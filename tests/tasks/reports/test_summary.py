@@ -68,7 +68,7 @@ def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summar
     assert "2 bad_id, 1 missing_title" in text
     assert "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/abc) `abc`" in text
     assert "(http://127.0.0.1:5000/#/experiments/1/runs/abc/artifacts/report.html)" in text
-    assert 'python -m flows.recommend "Vertical Limit"' in text
+    assert 'movie-recommender recommend "Vertical Limit"' in text
     assert "mlflow ui --backend-store-uri sqlite:///m.db" in text
     assert "Held-out" in text
 
