@@ -233,21 +233,21 @@ def test_without_a_champion_the_demo_ends_with_a_sentence(monkeypatch, capsys):
 @pytest.mark.usefixtures("trained")
 def test_the_latest_champion_answers_while_the_registry_is_away(monkeypatch):
     loader, asked = main.Loader(), []
-    first = loader.now()
+    first = loader.current()
 
     def away() -> Champion:
         asked.append(1)
         raise RegistryError("MLflow does not answer")
 
     monkeypatch.setattr(main, "load_champion", away)
-    assert [loader.now() for _ in range(3)] == [first] * 3
+    assert [loader.current() for _ in range(3)] == [first] * 3
     assert len(asked) == 1
     with pytest.raises(RegistryError):
-        main.Loader().now()
+        main.Loader().current()
 
 
 @pytest.mark.usefixtures("trained")
 def test_a_taken_port_is_said_with_the_flag_that_chooses_another():
     with main.listener(free_port()) as taken, pytest.raises(UserError) as caught:
         main.command(main.DemoConfig(port=taken.getsockname()[1]))
-    assert str(caught.value).endswith("Address already in use. Say another port with --port.")
+    assert str(caught.value).endswith("Address already in use. Choose another port with --port.")

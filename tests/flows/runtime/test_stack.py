@@ -165,7 +165,7 @@ def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, 
         stack_processes.record_file().unlink()
     else:
         stack_processes.record_file().write_text(content)
-    with pytest.raises(UserError, match="up already"):
+    with pytest.raises(UserError, match="already running"):
         stack.start(stack.StackPorts())
     assert stack_processes.stop() == [f"process {process.pid}"]
     assert not process.is_running()
@@ -252,7 +252,7 @@ def test_a_worker_must_have_reported_since_the_start(workers, ready):
 
 def test_a_program_that_ends_while_it_is_waited_for_is_one_sentence():
     stack_processes.launch("worker", ["this"], {})
-    with pytest.raises(UserError, match=r"worker has ended; why is in .*worker\.log"):
+    with pytest.raises(UserError, match=r"worker has ended; the reason is in .*worker\.log"):
         stack_processes.wait_for("worker", lambda: False)
 
 

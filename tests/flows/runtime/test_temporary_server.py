@@ -59,7 +59,7 @@ def test_a_damaged_record_is_removed_and_stops_no_run(content):
 
 @pytest.mark.parametrize(
     ("command", "sentence"),
-    [(["true"], "has ended; why is in"), (["sleep", "60"], "Run the same command again")],
+    [(["true"], "has ended; the reason is in"), (["sleep", "60"], "Run the same command again")],
     ids=["ends at once", "never answers"],
 )
 def test_a_server_that_does_not_come_up_is_one_sentence(command, sentence, monkeypatch):
@@ -78,7 +78,7 @@ def test_a_server_that_is_not_ready_is_asked_directly_and_with_pauses(through, m
     with recording_server(200 if through == "proxy" else 503, requests) as address:
         monkeypatch.setenv("http_proxy", address)
         asked = f"http://127.0.0.1:{free_port()}" if through == "proxy" else address
-        with pytest.raises(UserError, match="did not answer within"):
+        with pytest.raises(UserError, match="did not respond within"):
             temporary_server._wait_for(asked, process)
     process.kill()
     process.wait()
