@@ -27,7 +27,7 @@ install: $(READY) ## Create .venv and install everything into it
 
 .PHONY: train
 train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_metadata.csv
-	@$(BIN)/python -m flows.train --source "$(SOURCE)" $(ARGS)
+	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
 test: $(READY) ## Run all tests, three files at a time: many wait for a server
@@ -62,15 +62,15 @@ check: $(READY) ## Lint, formatting and types
 
 .PHONY: demo
 demo: $(READY) ## Ask the champion from a browser on http://127.0.0.1:8000
-	@$(BIN)/python -m app.main $(ARGS)
+	@$(BIN)/movie-recommender demo $(ARGS)
 
 .PHONY: serve
 serve: $(READY) ## Bring up the local stack: Prefect, its worker and deployments, MLflow
-	@$(BIN)/python -m flows.stack start $(ARGS)
+	@$(BIN)/movie-recommender serve $(ARGS)
 
 .PHONY: stop
 stop: $(READY) ## End what `make serve` started, and nothing else
-	@$(BIN)/python -m flows.stack stop
+	@$(BIN)/movie-recommender stop
 
 .PHONY: prefect
 prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
@@ -96,7 +96,7 @@ worker: $(READY) ## Run deployed flows on this machine
 
 .PHONY: clean-cache
 clean-cache: $(READY) ## Delete what stages have cached on this machine; it only costs time
-	@$(BIN)/python -m flows.clean_cache
+	@$(BIN)/movie-recommender clean-cache
 
 .PHONY: clean
 clean: ## Delete everything that runs have written under artifacts/

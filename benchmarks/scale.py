@@ -5,13 +5,13 @@
 The file once, twice and four times over, with fresh ids and texts; `docs/scale.md` reckons from it.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import run, stage_seconds
+from benchmarks.page import save_results
 from benchmarks.preprocess import repeated
 
 RESULTS = Path(__file__).with_name("scale.json")
@@ -69,12 +69,9 @@ def section(found: dict[str, Any]) -> str:
 
 
 def main(source: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     found = {"file": source.name, "results": [measure(source, times) for times in TIMES]}
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, found)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,15 @@ from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.cli.command_line import DONE, main
-from flows.parameters import FlowParameters
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
+from flows.runtime.parameters import FlowParameters
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
 from tasks.core.storage.store import join
-from tasks.recommend.query import row_by_title
+from tasks.recommend.queries import row_by_title
 from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import load_champion
@@ -117,14 +115,7 @@ def batch(config: BatchConfig) -> str:
     return str(path)
 
 
-def command(config: BatchConfig) -> int:
-    """Rank from the terminal."""
-    store.require_writable()
-    load_champion()  # nothing is started where nothing has been trained
-    with prefect_server():
-        print(f"Lists are in {batch(config)}")
-    return DONE
-
-
 if __name__ == "__main__":
-    main(BatchConfig, "python -m flows.batch", command)
+    from flows.cli.app import run_module
+
+    run_module("batch")

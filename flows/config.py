@@ -5,8 +5,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.cli.literal_text import text_settings
-from flows.parameters import FlowParameters, differing_values, explicit_values, with_overrides
+from flows.runtime.parameters import (
+    FlowParameters,
+    differing_values,
+    explicit_values,
+    text_settings,
+    with_overrides,
+)
 from tasks.core.compute import Compute, Runner
 from tasks.data.drift import DriftConfig
 from tasks.data.ingest import IngestConfig

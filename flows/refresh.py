@@ -1,6 +1,5 @@
 """refresh: new movies into the published index by inference, without training anything."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
@@ -8,17 +7,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.cli.command_line import DONE, main
-from flows.parameters import FlowParameters, with_overrides
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
+from flows.runtime.parameters import FlowParameters, with_overrides
+from flows.train import MODEL_CODE
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather
-from tasks.core.redaction import redacted
 from tasks.core.storage import store
 from tasks.core.storage.store import join
-from tasks.data.ingest import IngestConfig, ingest, open_sources
+from tasks.data.ingest import IngestConfig, ingest
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
@@ -118,17 +115,7 @@ def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshR
     return merged
 
 
-def command(config: RefreshConfig) -> int:
-    """Refresh from the terminal; a file that cannot be read is refused before anything starts."""
-    store.require_writable()
-    open_sources([config.file], config.ingest, REQUIRED)
-    load_champion()
-    with prefect_server() as server:
-        print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
-        found = refresh(config)
-    print(f"{found.added} added, {found.updated} updated, {found.index.rows} movies in the index.")
-    return DONE
-
-
 if __name__ == "__main__":
-    main(RefreshConfig, "python -m flows.refresh", command)
+    from flows.cli.app import run_module
+
+    run_module("refresh")

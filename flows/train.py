@@ -8,16 +8,12 @@ from prefect import flow, unmapped
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
-from rich.console import Console
-from rich.table import Table
 
 import tasks
-from flows.cli.command_line import DONE, main
 from flows.config import TrainConfig
 from flows.phases.futures import as_input
 from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.resume_commands import command_of
-from flows.runtime.server import prefect_server
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, ProfileRef, RatingsRef, RunRef, ScoresRef
 from tasks.core.progress import gather
@@ -28,7 +24,7 @@ from tasks.data.drift import check_drift, profile_source
 from tasks.data.ingest import digests_of, ingest, resolve_sources, source_digest
 from tasks.data.labels import label
 from tasks.data.preprocess import check_documents, preprocess
-from tasks.data.source_check import check_source, require_trainable
+from tasks.data.source_check import check_source
 from tasks.data.sources import find_ratings
 from tasks.embedding.inference import embed
 from tasks.embedding.training import fit_doc2vec
@@ -59,7 +55,7 @@ from tasks.registry.tracking.runs import close_dead_runs, open_run
 from tasks.registry.tracking.source import track_profile, track_source
 from tasks.reports.drawing import draw_lists, draw_map, draw_scores, draw_training
 from tasks.reports.report import report, report_quarantine, tag_flow_run
-from tasks.reports.summary import Summary, next_commands, notes, score_rows
+from tasks.reports.summary import Summary
 
 #: What bounds memory: so many chunks are worked on at a time, however long the source is.
 CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
@@ -269,31 +265,7 @@ def nothing_to_learn(config: TrainConfig) -> str | None:
     return SKIPPED
 
 
-def show(summary: Summary) -> None:
-    """Print the scores and where to look next."""
-    console = Console()
-    table = Table(title=f"{summary.ingested.source}: {summary.protocol} protocol")
-    for column in ("score", "this run", "TF-IDF", "prior"):
-        table.add_column(column, justify="left" if column == "score" else "right")
-    for row in score_rows(summary.scores, summary.protocol):
-        table.add_row(*row)
-    console.print(table)
-    for line in notes(summary):
-        console.print(line)
-    console.print(f"Report: {summary.report}", soft_wrap=True)
-    console.print("Next:", *next_commands(summary), sep="\n  ", soft_wrap=True)
-
-
-def command(config: TrainConfig) -> int:
-    """Train from the terminal; a source that cannot be read is refused before anything starts."""
-    store.require_writable()
-    names = require_trainable(config.source, config.ingest, config.text, config.label)
-    with prefect_server() as server:
-        print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
-        found = train(config)
-        print(found) if isinstance(found, str) else show(found)
-    return DONE
-
-
 if __name__ == "__main__":
-    main(TrainConfig, "python -m flows.train", command)
+    from flows.cli.app import run_module
+
+    run_module("train")

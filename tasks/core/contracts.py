@@ -63,8 +63,8 @@ class DamagedVersionError(UserError):
 
     def __init__(self, damage: str) -> None:
         super().__init__(
-            f"{damage}. Train again (a damaged champion is ignored), or promote another "
-            "version: `python -m flows.release list` lists them."
+            f"{damage}. Train again (a damaged champion is passed over), or promote another "
+            "version: `movie-recommender release list` shows them."
         )
         self.damage = damage
 

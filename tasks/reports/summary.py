@@ -92,12 +92,12 @@ def next_commands(summary: Summary) -> list[str]:
     promoted = (
         []
         if summary.champion or summary.protocol == "blog"
-        else [f"{programs}/python -m flows.release promote {summary.model_version}"]
+        else [f"{programs}/movie-recommender release promote {summary.model_version}"]
     )
     return [
         *promoted,
-        f'{programs}/python -m flows.recommend "Vertical Limit"',
-        _mlflow_command(summary.run, programs),
+        f'{programs}/movie-recommender recommend "Vertical Limit"',
+        _look_at(summary.run, programs),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A published hand-made catalogue, and the champion that leads to it."""
+"""A small published catalogue and its champion."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +18,8 @@ from tests.index_rows import TITLES, rows
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-class KnowsStory:
-    """A text model that knows the one word `story`, and takes it for war."""
+class StoryModel:
+    """A text model whose only known word is `story`; it predicts the genre War."""
 
     def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         if "story" not in text.split():
@@ -40,8 +40,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> IndexRef:
 
 @pytest.fixture(scope="session")
 def trained(published: IndexRef) -> Iterator[None]:
-    """The published catalogue is the champion's."""
+    """Makes the published catalogue the champion's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(main, "load_champion", lambda: champion_of(published))
-        patch.setattr(main, "text_model", lambda _: KnowsStory())
+        patch.setattr(main, "text_model", lambda _: StoryModel())
         yield

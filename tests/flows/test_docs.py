@@ -6,7 +6,7 @@ import yaml
 from prefect.settings.models.flows import FlowsSettings
 from prefect.utilities.importtools import import_object
 
-from flows.cli import diagram
+from flows import diagram
 from flows.config import PRESETS, TrainConfig, settings_table
 from flows.runtime import stack
 

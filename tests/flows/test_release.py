@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.release import ReleaseConfig, answer, command, release
+from flows.cli.release import command
+from flows.release import ReleaseConfig, answer, release
 from flows.train import SKIPPED, train
 from tasks.core.contracts import UserError
 from tasks.recommend.index import lancedb_uri, publish_version

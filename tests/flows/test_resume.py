@@ -12,8 +12,8 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 
 from flows.batch import BatchConfig, batch
-from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
+from flows.runtime.parameters import FlowParameters
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.registry.tracking.mlflow_client import connect

@@ -23,11 +23,12 @@ from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 from flows import train as flow_module
 from flows.cli import predict as predict_flow
 from flows.cli import recommend as recommend_flow
-from flows.cli.diagram import graph_of
 from flows.cli.predict import PredictConfig
 from flows.cli.recommend import RecommendConfig
+from flows.cli.train import command
 from flows.config import TrainConfig
-from flows.train import command, train
+from flows.diagram import graph_of
+from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.recommend.search import get_version, open_version
@@ -290,7 +291,7 @@ def test_a_run_has_a_report(run, summary):
         assert "<img" in panel(html, name), name
     assert "There was no champion to compare with" in html
     assert "bad_id" in html
-    assert re.search(r"python -m flows\.train --preset=default (&#39;)?--source=", html)
+    assert re.search(r"movie-recommender train --preset=default (&#39;)?--source=", html)
     assert run.data.tags["mlflow.note.content"].startswith("# movies.csv: 151 movies")
 
 

@@ -482,7 +482,7 @@ def test_a_second_stack_is_refused_and_the_first_one_stops_whole(up, environment
     """The last test of this file: nothing is up after it."""
     again = stack(environment, "start")
     assert again.returncode == 2
-    assert "The stack is up already" in again.stderr
+    assert "The stack is already running" in again.stderr
     family = [
         one
         for process in map(psutil.Process, up.values())

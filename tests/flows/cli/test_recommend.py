@@ -12,20 +12,23 @@ def test_flags_of_the_command_line():
     assert (config.id, config.genre, config.not_genre) == (603, ["Action", "War"], ["Horror"])
     assert (config.from_year, config.to_year, config.language) == (1990, 2009, "en")
     assert config.as_json
-    several = parse(RecommendConfig, "recommend", ["Alien", "Gravity", "--limit", "3"])
-    assert (several.titles, several.limit) == (["Alien", "Gravity"], 3)
 
 
-@pytest.mark.parametrize("given", [{}, {"titles": ["Alien"], "text": "A ship."}])
-def test_titles_or_an_id_or_a_text_is_asked(given):
+def test_several_titles_are_one_query():
+    config = parse(RecommendConfig, "recommend", ["Alien", "Gravity", "--limit", "3"])
+    assert (config.titles, config.limit) == (["Alien", "Gravity"], 3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"titles": ["Alien"], "text": "A ship."}])
+def test_a_query_is_either_movies_or_a_text(settings):
     with pytest.raises(ValidationError, match="Give titles, --id or --text"):
-        RecommendConfig.model_validate(given)
+        RecommendConfig.model_validate(settings)
 
 
-def test_reasons_name_the_greatest_share_first():
+def test_reasons_list_the_largest_contribution_first():
     why = {"words": ["ship"], "genres": [], "content": 0.5, "genre": 0.25}
-    said = reasons(why | {"shares": {"words": 0.1, "year": 0.3, "votes": 0.0}})
-    assert said == "words: ship\ngenres: –\ncontent 0.50, genre 0.25\nyear 0.300; words 0.100"
+    text = reasons(why | {"shares": {"words": 0.1, "year": 0.3, "votes": 0.0}})
+    assert text == "words: ship\ngenres: –\ncontent 0.50, genre 0.25\nyear 0.300; words 0.100"
 
 
 def test_a_title_that_a_spreadsheet_would_run_is_quoted(capsys):

@@ -33,7 +33,7 @@ CONTEXT = ReportContext(
     quarantined=[{"reason": "bad_id", "rows": 1}],
     quarantined_rows=[{"row": 4, "value": "</td><script>alert(1)</script>"}],
     quarantined_more=5,
-    command="python -m flows.train '--source=[\"movies.csv\"]'",
+    command="movie-recommender train '--source=[\"movies.csv\"]'",
     origin={"source": "movies.csv"},
     settings={"preset": "default"},
 )

@@ -8,7 +8,7 @@ given in `overrides`, by dotted names or nested, as in `{"doc2vec.seed": 7}` and
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -129,3 +129,23 @@ def differing_values(values: Mapping[str, Any], plain: Mapping[str, Any]) -> dic
         for name, value in values.items()
         if name not in plain or value != plain[name]
     }
+
+
+def text_settings(config: type[BaseModel], prefix: str = "") -> set[str]:
+    """Dotted names (and aliases) of the settings that hold a string or a list of strings."""
+    names = set[str]()
+    for name, field in config.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            names |= text_settings(annotation, f"{prefix}{name}.")
+        elif _is_text(annotation):
+            names |= {prefix + name, prefix + (field.alias or name)}
+    return names
+
+
+def _is_text(annotation: Any) -> bool:
+    if annotation is str:
+        return True
+    if get_origin(annotation) in (None, tuple):  # a number, a choice, sizes of hidden layers
+        return False
+    return {str} == set(get_args(annotation)) - {type(None)}

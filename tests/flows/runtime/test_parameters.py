@@ -43,7 +43,7 @@ FORMS = {
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         yield importlib.import_module(module.name)
 
 
@@ -61,7 +61,7 @@ def models() -> set[type[BaseModel]]:
 def nested(model: type[BaseModel]) -> set[type[BaseModel]]:
     """A config and the configs of its stages."""
     fields = [field.annotation for field in model.model_fields.values()]
-    stages = [one for one in fields if isinstance(one, type) and issubclass(one, BaseModel)]
+    stages = [field for field in fields if isinstance(field, type) and issubclass(field, BaseModel)]
     return {model}.union(*(nested(stage) for stage in stages))
 
 
@@ -200,8 +200,10 @@ def test_the_api_takes_stage_settings_nested(config):
 
 
 def deployments() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    return found
+    deployments: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())[
+        "deployments"
+    ]
+    return deployments
 
 
 @pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: deployment["name"])

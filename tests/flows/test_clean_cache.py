@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from flows.cli.clean_cache import CleanCacheConfig, command
+from flows.clean_cache import CleanCacheConfig, command
 from tasks.core.contracts import Ref
 from tasks.core.storage import store
 

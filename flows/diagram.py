@@ -16,7 +16,7 @@ from prefect import Task
 
 from flows import train
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- diagram: python -m flows.diagram -->\n", "<!-- diagram end -->"
 FIRST = "ingest"
 RECORDING = (

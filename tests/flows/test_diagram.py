@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from flows.cli.diagram import Graph, graph_of, mermaid, reduced
+from flows.diagram import Graph, graph_of, mermaid, reduced
 
 FLOW = """
 from prefect import task, unmapped
