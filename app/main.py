@@ -23,13 +23,6 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.cli.command_line import DONE, main
-from flows.cli.recommend import (
-    RecommendationQuery,
-    RecommendConfig,
-    movies_query,
-    recommend,
-    resolve_query,
-)
 from tasks.core.contracts import RegistryError, UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import fold
@@ -38,6 +31,7 @@ from tasks.recommend.query import (
     RecommendationQuery,
     RecommendationRequest,
     query_from_movies,
+    query_from_rows,
     query_from_text,
     recommend,
 )
@@ -97,11 +91,11 @@ class ApiQuery(BaseModel, extra="forbid"):
             raise ValueError("Give each title its id, or none.")
         return self
 
-    def config(self) -> RecommendConfig:
-        """The same query as a config of the command line."""
+    def to_request(self) -> RecommendationRequest:
+        """The same request as the command line makes."""
         filters = self.model_dump(exclude={"title", "id"})
         movies = {"titles": self.title, "id": next(iter(self.id), None)}
-        return RecommendConfig.model_validate({**filters, **movies, "explain": True})
+        return RecommendationRequest.model_validate({**filters, **movies, "explain": True})
 
 
 class LoadedChampion(NamedTuple):
@@ -148,8 +142,7 @@ class Loader:
             UserError: no word of the text is known.
         """
         with self._models:
-            features = text_model(loaded.champion).profile(text, loaded.version.catalogue)
-        return RecommendationQuery(text, features, [])
+            return query_from_text(text, loaded.version, text_model(loaded.champion))
 
 
 @lru_cache(maxsize=2)
@@ -181,12 +174,12 @@ def resolve_movies(query: ApiQuery, loaded: LoadedChampion) -> RecommendationQue
     Raises:
         UserError: a movie does not exist, or several have its title.
     """
-    config, version = query.config(), loaded.version
+    request, version = query.to_request(), loaded.version
     rows = list[int]()
     for title, movie_id in zip_longest(query.title, query.id):
-        single = config.model_copy(update={"titles": [title] if title else [], "id": movie_id})
-        rows += resolve_query(single, version, loaded.champion).rows
-    return movies_query(version.catalogue, rows)
+        single = request.model_copy(update={"titles": [title] if title else [], "id": movie_id})
+        rows += query_from_movies(single, version).rows
+    return query_from_rows(rows, version)
 
 
 def add_overview(movie: Movie, catalogue: Catalogue) -> Movie:
@@ -203,7 +196,7 @@ def recommendations(
         query = resolve_movies(parameters, loaded)
     else:
         query = loader.text_query(parameters.text, loaded)
-    movies = recommend(loaded.champion, loaded.version, query, parameters.config())
+    movies = recommend(query, parameters.to_request(), loaded.version, loaded.champion.rank)
     catalogue = loaded.version.catalogue
     return {"question": query.name, "movies": [add_overview(movie, catalogue) for movie in movies]}
 

@@ -114,7 +114,7 @@ def cross_tuned(labels: Labels, probabilities: Probabilities, support: int | Non
     first = np.arange(len(labels)) % 2 == 0
     y_pred = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
-        thresholds = tuned_thresholds(labels[tune], probabilities[tune], None, support)
+        thresholds = tune_thresholds(labels[tune], probabilities[tune], None, support)
         y_pred[judge] = apply_thresholds(probabilities[judge], thresholds)
     return y_pred
 

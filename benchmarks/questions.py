@@ -63,8 +63,8 @@ def warm(titles: list[str]) -> list[float]:
     version, spent = get_version(champion.index), list[float]()
 
     def ask(title: str) -> None:
-        config = RecommendConfig(titles=[title], from_year=1930, not_genre=["Documentary"])
-        recommend(champion, version, resolve_query(config, version, champion), config)
+        request = RecommendationRequest(titles=[title], from_year=1930, not_genre=["Documentary"])
+        recommend(query_from_movies(request, version), request, version, champion.rank)
 
     for title in titles:
         start = time.perf_counter()

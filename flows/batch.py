@@ -18,7 +18,7 @@ from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
 from tasks.core.storage.store import join
-from tasks.recommend.queries import row_by_title
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import load_champion

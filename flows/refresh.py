@@ -9,7 +9,6 @@ from pydantic_settings import CliPositionalArg
 
 from flows.runtime.hooks import on_run_failure, record_signals
 from flows.runtime.parameters import FlowParameters, with_overrides
-from flows.train import MODEL_CODE
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather

@@ -13,8 +13,9 @@ from rich.table import Table
 from flows.cli.command_line import DONE
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
-from tasks.recommend.queries import row_by_title
+from tasks.data.ingest import IngestConfig, open_sources, read_chunks
+from tasks.data.validation import IngestState
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel
 from tasks.registry.champion import load_champion, model_folders
@@ -74,8 +75,8 @@ def command(config: PredictConfig) -> int:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
         show(rows)
-    if config.text is not None and not model.answers([""], [config.text])[0].probabilities:
-        raise UserError("Not one word of the text is known to the model: no genre is predicted.")
+    if config.text is not None and not model.predict_genres([""], [config.text])[0].probabilities:
+        raise UserError(NO_KNOWN_WORD)
     return DONE
 
 
@@ -125,7 +126,7 @@ def report_invalid_rows(quarantine: Sequence[dict[str, Any]]) -> None:
 
 def predict(model: TextModel, movies: Sequence[Movie], top_n: int | None) -> list[dict[str, Any]]:
     """`id`, `title` and `genres` (probability by name) of each movie."""
-    predictions = model.answers(
+    predictions = model.predict_genres(
         [movie.title for movie in movies],
         [movie.overview for movie in movies],
         [movie.keywords for movie in movies],

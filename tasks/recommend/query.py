@@ -115,6 +115,11 @@ def query_from_movies(request: RecommendationRequest, version: Version) -> Recom
         rows = [row_by_title(version, title, request.year, request.id) for title in request.titles]
     else:
         rows = [row_by_id(version, int(request.id or 0))]
+    return query_from_rows(rows, version)
+
+
+def query_from_rows(rows: list[int], version: Version) -> RecommendationQuery:
+    """The query for movies by their catalogue rows."""
     name = " + ".join(title_with_year(version.catalogue.movie(row)) for row in rows)
     return RecommendationQuery(name, version.catalogue.features_of(rows), rows)
 

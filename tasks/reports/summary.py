@@ -97,7 +97,7 @@ def next_commands(summary: Summary) -> list[str]:
     return [
         *promoted,
         f'{programs}/movie-recommender recommend "Vertical Limit"',
-        _look_at(summary.run, programs),
+        _mlflow_command(summary.run, programs),
     ]
 
 

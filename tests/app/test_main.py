@@ -11,7 +11,7 @@ from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.app.conftest import MARKUP, champion_of
 from tests.conftest import free_port
-from tests.index_rows import HOSTILE_TITLES, rows
+from tests.index_rows import rows
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,10 @@ def test_genres_and_languages_come_from_the_catalogue(client):
 
 
 def test_the_api_returns_the_recommendations_of_the_command_line(client, champion):
-    config = RecommendConfig(titles=["Alien"], explain=True)
+    request = RecommendationRequest(titles=["Alien"], explain=True)
     version = get_version(champion.index)
-    expected = recommend(champion, version, resolve_query(config, version, champion), config)
+    query = query_from_movies(request, version)
+    expected = recommend(query, request, version, champion.rank)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected
@@ -123,7 +124,7 @@ def test_movies_can_be_queried_by_id_only(client):
     assert answer["question"] == "Alien (1979) + Aliens (1980)"
 
 
-@pytest.mark.parametrize("title", [*BITING[:5], "Emoji 🎬", "../../etc/passwd", MARKUP])
+@pytest.mark.parametrize("title", [*HOSTILE_TITLES[:5], "Emoji 🎬", "../../etc/passwd", MARKUP])
 def test_titles_with_quotes_sql_or_markup_are_not_interpreted(client, title):
     response = client.get("/api/recommend", params={"title": title})
     assert response.status_code == 200

@@ -1,7 +1,7 @@
 import pytest
+from tasks.recommend.queries import select_movie
 
 from tasks.core.contracts import UserError
-from tasks.recommend.queries import select_movie
 
 CANDIDATES = [
     {"id": 6006, "title": "Cinderella", "year": 2001},
