@@ -11,7 +11,7 @@ from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.app.conftest import MARKUP, champion_of
 from tests.conftest import free_port
-from tests.index_rows import rows
+from tests.index_rows import HOSTILE_TITLES, rows
 
 
 @pytest.fixture(scope="module")
