@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from flows import refresh as refresh_module
-from flows import train as train_module
+from flows.phases import publishing as train_module
 from flows.refresh import refresh
 from flows.train import train
 from tasks.core.locks import is_locked
