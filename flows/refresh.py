@@ -1,4 +1,4 @@
-"""refresh: new movies into the published index by inference, without training anything."""
+"""refresh: add new movies to the published index with the champion's models, without training."""
 
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ class RefreshConfig(FlowParameters):
     form_fields = ("file", "into", "notify")
     has_overrides = True
 
-    file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")
+    file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres are optional")
     into: str | None = Field(
-        None, description="Source whose ids these are; left out: the only one in the index"
+        None,
+        description="Source that the ids belong to; left out: the only source of the index",
     )
-    runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+    runner: Runner = Field("auto", description="Where chunks are processed, as in `train`")
     notify: str | None = Field(
-        None, description="Prefect notification block that is told of a run that failed"
+        None, description="Prefect notification block that receives a message if the run fails"
     )
     ingest: IngestConfig = IngestConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -74,6 +74,10 @@ def build_recommender(
         transformer=transformer,
         index=build_index.submit(as_input(rows), config.index, run.index_tag, compute),
         lists=lists,
-        scores=[*genres.scores, embeddings.scores, lists],
+        scores=[
+            *genres.scores,
+            embeddings.scores,
+            lists,
+        ],
         figures=[movie_map, *genres.figures],
     )

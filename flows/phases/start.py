@@ -20,7 +20,7 @@ from tasks.registry.retention import clean_up
 from tasks.registry.tracking.tracking import close_dead_runs, connect, experiment_id, open_run
 from tasks.reports.report import tag_flow_run
 
-SKIPPED = "Skipped: the champion has learnt this source with these settings and this code."
+SKIPPED = "Skipped: the champion was trained on this source with these settings and this code."
 CODE = [Path(__file__).parents[1], Path(tasks.__file__).parent]
 
 

@@ -61,7 +61,7 @@ def models() -> set[type[BaseModel]]:
 def nested(model: type[BaseModel]) -> set[type[BaseModel]]:
     """A config and the configs of its stages."""
     fields = [field.annotation for field in model.model_fields.values()]
-    stages = [one for one in fields if isinstance(one, type) and issubclass(one, BaseModel)]
+    stages = [field for field in fields if isinstance(field, type) and issubclass(field, BaseModel)]
     return {model}.union(*(nested(stage) for stage in stages))
 
 
@@ -200,8 +200,8 @@ def test_the_api_takes_stage_settings_nested(config):
 
 
 def deployments() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    return found
+    prefect = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    return list(prefect["deployments"])
 
 
 @pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: deployment["name"])

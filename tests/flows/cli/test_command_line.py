@@ -76,7 +76,7 @@ def test_settings_that_do_not_go_together_are_named_in_a_sentence(monkeypatch, c
     with pytest.raises(SystemExit) as caught:
         main(ReleaseConfig, "release", lambda _: 0)
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "promote takes 1 version, 0 given.\n"
+    assert capsys.readouterr().err == "promote takes 1 version, got 0.\n"
 
 
 def print_much(config: TrainConfig) -> int:
