@@ -43,7 +43,12 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
     classifier = as_input(trained)
     predicted = predict_genres.submit(classifier, vectors)
     scores = evaluate.submit(
-        documents, labels, classifier, as_input(predicted), as_input(baseline), config.protocol
+        documents=documents,
+        labels=labels,
+        classifier=classifier,
+        probabilities=as_input(predicted),
+        baseline=as_input(baseline),
+        protocol=config.protocol,
     )
     training = draw_training.submit(
         documents, as_input(embeddings.doc2vec), classifier, config.protocol

@@ -70,13 +70,13 @@ def decide(config: TrainConfig, data: Documents, recommender: Recommender) -> De
     if current.champion is None or current.folders is None:
         return Decision(decision_without_champion(current), [], current.version)
     compared = challenge.submit(
-        as_input(data.documents),
-        recommender.folders(),
-        as_input(recommender.lists),
-        data.ratings,
-        current.champion,
-        current.folders,
-        data.compute,
+        documents=as_input(data.documents),
+        challenger=recommender.folders(),
+        lists=as_input(recommender.lists),
+        ratings=data.ratings,
+        champion=current.champion,
+        folders=current.folders,
+        compute=data.compute,
     )
     is_same_source = current.champion.source == data.ingested.digest
     promotion = decide_promotion.submit(as_input(compared), config.gate, is_same_source).result()

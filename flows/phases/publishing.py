@@ -72,15 +72,15 @@ def track_evaluation(
     drawn = [*recommender.figures, draw_lists.submit(all_scores, config.rank)]
     figures = [part.result() for part in drawn]
     metrics = track_results.submit(
-        run,
-        as_input(data.documents),
-        as_input(recommender.vectors),
-        as_input(recommender.doc2vec),
-        as_input(recommender.classifier),
-        as_input(recommender.transformer),
-        all_scores,
-        figures,
-        config.protocol,
+        run=run,
+        documents=as_input(data.documents),
+        vectors=as_input(recommender.vectors),
+        doc2vec=as_input(recommender.doc2vec),
+        classifier=as_input(recommender.classifier),
+        lexicon=as_input(recommender.transformer),
+        evaluated=all_scores,
+        figures=figures,
+        protocol=config.protocol,
     )
     return Evaluation(scores, figures, metrics.result())
 

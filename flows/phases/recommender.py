@@ -1,7 +1,4 @@
-"""Documents, vectors, genres -> index rows, recommendation lists with their scores, and the index.
-
-Everything that a run publishes is in `Recommender`.
-"""
+"""Documents, vectors, genres -> rows of the index, the index, and scores of its lists."""
 
 from dataclasses import dataclass
 
@@ -17,6 +14,7 @@ from tasks.core.contracts import (
     Doc2VecRef,
     FiguresRef,
     IndexRef,
+    RowsRef,
     RunRef,
     ScoresRef,
     TransformerRef,
@@ -32,8 +30,10 @@ from tasks.reports.drawing import draw_map
 
 @dataclass(frozen=True)
 class Recommender:
-    """Models, vectors and index of a run, with all scores and figures that do not depend on the
-    champion. `scores` holds `lists` too."""
+    """Everything that a run publishes: models, vectors, index, scores and figures.
+
+    `lists` is one of `scores`; scores of the comparison with the champion are in `Decision`.
+    """
 
     vectors: PrefectFuture[VectorsRef]
     doc2vec: PrefectFuture[Doc2VecRef]
@@ -53,26 +53,17 @@ class Recommender:
 def build_recommender(
     config: TrainConfig, run: RunRef, data: Documents, embeddings: Embeddings, genres: Genres
 ) -> Recommender:
-    """Describe every movie as a row of the index, rank lists from the rows, build the index."""
-    documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
-    labels, compute = as_input(genres.labels), data.compute
-    transformer = fit_transformer.submit(documents, vectors, labels, compute)
-    rows = build_index_rows.submit(
-        documents,
-        vectors,
-        labels,
-        as_input(genres.probabilities),
-        as_input(transformer),
-        compute,
-    )
-    lists = evaluate_lists.submit(as_input(rows), data.ratings, config.rank, compute)
-    movie_map = draw_map.submit(as_input(rows), compute)
+    """Rank lists from the rows of the index, evaluate them, and build the index."""
+    transformer, described = build_rows(data, embeddings, genres)
+    rows, compute = as_input(described), data.compute
+    lists = evaluate_lists.submit(rows, data.ratings, config.rank, compute)
+    movie_map = draw_map.submit(rows, compute)
     return Recommender(
         vectors=embeddings.vectors,
         doc2vec=embeddings.doc2vec,
         classifier=genres.classifier,
         transformer=transformer,
-        index=build_index.submit(as_input(rows), config.index, run.index_tag, compute),
+        index=build_index.submit(rows, config.index, run.index_tag, compute),
         lists=lists,
         scores=[
             *genres.scores,
@@ -81,3 +72,21 @@ def build_recommender(
         ],
         figures=[movie_map, *genres.figures],
     )
+
+
+def build_rows(
+    data: Documents, embeddings: Embeddings, genres: Genres
+) -> tuple[PrefectFuture[TransformerRef], PrefectFuture[RowsRef]]:
+    """Fit the transformer of the index, and describe every movie as a row of the index with it."""
+    documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
+    labels, compute = as_input(genres.labels), data.compute
+    transformer = fit_transformer.submit(documents, vectors, labels, compute)
+    rows = build_index_rows.submit(
+        documents=documents,
+        vectors=vectors,
+        labels=labels,
+        probabilities=as_input(genres.probabilities),
+        lexicon=as_input(transformer),
+        compute=compute,
+    )
+    return transformer, rows
