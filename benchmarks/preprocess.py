@@ -50,13 +50,15 @@ def flow(path: Path, runner: str) -> int:
     from prefect import flow as as_flow
     from prefect import unmapped
 
-    from flows.train import CHUNKS_IN_FLIGHT
+    from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
     from tasks.core.compute import Compute
     from tasks.core.progress import gather
     from tasks.data.ingest import IngestConfig, ingest
     from tasks.data.preprocess import TextConfig, preprocess
 
-    @as_flow(name="preprocess", task_runner=CHUNKS_IN_FLIGHT)  # type: ignore[arg-type]
+    threads = DataflowTaskRunner(max_workers=TASK_THREADS)
+
+    @as_flow(name="preprocess", task_runner=threads)  # type: ignore[arg-type]
     def first_half() -> int:
         ingested = ingest([str(path)], IngestConfig())
         compute = Compute(runner, None, len(ingested.chunks))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The one parameter model of the training flow: CLI flags, Prefect form, YAML and MLflow params."""
+"""Parameters of `train`: flags, Prefect form, prefect.yaml and MLflow params of one definition."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -28,11 +28,11 @@ from tasks.registry.retention import RetentionConfig
 
 Preset = Literal["default", "blog", "blog-tuned"]
 
-#: What a preset sets; fields that are given explicitly win over it.
+#: Settings of each preset; explicit settings override them.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    # The post's notebook: genres in the text, Doc2Vec on test documents too, ten times ten
-    # passes with the learning rate starting over, and 0.1 as threshold on the logits.
+    # The post's notebook: genres in the text, Doc2Vec trained on test documents too, ten rounds of
+    # ten epochs, each from the full learning rate, and a threshold of 0.1 on the logits.
     "blog": {
         "text": {"recipe": "blog"},
         "doc2vec": {
@@ -61,8 +61,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "threshold": 0.52498,  # sigmoid(0.1)
         },
     },
-    # The same leaky protocol taken to its end: hardly a word is left but the genres, and the
-    # vectors, which the test documents take part in training, learn little else.
+    # The same leaky protocol, tuned: few words besides the genres remain in the vocabulary, and the
+    # vectors, which are trained on test documents too, encode little else.
     "blog-tuned": {
         "text": {"recipe": "blog"},
         "doc2vec": {
@@ -85,9 +85,20 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+#: Settings that do not affect the trained models.
+NOT_TRAINING_SETTINGS = {
+    "runner",
+    "dask_address",
+    "refresh",
+    "skip_unchanged",
+    "gate",
+    "notify",
+    "retention",
+}
+
 
 class TrainConfig(FlowParameters):
-    """Everything that a training run can be told."""
+    """All settings of a training run."""
 
     form_fields = ("source", "preset", "refresh", "skip_unchanged", "deterministic", "notify")
     has_overrides = True
@@ -96,36 +107,36 @@ class TrainConfig(FlowParameters):
         ["sample"],
         min_length=1,
         description="CSV or parquet file of movies, glob, URI, `sample` or `kaggle`; "
-        "`name=…` names it; may be given several times",
+        "`name=…` names it; may be repeated",
     )
     preset: Preset = Field(
         "default",
-        description="default: the honest pipeline. blog: the post's leaky recipe. "
-        "blog-tuned: the same leak, driven to the score that the post claims",
+        description="default: the held-out pipeline. blog: the post's leaky recipe. "
+        "blog-tuned: the same leak, tuned to the score that the post claims",
     )
     deterministic: bool = Field(
         False,
-        description="Same data and seeds, same result: sets `doc2vec.workers` to 1 and "
-        "`classifier.device` to cpu, whatever else they were set to",
+        description="Reproducible results for equal data and seeds: overrides `doc2vec.workers` "
+        "with 1 and `classifier.device` with cpu",
     )
     runner: Runner = Field(
         "auto",
-        description="Where chunks are worked on: thread, process or dask; "
-        "auto: processes where they were measured to pay",
+        description="Where chunks are processed: thread, process or dask; "
+        "auto: processes for stages and sizes where measurements show them to be faster",
     )
     dask_address: str | None = Field(
         None,
-        description="Scheduler of a Dask cluster; left out: a local one is started for the run",
+        description="Address of a Dask scheduler; left out: a local cluster is started for the run",
     )
-    refresh: bool = Field(False, description="Use nothing that was cached before this run")
+    refresh: bool = Field(False, description="Ignore what was cached before this run")
     skip_unchanged: bool = Field(
         False,
-        description="Do nothing where the champion learnt the same source with the same "
+        description="Do nothing if the champion was trained on the same source with the same "
         "settings and code",
     )
     notify: str | None = Field(
         None,
-        description="Prefect notification block that is told of a run that failed, "
+        description="Prefect notification block that receives a message if the run fails, "
         "as in slack-webhook/team",
     )
     ingest: IngestConfig = IngestConfig()
@@ -142,20 +153,20 @@ class TrainConfig(FlowParameters):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, given: Any) -> Any:
-        given = with_overrides(given)
-        if not isinstance(given, dict):
-            return given
-        if isinstance(given.get("source"), str):
-            given = {**given, "source": [given["source"]]}
-        preset = PRESETS.get(str(given.get("preset", "default")), {})
-        explicit = {stage: explicit_values(given.get(stage, {})) for stage in preset}
+    def _fill_from_preset(cls, values: Any) -> Any:
+        values = with_overrides(values)
+        if not isinstance(values, dict):
+            return values
+        if isinstance(values.get("source"), str):
+            values = {**values, "source": [values["source"]]}
+        preset = PRESETS.get(str(values.get("preset", "default")), {})
+        explicit = {stage: explicit_values(values.get(stage, {})) for stage in preset}
         stages = {
-            stage: {**values, **explicit[stage]}
-            for stage, values in preset.items()
-            if isinstance(explicit[stage], Mapping)  # anything else is left to be refused
+            stage: {**settings, **explicit[stage]}
+            for stage, settings in preset.items()
+            if isinstance(explicit[stage], Mapping)  # validation refuses anything else
         }
-        return {**given, **stages}
+        return {**values, **stages}
 
     @model_validator(mode="after")
     def _make_deterministic(self) -> "TrainConfig":
@@ -166,44 +177,35 @@ class TrainConfig(FlowParameters):
 
     @property
     def source_name(self) -> str:
-        """The sources in a run's name."""
+        """Names of the sources, as they appear in the name of the run."""
         return "+".join(map(source_name, self.source))
 
     def compute(self, chunks: int) -> Compute:
-        """Where that many chunks are worked on."""
+        """Where the tasks of a source with so many chunks run."""
         return Compute(self.runner, self.dask_address, chunks)
 
     @property
     def explicit_settings(self) -> dict[str, Any]:
-        """What was asked for: the preset, and the settings that differ from it."""
-        plain = TrainConfig.model_validate({"preset": self.preset})
-        return {"preset": self.preset} | differing_values(self.model_dump(), plain.model_dump())
+        """The preset, and the settings that differ from it."""
+        defaults = TrainConfig.model_validate({"preset": self.preset}).model_dump()
+        return {"preset": self.preset} | differing_values(self.model_dump(), defaults)
 
     @property
     def training_settings(self) -> dict[str, Any]:
-        """The settings that decide what a run learns, and not where or whether it does."""
-        where = {
-            "runner",
-            "dask_address",
-            "refresh",
-            "skip_unchanged",
-            "gate",
-            "notify",
-            "retention",
-        }
-        return self.model_dump(mode="json", exclude=where)
+        """The settings that affect the trained models, without those of where and when to run."""
+        return self.model_dump(mode="json", exclude=NOT_TRAINING_SETTINGS)
 
     @property
     def protocol(self) -> Literal["held-out", "blog"]:
-        """How scores are won, read off the settings that decide it and not off the preset."""
+        """Protocol of the scores; it depends on the settings, not on the name of the preset."""
         leaks = self.text.recipe == "blog" or self.doc2vec.transductive
         return "blog" if leaks else "held-out"
 
 
 def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[str]:
-    """Rows of a Markdown table: flag, default and meaning of every field, stages included.
+    """Rows of a Markdown table: flag, default and description of every field, stages included.
 
-    On the command line, `null` is a text like any other for a setting that holds a text.
+    A text setting without a default has none in the table: on the command line, `null` is a text.
     """
     rows, texts = [], text_settings(model)
     for name, field in model.model_fields.items():

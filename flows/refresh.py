@@ -1,20 +1,23 @@
-"""refresh: new movies into the published index by inference, without training anything."""
+"""refresh: add new movies to the published index with the champion's models, without training."""
 
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
+from flows.cli.command_line import DONE, main
+from flows.parameters import FlowParameters, with_overrides
+from flows.phases.futures import as_inputs, join_rows
+from flows.phases.publishing import MODEL_CODE
+from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.parameters import FlowParameters, with_overrides
+from flows.runtime.server import prefect_server
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather
 from tasks.core.storage import store
-from tasks.core.storage.store import join
-from tasks.data.ingest import IngestConfig, ingest
+from tasks.data.ingest import IngestConfig, ingest, open_sources
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
@@ -27,9 +30,9 @@ from tasks.registry.tracking.source import track_refresh, track_source
 from tasks.reports.report import report_quarantine
 
 REQUIRED = ("id", "title", "overview")
-ATTEMPTS = 5  # times that a refresh starts again from a champion that was promoted meanwhile
+ATTEMPTS = 5  # a champion that is promoted during a refresh makes it start again
 WHY = "new movies for the champion"
-CHUNKS_IN_FLIGHT: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
+CHAMPION_CHANGED = "Version %s became champion during this refresh: starting again from it"
 
 
 class RefreshConfig(FlowParameters):
@@ -38,13 +41,14 @@ class RefreshConfig(FlowParameters):
     form_fields = ("file", "into", "notify")
     has_overrides = True
 
-    file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres not needed")
+    file: CliPositionalArg[str] = Field(description="CSV or parquet file; genres are optional")
     into: str | None = Field(
-        None, description="Source whose ids these are; left out: the only one in the index"
+        None,
+        description="Source that the ids belong to; left out: the only source of the index",
     )
-    runner: Runner = Field("auto", description="Where chunks are worked on, as in `train`")
+    runner: Runner = Field("auto", description="Where chunks are processed, as in `train`")
     notify: str | None = Field(
-        None, description="Prefect notification block that is told of a run that failed"
+        None, description="Prefect notification block that receives a message if the run fails"
     )
     ingest: IngestConfig = IngestConfig()
     retention: RetentionConfig = RetentionConfig()
@@ -57,7 +61,7 @@ class RefreshConfig(FlowParameters):
 
 @flow(
     name="refresh",
-    task_runner=CHUNKS_IN_FLIGHT,  # type: ignore[arg-type]
+    task_runner=DataflowTaskRunner(max_workers=TASK_THREADS),  # type: ignore[arg-type]
     on_running=[record_signals],
     on_completion=[record_signals],
     on_failure=[on_run_failure],
@@ -67,51 +71,59 @@ class RefreshConfig(FlowParameters):
 def refresh(config: RefreshConfig) -> RefreshRef:
     """Embed new movies with the champion's models and publish them as its next version.
 
-    Where another version becomes champion meanwhile, the movies are embedded anew with its models.
+    If another version becomes champion meanwhile, its models embed the movies again.
     """
     store.require_writable()
-    base = load_champion()
-    tags = {"preset": "refresh", "source": source_name(config.file), "trained": base.run_id}
-    run = open_run(config.model_dump(mode="json"), tags)
+    champion = load_champion()
+    run = start_run(config, champion)
     ingested = ingest([config.file], config.ingest, REQUIRED)
     report_quarantine(ingested)
     track_source(run, ingested)
     for _ in range(ATTEMPTS):
-        source, rows = describe(config, ingested, base)
+        source, rows = build_new_rows(config, ingested, champion)
         with champion_lock():
             current = load_champion()
-            if current.version == base.version:
-                merged = publish(run, base, rows, source)
+            if current.version == champion.version:
+                refreshed = publish(run, champion, rows, source)
                 break
-        get_run_logger().warning(
-            "Version %s became champion during this refresh: starting again from it",
-            current.version,
-        )
-        base = current
+        get_run_logger().warning(CHAMPION_CHANGED, current.version)
+        champion = current
     else:
         raise UserError(f"The champion changed {ATTEMPTS} times during this refresh: run it again.")
     clean_up(config.retention)
-    return merged
+    return refreshed
 
 
-def describe(config: RefreshConfig, ingested: IngestRef, base: Champion) -> tuple[str, RowsRef]:
-    """Rows of the new movies by a version's models, and the source that they belong to."""
-    source, folders = index_source(base.index, config.into), model_folders(base)
+def start_run(config: RefreshConfig, champion: Champion) -> RunRef:
+    """Open the MLflow run, tagged with the run that trained the champion."""
+    source = source_name(config.file)
+    tags = {"preset": "refresh", "source": source, "trained": champion.run_id}
+    return open_run(config.model_dump(mode="json"), tags)
+
+
+def build_new_rows(
+    config: RefreshConfig, ingested: IngestRef, champion: Champion
+) -> tuple[str, RowsRef]:
+    """The source that the new movies belong to, and their index rows by the champion's models."""
+    source, folders = index_source(champion.index, config.into), model_folders(champion)
     compute = Compute(config.runner, None, len(ingested.chunks))
-    described = index_new_movies.map(
+    chunks = index_new_movies.map(
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)
     )
-    return source, join(gather("describe", described, ingested.kept))
+    rows = join_rows.submit(as_inputs(chunks))
+    gather("describe", chunks, ingested.kept)
+    return source, rows.result()
 
 
-def publish(run: RunRef, base: Champion, rows: RowsRef, source: str) -> RefreshRef:
-    """Merge rows into a version's index and make the result the champion, under its lock."""
-    config = IndexConfig.model_validate_json(base.index_config, extra="ignore")
-    merged = merge(base.index, rows, source, run.index_tag, config)
-    track_refresh(run, merged, base.run_id)
-    reader = base.model_copy(update={"index": merged.index, "version": ""})
-    register(run, model_folders(base), reader, Promotion(promote=True, why=WHY))
-    return merged
+def publish(run: RunRef, champion: Champion, rows: RowsRef, source: str) -> RefreshRef:
+    """Merge rows into the champion's index and promote the result; call it under the lock."""
+    config = IndexConfig.model_validate_json(champion.index_config, extra="ignore")
+    refreshed = merge(champion.index, rows, source, run.index_tag, config)
+    track_refresh(run, refreshed, champion.run_id)
+    version = champion.model_copy(update={"index": refreshed.index, "version": ""})
+    promotion = Promotion(promote=True, why=WHY)
+    register(run, model_folders(champion), version, MODEL_CODE, promotion)
+    return refreshed
 
 
 if __name__ == "__main__":

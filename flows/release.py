@@ -1,4 +1,4 @@
-"""release: which registered version answers. List, promote, roll back, compare two."""
+"""release: list the registered versions, promote one, roll back, or compare two."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 
 class ReleaseConfig(FlowParameters):
-    """Which version answers, and what sets versions apart."""
+    """What to do with registered versions."""
 
     form_fields = ("action", "versions")
 
@@ -23,24 +23,24 @@ class ReleaseConfig(FlowParameters):
         description="list versions; promote one; rollback to the previous champion; diff two"
     )
     versions: CliPositionalArg[list[str]] = Field(
-        [], description="Numbers, or `champion` and `previous`: one to promote, two to diff"
+        [], description="Version numbers, `champion` or `previous`: one to promote, two to diff"
     )
-    as_json: bool = Field(False, alias="json", description="Print JSON and not tables")
+    as_json: bool = Field(False, alias="json", description="Print JSON instead of tables")
 
     @model_validator(mode="after")
-    def _as_many_as_needed(self) -> "ReleaseConfig":
-        needed = {"promote": 1, "diff": 2}.get(self.action, 0)
-        if len(self.versions) != needed:
-            takes = ("no version", "1 version", "2 versions")[needed]
-            raise ValueError(f"{self.action} takes {takes}, {len(self.versions)} given")
+    def _check_version_count(self) -> "ReleaseConfig":
+        expected = {"promote": 1, "diff": 2}.get(self.action, 0)
+        if len(self.versions) != expected:
+            takes = ("no version", "1 version", "2 versions")[expected]
+            raise ValueError(f"{self.action} takes {takes}, got {len(self.versions)}")
         return self
 
 
 def answer(config: ReleaseConfig) -> Tables:
-    """Do it; tables by title that say what is or was changed.
+    """Perform the action; tables of the versions or of their differences, by title.
 
     Raises:
-        UserError: no such version, or none to go back to.
+        UserError: there is no such version, or no previous champion.
     """
     client = connect()
     if config.action == "diff":
@@ -54,12 +54,12 @@ def answer(config: ReleaseConfig) -> Tables:
 
 @flow(name="release", flow_run_name="release-{config.action}")
 def release(config: ReleaseConfig) -> Tables:
-    """As from the terminal, with the tables as artifacts."""
-    found = answer(config)
-    for title, rows in found.items():
+    """Perform the action and show the tables as artifacts in Prefect."""
+    tables = answer(config)
+    for title, rows in tables.items():
         create_table_artifact(rows, key=f"release-{title}", description=config.action)
     get_run_logger().info("%s %s done", config.action, " ".join(config.versions))
-    return found
+    return tables
 
 
 if __name__ == "__main__":

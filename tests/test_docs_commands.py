@@ -40,7 +40,7 @@ ELSEWHERE = {
         "tests/system/test_deployment.py",
         '"deployment", "run", "train/train-weekly", "--watch"',
     ),
-    ".venv/bin/python -m flows.diagram": ("tests/flows/test_docs.py", "diagram.write_diagram("),
+    ".venv/bin/python -m flows.cli.diagram": ("tests/flows/test_train.py", "write_diagram("),
 }
 #: Blocks that cannot be executed here, by page, with the reason that the page gives.
 NOT_RUN = {

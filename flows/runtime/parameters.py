@@ -1,9 +1,8 @@
-"""Settings of a flow as Prefect has them: a short form, and `overrides` for everything else.
+"""Parameters of a flow in Prefect: a short form, and `overrides` for all other settings.
 
-Prefect's form posts each of its fields as an explicit value, defaults included, and an explicit
-value beats a preset. The form therefore has no field for what a preset sets: those settings are
-given in `overrides`, by dotted names or nested, as in `{"doc2vec.seed": 7}` and
-`{"doc2vec": {"seed": 7}}`.
+Prefect's form posts every field as an explicit value, defaults included, and explicit values
+override a preset. The form therefore has no field for settings of a preset: `overrides` sets them,
+by dotted names or nested, as in `{"doc2vec.seed": 7}` and `{"doc2vec": {"seed": 7}}`.
 """
 
 import re
@@ -20,13 +19,13 @@ OVERRIDES = "overrides"
 OVERRIDES_SCHEMA = {
     "type": "object",
     "title": "Overrides",
-    "description": "Any other setting of the command line by its name, "
-    'as in {"doc2vec.seed": 7, "retention.cache_gb": 5}; it beats the preset',
+    "description": "Any other setting by its name on the command line, "
+    'as in {"doc2vec.seed": 7, "retention.cache_gb": 5}; overrides the preset',
 }
 
 
 class FlowParameters(StrictConfig):
-    """Settings of a flow; Prefect's form shows those that `form_fields` names."""
+    """Settings of a flow. Prefect's form shows the fields in `form_fields`."""
 
     form_fields: ClassVar[tuple[str, ...]]
     has_overrides: ClassVar[bool] = False
@@ -34,17 +33,17 @@ class FlowParameters(StrictConfig):
     @property
     def explicit_settings(self) -> dict[str, Any]:
         """The settings that differ from the defaults, by their names on the command line."""
-        plain = type(self).model_construct().model_dump(by_alias=True)
-        return differing_values(self.model_dump(by_alias=True), plain)
+        defaults = type(self).model_construct().model_dump(by_alias=True)
+        return differing_values(self.model_dump(by_alias=True), defaults)
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """The schema by which Prefect draws the form and checks parameters.
+        """The schema from which Prefect draws the form and validates parameters.
 
-        What is in `properties` is drawn. What the form leaves out is in `patternProperties`, so
-        that prefect.yaml and the API may name it, and a misspelt name is refused all the same.
+        The form shows `properties`. All other fields are in `patternProperties`, so that
+        prefect.yaml and the API accept them and still refuse a misspelt name.
         """
         reference = handler(core_schema)
         schema: JsonSchemaValue = handler.resolve_ref_schema(reference)
@@ -56,20 +55,20 @@ class FlowParameters(StrictConfig):
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an optional setting as one input; Prefect takes an empty one for `null`."""
-    types: list[dict[str, Any]] = schema.get("anyOf", [])
-    types = [kind for kind in types if kind != {"type": "null"}]
+    """The schema of an optional setting as a single input; Prefect reads an empty one as `null`."""
+    alternatives: list[dict[str, Any]] = schema.get("anyOf", [])
+    types = [alternative for alternative in alternatives if alternative != {"type": "null"}]
     if len(types) != 1:
         return schema
-    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
-    return rest | types[0]
+    keywords = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return keywords | types[0]
 
 
 def with_overrides(values: Any) -> Any:
-    """Parameters with `overrides` merged into the settings that they name.
+    """Parameters with `overrides` merged into the other settings.
 
     Raises:
-        ValueError: `overrides` is no mapping, or sets a setting twice.
+        ValueError: `overrides` is not a mapping, or sets a setting twice.
     """
     if not isinstance(values, Mapping) or OVERRIDES not in values:
         return values
@@ -77,57 +76,62 @@ def with_overrides(values: Any) -> Any:
     if not isinstance(overrides, Mapping):
         raise ValueError('overrides must be a mapping, as in {"doc2vec.seed": 7}')
     settings = {name: value for name, value in values.items() if name != OVERRIDES}
-    return _merged(settings, _nested(overrides))
+    return _override(settings, _nest(overrides))
 
 
 def explicit_values(value: Any) -> Any:
-    """A stage's settings as a mapping: of a config object, those that were set."""
+    """Settings of a stage as a mapping; of a config object, only the fields that were set."""
     return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted names as nested mappings.
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with dotted names as nested mappings.
 
     Raises:
-        ValueError: a setting is named twice.
+        ValueError: a setting is set twice.
     """
     nested: dict[str, Any] = {}
     for name, value in values.items():
-        branch = _nested(value) if isinstance(value, Mapping) else value
+        branch = _nest(value) if isinstance(value, Mapping) else value
         for part in reversed(str(name).split(".")):
             branch = {part: branch}
-        nested = _joined(nested, branch)
+        nested = _merge_disjoint(nested, branch)
     return nested
 
 
-def _joined(
+def _merge_disjoint(
     values: Mapping[str, Any], others: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, Any]:
-    """Nested mappings that have no setting in common, as one."""
-    joined = {**values, **others}
+    """Merge nested mappings that have no setting in common.
+
+    Raises:
+        ValueError: they have one.
+    """
+    merged = {**values, **others}
     for name in values.keys() & others.keys():
         value, other = values[name], others[name]
         if not (isinstance(value, Mapping) and isinstance(other, Mapping)):
             raise ValueError(f"overrides set {prefix}{name} twice")
-        joined[name] = _joined(value, other, f"{prefix}{name}.")
-    return joined
-
-
-def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for name, override in overrides.items():
-        value = explicit_values(merged.get(name))
-        both = isinstance(value, Mapping) and isinstance(override, Mapping)
-        merged[name] = _merged(value, override) if both else override
+        merged[name] = _merge_disjoint(value, other, f"{prefix}{name}.")
     return merged
 
 
-def differing_values(values: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of nested values that `plain` lacks or has otherwise."""
+def _override(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings, replaced by `overrides` where those have a value."""
+    merged = dict(values)
+    for name, override in overrides.items():
+        value = explicit_values(merged.get(name))
+        are_nested = isinstance(value, Mapping) and isinstance(override, Mapping)
+        merged[name] = _override(value, override) if are_nested else override
+    return merged
+
+
+def differing_values(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested values that are not equal to those of `defaults`, or missing there."""
     return {
-        name: differing_values(value, plain[name]) if isinstance(value, dict) else value
+        name: differing_values(value, defaults[name]) if isinstance(value, dict) else value
         for name, value in values.items()
-        if name not in plain or value != plain[name]
+        if name not in defaults or value != defaults[name]
     }
 
 

@@ -4,20 +4,20 @@ from pydantic import ValidationError
 from flows.config import TrainConfig
 
 
-def test_a_preset_fills_what_is_not_given():
+def test_a_preset_fills_settings_that_are_not_explicit():
     config = TrainConfig.model_validate({"preset": "blog", "doc2vec": {"epochs": 3}})
     assert (config.doc2vec.epochs, config.doc2vec.restarts) == (3, 10)
     assert config.text.recipe == "blog"
     assert config.classifier.epochs == 50
 
 
-def test_a_stage_given_as_an_object_keeps_only_what_was_set():
+def test_a_config_object_of_a_stage_overrides_only_the_fields_that_were_set():
     stage = type(TrainConfig().doc2vec)(epochs=3)
     config = TrainConfig(preset="blog", doc2vec=stage)
     assert (config.doc2vec.epochs, config.doc2vec.architecture) == (3, "dm")
 
 
-def test_a_config_survives_its_own_json():
+def test_a_config_survives_a_round_trip_through_json():
     config = TrainConfig.model_validate({"preset": "blog", "deterministic": True})
     assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
 
@@ -40,7 +40,7 @@ def test_the_blog_threshold_is_a_tenth_on_the_logits():
         ),
     ],
 )
-def test_the_protocol_follows_what_leaks_and_not_the_presets_name(settings, protocol):
+def test_the_protocol_depends_on_leaking_settings_and_not_on_the_preset(settings, protocol):
     assert TrainConfig.model_validate(settings).protocol == protocol
 
 

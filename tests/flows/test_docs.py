@@ -6,7 +6,6 @@ import yaml
 from prefect.settings.models.flows import FlowsSettings
 from prefect.utilities.importtools import import_object
 
-from flows import diagram
 from flows.config import PRESETS, TrainConfig, settings_table
 from flows.runtime import stack
 
@@ -22,13 +21,6 @@ def test_the_readme_lists_every_setting_as_the_config_classes_have_it():
 def test_every_setting_is_described():
     for row in settings_table():
         assert not row.endswith("| None |"), row
-
-
-def test_the_readme_has_the_diagram_of_the_flow(tmp_path):
-    copy = tmp_path / "README.md"
-    copy.write_text(README, encoding="utf-8")
-    diagram.write_diagram(copy)
-    assert copy.read_text(encoding="utf-8") == README, "python -m flows.diagram writes it anew"
 
 
 def test_deployments_can_be_loaded_and_their_parameters_are_valid():

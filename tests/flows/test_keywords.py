@@ -1,4 +1,4 @@
-"""A model that was trained with keywords is compared, refreshed and asked with them."""
+"""A model trained with keywords uses them in comparison, refresh and queries."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 WITH_KEYWORDS = [*COLUMNS, "keywords"]
 
 
-def told_by_keywords(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Movies whose overviews say nothing: only their keywords tell the genre."""
+def with_genre_in_keywords(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Movies whose genre shows in their keywords alone, not in their overviews."""
     moved = []
     for row in rows:
         words = [word for theme in THEMES.values() for word in theme if word in row["overview"]]
@@ -33,7 +33,7 @@ def told_by_keywords(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, prefect_server) -> tuple[Path, Summary, Path]:
     folder = tmp_path_factory.mktemp("keywords")
-    rows = told_by_keywords(catalogue(150))
+    rows = with_genre_in_keywords(catalogue(150))
     source = write_csv(folder / "movies.csv", rows, WITH_KEYWORDS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))

@@ -1,4 +1,4 @@
-"""What comes after a training: new movies without training, and the lists of all movies."""
+"""Flows that use a trained version: new movies without training, and the lists of all movies."""
 
 from pathlib import Path
 
@@ -43,16 +43,16 @@ def before(root, monkeypatch) -> Champion:
 
 
 def asked_to_add(file: Path, **more: object) -> RefreshConfig:
-    """One row in three is broken on purpose."""
+    """A refresh that accepts the invalid row among three."""
     config = {"file": str(file), "ingest": {"max_quarantined_share": 0.5}, **more}
     return RefreshConfig.model_validate(config)
 
 
 def titles_like(title: str) -> list[str]:
-    found = load_champion()
-    version, request = get_version(found.index), RecommendationRequest(titles=[title])
-    query = query_from_movies(request, version)
-    return [hit["title"] for hit in recommend(query, request, version, found.rank)]
+    champion, config = load_champion(), RecommendConfig(titles=[title])
+    version = get_version(champion.index)
+    question = resolve_query(config, version, champion)
+    return [movie["title"] for movie in recommend(champion, version, question, config)]
 
 
 def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):
@@ -87,13 +87,13 @@ def test_a_file_of_titles_is_ranked_and_unknown_ones_are_named(before, tmp_path,
 
 def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
-    found = refresh(asked_to_add(file))
-    assert (found.added, found.updated, found.index.rows) == (1, 1, 121)
+    refreshed = refresh(asked_to_add(file))
+    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (1, 1, 121)
     after = load_champion()
-    assert after.index.tag == found.index.tag != before.index.tag
+    assert after.index.tag == refreshed.index.tag != before.index.tag
     assert after.run_id == before.run_id
     assert len(get_version(before.index).catalogue) == 120
-    table = open_version(found.index.uri, found.index.tag)
+    table = open_version(refreshed.index.uri, refreshed.index.tag)
     assert [row["title"] for row in table.search().where("id = 1000").to_list()] == [
         "Horror Story Zero"
     ]
@@ -107,11 +107,11 @@ def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
 def test_refreshing_again_changes_nothing_more(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
     refresh(asked_to_add(file))
-    found = refresh(asked_to_add(file))
-    assert (found.added, found.updated, found.index.rows) == (0, 2, 121)
+    refreshed = refresh(asked_to_add(file))
+    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (0, 2, 121)
 
 
-def test_a_refresh_that_cannot_be_leaves_the_champion(before, tmp_path):
+def test_a_refresh_that_fails_leaves_the_champion(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
     with pytest.raises(UserError, match="which source the new movies belong to: movies"):
         refresh(asked_to_add(file, into="nowhere"))

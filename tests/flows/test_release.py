@@ -1,4 +1,4 @@
-"""Trained, kept back, promoted, rolled back: what happens to the champion, on a tiny catalogue."""
+"""Promotion, rollback, comparison and retirement of versions, on a tiny catalogue."""
 
 import json
 from pathlib import Path
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def trained(source: Path, **more: object) -> Summary:
-    found = train(settings(source, **more))
-    assert isinstance(found, Summary)
-    return found
+    summary = train(settings(source, **more))
+    assert isinstance(summary, Summary)
+    return summary
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_versions_are_listed_with_their_role(history, capsys):
     assert "champion" in capsys.readouterr().out
 
 
-def test_back_and_forth(history):
+def test_a_rollback_can_be_undone_by_a_promotion(history):
     first, *_, larger = history[1]
     release(ReleaseConfig(action="rollback"))
     assert load_champion().run_id == first.run.run_id
@@ -100,40 +100,40 @@ def test_two_versions_side_by_side(history, capsys):
     first, worse, *_ = history[1]
     arguments = ["diff", first.model_version, worse.model_version]
     assert command(parse(ReleaseConfig, "release", [*arguments, "--json"])) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {"name": "classifier.epochs", "a": "25", "b": "1"} in found["params"]
-    by_name = {row["name"]: row for row in found["metrics"]}
+    tables = json.loads(capsys.readouterr().out)
+    assert {"name": "classifier.epochs", "a": "25", "b": "1"} in tables["params"]
+    by_name = {row["name"]: row for row in tables["metrics"]}
     assert by_name["test_f1_micro"]["difference"] < 0
-    assert {row["genre"] for row in found["genres"]} == {"Horror", "Western", "Music"}
+    assert {row["genre"] for row in tables["genres"]} == {"Horror", "Western", "Music"}
     assert command(parse(ReleaseConfig, "release", arguments)) == 0
     assert "classifier.epochs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
-        (["promote"], "promote takes 1 version, 0 given"),
-        (["diff", "1"], "diff takes 2 versions, 1 given"),
-        (["list", "1"], "list takes no version, 1 given"),
+        (["promote"], "promote takes 1 version, got 0"),
+        (["diff", "1"], "diff takes 2 versions, got 1"),
+        (["list", "1"], "list takes no version, got 1"),
     ],
 )
-def test_as_many_versions_as_needed(given, message):
+def test_a_wrong_number_of_versions_is_refused(arguments, message):
     with pytest.raises(ValidationError, match=message):
-        parse(ReleaseConfig, "release", given)
+        parse(ReleaseConfig, "release", arguments)
 
 
-def test_an_unknown_version_is_named_with_those_there_are():
+def test_an_unknown_version_is_refused_with_a_list_of_versions():
     with pytest.raises(UserError, match=r"There is no version '99'\. There are: 4, 3, 2, 1"):
         answer(ReleaseConfig(action="promote", versions=["99"]))
 
 
-def test_nothing_to_go_back_to(artifacts, monkeypatch):
+def test_a_rollback_without_a_previous_champion_is_refused(artifacts, monkeypatch):
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(artifacts))
     with pytest.raises(UserError, match="no previous champion"):
         answer(ReleaseConfig(action="rollback"))
 
 
-def test_a_run_that_would_learn_nothing_new_is_skipped(history):
+def test_a_run_with_an_unchanged_source_settings_and_code_is_skipped(history):
     larger = history[1][-1]
     config = settings(history[0].parent / "larger.csv", skip_unchanged=True)
     assert train(config) == SKIPPED
@@ -147,21 +147,21 @@ def cut_off(*_: object) -> None:
     raise OSError("killed")
 
 
-def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
-    """The champion, the previous one and the newest stay; of the others, the scores. A clean-up
-    that was cut off is done again."""
+def test_versions_out_of_retention_are_retired(history, monkeypatch):
+    """The champion, the previous champion and the newest version stay; of the others, only the
+    scores. The next clean-up completes one that was interrupted."""
     client, root = connect(), history[0]
     roles = versions_by_alias(client)
     leftover = "run-" + client.create_run("1").info.run_id
     publish_version(lancedb_uri(), [rows(["Up"])], leftover)
-    before = [one.version for one in versions(client)]
+    before = [version.version for version in versions(client)]
     with monkeypatch.context() as patch:
         patch.setattr("tasks.registry.retention.drop_versions", cut_off)
         with pytest.raises(OSError, match="killed"):
             retire_versions(client, trainings=1)
-    assert [one.version for one in versions(client)] == before
+    assert [version.version for version in versions(client)] == before
     gone = retire_versions(client, trainings=1)
-    left = {str(one.version) for one in versions(client)}
+    left = {str(version.version) for version in versions(client)}
     assert left == {*roles.values(), max(left, key=int)}
     assert gone
     worse = history[1][1]
@@ -170,17 +170,17 @@ def test_what_cannot_be_gone_back_to_is_retired(history, monkeypatch):
     assert run.data.metrics["test_f1_micro"] == worse.scores["test_f1_micro"]
     assert not (Path(run.info.artifact_uri.removeprefix("file://")) / "doc2vec").exists()
     tables = {path.stem for path in (root / "lancedb").iterdir()}
-    assert tables == {one.tags["index_tag"] for one in versions(client)} | {leftover}
+    assert tables == {version.tags["index_tag"] for version in versions(client)} | {leftover}
     client.set_terminated(leftover.removeprefix("run-"), "KILLED")
     retire_versions(client, trainings=1)
     assert leftover not in {path.stem for path in (root / "lancedb").iterdir()}
     for role in ("champion", "previous"):
-        one = find_version(client, role)
-        assert open_version(lancedb_uri(), one.tags["index_tag"]).count_rows()
-        assert model_folders(from_tags(one.tags)).doc2vec.is_dir()
+        version = find_version(client, role)
+        assert open_version(lancedb_uri(), version.tags["index_tag"]).count_rows()
+        assert model_folders(from_tags(version.tags)).doc2vec.is_dir()
 
 
-def test_a_source_that_moved_stops_the_run_where_that_is_wished(history, tmp_path):
+def test_drift_above_the_limit_fails_the_run(history, tmp_path):
     rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
     config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
     before = load_champion()
@@ -192,13 +192,13 @@ def test_a_source_that_moved_stops_the_run_where_that_is_wished(history, tmp_pat
     assert larger.data.metrics["drift_movies_ratio"] == pytest.approx(1.2)
 
 
-def test_models_that_were_changed_after_they_were_registered_are_not_loaded(history):
-    found = load_champion()
-    file = model_folders(found).classifier / "thresholds.json"
+def test_models_that_changed_after_registration_are_not_loaded(history):
+    champion = load_champion()
+    file = model_folders(champion).classifier / "thresholds.json"
     before = file.read_text()
     file.write_text(before + "\n")
     try:
-        with pytest.raises(UserError, match="its classifier has changed since it was registered"):
-            model_folders(found)
+        with pytest.raises(UserError, match="its classifier is not what was registered"):
+            model_folders(champion)
     finally:
         file.write_text(before)

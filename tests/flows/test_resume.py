@@ -42,9 +42,9 @@ def at_root(root, monkeypatch) -> None:
 def run_printed_command() -> subprocess.CompletedProcess[str]:
     """Run what the failure artifact says, in a shell that knows this run's Prefect server alone."""
     command = latest_failure().split("```")[1]
-    kept = {name: value for name, value in os.environ.items() if "RECOMMENDER" not in name}
-    kept.pop("MLFLOW_TRACKING_URI", None)
-    environment = kept | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    environment = {name: value for name, value in os.environ.items() if "RECOMMENDER" not in name}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     return subprocess.run(
         ["sh", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True
     )

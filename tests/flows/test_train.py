@@ -20,9 +20,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
-from flows import train as flow_module
 from flows.cli import predict as predict_flow
 from flows.cli import recommend as recommend_flow
+from flows.cli.diagram import recorded_task_runs, write_diagram
 from flows.cli.predict import PredictConfig
 from flows.cli.recommend import RecommendConfig
 from flows.cli.train import command
@@ -36,7 +36,7 @@ from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking.mlflow_client import EXPERIMENT, connect
 from tasks.reports.summary import ONE_GENRE, Summary, notes
-from tests.conftest import catalogue, movie, write_csv
+from tests.conftest import ROOT, catalogue, movie, write_csv
 from tests.tasks.reports.test_page import panel
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -58,7 +58,7 @@ def settings(source: Path | str, **more: object) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, prefect_server) -> tuple[Path, Summary, TrainConfig]:
-    """One run on a catalogue with every kind of damage, for all tests that only look at it."""
+    """A run on a catalogue with every kind of damage, for all tests that only read its results."""
     root = tmp_path_factory.mktemp("trained")
     rows = [
         *catalogue(150),
@@ -80,11 +80,11 @@ def summary(trained, monkeypatch) -> Summary:
     return trained[1]
 
 
-def own(found: Summary) -> dict[str, float]:
-    """A run's scores without those of the champion that it was compared with."""
+def scores_of(summary: Summary) -> dict[str, float]:
+    """Scores of a run without those of the comparison with the champion."""
     return {
         name: value
-        for name, value in found.scores.items()
+        for name, value in summary.scores.items()
         if not name.startswith(("champion_", "gate_", "drift_"))
     }
 
@@ -111,7 +111,7 @@ def test_every_row_is_accounted_for(summary):
     ]
 
 
-def test_what_can_be_learnt_is_learnt(summary):
+def test_genres_that_words_tell_apart_are_learned(summary):
     assert summary.protocol == "held-out"
     assert summary.scores["test_f1_micro"] > 0.8
     assert summary.scores["test_f1_micro"] > summary.scores["baseline_prior_f1_micro"]
@@ -197,16 +197,14 @@ def test_prefect_and_mlflow_name_each_other(run, summary):
     names = [task.name for task in tasks]
     assert sum(name.startswith("preprocess-movies-") for name in names) == 3
     assert sum(name.startswith("embed-movies-") for name in names) == 3
-    ran = {task.task_key.split("-")[0] for task in tasks}
-    assert ran <= set(graph_of(flow_module, "train").inputs)  # what the README's diagram shows
 
 
-def answered(**asked: Any) -> list[dict[str, Any]]:
-    """What `recommend` finds in the champion's index."""
-    config, found = RecommendConfig.model_validate(asked), load_champion()
-    version = get_version(found.index)
-    question = recommend_flow.resolve_query(config, version, found)
-    return recommend_flow.recommend(question, config, version, found.rank)
+def recommended(**settings: Any) -> list[dict[str, Any]]:
+    """Movies that `recommend` returns from the champion's index."""
+    config, champion = RecommendConfig.model_validate(settings), load_champion()
+    version = get_version(champion.index)
+    question = recommend_flow.resolve_query(config, version, champion)
+    return recommend_flow.recommend(champion, version, question, config)
 
 
 def test_the_registered_model_answers_titles_and_texts(summary):
@@ -218,7 +216,7 @@ def test_the_registered_model_answers_titles_and_texts(summary):
     text_answer, title_answer, unknown, empty = answers.to_dict("records")
     assert set(text_answer["probabilities"]) == {"Horror", "Music", "Western"}
     assert [movie["genres"] for movie in text_answer["movies"]] == [["Horror"]] * 3
-    expected = answered(titles=["Music Story 2"], limit=3)
+    expected = recommended(titles=["Music Story 2"], limit=3)
     assert [movie["id"] for movie in title_answer["movies"]] == [movie["id"] for movie in expected]
     assert unknown["error"].startswith("No movie is called 'Nowhere'")
     assert empty["error"] == "Give each row a title or a text."
@@ -228,25 +226,25 @@ def test_recommend_answers_from_the_champion(summary):
     index = load_champion().index
     assert index.tag == f"run-{summary.run.run_id}"
     assert open_version(index.uri, index.tag).count_rows() == 151
-    found = answered(titles=["horror story 0"])
-    assert len(found) == 10
-    assert all(movie["genres"] == ["Horror"] for movie in found[:5])
+    movies = recommended(titles=["horror story 0"])
+    assert len(movies) == 10
+    assert all(movie["genres"] == ["Horror"] for movie in movies[:5])
     with pytest.raises(UserError, match=r"Did you mean: Horror Story"):
-        answered(titles=["Horror Storyy 0"])
+        recommended(titles=["Horror Storyy 0"])
 
 
 def test_recommend_takes_ids_texts_and_several_titles(summary):
-    assert answered(id=1000) == answered(titles=["Horror Story 0"])
-    assert {movie["genres"][0] for movie in answered(text="ghost, curse and blood")[:5]} == {
+    assert recommended(id=1000) == recommended(titles=["Horror Story 0"])
+    assert {movie["genres"][0] for movie in recommended(text="ghost, curse and blood")[:5]} == {
         "Horror"
     }
-    both = answered(titles=["Horror Story 0", "Music Story 2"], limit=20)
-    assert {"Horror", "Music"} <= {name for movie in both for name in movie["genres"]}
-    assert not {1000, 1002} & {movie["id"] for movie in both}
+    movies = recommended(titles=["Horror Story 0", "Music Story 2"], limit=20)
+    assert {"Horror", "Music"} <= {name for movie in movies for name in movie["genres"]}
+    assert not {1000, 1002} & {movie["id"] for movie in movies}
     with pytest.raises(UserError, match="No movie has the id 5"):
-        answered(id=5)
-    with pytest.raises(UserError, match="knows no word"):
-        answered(text="zzz")
+        recommended(id=5)
+    with pytest.raises(UserError, match="Not one word"):
+        recommended(text="zzz")
 
 
 def test_recommend_prints_a_table_json_or_csv(summary, capsys):
@@ -257,8 +255,8 @@ def test_recommend_prints_a_table_json_or_csv(summary, capsys):
     assert "genres: Music" in printed
     plain = question.model_copy(update={"explain": False})
     recommend_flow.command(plain.model_copy(update={"as_json": True}))
-    found = json.loads(capsys.readouterr().out)
-    assert [set(movie) for movie in found] == [
+    movies = json.loads(capsys.readouterr().out)
+    assert [set(movie) for movie in movies] == [
         {"source", "id", "title", "year", "genres", "score"}
     ] * 3
     recommend_flow.command(plain.model_copy(update={"output": "csv"}))
@@ -295,16 +293,16 @@ def test_a_run_has_a_report(run, summary):
     assert run.data.tags["mlflow.note.content"].startswith("# movies.csv: 151 movies")
 
 
-def test_predict_says_of_a_test_movie_what_evaluation_said(summary, run, tmp_path, capsys):
+def test_predict_and_evaluation_agree_on_a_test_movie(summary, run, tmp_path, capsys):
     name = "evaluation/test_predictions.parquet"
     path = connect().download_artifacts(run.info.run_id, name, str(tmp_path))
     table = pq.read_table(path)
     for expected in table.to_pylist()[:3]:
         predict_flow.command(PredictConfig(title=expected["title"], as_json=True))
-        (found,) = json.loads(capsys.readouterr().out)
-        assert found["id"] == expected["id"]
-        assert set(found["genres"]) == set(expected["predicted_genres"])
-        for genre, probability in found["genres"].items():
+        (movie,) = json.loads(capsys.readouterr().out)
+        assert movie["id"] == expected["id"]
+        assert set(movie["genres"]) == set(expected["predicted_genres"])
+        for genre, probability in movie["genres"].items():
             column = table.schema.metadata[b"classes"].decode().split(", ").index(genre)
             assert probability == pytest.approx(expected["probabilities"][column], abs=1e-6)
 
@@ -317,9 +315,9 @@ def test_predict_answers_texts_files_and_the_top_n(summary, tmp_path, capsys):
     file = write_csv(tmp_path / "new.csv", rows, ["id", "title", "overview"])
     predict_flow.command(PredictConfig(file=str(file), top_n=2, as_json=True))
     printed = capsys.readouterr()
-    (found,) = json.loads(printed.out)
-    assert next(iter(found["genres"])) == "Horror"
-    assert len(found["genres"]) == 2
+    (answer,) = json.loads(printed.out)
+    assert next(iter(answer["genres"])) == "Horror"
+    assert len(answer["genres"]) == 2
     assert "new.csv row 2, column 'id': bad_id, left out." in printed.err
 
 
@@ -336,10 +334,8 @@ def test_predict_refuses_what_it_cannot_answer(summary, tmp_path):
 def test_evaluation_shows_slices_and_mistakes(run, tmp_path):
     for name in ("genres", "slices", "mistakes"):
         path = f"evaluation/{name}.json"
-        found = json.loads(
-            Path(connect().download_artifacts(run.info.run_id, path, str(tmp_path))).read_text()
-        )
-        assert found["columns"]
+        file = Path(connect().download_artifacts(run.info.run_id, path, str(tmp_path)))
+        assert json.loads(file.read_text())["columns"]
     metrics = run.data.metrics
     assert metrics["test_f1_micro_low"] <= metrics["test_f1_micro"] <= metrics["test_f1_micro_high"]
     assert metrics["test_f1_macro_over_tfidf_low"] <= metrics["test_f1_macro_over_tfidf_high"]
@@ -349,17 +345,17 @@ def test_evaluation_shows_slices_and_mistakes(run, tmp_path):
 
 @pytest.mark.slow
 def test_shuffled_genres_score_at_chance(tmp_path):
-    """A run that learns from shuffled genres and still predicts them has seen the answers."""
+    """If shuffled genres can be predicted, test labels leak into training."""
     rows = catalogue(600)
     order = np.random.default_rng(0).permutation(len(rows))
     genres = [rows[other]["genres"] for other in order]
     shuffled = [row | {"genres": names} for row, names in zip(rows, genres, strict=True)]
-    found = train(settings(write_csv(tmp_path / "m.csv", shuffled))).scores
-    assert found["test_f1_micro"] <= found["baseline_prior_f1_micro"] + 0.1
-    assert found["test_average_precision_macro"] < 0.5
+    scores = train(settings(write_csv(tmp_path / "m.csv", shuffled))).scores
+    assert scores["test_f1_micro"] <= scores["baseline_prior_f1_micro"] + 0.1
+    assert scores["test_average_precision_macro"] < 0.5
 
 
-def test_recommend_before_any_training_says_what_to_do():
+def test_recommend_without_a_champion_advises_to_train():
     with pytest.raises(UserError, match="make train"):
         recommend_flow.command(RecommendConfig(titles=["Alien"]))
 
@@ -368,25 +364,26 @@ def test_the_same_data_and_seed_give_the_same_result(trained, artifacts):
     """A new artifacts root: nothing comes from the cache."""
     root, first, config = trained
     second = train(config)
-    assert own(second) == own(first)
+    assert scores_of(second) == scores_of(first)
 
     def vectors(where: Path) -> list[bytes]:
-        found = sorted((where / "cache" / "vectors").rglob("*.parquet"))
-        return sorted(path.read_bytes() for path in found)
+        return sorted(
+            path.read_bytes() for path in (where / "cache" / "vectors").rglob("*.parquet")
+        )
 
     assert vectors(root) == vectors(artifacts)
 
 
 def test_a_second_run_reuses_every_stage(trained, summary):
     def written() -> dict[Path, int]:
-        """All but the comparison with the champion, which the first run had none to make with."""
+        """Every table except those of the comparison with a champion, which the first run lacks."""
         paths = (store.artifacts_root() / "cache").rglob("*.parquet")
-        own = [path for path in paths if not {"challenge", "drift"} & set(path.parts)]
-        return {path: path.stat().st_mtime_ns for path in own}
+        tables = [path for path in paths if not {"challenge", "drift"} & set(path.parts)]
+        return {path: path.stat().st_mtime_ns for path in tables}
 
     before = written()
     again = train(trained[2])
-    assert own(again) == own(summary)
+    assert scores_of(again) == scores_of(summary)
     assert written() == before
 
 
@@ -401,18 +398,26 @@ def test_a_changed_row_redoes_its_chunk_alone(trained, summary, tmp_path):
     assert len(set(documents.iterdir()) - before) == 1
 
 
+def test_the_readme_shows_the_edges_that_prefect_recorded(trained, summary, tmp_path):
+    """The second run has a champion to compare with."""
+    readme = ROOT / "README.md"
+    copy = Path(shutil.copy(readme, tmp_path))
+    write_diagram(recorded_task_runs(train(trained[2])), copy)
+    assert copy.read_text() == readme.read_text(), "python -m flows.cli.diagram writes it anew"
+
+
 def test_deleting_any_part_of_the_cache_only_costs_time(trained, summary):
     for stage in ("documents", "vectors", "labels", "classifier", "ingest", "scores"):
         for entry in list((store.artifacts_root() / "cache" / stage).iterdir())[:2]:
             shutil.rmtree(entry)
-    assert own(train(trained[2])) == own(summary)
+    assert scores_of(train(trained[2])) == scores_of(summary)
 
 
 def test_refresh_uses_nothing_from_before_and_gives_the_same(trained, summary):
     cache = store.artifacts_root() / "cache"
     before = set(cache.glob("*/*/ref.json"))
     again = train(trained[2].model_copy(update={"refresh": True}))
-    assert own(again) == own(summary)
+    assert scores_of(again) == scores_of(summary)
     one_each, chunks = 18, 3  # comparisons with the champion and with its source included
     written = set(cache.glob("*/*/ref.json")) - before
     assert len(written) == one_each + 2 * chunks
@@ -423,9 +428,9 @@ def test_every_runner_gives_the_same_result(trained, summary, artifacts, monkeyp
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(artifacts))
     if runner == "dask":
         pytest.importorskip("distributed", reason="the dask extra is not installed")
-    found = own(train(trained[2].model_copy(update={"runner": runner})))
-    # another process may sum with other numbers of threads
-    assert found == pytest.approx(own(summary), abs=2e-3)
+    scores = scores_of(train(trained[2].model_copy(update={"runner": runner})))
+    # the number of threads, which decides the order of sums, may differ in another process
+    assert scores == pytest.approx(scores_of(summary), abs=2e-3)
 
 
 def test_two_sources_in_one_run(tmp_path):
@@ -433,25 +438,25 @@ def test_two_sources_in_one_run(tmp_path):
     second = tmp_path / "second.parquet"
     rows = [movie(number, "Western") for number in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), second)
-    found = train(settings(first).model_copy(update={"source": [str(first), str(second)]}))
-    assert (found.ingested.rows, found.index.rows) == (130, 130)
-    table = open_version(found.index.uri, found.index.tag)
+    summary = train(settings(first).model_copy(update={"source": [str(first), str(second)]}))
+    assert (summary.ingested.rows, summary.index.rows) == (130, 130)
+    table = open_version(summary.index.uri, summary.index.tag)
     assert len(table.search().where("id = 1001").to_list()) == 2
 
 
 def test_the_blog_preset_is_labelled_and_never_champion(trained, tmp_path):
     quick = {"doc2vec": {"epochs": 2, "restarts": 2}, "classifier": {"epochs": 3}}
     config = settings(write_csv(tmp_path / "m.csv", catalogue(90)), preset="blog", **quick)
-    found = train(config)
-    assert "blog_f1_micro" in found.scores
-    assert not [name for name in found.scores if name.startswith("test_")]
+    summary = train(config)
+    assert "blog_f1_micro" in summary.scores
+    assert not [name for name in summary.scores if name.startswith("test_")]
     with pytest.raises(UserError, match="Nothing has been trained"):
         load_champion()
-    metrics = connect().get_run(found.run.run_id).data.metrics
+    metrics = connect().get_run(summary.run.run_id).data.metrics
     assert "blog_val_f1_micro" in metrics
     assert "val_f1_micro" not in metrics
-    plain = {name.removeprefix("blog_") for name in found.scores}
-    assert plain == {name.removeprefix("test_") for name in own(trained[1])}
+    plain = {name.removeprefix("blog_") for name in summary.scores}
+    assert plain == {name.removeprefix("test_") for name in scores_of(trained[1])}
 
 
 def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
@@ -466,13 +471,13 @@ def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
         load_champion()
 
 
-def test_one_genre_alone_is_learnt_and_said_to_mean_nothing(tmp_path):
+def test_a_catalogue_of_one_genre_trains_and_warns_that_scores_mean_nothing(tmp_path):
     one_genre = [movie(number, "Horror") for number in range(60)]
-    found = train(settings(write_csv(tmp_path / "m.csv", one_genre)))
-    assert found.index.rows == 60
-    assert found.scores["genres_learnt"] == 1
-    assert ONE_GENRE in notes(found)
-    html = Path(found.report).read_text(encoding="utf-8")
+    summary = train(settings(write_csv(tmp_path / "m.csv", one_genre)))
+    assert summary.index.rows == 60
+    assert summary.scores["genres_learnt"] == 1
+    assert ONE_GENRE in notes(summary)
+    html = Path(summary.report).read_text(encoding="utf-8")
     undrawn = ("reliability", "thresholds", "precision_recall", "cooccurrence")
     assert all(ONE_GENRE in panel(html, name) for name in undrawn)
     assert "<img" in panel(html, "genre_bars")
@@ -488,13 +493,13 @@ def test_too_few_movies_are_refused_and_the_champion_stays(trained, summary, tmp
 
 @pytest.mark.parametrize("min_support", [1, 5])
 def test_a_genre_of_one_movie_breaks_nothing(tmp_path, min_support):
-    """With support 1 it is learnt, though neither validation nor test holds it."""
+    """With support 1 it is learned, although validation and test have none."""
     rows = [*catalogue(120), movie(200, "Music") | {"genres": "[{'id': 1, 'name': 'War'}]"}]
     source, support = write_csv(tmp_path / "m.csv", rows), {"threshold_support": 1}
     config = settings(source, label={"min_support": min_support}, classifier=TINY_NET | support)
-    found = train(config)
-    assert found.index.rows == 121
-    metrics = connect().get_run(found.run.run_id).data.metrics
+    summary = train(config)
+    assert summary.index.rows == 121
+    metrics = connect().get_run(summary.run.run_id).data.metrics
     assert all(math.isfinite(value) for value in metrics.values())
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from flows import refresh as refresh_module
-from flows import train as train_module
+from flows.phases import publishing
 from flows.refresh import refresh
 from flows.train import train
 from tasks.core.locks import is_locked
@@ -145,7 +145,7 @@ def test_a_refresh_never_brings_old_models_back_over_a_new_training(folder):
 
 
 def test_a_refresh_during_a_training_is_kept_by_it(folder):
-    with meanwhile(train_module, lambda: add(folder, 9006)):
+    with meanwhile(publishing, lambda: add(folder, 9006)):
         new = train_on(folder, 145)
     assert load_champion().run_id == new.run.run_id
     assert {9006, 1144} <= movies()
@@ -153,7 +153,7 @@ def test_a_refresh_during_a_training_is_kept_by_it(folder):
 
 
 def test_a_rollback_during_a_training_is_what_it_is_compared_with(folder):
-    with meanwhile(train_module, lambda: roll_back(connect())):
+    with meanwhile(publishing, lambda: roll_back(connect())):
         worse = train_on(folder, 145, classifier=WORSE)
     assert not worse.champion
     assert versions_by_alias(connect()) == {CHAMPION: "1", PREVIOUS: "2"}
@@ -162,7 +162,7 @@ def test_a_rollback_during_a_training_is_what_it_is_compared_with(folder):
 def test_two_trainings_are_compared_with_each_other(folder, caplog):
     """The slower one is measured against the faster one's champion, not against the old one."""
     summaries = []
-    with meanwhile(train_module, lambda: summaries.append(train_on(folder, 160))):
+    with meanwhile(publishing, lambda: summaries.append(train_on(folder, 160))):
         slower = train_on(folder, 155, classifier=WORSE)
     (faster,) = summaries
     assert faster.champion

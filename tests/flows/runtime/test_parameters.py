@@ -200,10 +200,8 @@ def test_the_api_takes_stage_settings_nested(config):
 
 
 def deployments() -> list[dict[str, Any]]:
-    deployments: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())[
-        "deployments"
-    ]
-    return deployments
+    prefect = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    return list(prefect["deployments"])
 
 
 @pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: deployment["name"])

@@ -1,0 +1,57 @@
+"""Documents, vectors -> genre labels, classifier, probabilities, and scores on the test split."""
+
+from dataclasses import dataclass
+
+from prefect.futures import PrefectFuture
+
+from flows.config import TrainConfig
+from flows.phases.documents import Documents
+from flows.phases.embeddings import Embeddings
+from flows.phases.futures import as_input
+from tasks.core.contracts import (
+    ClassifierRef,
+    FiguresRef,
+    LabelsRef,
+    ProbabilitiesRef,
+    ScoresRef,
+)
+from tasks.data.labels import label
+from tasks.genres.baselines import baselines
+from tasks.genres.classifier import fit_classifier, predict_genres
+from tasks.genres.evaluation import evaluate
+from tasks.reports.drawing import draw_scores, draw_training
+
+
+@dataclass(frozen=True)
+class Genres:
+    """The genre classifier of a run and what it predicts."""
+
+    labels: PrefectFuture[LabelsRef]
+    classifier: PrefectFuture[ClassifierRef]
+    probabilities: PrefectFuture[ProbabilitiesRef]
+    scores: list[PrefectFuture[ScoresRef]]
+    figures: list[PrefectFuture[FiguresRef]]
+
+
+def train_classifier(config: TrainConfig, data: Documents, embeddings: Embeddings) -> Genres:
+    """Train the classifier and compare it with simple baselines on the same split."""
+    documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
+    labelled = label.submit(documents, config.label)
+    labels = as_input(labelled)
+    baseline = baselines.submit(documents, labels, config.baseline, config.text, data.compute)
+    trained = fit_classifier.submit(documents, vectors, labels, config.classifier, data.compute)
+    classifier = as_input(trained)
+    predicted = predict_genres.submit(classifier, vectors)
+    scores = evaluate.submit(
+        documents=documents,
+        labels=labels,
+        classifier=classifier,
+        probabilities=as_input(predicted),
+        baseline=as_input(baseline),
+        protocol=config.protocol,
+    )
+    training = draw_training.submit(
+        documents, as_input(embeddings.doc2vec), classifier, config.protocol
+    )
+    bars = draw_scores.submit(as_input(scores), as_input(baseline), config.protocol)
+    return Genres(labelled, trained, predicted, [scores, baseline], [training, bars])

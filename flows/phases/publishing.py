@@ -1,0 +1,126 @@
+"""Recommender, decision -> tracked scores, a registered version, and the run's report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.config import TrainConfig
+from flows.phases.documents import Documents
+from flows.phases.futures import as_input
+from flows.phases.promotion import Decision, decide
+from flows.phases.recommender import Recommender
+from flows.phases.start import running_code
+from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
+from tasks.registry.aliases import champion_lock
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import is_current_champion
+from tasks.registry.fingerprint import fingerprint
+from tasks.registry.refresh import carry_over
+from tasks.registry.retention import clean_up
+from tasks.registry.tracking.tracking import Promotion, register, track_gate, track_results
+from tasks.reports.drawing import draw_lists
+from tasks.reports.report import report
+from tasks.reports.summary import Summary
+
+MODEL_CODE = str(Path(__file__).parents[1] / "model.py")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of the run, figures of them, and the metrics that MLflow has by now.
+
+    Scores of the comparison with the champion are in `Decision`.
+    """
+
+    scores: list[ScoresRef]
+    figures: list[FiguresRef]
+    metrics: dict[str, float]
+
+
+def publish(
+    config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender, decision: Decision
+) -> Summary:
+    """Track the results, register the version, write the report and clean up."""
+    evaluation = track_evaluation(config, run, data, recommender, decision)
+    version = describe_version(config, run, data, recommender)
+    published = register_version(config, run, data, recommender, decision, version)
+    metrics = evaluation.metrics
+    while published is None:  # another version was promoted after the decision
+        decision = decide(config, data, recommender)
+        metrics |= track_gate(run, decision.compared)
+        published = register_version(config, run, data, recommender, decision, version)
+    summary = Summary(
+        protocol=config.protocol,
+        scores=metrics,
+        ingested=data.ingested,
+        index=published.index,
+        run=run,
+        model_version=published.version,
+        champion=decision.promotion.promote,
+        why=decision.promotion.why,
+    )
+    path = report(summary, evaluation.scores + decision.compared, evaluation.figures)
+    clean_up(config.retention)
+    return summary.model_copy(update={"report": path})
+
+
+def track_evaluation(
+    config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender, decision: Decision
+) -> Evaluation:
+    """Wait for all scores and figures, and log them with the models to MLflow."""
+    scores = [*(part.result() for part in recommender.scores), *decision.drift]
+    all_scores = scores + decision.compared
+    drawn = [*recommender.figures, draw_lists.submit(all_scores, config.rank)]
+    figures = [part.result() for part in drawn]
+    metrics = track_results.submit(
+        run=run,
+        documents=as_input(data.documents),
+        vectors=as_input(recommender.vectors),
+        doc2vec=as_input(recommender.doc2vec),
+        classifier=as_input(recommender.classifier),
+        lexicon=as_input(recommender.transformer),
+        evaluated=all_scores,
+        figures=figures,
+        protocol=config.protocol,
+    )
+    return Evaluation(scores, figures, metrics.result())
+
+
+def describe_version(
+    config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender
+) -> Champion:
+    """What readers need to know of the version, before it has a number."""
+    digest = data.ingested.digest
+    return Champion(
+        index=recommender.index.result(),
+        rank=config.rank,
+        run_id=run.run_id,
+        source=digest,
+        fingerprint=fingerprint(config.training_settings, digest, data.ratings, running_code()),
+        digests=recommender.folders().digests(),
+        index_config=config.index.model_dump_json(),
+    )
+
+
+def register_version(
+    config: TrainConfig,
+    run: RunRef,
+    data: Documents,
+    recommender: Recommender,
+    decision: Decision,
+    version: Champion,
+) -> Champion | None:
+    """Register the version, as champion where the decision says so.
+
+    Returns None, and registers nothing, if the decision is about an earlier champion.
+    """
+    folders, promotion = recommender.folders(), decision.promotion
+    with champion_lock():
+        if not is_current_champion(decision.version):
+            return None
+        if promotion.promote:
+            documents = data.documents.result()
+            index = carry_over(version.index, documents, decision.champion, folders, config.index)
+            version = version.model_copy(update={"index": index})
+        outcome = Promotion(promotion.promote, promotion.why, promotion.passed_over)
+        number = register(run, folders, version, MODEL_CODE, outcome)
+        return version.model_copy(update={"version": number})

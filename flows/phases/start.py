@@ -1,0 +1,67 @@
+"""Before the first phase: whether there is anything to train, and the MLflow run."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from prefect.states import Completed
+
+import tasks
+from flows.config import TrainConfig
+from flows.runtime.resume_commands import command_of
+from tasks.core.contracts import RunRef
+from tasks.core.storage import store
+from tasks.core.storage.cache import open_cache
+from tasks.data.ingest import digests_of, resolve_sources, source_digest
+from tasks.data.source_check import check_source
+from tasks.data.sources import find_ratings
+from tasks.registry.champion_check import load_checked_champion
+from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
+from tasks.registry.retention import clean_up
+from tasks.registry.tracking.tracking import close_dead_runs, connect, experiment_id, open_run
+from tasks.reports.report import tag_flow_run
+
+SKIPPED = "Skipped: the champion was trained on this source with these settings and this code."
+CODE = [Path(__file__).parents[1], Path(tasks.__file__).parent]
+
+
+def is_champion_up_to_date(config: TrainConfig) -> bool:
+    """Whether the champion was trained on the same source, with the same settings and code."""
+    sources = resolve_sources(config.source, config.ingest)
+    digest = source_digest(digests_of(sources, config.ingest))
+    expected = fingerprint(
+        config.training_settings, digest, find_ratings(config.source), running_code()
+    )
+    return is_up_to_date(expected, load_checked_champion().champion)
+
+
+def skip_run(config: TrainConfig) -> str:
+    """Close what dead runs left behind, clean up, and end the flow run in the state `Skipped`."""
+    close_dead_runs(connect(), experiment_id(connect()))
+    clean_up(config.retention)
+    return Completed(name="Skipped", message=SKIPPED, data=SKIPPED)  # type: ignore[return-value]
+
+
+def start_run(config: TrainConfig) -> RunRef:
+    """Check the source, then open the MLflow run and the cache.
+
+    Raises:
+        UserError: nothing can be trained on the source, or the artifacts cannot be written.
+    """
+    store.require_writable()
+    check_source(config.source, config.ingest, config.text, config.label)
+    run = open_run(config.model_dump(mode="json"), run_tags(config))
+    open_cache(config.refresh)
+    tag_flow_run([config.preset, config.source_name])
+    return run
+
+
+@lru_cache(maxsize=1)
+def running_code() -> str:
+    """Digest of the code, read once per process: later changes on disk are not what runs."""
+    return code_digest(CODE)
+
+
+def run_tags(config: TrainConfig) -> dict[str, str]:
+    """MLflow tags by which runs are filtered, and the command that repeats the run."""
+    tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
+    return tags | {"code": running_code(), "command": command_of("train", config)}

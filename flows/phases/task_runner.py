@@ -1,0 +1,138 @@
+"""The task runner of the flows: a task takes a thread only when all of its inputs exist."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from threading import RLock
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from prefect import Task
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.collections import visit_collection
+
+#: Bounds memory: at most so many chunks are processed at a time, however long the source is.
+TASK_THREADS = 4
+AnyFuture = PrefectConcurrentFuture[Any]
+
+
+def futures_in(values: Any) -> list[AnyFuture]:
+    """All futures in nested parameters of a task."""
+    futures: list[AnyFuture] = []
+
+    def collect(value: Any) -> None:
+        if isinstance(value, PrefectConcurrentFuture):
+            futures.append(value)
+
+    visit_collection(values, collect, return_data=False)
+    return futures
+
+
+def has_failed(future: "Future[Any]") -> bool:
+    """Whether a finished future was cancelled, raised, or has the state of a failed task."""
+    return future.cancelled() or bool(future.exception()) or not future.result().is_completed()
+
+
+class DeferredFuture(PrefectConcurrentFuture[Any]):
+    """Future of a task that is handed to the thread pool when its last input is complete."""
+
+    def __init__(self, start: Callable[[], AnyFuture], inputs: int) -> None:
+        super().__init__(uuid4(), Future())
+        self._start, self._missing_inputs, self._lock = start, inputs, RLock()
+        if not inputs:
+            self.start()
+
+    def start(self) -> None:
+        """Hand the task to the pool."""
+        try:
+            running = self._start()
+        except Exception as error:  # raised in a callback, it would leave this future unfinished
+            self.wrapped_future.set_exception(error)
+            return
+        self._task_run_id = running.task_run_id
+        running.wrapped_future.add_done_callback(self.finish_as)
+
+    def input_finished(self, _: "Future[Any]") -> None:
+        """Start after the last input, unless a failure has finished this future before."""
+        with self._lock:
+            self._missing_inputs -= 1
+            is_ready = not self._missing_inputs and not self.wrapped_future.done()
+        if is_ready:
+            self.start()
+
+    def finish_as(self, other: "Future[Any]") -> None:
+        """Take over the outcome of a finished future, unless this one is finished already."""
+        with suppress(InvalidStateError):
+            if other.cancelled():
+                self.wrapped_future.cancel()
+            elif error := other.exception():
+                self.wrapped_future.set_exception(error)
+            else:
+                self.wrapped_future.set_result(other.result())
+
+
+class DataflowTaskRunner(ThreadPoolTaskRunner[Any]):
+    """Prefect's thread pool for flows that submit tasks before their inputs exist.
+
+    Prefect's own runner lets a submitted task wait for its inputs on a thread of the pool: with
+    few threads, chunks would wait for tasks that wait. It also runs tasks whose inputs complete
+    after the flow has failed, and reports a failed input as `UnfinishedRun`. Here the first
+    failure finishes every unfinished future with that failure, and nothing starts after it.
+    """
+
+    def __enter__(self) -> "DataflowTaskRunner":
+        self._failure: Future[Any] | None = None
+        self._unfinished: set[DeferredFuture] = set()
+        self._state_lock = RLock()
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for running tasks, except where a signal ends the flow: its state comes first."""
+        if exc_type and not issubclass(exc_type, Exception) and self._executor:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+        super().__exit__(exc_type, exc_value, traceback)
+
+    def submit(
+        self,
+        task: Task[..., Any],
+        parameters: dict[str, Any],
+        wait_for: Iterable[PrefectFuture[Any]] | None = None,
+        dependencies: dict[str, set[Any]] | None = None,
+    ) -> DeferredFuture:
+        """Start the task when the futures in its parameters and in `wait_for` are complete."""
+        inputs = futures_in((parameters, wait_for))
+        submit = partial(super().submit, task, parameters, wait_for, dependencies)
+        future = DeferredFuture(partial(copy_context().run, submit), len(inputs))
+        with self._state_lock:
+            self._unfinished.add(future)
+            failure = self._failure
+        if failure:
+            future.finish_as(failure)
+        future.wrapped_future.add_done_callback(lambda _: self._on_finished(future))
+        for upstream in inputs:
+            upstream.wrapped_future.add_done_callback(future.input_finished)
+        return future
+
+    def _on_finished(self, future: DeferredFuture) -> None:
+        with self._state_lock:
+            self._unfinished.discard(future)
+            if self._failure or not has_failed(future.wrapped_future):
+                return
+            self._failure = future.wrapped_future
+            unfinished = list(self._unfinished)
+        for other in unfinished:
+            other.finish_as(self._failure)
+
+    def _warn_if_nested_submit_would_deadlock(self, task: Task[..., Any]) -> None:
+        """No warning: the thread that starts a task is that of its last input, which has ended."""

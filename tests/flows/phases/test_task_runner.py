@@ -1,0 +1,180 @@
+"""Tasks take a thread when their inputs exist, and the first failure ends what waits."""
+
+from concurrent.futures import Future, wait
+from threading import Event, Lock, Timer
+from time import monotonic, sleep
+
+import pytest
+from prefect import flow, task, unmapped
+from prefect.client.orchestration import get_client
+
+from flows.phases.task_runner import DataflowTaskRunner, DeferredFuture
+from tasks.core.contracts import UserError
+from tasks.reports.stage_times import read_task_runs
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+LIMIT = 20  # seconds after which a flow counts as hanging
+TWO_THREADS = DataflowTaskRunner(max_workers=2)
+
+
+@task
+def value(number: int) -> int:
+    return number
+
+
+@task
+def wait_for_event(event: Event) -> int:
+    assert event.wait(LIMIT)
+    return 1
+
+
+@task
+def set_event(event: Event) -> None:
+    event.set()
+
+
+@task
+def add(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@task
+def fail(*_: object) -> int:
+    raise UserError("This source cannot be read.")
+
+
+def test_tasks_that_wait_for_inputs_take_no_thread():
+    """On Prefect's own runner the two threads are taken, and nothing sets the event."""
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        event = Event()
+        first = wait_for_event.submit(event)
+        sums = [add.submit([first]), add.submit([first])]
+        set_event.submit(event)
+        return add.submit(sums).result()
+
+    assert train() == 2
+
+
+def test_no_more_tasks_run_at_a_time_than_there_are_threads():
+    running, most, lock = 0, 0, Lock()
+
+    @task
+    def chunk(number: int, start: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        sleep(0.02)
+        with lock:
+            running -= 1
+        return number + start
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        start = value.submit(1)
+        return add.submit(chunk.map(range(8), unmapped(start))).result()
+
+    assert train() == sum(range(8)) + 8
+    assert most == 2
+
+
+def test_a_future_behind_a_failure_raises_the_error_of_the_task_that_failed():
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        return add.submit([add.submit([fail.submit()])]).result()
+
+    with pytest.raises(UserError, match=r"This source cannot be read\."):
+        train()
+
+
+def test_a_failure_ends_the_wait_for_tasks_that_do_not_depend_on_it():
+    event = Event()
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        slow = wait_for_event.submit(event)
+        waiting = add.submit([slow])
+        fail.submit()
+        try:
+            return waiting.result(timeout=LIMIT)
+        finally:
+            event.set()
+
+    with pytest.raises(UserError, match=r"This source cannot be read\."):
+        train()
+
+
+def test_nothing_starts_after_a_failure():
+    event, started = Event(), []
+
+    @task
+    def next_stage(_: int) -> None:
+        started.append(True)
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> None:
+        slow = wait_for_event.submit(event)
+        next_stage.submit(slow)
+        fail.submit().wait()
+        late = next_stage.submit(value.submit(1))
+        Timer(0.2, event.set).start()  # the slow task ends while the flow waits for its threads
+        late.result()
+
+    with pytest.raises(UserError):
+        train()
+    assert event.is_set()
+    assert not started
+
+
+def test_a_task_that_fails_among_hundreds_of_chunks_ends_the_flow():
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        gate = fail.submit()
+        chunks = value.map([gate] * 300)
+        return add.submit(chunks).result()
+
+    with pytest.raises(UserError):
+        train()
+
+
+def test_prefect_records_an_edge_for_every_input():
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        total = add.submit(value.map([1, 2, 3]))
+        return add.submit([total]).result()
+
+    state = train(return_state=True)
+    with get_client(sync_client=True) as client:
+        deadline = monotonic() + LIMIT
+        while len(runs := read_task_runs(client, str(state.state_details.flow_run_id))) < 5:
+            assert monotonic() < deadline
+            sleep(0.2)
+    assert sorted(len(run.task_inputs.get("numbers", [])) for run in runs) == [0, 0, 0, 1, 3]
+
+
+def test_a_signal_does_not_wait_for_running_tasks():
+    """Prefect records the end of a cancelled run only after the runner has stopped."""
+    event, futures = Event(), []
+
+    def interrupted() -> None:
+        with DataflowTaskRunner(max_workers=1) as runner:
+            futures.append(runner.submit(wait_for_event, {"event": event}).wrapped_future)
+            raise KeyboardInterrupt
+
+    start = monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert monotonic() - start < LIMIT / 2
+    event.set()
+    wait(futures, LIMIT)  # its thread must not outlive the test's server
+
+
+def test_a_task_that_cannot_start_raises_instead_of_hanging():
+    def stopped() -> Future[None]:
+        raise RuntimeError("Task runner is not started")
+
+    future = DeferredFuture(stopped, 0)
+    with pytest.raises(RuntimeError, match="not started"):
+        future.result(timeout=1)
