@@ -8,9 +8,6 @@ import pyarrow.parquet as pq
 from prefect import flow, get_run_logger, unmapped
 from pydantic import Field
 
-from flows.cli.command_line import DONE, main
-from flows.cli.recommend import row_by_title
-from flows.parameters import FlowParameters
 from flows.phases.futures import as_inputs, join_lists
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
@@ -20,6 +17,7 @@ from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import Champion, load_champion

@@ -18,7 +18,8 @@ from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from flows.config import TrainConfig
 from flows.runtime.server import prefect_server
 from flows.train import train
-from tasks.registry.tracking.tracking import FLOW_RUN_TAG, connect
+from tasks.registry.tracking.mlflow_client import connect
+from tasks.registry.tracking.runs import FLOW_RUN_TAG
 from tasks.reports.stage_times import read_task_runs
 from tasks.reports.summary import Summary
 

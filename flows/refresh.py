@@ -6,18 +6,15 @@ from prefect import flow, get_run_logger, unmapped
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.cli.command_line import DONE, main
-from flows.parameters import FlowParameters, with_overrides
 from flows.phases.futures import as_inputs, join_rows
-from flows.phases.publishing import MODEL_CODE
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
+from flows.runtime.parameters import FlowParameters, with_overrides
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather
 from tasks.core.storage import store
-from tasks.data.ingest import IngestConfig, ingest, open_sources
+from tasks.data.ingest import IngestConfig, ingest
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
@@ -122,7 +119,7 @@ def publish(run: RunRef, champion: Champion, rows: RowsRef, source: str) -> Refr
     track_refresh(run, refreshed, champion.run_id)
     version = champion.model_copy(update={"index": refreshed.index, "version": ""})
     promotion = Promotion(promote=True, why=WHY)
-    register(run, model_folders(champion), version, MODEL_CODE, promotion)
+    register(run, model_folders(champion), version, promotion)
     return refreshed
 
 

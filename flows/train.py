@@ -1,10 +1,7 @@
 """train: the retraining DAG, from a raw movie catalogue to a published recommender."""
 
 from prefect import flow
-from rich.console import Console
-from rich.table import Table
 
-from flows.cli.command_line import DONE, main
 from flows.config import TrainConfig
 from flows.phases.documents import prepare_documents
 from flows.phases.embeddings import show_progress, train_embeddings
@@ -15,10 +12,7 @@ from flows.phases.recommender import build_recommender
 from flows.phases.start import is_champion_up_to_date, skip_run, start_run
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
-from tasks.core.storage import store
-from tasks.data.source_check import require_trainable
-from tasks.reports.summary import Summary, next_commands, notes, score_rows
+from tasks.reports.summary import Summary
 
 
 @flow(

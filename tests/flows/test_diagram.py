@@ -3,9 +3,8 @@
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import TaskRun, TaskRunResult
-
 from flows.cli.diagram import END, START, inputs_of, mermaid, reduce_edges, write_diagram
+from prefect.client.schemas.objects import TaskRun, TaskRunResult
 
 
 def task_run(task: str, *sources: TaskRun) -> TaskRun:

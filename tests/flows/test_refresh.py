@@ -49,10 +49,10 @@ def asked_to_add(file: Path, **more: object) -> RefreshConfig:
 
 
 def titles_like(title: str) -> list[str]:
-    champion, config = load_champion(), RecommendConfig(titles=[title])
+    champion, request = load_champion(), RecommendationRequest(titles=[title])
     version = get_version(champion.index)
-    question = resolve_query(config, version, champion)
-    return [movie["title"] for movie in recommend(champion, version, question, config)]
+    query = query_from_movies(request, version)
+    return [movie["title"] for movie in recommend(query, request, version, champion.rank)]
 
 
 def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from flows.cli.diagram import recorded_task_runs, write_diagram
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -22,12 +23,10 @@ from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
 from flows.cli import predict as predict_flow
 from flows.cli import recommend as recommend_flow
-from flows.cli.diagram import recorded_task_runs, write_diagram
 from flows.cli.predict import PredictConfig
 from flows.cli.recommend import RecommendConfig
 from flows.cli.train import command
 from flows.config import TrainConfig
-from flows.diagram import graph_of
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
