@@ -32,13 +32,13 @@ ELSEWHERE = {
     "source artifacts/stack.env": ("tests/system/test_deployment.py", '"stack.env"'),
     "make worker": ("flows/runtime/stack.py", '["prefect", "worker", "start", "--pool"'),
     "make mlflow": ("flows/runtime/stack.py", '["mlflow", "ui", "--host"'),
-    ".venv/bin/prefect deployment run train/train-weekly": (
+    ".venv/bin/prefect deployment run train/weekly": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
-    ".venv/bin/prefect deployment run train/train-weekly --watch": (
+    ".venv/bin/prefect deployment run train/weekly --watch": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
     ".venv/bin/python -m flows.diagram": ("tests/flows/test_docs.py", "diagram.write_diagram("),
 }
