@@ -1,4 +1,4 @@
-"""The tasks of a training run, as Prefect recorded them, as a Mermaid diagram in the README.
+"""Task runs of a training, as Prefect recorded them -> the diagram of `docs/architecture.md`.
 
 Shown are the tasks that a result of `ingest` reaches: with double sides if they ran once per chunk,
 rounded if they write to Prefect or MLflow. An arrow leads from a task to one that took its result,
@@ -23,8 +23,8 @@ from tasks.registry.tracking.runs import FLOW_RUN_TAG
 from tasks.reports.stage_times import read_task_runs
 from tasks.reports.summary import Summary
 
-README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- diagram: python -m flows.cli.diagram -->\n", "<!-- diagram end -->"
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+START, END = "<!-- diagram: python -m flows.diagram -->\n", "<!-- diagram end -->"
 FIRST, LAST = "ingest", "clean_up"
 RECORDING = ("track_", "report", "register")
 SECONDS_TO_RECORD = 30
@@ -78,11 +78,11 @@ def mermaid(runs: Sequence[TaskRun]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_diagram(runs: Sequence[TaskRun], readme: Path = README) -> None:
-    """Replace the diagram of the README."""
-    before, after = readme.read_text(encoding="utf-8").split(START)
-    page = f"{before}{START}```mermaid\n{mermaid(runs)}```\n{END}{after.split(END)[1]}"
-    readme.write_text(page, encoding="utf-8")
+def write_diagram(runs: Sequence[TaskRun], page: Path = PAGE) -> None:
+    """Replace the diagram of a page."""
+    before, after = page.read_text(encoding="utf-8").split(START)
+    diagram = f"```mermaid\n{mermaid(runs)}```\n"
+    page.write_text(f"{before}{START}{diagram}{END}{after.split(END)[1]}", encoding="utf-8")
 
 
 def recorded_task_runs(summary: Summary) -> list[TaskRun]:

@@ -32,15 +32,15 @@ ELSEWHERE = {
     "source artifacts/stack.env": ("tests/system/test_deployment.py", '"stack.env"'),
     "make worker": ("flows/runtime/stack.py", '["prefect", "worker", "start", "--pool"'),
     "make mlflow": ("flows/runtime/stack.py", '["mlflow", "ui", "--host"'),
-    ".venv/bin/prefect deployment run train/train-weekly": (
+    ".venv/bin/prefect deployment run train/weekly": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
-    ".venv/bin/prefect deployment run train/train-weekly --watch": (
+    ".venv/bin/prefect deployment run train/weekly --watch": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
-    ".venv/bin/python -m flows.cli.diagram": ("tests/flows/test_train.py", "write_diagram("),
+    ".venv/bin/python -m flows.diagram": ("tests/flows/test_train.py", "write_diagram("),
 }
 #: Blocks that cannot be executed here, by page, with the reason that the page gives.
 NOT_RUN = {

@@ -53,17 +53,17 @@ class Columns(StrictConfig):
     """Column names of the source, if they differ from the usual names (`ALIASES`)."""
 
     id: str | None = Field(
-        None, description="Column with the movie id; null: id, movie_id or tmdb_id"
+        None, description="Column with the movie id; default: id, movie_id or tmdb_id"
     )
-    title: str | None = Field(None, description="Column with the title; null: title or name")
+    title: str | None = Field(None, description="Column with the title; default: title or name")
     overview: str | None = Field(
-        None, description="Column with the overview; null: overview, plot, description or extract"
+        None, description="Column with the overview; default: overview, plot, description or extract"
     )
-    genres: str | None = Field(None, description="Column with the genres; null: genres or genre")
+    genres: str | None = Field(None, description="Column with the genres; default: genres or genre")
     release_date: str | None = Field(
-        None, description="Column with the release date or year; null: release_date or year"
+        None, description="Column with the release date or year; default: release_date or year"
     )
-    keywords: str | None = Field(None, description="Column with the keywords; null: keywords")
+    keywords: str | None = Field(None, description="Column with the keywords; default: keywords")
 
 
 class ResolvedSource(NamedTuple):

@@ -3,8 +3,9 @@
 from uuid import UUID, uuid4
 
 import pytest
-from flows.cli.diagram import END, START, inputs_of, mermaid, reduce_edges, write_diagram
 from prefect.client.schemas.objects import TaskRun, TaskRunResult
+
+from flows.diagram import END, START, inputs_of, mermaid, reduce_edges, write_diagram
 
 
 def task_run(task: str, *sources: TaskRun) -> TaskRun:

@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flows.cli.diagram import recorded_task_runs, write_diagram
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -27,6 +26,7 @@ from flows.cli.predict import PredictConfig
 from flows.cli.recommend import RecommendConfig
 from flows.cli.train import command
 from flows.config import TrainConfig
+from flows.diagram import recorded_task_runs, write_diagram
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
@@ -397,12 +397,12 @@ def test_a_changed_row_redoes_its_chunk_alone(trained, summary, tmp_path):
     assert len(set(documents.iterdir()) - before) == 1
 
 
-def test_the_readme_shows_the_edges_that_prefect_recorded(trained, summary, tmp_path):
+def test_the_architecture_page_shows_the_edges_that_prefect_recorded(trained, summary, tmp_path):
     """The second run has a champion to compare with."""
-    readme = ROOT / "README.md"
-    copy = Path(shutil.copy(readme, tmp_path))
+    page = ROOT / "docs" / "architecture.md"
+    copy = Path(shutil.copy(page, tmp_path))
     write_diagram(recorded_task_runs(train(trained[2])), copy)
-    assert copy.read_text() == readme.read_text(), "python -m flows.cli.diagram writes it anew"
+    assert copy.read_text() == page.read_text(), "run python -m flows.diagram"
 
 
 def test_deleting_any_part_of_the_cache_only_costs_time(trained, summary):

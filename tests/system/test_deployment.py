@@ -92,7 +92,7 @@ def client(up, environment) -> Iterator[SyncPrefectClient]:
 def run_weekly(environment: dict[str, str], config: dict[str, object] | None = None) -> None:
     """Trigger the weekly deployment and wait for its end."""
     changed = ["--param", f"config={json.dumps(config)}"] if config else []
-    watched = ["deployment", "run", "train/train-weekly", "--watch", *changed]
+    watched = ["deployment", "run", "train/weekly", "--watch", *changed]
     run = call([*PREFECT, *watched], environment)
     assert run.returncode == 0, run.stdout + run.stderr
 
@@ -138,10 +138,16 @@ def test_a_week_of_the_stack(up, environment, client):
 
 
 def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
-    found = {deployment.name: deployment for deployment in client.read_deployments()}
-    names = {"train", "train-weekly", "refresh-daily", "recommend-batch", "release"}
-    assert set(found) == names
-    weekly = found["train-weekly"]
+    flows = {flow.id: flow.name for flow in client.read_flows()}
+    deployments = {
+        f"{flows[deployment.flow_id]}/{deployment.name}": deployment
+        for deployment in client.read_deployments()
+    }
+    names = {"weekly": "train", "daily": "refresh"}
+    assert set(deployments) == {f"{flow}/{name}" for name, flow in names.items()} | {
+        f"{flow}/on-demand" for flow in ("train", "batch", "release")
+    }
+    weekly = deployments["train/weekly"]
     assert weekly.global_concurrency_limit
     assert weekly.global_concurrency_limit.limit == 1
     (schedule,) = weekly.schedules
@@ -162,7 +168,7 @@ def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
     if not release(environment, "list"):
         run_weekly(environment)
     titles = tmp_path / "it's mine, all.csv"
-    deployment = client.read_deployment_by_name("batch/recommend-batch")
+    deployment = client.read_deployment_by_name("batch/on-demand")
     config = {"file": str(titles), "output": str(tmp_path / "lists.parquet")}
     parameters = {"config": config}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
@@ -188,7 +194,7 @@ def runs_by_schedule(client: SyncPrefectClient, schedule: Any) -> list[FlowRun]:
 
 def test_a_schedule_of_seconds_starts_a_run_by_itself(up, environment, client):
     """Nobody triggers it; `make newest` runs this test with the newest releases."""
-    weekly = client.read_deployment_by_name("train/train-weekly").id
+    weekly = client.read_deployment_by_name("train/weekly").id
     every = IntervalSchedule(interval=timedelta(seconds=20))
     (schedule,) = client.create_deployment_schedules(weekly, [(every, True)])
     wait_until(lambda: any(run.start_time for run in runs_by_schedule(client, schedule)))
@@ -304,7 +310,7 @@ def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
     page.goto(f"{environment['PREFECT_API_URL'].removesuffix('/api')}/deployments")
     page.get_by_placeholder("admin:pass").fill(environment["PREFECT_API_AUTH_STRING"])
     page.get_by_role("button", name="Login").click()
-    expect(page.get_by_role("link", name="train-weekly").first).to_be_visible()
+    expect(page.get_by_role("link", name="weekly").first).to_be_visible()
     page.context.close()
 
 
@@ -312,7 +318,7 @@ def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
 def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, client, browser):
     """The request is caught on its way: no run is made of it."""
     home = environment["PREFECT_API_URL"].removesuffix("/api")
-    deployment = client.read_deployment_by_name("train/train")
+    deployment = client.read_deployment_by_name("train/on-demand")
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
     log_in(page, environment)
     page.route("**/create_flow_run", lambda route: route.abort())
