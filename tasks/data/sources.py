@@ -57,7 +57,8 @@ class Columns(StrictConfig):
     )
     title: str | None = Field(None, description="Column with the title; default: title or name")
     overview: str | None = Field(
-        None, description="Column with the overview; default: overview, plot, description or extract"
+        None,
+        description="Column with the overview; default: overview, plot, description or extract",
     )
     genres: str | None = Field(None, description="Column with the genres; default: genres or genre")
     release_date: str | None = Field(

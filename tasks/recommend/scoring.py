@@ -36,17 +36,17 @@ class RankConfig(StrictConfig, frozen=True):
         0.2, ge=0, le=10, description="Weight of the cosine of the whitened document embeddings"
     )
     words: float = Field(
-        3.3, ge=0, le=10, description="Weight of the TF-IDF cosine of the overview words"
+        3.3, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
     )
     title: float = Field(
-        0.9, ge=0, le=10, description="Weight of the TF-IDF cosine of the title words"
+        0.9, ge=0, le=10, description="Weight of the TF-IDF cosine of the title words alone"
     )
     genre: float = Field(0.5, ge=0, le=10, description="Weight of the cosine of the genre vectors")
     year: float = Field(
         0.65,
         ge=0,
         le=10,
-        description="Weight of the release year proximity, exp(-|difference in years|/8)",
+        description="Weight of the release year proximity, exp(-d/8) for d years of difference",
     )
     votes: float = Field(
         1.05,
@@ -102,7 +102,7 @@ def popularity_prior(votes: Sequence[int | None], neutral: float) -> Array:
 
 
 def year_proximity(query_years: Array, item_years: Array) -> Array:
-    """exp(-|difference|/8) between `query_years` (q,) and `item_years` (n,), as (q, n)."""
+    """exp(-d/8), as (q, n), for the difference d of `query_years` (q,) and `item_years` (n,)."""
     queries = np.nan_to_num(query_years, nan=-UNKNOWN_YEAR).astype(np.int32)
     items = np.nan_to_num(item_years, nan=UNKNOWN_YEAR).astype(np.int32)
     differences = np.abs(queries[:, None] - items[None, :])
