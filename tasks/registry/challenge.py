@@ -256,13 +256,13 @@ def _compare_recommendations(
 
 
 def _challenge(
+    writer: store.EntryWriter,
     documents: DocumentsRef,
     challenger: ModelFolders,
     lists: ScoresRef,
     ratings: RatingsRef | None,
     champion: Champion,
     folders: ModelFolders,
-    writer: store.EntryWriter,
 ) -> ScoresRef:
     champion_model = TextModel(folders)
     columns = ["title", "overview", "genres", "keywords", "split"]
@@ -308,13 +308,13 @@ def challenge(
         return run_in_fresh_process(
             compute,
             _challenge,
+            writer,  # positional: a worker on another machine looks for it there
             documents=documents,
             challenger=challenger,
             lists=lists,
             ratings=ratings,
             champion=champion,
             folders=folders,
-            writer=writer,
         )
 
     key = [VERSION, documents.digest, lists.digest, challenger, champion, folders]
