@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
@@ -35,7 +36,18 @@ def save(figures: Mapping[str, Figure | None], folder: Path) -> None:
     """Write figures as PNG files under their names; one that could not be drawn is left out."""
     for name, figure in figures.items():
         if figure:
+            _place_axes(figure)
             figure.savefig(folder / f"{name}.png", dpi=DPI)
+
+
+def _place_axes(figure: Figure) -> None:
+    """Run the layout engine and remove it: with one, `savefig` draws the whole figure twice."""
+    FigureCanvasAgg(figure)  # the renderer whose letters are measured
+    figure.set_dpi(DPI)
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> Figure:
