@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,13 +36,13 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
 }
 
 
-#: Stages that `make test` kills a run in; the others take minutes more and are for endurance.
-ALWAYS = (in_doc2vec, in_classifier)
-
-
-def stage_or_endurance(stage: Callable[[Path], bool]) -> Any:
-    marks = () if stage in ALWAYS else pytest.mark.endurance
-    return pytest.param(stage, marks=marks, id=stage.__name__)
+#: Stages that a run and the reruns after it are killed in. The others are for endurance: they take
+#: minutes more, and show the same of cheaper stages.
+KILLS = [
+    (in_doc2vec, in_classifier),
+    pytest.param((in_preprocessing,), marks=pytest.mark.endurance),
+    pytest.param((in_indexing,), marks=pytest.mark.endurance),
+]
 
 
 @pytest.fixture(scope="module")
@@ -126,18 +126,37 @@ def killed_in(
     return True
 
 
-@pytest.mark.parametrize("stage", [stage_or_endurance(stage) for stage in STAGES])
-def test_a_killed_run_is_finished_by_the_next(stage, command, undisturbed, real_server, tmp_path):
-    roots = (tmp_path / str(attempt) for attempt in range(5))
-    root = next(one for one in roots if killed_in(stage, command, one, real_server))
-    finished = {name: entries(root, name) for name in STAGES[stage]}
-    assert all(finished.values())
-    records = [entry / "ref.json" for found in finished.values() for entry in found]
-    before = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
+def state_of(record: Path) -> tuple[int, Any]:
+    """Inode and content: a record that is written again has another inode."""
+    return record.stat().st_ino, json.loads(record.read_text())
+
+
+def finished_before_kills(
+    stages: Sequence[Callable[[Path], bool]], command: list[str], root: Path, server: dict[str, str]
+) -> dict[Path, tuple[int, Any]]:
+    """Kill a run, and its reruns, in one stage after the other: the records of what each had
+    finished, as they were after the kill. Empty where a run got through."""
+    states: dict[Path, tuple[int, Any]] = {}
+    for stage in stages:
+        if not killed_in(stage, command, root, server):
+            return {}
+        finished = [entries(root, name) for name in STAGES[stage]]
+        assert all(finished)
+        records = [entry / "ref.json" for entry in set().union(*finished)]
+        states = {record: state_of(record) for record in records} | states
+    return states
+
+
+@pytest.mark.parametrize("stages", KILLS)
+def test_a_killed_run_is_finished_by_the_next(stages, command, undisturbed, real_server, tmp_path):
+    for root in (tmp_path / str(attempt) for attempt in range(5)):
+        before = finished_before_kills(stages, command, root, real_server)
+        if before:
+            break
+    assert before
     assert run_to_end(command, root, real_server) == undisturbed.metrics
     assert cached_files(root) == cached_files(undisturbed.root)
-    after = {record: (record.stat().st_ino, json.loads(record.read_text())) for record in records}
-    assert after == before
+    assert {record: state_of(record) for record in before} == before
 
 
 def test_another_machine_finishes_a_run_on_an_object_store(
