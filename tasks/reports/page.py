@@ -5,6 +5,7 @@ import gzip
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -221,6 +222,12 @@ def gzip_base64(content: bytes) -> str:
     return base64_text(gzip.compress(content, 6, mtime=0))
 
 
+@cache
+def _plotly_script() -> str:
+    """Plotly's code, compressed once in a process that writes several reports."""
+    return gzip_base64(files(plotly).joinpath("package_data/plotly.min.js").read_bytes())
+
+
 def to_image(content: bytes) -> Image:
     """A PNG file as the page shows it: letters of 10 points, as elsewhere on the page."""
     width = int.from_bytes(content[16:20])  # from the header, https://www.w3.org/TR/png/#11IHDR
@@ -308,5 +315,5 @@ def render_html(facts: ReportContext, folders: Sequence[Path]) -> str:
         movies=gzip_base64(interactive_map(tables["map"]).to_json().encode())
         if "map" in tables
         else "",
-        plotly=gzip_base64(files(plotly).joinpath("package_data/plotly.min.js").read_bytes()),
+        plotly=_plotly_script(),
     )

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import mlflow
 import pytest
 
+from flows.cli.command_line import parse
+from flows.config import TrainConfig
+from flows.train import train
 from tasks.core.storage.entry_record import sha256_of
 from tests.conftest import ROOT
 from tests.flows.stages import (
@@ -54,11 +57,16 @@ def command(tmp_path_factory) -> list[str]:
 def run_to_end(
     command: list[str], root: Path, server: dict[str, str], cwd: Path = ROOT
 ) -> dict[str, float]:
-    """Final metrics of a run that is left alone, without those that are times."""
+    """The metrics of a run that is left alone."""
     environment = {"RECOMMENDER_ARTIFACTS": str(root), **server}
     options = {"capture_output": True, "text": True, "timeout": 300}
     done = subprocess.run(command, cwd=cwd, env=environment, **options)
     assert done.returncode == 0, done.stdout + done.stderr
+    return final_metrics(root)
+
+
+def final_metrics(root: Path) -> dict[str, float]:
+    """Of the last run that finished, without those that are times."""
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
     run = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")[0]
@@ -90,9 +98,14 @@ class Undisturbed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(command, real_server, tmp_path_factory) -> Undisturbed:
+def undisturbed(command, prefect_server, tmp_path_factory) -> Undisturbed:
+    """Run here: another program would import everything again."""
     root = tmp_path_factory.mktemp("undisturbed")
-    return Undisturbed(root, run_to_end(command, root, real_server))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        train(parse(TrainConfig, "train", command[command.index("--source") :]))
+    return Undisturbed(root, final_metrics(root))
 
 
 def killed_in(
