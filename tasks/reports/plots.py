@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -30,14 +31,16 @@ BLUE, ORANGE, GREY = (
 )  # Okabe and Ito: told apart by the colour-blind
 CUTS = np.linspace(0.02, 0.98, 49)  # thresholds that are tried
 DPI = 160  # the letters can be read at half the size
+RENDERING = Lock()  # Matplotlib's parser of labels like 10² is one for all threads
 
 
 def save(figures: Mapping[str, Figure | None], folder: Path) -> None:
     """Write figures as PNG files under their names; one that could not be drawn is left out."""
     for name, figure in figures.items():
         if figure:
-            _place_axes(figure)
-            figure.savefig(folder / f"{name}.png", dpi=DPI)
+            with RENDERING:
+                _place_axes(figure)
+                figure.savefig(folder / f"{name}.png", dpi=DPI)
 
 
 def _place_axes(figure: Figure) -> None:
