@@ -2,7 +2,8 @@
 
     python -m benchmarks.scale path/to/movies_45k.csv
 
-The file once, twice and four times over, with fresh ids and texts; `docs/scaling.md` extrapolates from it.
+The file once, twice and four times over, with fresh ids and texts; `docs/scaling.md` extrapolates
+from it.
 """
 
 import sys

@@ -5,6 +5,7 @@ import gzip
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,6 +128,12 @@ def gzip_base64(content: bytes) -> str:
     return base64_text(gzip.compress(content, 6, mtime=0))
 
 
+@cache
+def _plotly_script() -> str:
+    """Plotly's code, compressed once in a process that writes several reports."""
+    return gzip_base64(files(plotly).joinpath("package_data/plotly.min.js").read_bytes())
+
+
 def to_image(content: bytes) -> Image:
     """A PNG file at the width that makes its 10-point letters as large as the page's."""
     width = int.from_bytes(content[16:20])  # from the header, https://www.w3.org/TR/png/#11IHDR
@@ -210,7 +217,7 @@ def render_html(context: ReportContext, folders: Sequence[Path]) -> str:
         tables=tables_by_section(rows),
         gate=truncated_table("Comparison with the champion", rows.get("gate", []), gate_missing),
         movies=_map_data(tables["map"]) if "map" in tables else "",
-        plotly=gzip_base64(files(plotly).joinpath("package_data/plotly.min.js").read_bytes()),
+        plotly=_plotly_script(),
     )
 
 

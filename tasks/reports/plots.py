@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
@@ -24,13 +26,26 @@ from tasks.genres.metrics import (
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 THRESHOLD_GRID = np.linspace(0.02, 0.98, 49)
 DPI = 160  # letters stay readable at half the size
+RENDERING = Lock()  # Matplotlib's parser of labels like 10² is shared by all threads
 
 
 def save_figures(figures: Mapping[str, Figure | None], folder: Path) -> None:
     """Write each figure to the PNG file of its name; None is left out."""
     for name, figure in figures.items():
         if figure:
-            figure.savefig(folder / f"{name}.png", dpi=DPI)
+            with RENDERING:
+                _place_axes(figure)
+                figure.savefig(folder / f"{name}.png", dpi=DPI)
+
+
+def _place_axes(figure: Figure) -> None:
+    """Run the layout engine and remove it: with one, `savefig` draws the whole figure twice."""
+    FigureCanvasAgg(figure)  # the renderer whose letters are measured
+    figure.set_dpi(DPI)
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> Figure:

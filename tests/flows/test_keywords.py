@@ -16,7 +16,7 @@ from tests.flows.test_refresh import asked_to_add
 from tests.flows.test_train import settings
 from tests.system.test_remote_mlflow import titles_like
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 WITH_KEYWORDS = [*COLUMNS, "keywords"]
 
 

@@ -17,7 +17,7 @@ from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 NEW = [
     {"id": "9001", "title": "Ghost of the Ranch", "overview": "A ghost and a curse at midnight."},
     {"id": "1000", "title": "Horror Story Zero", "overview": "A haunted grave, told again."},

@@ -23,7 +23,7 @@ from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings
 from tests.index_rows import rows
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
 def trained(source: Path, **more: object) -> Summary:

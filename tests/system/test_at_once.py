@@ -27,7 +27,7 @@ from tests.conftest import catalogue, write_csv
 from tests.flows.test_refresh import asked_to_add
 from tests.flows.test_train import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEEP = {"trainings": 20}  # both of the first trainings are needed to the end
 WORSE = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6}
 

@@ -17,7 +17,7 @@ from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEPT = 1  # newest versions, beside the champion and the previous one
 CYCLES = 20
 

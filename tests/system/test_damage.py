@@ -19,7 +19,7 @@ from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 from tests.system.test_remote_mlflow import titles_like
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tests.flows.test_train import settings
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.integration,
-    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.usefixtures("prefect_server", "blank_figures"),
 ]
 
 

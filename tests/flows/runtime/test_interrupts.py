@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,9 +30,12 @@ def command(tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """Prefect's home; its database is created once for all tests here."""
-    return tmp_path_factory.mktemp("prefect")
+def home(tmp_path_factory, migrated_database) -> Path:
+    """Of Prefect: its database is made once for all tests here, if no other test has made it."""
+    folder: Path = tmp_path_factory.mktemp("prefect")
+    if migrated_database.exists():
+        shutil.copy(migrated_database, folder / "prefect.db")
+    return folder
 
 
 @pytest.fixture

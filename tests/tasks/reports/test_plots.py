@@ -1,6 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.figure import Figure
 
 from tasks.reports.plots import (
     cooccurrence_shares,
@@ -83,3 +86,17 @@ def test_cooccurrence_is_the_share_of_the_row_genres_movies():
 def test_figures_are_saved_by_name_and_none_is_left_out(tmp_path):
     save_figures({"curve": reliability(LABELS, PROBABILITIES, "held-out"), "other": None}, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["curve.png"]
+
+
+def formulas(first: int) -> Figure:
+    """A figure with labels that Matplotlib has to parse, as those of logarithmic axes."""
+    figure = Figure(layout="constrained")
+    figure.subplots().set_xticks(range(9), [f"$10^{{{first + n}}}$" for n in range(9)])
+    return figure
+
+
+def test_figures_can_be_written_by_several_threads(tmp_path):
+    figures = [{str(number): formulas(100 * number)} for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save_figures, figures, [tmp_path] * len(figures)))
+    assert len(list(tmp_path.iterdir())) == len(figures)
