@@ -152,7 +152,7 @@ def test_a_text_is_a_query(client):
 
 
 def test_a_text_without_a_known_word_is_refused(client):
-    assert detail(client, 404, text="zzz").startswith("Not one word of the text is known")
+    assert detail(client, 404, text="zzz").startswith("The model knows no word of the text")
 
 
 def test_filters_exclude_movies(client):

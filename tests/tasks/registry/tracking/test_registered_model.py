@@ -10,6 +10,7 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion, load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL, tracking_uri
+from tasks.registry.tracking import registered_model
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.model_signature import INPUT_EXAMPLE, SIGNATURE
 from tasks.registry.tracking.registered_model import Promotion, register
@@ -36,8 +37,8 @@ def fail(constant: str) -> None:
 
 def register_model(folder: Path, promote: bool = True) -> str:
     """Register a model of empty folders; its code fails as soon as it is loaded."""
-    code = folder / "code" / "model.py"
-    code.parent.mkdir()
+    code = folder / "code" / "registry" / "model.py"
+    code.parent.mkdir(parents=True)
     code.write_text(UNUSABLE_MODEL)
     paths = {name: folder / name for name in ModelFolders.model_fields}
     for path in paths.values():
@@ -45,15 +46,15 @@ def register_model(folder: Path, promote: bool = True) -> str:
     client = connect()
     experiment = experiment_id(client)
     run_id = client.create_run(experiment).info.run_id
-    version: str = register.fn(
-        run=RunRef(run_id=run_id, experiment_id=experiment, tracking_uri=tracking_uri()),
-        folders=ModelFolders.model_validate(paths),
-        reader=Champion(
-            index=IndexRef(uri="lancedb", tag="run-1"), rank=RankConfig(), run_id=run_id
-        ),
-        model_code=str(code),
-        promotion=Promotion(promote=promote, why="no earlier champion"),
-    )
+    index = IndexRef(uri="lancedb", tag="run-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registered_model, "SERVED_MODEL", code)
+        version: str = register.fn(
+            run=RunRef(run_id=run_id, experiment_id=experiment, tracking_uri=tracking_uri()),
+            folders=ModelFolders.model_validate(paths),
+            reader=Champion(index=index, rank=RankConfig(), run_id=run_id),
+            promotion=Promotion(promote=promote, why="no earlier champion"),
+        )
     return version
 
 
