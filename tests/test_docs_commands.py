@@ -30,8 +30,11 @@ ELSEWHERE = {
     "make serve": ("tests/system/test_deployment.py", 'stack(environment, "start")'),
     "make stop": ("tests/system/test_deployment.py", 'stack(environment, "stop")'),
     "source artifacts/stack.env": ("tests/system/test_deployment.py", '"stack.env"'),
-    "make worker": ("flows/runtime/stack.py", '["prefect", "worker", "start", "--pool"'),
-    "make mlflow": ("flows/runtime/stack.py", '["mlflow", "ui", "--host"'),
+    "make worker": (
+        "flows/runtime/local_stack/stack.py",
+        '["prefect", "worker", "start", "--pool"',
+    ),
+    "make mlflow": ("flows/runtime/local_stack/stack.py", '["mlflow", "ui", "--host"'),
     ".venv/bin/prefect deployment run train/weekly": (
         "tests/system/test_deployment.py",
         '"deployment", "run", "train/weekly", "--watch"',

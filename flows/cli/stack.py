@@ -8,9 +8,9 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows.cli.command_line import DONE
-from flows.runtime.stack import StackPorts, remote_mlflow, start
-from flows.runtime.stack_access import HOST, access_file
-from flows.runtime.stack_processes import log_file, stop
+from flows.runtime.local_stack.access import HOST, access_file
+from flows.runtime.local_stack.processes import log_file, stop
+from flows.runtime.local_stack.stack import StackPorts, remote_mlflow, start
 from tasks.core.files import require_folder
 from tasks.core.locks import file_lock
 from tasks.core.storage import store

@@ -2,7 +2,7 @@
 
 Prefect calls these hooks in the process of the run. A run that is killed with -9 calls none: its
 worker reports it as crashed. If the worker was killed as well, the automation in
-`flows/runtime/automations/zombies.yaml` does.
+`flows/runtime/local_stack/automations/zombies.yaml` does.
 """
 
 import logging

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic_settings import CliPositionalArg
 
 from flows.runtime import PROGRAM
+from flows.runtime.local_stack.access import access_file, read_access
 from flows.runtime.parameters import FlowParameters
-from flows.runtime.stack_access import access_file, read_access
 from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store
 from tasks.registry.model_registry import SQLITE, tracking_uri

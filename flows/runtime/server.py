@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-from flows.runtime.stack_access import bypass_proxy, running_server
+from flows.runtime.local_stack.access import bypass_proxy, running_server
 from flows.runtime.temporary_server import end_left_servers, temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"

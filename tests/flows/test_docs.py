@@ -7,7 +7,7 @@ from prefect.settings.models.flows import FlowsSettings
 from prefect.utilities.importtools import import_object
 
 from flows.config import PRESETS, TrainConfig, settings_table, write_settings
-from flows.runtime import stack
+from flows.runtime.local_stack import stack
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

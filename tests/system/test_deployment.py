@@ -34,7 +34,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
 from flows.config import TrainConfig
-from flows.runtime import stack as stack_module
+from flows.runtime.local_stack import stack as stack_module
 from tests.browser import listen, needs_browser
 from tests.conftest import PREFECT, ROOT, free_port
 from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing

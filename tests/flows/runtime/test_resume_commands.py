@@ -16,9 +16,9 @@ from flows.cli.command_line import parse
 from flows.config import TrainConfig
 from flows.refresh import RefreshConfig, refresh
 from flows.release import ReleaseConfig
+from flows.runtime.local_stack.access import LOCAL_SERVER
 from flows.runtime.parameters import FlowParameters
 from flows.runtime.resume_commands import arguments, command_of, flags, resume_command
-from flows.runtime.stack_access import LOCAL_SERVER
 from flows.train import train
 
 AWKWARD = ["null", "true", "[x].csv", '["x"]', "{a", "a,b.csv", "it's", '"q"', "-x", "--source"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -18,8 +18,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.cli.stack import StackConfig, command
-from flows.runtime import interrupts, stack, stack_access, stack_processes
-from flows.runtime.stack_schedules import wait_for_schedules
+from flows.runtime import interrupts
+from flows.runtime.local_stack import access as stack_access
+from flows.runtime.local_stack import processes as stack_processes
+from flows.runtime.local_stack import stack
+from flows.runtime.local_stack.schedules import wait_for_schedules
 from tasks.core.contracts import UserError
 from tests.conftest import ROOT, free_port
 from tests.flows.stages import wait_until
@@ -43,13 +46,25 @@ class Server:
         self.schedule = SimpleNamespace(id=uuid4(), active=active, schedule=schedule)
         schedules = [self.schedule]
         self.deployment = SimpleNamespace(
-            id=uuid4(), name="train-weekly", paused=paused, schedules=schedules
+            id=uuid4(), flow_id=uuid4(), name="weekly", paused=paused, schedules=schedules
         )
         self.runs: list[Any] = []
+        self.named: list[str] = []
         self.pool = pool
 
     def read_deployments(self, **_: Any) -> list[Any]:
         return [self.deployment]
+
+    def read_flow(self, flow_id: UUID) -> SimpleNamespace:
+        return SimpleNamespace(name="train")
+
+    def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+        if name not in self.named:
+            raise ObjectNotFound(Exception(name))
+        return SimpleNamespace(id=name)
+
+    def delete_deployment(self, deployment: str) -> None:
+        self.named.remove(deployment)
 
     def read_flow_runs(self, **_: Any) -> list[Any]:
         return self.runs
@@ -65,6 +80,16 @@ class Server:
         return [name]
 
 
+def test_deployments_of_an_earlier_release_are_deleted(capsys):
+    server: Any = Server()
+    server.named = ["train/train-weekly", "train/weekly"]
+    stack.delete_renamed_deployments(server)
+    assert server.named == ["train/weekly"]
+    assert (
+        capsys.readouterr().out == "Deployment train/train-weekly was replaced by train/weekly.\n"
+    )
+
+
 def wait(server: Any) -> None:
     wait_for_schedules(server, "local", Path("logs/prefect.log"), limit_seconds=0)
 
@@ -72,7 +97,7 @@ def wait(server: Any) -> None:
 def test_a_schedule_without_a_run_is_a_user_error():
     server = Server()
     server.schedule_run(uuid4())  # of a schedule that is no more
-    with pytest.raises(UserError, match=r"No run of train-weekly .*its log is logs/prefect\.log"):
+    with pytest.raises(UserError, match=r"No run of train/weekly .*its log is logs/prefect\.log"):
         wait(server)
 
 
@@ -185,8 +210,8 @@ STUBBORN += "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=Tr
 STARTING = """
 import os, time
 from flows.runtime import interrupts
-from flows.runtime import stack
-from flows.runtime.stack_processes import launch
+from flows.runtime.local_stack import stack
+from flows.runtime.local_stack.processes import launch
 
 def start_program(config):
     launch("stubborn", ["stubborn"], os.environ)

@@ -21,13 +21,13 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from pydantic import Field
 
 from flows.runtime import interrupts
-from flows.runtime.stack_access import (
+from flows.runtime.local_stack.access import (
     HOST,
     bypass_proxy,
     server_protection,
     write_access,
 )
-from flows.runtime.stack_processes import (
+from flows.runtime.local_stack.processes import (
     abort,
     address_file,
     launch,
@@ -38,12 +38,20 @@ from flows.runtime.stack_processes import (
     stop,
     wait_for,
 )
-from flows.runtime.stack_schedules import wait_for_schedules
+from flows.runtime.local_stack.schedules import wait_for_schedules
 from tasks.core.contracts import UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.registry.model_registry import tracking_uri
 
 POOL = "local"
+#: Current names of the deployments that earlier releases registered under other names.
+RENAMED_DEPLOYMENTS = {
+    "train/train": "train/on-demand",
+    "train/train-weekly": "train/weekly",
+    "refresh/refresh-daily": "refresh/daily",
+    "batch/recommend-batch": "batch/on-demand",
+    "release/release": "release/on-demand",
+}
 #: Files of Prefect's automations, by the name in the file.
 AUTOMATIONS = {
     "crash-zombie-flows": Path(__file__).parent / "automations" / "zombies.yaml",
@@ -188,6 +196,18 @@ def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
     except ObjectNotFound:
         prefect("work-pool", "create", POOL, "--type", "process", environment=environment)
     prefect("deploy", "--all", environment=environment)
+    delete_renamed_deployments(client)
     for name, file in AUTOMATIONS.items():
         if not client.read_automations_by_name(name):
             prefect("automation", "create", "--from-file", str(file), environment=environment)
+
+
+def delete_renamed_deployments(client: SyncPrefectClient) -> None:
+    """Delete the deployments of an earlier release: their schedules would start every run twice."""
+    for earlier, current in RENAMED_DEPLOYMENTS.items():
+        try:
+            deployment = client.read_deployment_by_name(earlier)
+        except ObjectNotFound:
+            continue
+        client.delete_deployment(deployment.id)
+        print(f"Deployment {earlier} was replaced by {current}.")

@@ -52,12 +52,12 @@ def wait_for_schedules(
 
 
 def unscheduled(client: SyncPrefectClient, pool: str) -> list[str]:
-    """Names of the deployments with an active schedule that has no scheduled run."""
+    """Names (`flow/deployment`) of deployments with an active schedule but no scheduled run."""
     deployments = client.read_deployments(
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     )
     return [
-        deployment.name
+        f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
         for deployment in deployments
         if not deployment.paused and due_schedules(deployment) - creators(client, deployment.id)
     ]
