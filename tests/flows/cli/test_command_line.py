@@ -76,10 +76,9 @@ def test_a_value_out_of_bounds_names_its_flag(capsys):
     assert "--doc2vec.epochs: Input should be greater than or equal to 1" in capsys.readouterr().err
 
 
-def test_settings_that_do_not_go_together_are_named_in_a_sentence(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["release", "promote"])
+def test_settings_that_do_not_go_together_are_named_in_a_sentence(capsys):
     with pytest.raises(SystemExit) as caught:
-        main(ReleaseConfig, "release", lambda _: 0)
+        main(ReleaseConfig, "release", command=lambda _: 0, arguments=["promote"])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "promote takes 1 version, got 0.\n"
 
