@@ -78,7 +78,12 @@ def test_a_value_out_of_bounds_names_its_flag(capsys):
 
 def test_settings_that_do_not_go_together_are_named_in_a_sentence(capsys):
     with pytest.raises(SystemExit) as caught:
-        main(ReleaseConfig, "release", command=lambda _: 0, arguments=["promote"])
+        main(
+            config=ReleaseConfig,
+            program="release",
+            command=lambda _: 0,
+            arguments=["promote"],
+        )
     assert caught.value.code == 2
     assert capsys.readouterr().err == "promote takes 1 version, got 0.\n"
 
