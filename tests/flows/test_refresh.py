@@ -113,6 +113,6 @@ def test_refreshing_again_changes_nothing_more(before, tmp_path):
 
 def test_a_refresh_that_fails_leaves_the_champion(before, tmp_path):
     file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
-    with pytest.raises(UserError, match="which source the new movies belong to: movies"):
+    with pytest.raises(UserError, match="that the new movies belong to with --into: movies"):
         refresh(asked_to_add(file, into="nowhere"))
     assert load_champion() == before
