@@ -1,9 +1,11 @@
-# Two commands on a fresh machine: `make train` and `make test`; each sets up what it needs.
+# Two commands on a fresh machine: `make train` and `make test`; each installs what it needs.
 PYTHON ?= python3
 SOURCE ?= sample
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+READY_FOR_TESTS := $(VENV)/.installed-for-tests
+INSTALL := -m pip install --quiet --disable-pip-version-check -c requirements.lock
 OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
 
 .DEFAULT_GOAL := help
@@ -14,31 +16,36 @@ unexport SOURCE
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Constraints, not requirements: which of the pinned packages a machine needs (CUDA's, for one) depends
-# on its build of torch.
+# Constraints, not requirements: which of the pinned packages a machine needs (CUDA's, for example)
+# depends on its build of torch.
 $(READY): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV)/ (some minutes the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@$(BIN)/python $(INSTALL) -e .
+	@touch $@
+
+$(READY_FOR_TESTS): $(READY)
+	@echo "Installing what tests need into $(VENV)/ …"
+	@$(BIN)/python $(INSTALL) -e '.[dev]'
 	@touch $@
 
 .PHONY: install
-install: $(READY) ## Create .venv and install everything into it
+install: $(READY_FOR_TESTS) ## Create .venv and install everything into it
 
 .PHONY: train
 train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_metadata.csv
-	@$(BIN)/python -m flows.train --source "$(SOURCE)" $(ARGS)
+	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: $(READY) ## Run all tests, three files at a time: many wait for a server
+test: $(READY_FOR_TESTS) ## Run all tests, three files at a time: many wait for a server
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: endurance
-endurance: $(READY) ## Kill runs, worker and server in every stage; twenty releases in a row
+endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; twenty releases in a row
 	@$(BIN)/python -m pytest -m endurance $(ARGS)
 
 .PHONY: lock
-lock: $(READY) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
+lock: $(READY_FOR_TESTS) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --strip-extras --no-annotate \
 		--python-version 3.11 --custom-compile-command "make lock" \
 		--output-file requirements.lock $(ARGS) pyproject.toml
@@ -51,26 +58,27 @@ newest: ## Test the newest releases that pyproject.toml allows, in an environmen
 	@.venv-newest/bin/python -m pytest tests/system/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit
-audit: $(READY) ## Ask the advisory database about what is installed; needs the internet
+audit: $(READY_FOR_TESTS) ## Ask the advisory database about what is installed; needs the internet
 	@$(BIN)/python -m pip_audit --strict --skip-editable $(ARGS)
 
 .PHONY: check
-check: $(READY) ## Lint, formatting and types
+check: $(READY_FOR_TESTS) ## Lint, formatting, types and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 .PHONY: demo
 demo: $(READY) ## Ask the champion from a browser on http://127.0.0.1:8000
-	@$(BIN)/python -m app.main $(ARGS)
+	@$(BIN)/movie-recommender demo $(ARGS)
 
 .PHONY: serve
 serve: $(READY) ## Bring up the local stack: Prefect, its worker and deployments, MLflow
-	@$(BIN)/python -m flows.stack start $(ARGS)
+	@$(BIN)/movie-recommender serve $(ARGS)
 
 .PHONY: stop
 stop: $(READY) ## End what `make serve` started, and nothing else
-	@$(BIN)/python -m flows.stack stop
+	@$(BIN)/movie-recommender stop
 
 .PHONY: prefect
 prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
@@ -96,7 +104,7 @@ worker: $(READY) ## Run deployed flows on this machine
 
 .PHONY: clean-cache
 clean-cache: $(READY) ## Delete what stages have cached on this machine; it only costs time
-	@$(BIN)/python -m flows.clean_cache
+	@$(BIN)/movie-recommender clean-cache
 
 .PHONY: clean
 clean: ## Delete everything that runs have written under artifacts/

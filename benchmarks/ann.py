@@ -5,7 +5,6 @@
 Trains on the file and writes its whitened vectors ten times over, each time with other noise.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -19,10 +18,11 @@ import pyarrow as pa
 from lancedb.index import IvfFlat
 from lancedb.table import Table
 
+from benchmarks.page import save_results
 from benchmarks.ranking import trained
 from tasks.core.storage import store
 from tasks.recommend.index import ann_recall
-from tasks.recommend.index_features import l2_normalize
+from tasks.recommend.index_transformer import l2_normalize
 from tasks.recommend.scoring import Array
 from tasks.recommend.search import PROBES, VECTORS, nearest_vectors
 
@@ -77,7 +77,7 @@ def measured(content: Array, folder: str) -> dict[str, Any]:
 
 def section(result: dict[str, Any]) -> str:
     """The figures as a section of `benchmarks/README.md`."""
-    exact, indexed, built = (result[of] for of in ("exact_ms", "index_ms", "build_seconds"))
+    exact, indexed, built = (result[name] for name in ("exact_ms", "index_ms", "build_seconds"))
     lines = [
         "## Approximate index: `python -m benchmarks.ann FILE`",
         "",
@@ -94,14 +94,11 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     with tempfile.TemporaryDirectory() as root:
         content = trained(path, root).catalogue.features.content
         result = measured(content, f"{root}/ann")
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

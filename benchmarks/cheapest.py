@@ -19,6 +19,7 @@ import mlflow
 import numpy as np
 
 from benchmarks.embedding_sweep import VARIANTS
+from benchmarks.page import save_results
 
 RESULTS = Path(__file__).with_name("cheapest.json")
 SEEDS = (42, 43, 44)
@@ -59,7 +60,7 @@ def train(source: Path, root: str, name: str, seed: int) -> dict[str, float]:
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
     metrics = client.search_runs([experiment.experiment_id], max_results=1)[0].data.metrics
-    names = [f"{of}_{score}" for of in ("test", "baseline_tfidf") for score in SCORES]
+    names = [f"{split}_{score}" for split in ("test", "baseline_tfidf") for score in SCORES]
     return {name: metrics[name] for name in (*names, *TRAININGS)}
 
 
@@ -68,9 +69,9 @@ def row(name: str, runs: list[dict[str, float]]) -> str:
     values = {key: np.array([run[key] for run in runs]) for key in runs[0]}
     cells, margins = [], []
     for score in SCORES:
-        found = values[f"test_{score}"]
-        cells.append(f"{found.mean():.3f}, {found.min():.3f}")
-        margins.append((found - values[f"baseline_tfidf_{score}"]).min())
+        test_scores = values[f"test_{score}"]
+        cells.append(f"{test_scores.mean():.3f}, {test_scores.min():.3f}")
+        margins.append((test_scores - values[f"baseline_tfidf_{score}"]).min())
     cells += [f"{margin:+.3f}" for margin in margins]
     seconds = sum(values[key].mean() for key in TRAININGS)
     return (
@@ -88,13 +89,10 @@ def section(results: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main(source: Path) -> None:
-    """Run them all, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Run them all, save the results."""
     with tempfile.TemporaryDirectory() as root:
         results = {name: [train(source, root, name, seed) for seed in SEEDS] for name in CHOSEN}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, results)
 
 
 if __name__ == "__main__":

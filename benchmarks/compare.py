@@ -23,6 +23,8 @@ from uuid import UUID
 
 import psutil
 
+from benchmarks.page import save_results
+
 RESULTS = Path(__file__).with_name("compare.json")
 MOVIES = 40_000  # so many random ones for the network
 #: Which tasks of ours do what a stage of the post's does.
@@ -50,26 +52,26 @@ def run(module: str, *arguments: str, root: str) -> dict[str, Any]:
         command = [sys.executable, "-m", module, *arguments]
         process = psutil.Process(subprocess.Popen(command, env=environment, stdout=file).pid)
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            together = max(together, held_mb(process))
+            together = max(together, memory_mb(process))
             time.sleep(2)
     if ended[1]:
         raise SystemExit(f"{module} failed.")
-    found: dict[str, Any] = json.loads(log.read_text().strip().splitlines()[-1])
-    return found | {
+    results: dict[str, Any] = json.loads(log.read_text().strip().splitlines()[-1])
+    return results | {
         "process_seconds": time.perf_counter() - start,
         "peak_mb": ended[2].ru_maxrss / 1024,
         "together_mb": together,
     }
 
 
-def held_mb(process: psutil.Process) -> float:
+def memory_mb(process: psutil.Process) -> float:
     """Memory of a process and all its descendants in MB, pages that they share counted once."""
-    held = 0.0
+    proportional_mb = 0.0
     with suppress(psutil.NoSuchProcess):
-        for one in (process, *process.children(recursive=True)):
+        for member in (process, *process.children(recursive=True)):
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                held += one.memory_full_info().pss / 2**20
-    return held
+                proportional_mb += member.memory_full_info().pss / 2**20
+    return proportional_mb
 
 
 def train_here(path: Path) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def train_here(path: Path) -> dict[str, Any]:
     from flows.config import TrainConfig
     from flows.runtime.server import prefect_server
     from flows.train import train
-    from tasks.registry.tracking.tracking import FLOW_RUN_TAG, connect
+    from tasks.registry.tracking.mlflow_client import connect
+    from tasks.registry.tracking.runs import FLOW_RUN_TAG
 
     with prefect_server():
         summary = train(TrainConfig.model_validate({"source": str(path)}))
@@ -93,10 +96,13 @@ def task_spans(flow_run: str) -> dict[str, list[float]]:
     from prefect.client.schemas.sorting import TaskRunSort
 
     spans: dict[str, list[float]] = {}
-    of, offset = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)])), 0
+    flow_run_filter, offset = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)])), 0
     with get_client(sync_client=True) as client:
         while page := client.read_task_runs(
-            flow_run_filter=of, sort=TaskRunSort.END_TIME_DESC, limit=200, offset=offset
+            flow_run_filter=flow_run_filter,
+            sort=TaskRunSort.END_TIME_DESC,
+            limit=200,
+            offset=offset,
         ):
             offset += len(page)
             for task in page:
@@ -148,13 +154,13 @@ def samples_per_second(seed: int = 0) -> dict[str, float]:
 
 def best_of(works: dict[str, Callable[[], None]], times: int) -> dict[str, float]:
     """Seconds of each one's fastest call: they take turns, after a round that does not count."""
-    found: dict[str, list[float]] = {name: [] for name in works}
+    seconds_by_name: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(times + 1):
         for name, work in works.items():
             start = time.perf_counter()
             work()
-            found[name].append(time.perf_counter() - start)
-    return {name: min(seconds[1:]) for name, seconds in found.items()}
+            seconds_by_name[name].append(time.perf_counter() - start)
+    return {name: min(seconds[1:]) for name, seconds in seconds_by_name.items()}
 
 
 def words_per_second(path: Path, passes: int = 2) -> dict[str, dict[str, float]]:
@@ -196,11 +202,11 @@ def words_per_second(path: Path, passes: int = 2) -> dict[str, dict[str, float]]
 
 def stage_seconds(spans: dict[str, list[float]]) -> dict[str, float]:
     """From the start of a stage's first task to the end of its last, in seconds."""
-    found = {}
+    seconds = {}
     for stage, tasks in STAGES.items():
         ran = [spans[task] for task in tasks if task in spans]
-        found[stage] = sum(end - start for start, end in ran)
-    return found
+        seconds[stage] = sum(end - start for start, end in ran)
+    return seconds
 
 
 def section(result: dict[str, Any]) -> str:
@@ -219,7 +225,10 @@ def section(result: dict[str, Any]) -> str:
         "|---|---|---|",
     ]
     for stage in dict.fromkeys([*post["seconds"], *stages]):
-        cells = (f"{of[stage]:.1f}" if stage in of else "–" for of in (post["seconds"], stages))
+        cells = (
+            f"{seconds[stage]:.1f}" if stage in seconds else "–"
+            for seconds in (post["seconds"], stages)
+        )
         lines.append(f"| {stage} | {' | '.join(cells)} |")
     scores = f"blog_f1_micro {post['blog_f1_micro']:.3f} | test_f1_micro "
     lines += [
@@ -238,9 +247,9 @@ def section(result: dict[str, Any]) -> str:
         "| training on the same data | post | ours | ratio |",
         "|---|---|---|---|",
     ]
-    for name, of in result["throughput"].items():
-        ratio = of["ours"] / of["post"]
-        lines.append(f"| {name} | {of['post']:.0f} | {of['ours']:.0f} | {ratio:.1f} × |")
+    for name, rates in result["throughput"].items():
+        ratio = rates["ours"] / rates["post"]
+        lines.append(f"| {name} | {rates['post']:.0f} | {rates['ours']:.0f} | {ratio:.1f} × |")
     return "\n".join(lines) + "\n"
 
 
@@ -251,12 +260,9 @@ def throughput(path: Path) -> dict[str, dict[str, float]]:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     result = compare(path) | {"throughput": throughput(path)}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

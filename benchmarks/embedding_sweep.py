@@ -23,15 +23,18 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
 
+from benchmarks.page import save_results
 from flows.config import TrainConfig
-from tasks.data.ingest import IngestState, read_chunks
+from tasks.data.ingest import read_chunks
 from tasks.data.labels import binarize, learnable_genres
 from tasks.data.preprocess import TextConfig, to_documents
 from tasks.data.sources import Columns, open_file
+from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
-from tasks.embedding.embed import document_vectors, write_corpus
-from tasks.genres.baselines import splits_of
+from tasks.embedding.inference import document_vectors
+from tasks.embedding.training import write_corpus
+from tasks.genres.baselines import labelled_splits
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import (
     Labels,
@@ -40,11 +43,12 @@ from tasks.genres.metrics import (
     bootstrap_f1,
     bootstrap_interval,
     macro_f1,
-    tuned_thresholds,
+    tune_thresholds,
 )
 from tasks.genres.network import fold_batch_norm
-from tasks.genres.training import examples_of, train_classifier
-from tasks.registry.tracking.tracking import connect, experiment_id, flatten_settings
+from tasks.genres.training import to_examples, train_classifier
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
+from tasks.registry.tracking.runs import flatten_settings
 
 RESULTS = Path(__file__).with_name("embedding_sweep.json")
 Vectors = NDArray[np.float32]
@@ -108,11 +112,11 @@ def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str
 def cross_tuned(labels: Labels, probabilities: Probabilities, support: int | None) -> Labels:
     """Predictions of each half of the movies by thresholds that were tuned on the other half."""
     first = np.arange(len(labels)) % 2 == 0
-    guess = np.zeros_like(labels)
+    y_pred = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
-        thresholds = tuned_thresholds(labels[tune], probabilities[tune], None, support)
-        guess[judge] = apply_thresholds(probabilities[judge], thresholds)
-    return guess
+        thresholds = tune_thresholds(labels[tune], probabilities[tune], None, support)
+        y_pred[judge] = apply_thresholds(probabilities[judge], thresholds)
+    return y_pred
 
 
 def judge(
@@ -122,20 +126,20 @@ def judge(
     split = np.array(documents["split"].to_pylist())
     cpu = torch.device("cpu")
     train, validation = (
-        examples_of(vectors[rows], labels[rows], cpu)
+        to_examples(vectors[rows], labels[rows], cpu)
         for rows in ((split == name) & labels.any(axis=1) for name in ("train", "validation"))
     )
     start = time.perf_counter()
     classifier, _ = train_classifier(train, validation, config.classifier)
     seconds = time.perf_counter() - start
-    actual = validation.labels.numpy().astype(np.uint8)
-    said = genre_probabilities(fold_batch_norm(classifier), validation.vectors.numpy())
-    guess = cross_tuned(actual, said, config.classifier.threshold_support)
-    resampled = bootstrap_f1(actual, guess)
-    precision = average_precision_score(actual, said, average="micro")
+    y_true = validation.labels.numpy().astype(np.uint8)
+    probabilities = genre_probabilities(fold_batch_norm(classifier), validation.vectors.numpy())
+    y_pred = cross_tuned(y_true, probabilities, config.classifier.threshold_support)
+    resampled = bootstrap_f1(y_true, y_pred)
+    precision = average_precision_score(y_true, probabilities, average="micro")
     return {
-        "val_f1_micro": float(f1_score(actual, guess, average="micro")),
-        "val_f1_macro": macro_f1(actual, guess),
+        "val_f1_micro": float(f1_score(y_true, y_pred, average="micro")),
+        "val_f1_macro": macro_f1(y_true, y_pred),
         "val_average_precision_micro": float(precision),
         **bootstrap_interval(resampled["micro"], "val_f1_micro"),
         **bootstrap_interval(resampled["macro"], "val_f1_macro"),
@@ -153,16 +157,16 @@ class Sweep:
         self.vectors: dict[str, tuple[Vectors, dict[str, float]]] = {}
         self.results: list[dict[str, Any]] = []
 
-    def log(self, name: str, config: TrainConfig, found: Mapping[str, float]) -> None:
+    def log(self, name: str, config: TrainConfig, metrics: Mapping[str, float]) -> None:
         """Keep a variant's figures, as a nested run too."""
         tags = {"mlflow.parentRunId": self.parent.info.run_id, "source": self.path.name}
         run = self.client.create_run(self.experiment, run_name=name, tags=tags)
         for key, value in flatten_settings(config.model_dump(mode="json")).items():
             self.client.log_param(run.info.run_id, key, value)
-        for key, value in found.items():
+        for key, value in metrics.items():
             self.client.log_metric(run.info.run_id, key, value)
         self.client.set_terminated(run.info.run_id)
-        self.results.append({"variant": name, **found})
+        self.results.append({"variant": name, **metrics})
         print(json.dumps(self.results[-1]), flush=True)
 
     def variant(self, name: str, changes: Mapping[str, Any]) -> None:
@@ -179,17 +183,25 @@ class Sweep:
         """Judge vectors that are made of two variants', or of one's."""
         config = TrainConfig()
         documents, labels = self.labelled(config.text)
-        (own, seconds), dm = self.of("default"), self.of("PV-DM")
+        (default_vectors, seconds), dm = (
+            self.variant_vectors("default"),
+            self.variant_vectors("PV-DM"),
+        )
         if name == "whitened":
             train = np.array(documents["split"].to_pylist()) == "train"
-            vectors = PCA(whiten=True).fit(own[train]).transform(own).astype(np.float32)
+            vectors = (
+                PCA(whiten=True)
+                .fit(default_vectors[train])
+                .transform(default_vectors)
+                .astype(np.float32)
+            )
         else:
-            vectors = np.hstack([own, dm[0]])
+            vectors = np.hstack([default_vectors, dm[0]])
             seconds = {key: value + dm[1][key] for key, value in seconds.items()}
         self.log(name, config, judge(vectors, documents, labels, config) | seconds)
 
-    def of(self, name: str) -> tuple[Vectors, dict[str, float]]:
-        """Vectors and seconds of a variant that has been made."""
+    def variant_vectors(self, name: str) -> tuple[Vectors, dict[str, float]]:
+        """Vectors and seconds of a variant that was trained before."""
         config = TrainConfig.model_validate(VARIANTS[name])
         return self.vectors[config.text.model_dump_json() + config.doc2vec.model_dump_json()]
 
@@ -199,7 +211,7 @@ class Sweep:
         genres, split = documents["genres"].to_pylist(), documents["split"].to_pylist()
         train = [row for row, name in zip(genres, split, strict=True) if name == "train"]
         labels = binarize(genres, learnable_genres(train, TrainConfig().label.min_support))
-        splits_of(documents, labels)  # refuses a file too small to judge on
+        labelled_splits(documents, labels)  # refuses a file too small to judge on
         return documents, labels
 
 
@@ -230,17 +242,14 @@ def section(results: list[dict[str, Any]]) -> str:
 
 
 def main(path: Path) -> None:
-    """Run every variant, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Run every variant, save the results."""
     sweep = Sweep(path)
     for name, changes in VARIANTS.items():
         sweep.variant(name, changes)
     for name in COMBINED:
         sweep.combined(name)
     sweep.client.set_terminated(sweep.parent.info.run_id)
-    RESULTS.write_text(json.dumps(sweep.results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, sweep.results)
 
 
 if __name__ == "__main__":

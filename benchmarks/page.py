@@ -1,11 +1,25 @@
-"""Write `benchmarks/README.md`, and the README's own table, from what benchmarks left as JSON."""
+"""JSON results of the benchmarks -> `benchmarks/README.md` and the table of the README."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+PRESETS = HERE / "presets.json"
+#: Modules with a file `RESULTS` and a function `section`, in the order of the page.
+BENCHMARKS = (
+    "presets",
+    "compare",
+    "ranking",
+    "questions",
+    "ann",
+    "embedding_sweep",
+    "cheapest",
+    "preprocess",
+    "scale",
+)
 START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end -->"
 HEADER = """# Measured
 
@@ -15,7 +29,7 @@ and only their ratios mean something elsewhere.
 
 
 def numbers(presets: list[dict[str, Any]]) -> str:
-    """The README's table: scores of every preset beside the baseline's, of the real files."""
+    """The README's table: F1 of every preset and of the TF-IDF baseline, by file."""
     lines = [
         "| file | preset | protocol | F1 micro | F1 macro | TF-IDF F1 micro | TF-IDF F1 macro |",
         "|---|---|---|---|---|---|---|",
@@ -28,29 +42,27 @@ def numbers(presets: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_page() -> None:
-    """Every benchmark's section, of what has been measured so far."""
-    from benchmarks import (
-        ann,
-        cheapest,
-        compare,
-        embedding_sweep,
-        preprocess,
-        presets,
-        questions,
-        ranking,
-        scale,
-    )
+def save_results(path: Path, results: Any) -> None:
+    """Write the JSON file of a benchmark, and the page from all of them."""
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    write_page()
 
+
+def write_page() -> None:
+    """Write the section of every benchmark that has results, and the README's table."""
     page = [HEADER]
-    parts = (presets, compare, ranking, questions, ann, embedding_sweep, cheapest)
-    for benchmark in (*parts, preprocess, scale):
+    for name in BENCHMARKS:
+        benchmark = import_module(f"benchmarks.{name}")  # which imports this module itself
         if benchmark.RESULTS.exists():
             page.append(benchmark.section(json.loads(benchmark.RESULTS.read_text())))
     (HERE / "README.md").write_text("\n".join(page))
-    before, rest = README.read_text(encoding="utf-8").split(START)
-    table = numbers(json.loads(presets.RESULTS.read_text()))
-    README.write_text(before + START + table + END + rest.split(END)[1], encoding="utf-8")
+    write_table(README, numbers(json.loads(PRESETS.read_text())))
+
+
+def write_table(readme: Path, table: str) -> None:
+    """Replace the table between the markers of the README."""
+    head, tail = readme.read_text(encoding="utf-8").split(START)
+    readme.write_text(head + START + table + END + tail.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

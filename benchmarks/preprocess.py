@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import save_results
+
 RESULTS = Path(__file__).with_name("preprocess.json")
 TIMES_TEN = 10
 
@@ -30,9 +32,10 @@ def post_loop(path: Path) -> int:
 
 def stages(path: Path) -> int:
     """Our stages as pure functions in a loop: read, check, quarantine, tokenise; nothing else."""
-    from tasks.data.ingest import IngestState, read_chunks
+    from tasks.data.ingest import read_chunks
     from tasks.data.preprocess import TextConfig, to_documents
     from tasks.data.sources import Columns, open_file
+    from tasks.data.validation import IngestState
 
     source, config = open_file(path, Columns()), TextConfig()
     catalogue = IngestState("movies", set(), {})
@@ -89,10 +92,10 @@ def measure(work: str, path: Path) -> dict[str, Any]:
         output = log.read_text()
         if status:
             raise SystemExit(f"{work} on {path} failed.")
-    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    found |= {"work": work, "file": path.name, "peak_mb": usage.ru_maxrss / 1024}
-    print(found, flush=True)
-    return found
+    result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    result |= {"work": work, "file": path.name, "peak_mb": usage.ru_maxrss / 1024}
+    print(result, flush=True)
+    return result
 
 
 def work_here(work: str, path: Path) -> None:
@@ -155,8 +158,6 @@ def section(results: list[dict[str, Any]]) -> str:
 
 def main(paths: list[Path]) -> None:
     """Measure all work on every file, and the growth on the last."""
-    from benchmarks.page import write_page
-
     results = []
     for path in paths:
         results += [measure(work, path) for work in WORK]
@@ -164,8 +165,7 @@ def main(paths: list[Path]) -> None:
         large = Path(folder) / f"ten_times_{paths[-1].name}"
         repeated(paths[-1], large)
         results += [measure(work, large) for work in ("loop", "thread", "process")]
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, results)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import mlflow
 
+from benchmarks.page import save_results
 from flows.config import PRESETS
 
 RESULTS = Path(__file__).with_name("presets.json")
@@ -49,10 +50,10 @@ def measure(source: Path, preset: str) -> dict[str, Any]:
         (run,) = client.search_runs([experiment.experiment_id])
     metrics, protocol = run.data.metrics, run.data.tags["protocol"]
     prefix = "test" if protocol == "held-out" else protocol
-    found = {name: metrics.get(name, metrics.get(f"{prefix}_{name}")) for name in METRICS}
+    scores = {name: metrics.get(name, metrics.get(f"{prefix}_{name}")) for name in METRICS}
     measured = {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
     names = {"file": source.name, "movies": metrics["source_kept"], "preset": preset}
-    return names | {"protocol": protocol} | found | measured
+    return names | {"protocol": protocol} | scores | measured
 
 
 def row(result: dict[str, Any]) -> str:
@@ -70,16 +71,13 @@ def section(results: list[dict[str, Any]]) -> str:
 
 
 def main(sources: list[str]) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for source in map(Path, sources):
         results = [result for result in results if result["file"] != source.name]
         results += [measure(source, preset) for preset in PRESETS]
     results.sort(key=lambda result: (result["movies"], list(PRESETS).index(result["preset"])))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Trains on the file, asks the command line for one title in a new process, then a
 random titles with filters on, then sends requests to `mlflow models serve`, eight at a time.
 """
 
-import json
 import os
 import socket
 import subprocess
@@ -22,10 +21,11 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.page import save_results
 from benchmarks.ranking import trained
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from tasks.core.contracts import UserError
 from tasks.core.text import fold
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL, tracking_uri
@@ -59,12 +59,12 @@ def cold(title: str) -> list[float]:
 
 def warm(titles: list[str]) -> list[float]:
     """Milliseconds of each question in process, years and a genre filtered."""
-    found = load_champion()
-    version, spent = get_version(found.index), list[float]()
+    champion = load_champion()
+    version, spent = get_version(champion.index), list[float]()
 
     def ask(title: str) -> None:
-        config = RecommendConfig(titles=[title], from_year=1930, not_genre=["Documentary"])
-        recommend(found, version, resolve_query(config, version, found), config)
+        request = RecommendationRequest(titles=[title], from_year=1930, not_genre=["Documentary"])
+        recommend(query_from_movies(request, version), request, version, champion.rank)
 
     for title in titles:
         start = time.perf_counter()
@@ -96,7 +96,7 @@ def served(titles: list[str]) -> dict[str, Any]:
         server.terminate()
         server.wait()
     spent = percentiles([milliseconds for milliseconds, _ in answers])
-    return spent | {"errors": sum(not good for _, good in answers)}
+    return spent | {"errors": sum(not succeeded for _, succeeded in answers)}
 
 
 def wait_for(address: str) -> None:
@@ -119,8 +119,8 @@ def request(client: httpx.Client, address: str, title: str) -> tuple[float, bool
     spent = (time.perf_counter() - start) * 1000
     if not answer.is_success:
         return spent, False
-    (found,) = answer.json()["predictions"]
-    return spent, bool(found["movies"]) or found["error"].startswith("Movies called")
+    (prediction,) = answer.json()["predictions"]
+    return spent, bool(prediction["movies"]) or prediction["error"].startswith("Movies called")
 
 
 def section(result: dict[str, Any]) -> str:
@@ -143,24 +143,21 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(path: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     with tempfile.TemporaryDirectory() as root:
         catalogue = trained(path, root).catalogue
         titles = catalogue.movies["title"].to_pylist()
         drawn = np.random.default_rng(0).choice(len(titles), QUESTIONS)
-        asked_for = [titles[row] for row in drawn]
+        queries = [titles[row] for row in drawn]
         keys = Counter(map(fold, titles))
-        once = next(title for title in asked_for if keys[fold(title)] == 1)
+        once = next(title for title in queries if keys[fold(title)] == 1)
         result = {"file": path.name, "movies": len(catalogue)}
         result |= {
             "cold": percentiles(cold(once)),
-            "warm": percentiles(warm(asked_for)),
+            "warm": percentiles(warm(queries)),
         }
-        result["served"] = served(asked_for)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    write_page()
+        result["served"] = served(queries)
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.blog_baseline import preprocess, train_doc2vec
+from benchmarks.page import save_results
 from tasks.data.sources import find_ratings
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
@@ -27,16 +28,15 @@ from tasks.recommend.evaluation.baseline_rankers import (
     ranked_lists,
     recommender_scorer,
 )
-from tasks.recommend.evaluation.list_evaluation import (
-    ASKING,
-    METRICS,
+from tasks.recommend.evaluation.query_sets import (
+    MAX_COVERAGE_QUERIES,
     QuerySet,
     build_query_sets,
     coverage_queries,
-    per_query_scores,
     split_queries,
 )
 from tasks.recommend.evaluation.ranking_metrics import coverage, mean_with_interval
+from tasks.recommend.evaluation.relevance_scores import METRICS, per_query_scores
 from tasks.recommend.scoring import (
     FEATURES,
     Array,
@@ -53,21 +53,21 @@ FLOOR = 0.88  # of the franchise recall on the choosing half
 KINDS = tuple(METRICS)
 
 
-class Asked(NamedTuple):
-    """The choosing half's queries of one kind on one file, and their features."""
+class TuningQueries(NamedTuple):
+    """The queries of one set and file that weights are tuned on, and their features."""
 
     catalogue: Catalogue
-    kind: QuerySet
+    query_set: QuerySet
     rows: list[int]
     features: dict[str, Array]
 
 
 class Trained(NamedTuple):
-    """A file's recommender and what it can be asked."""
+    """The recommender of a file and its evaluation queries."""
 
     path: Path
     catalogue: Catalogue
-    kinds: list[QuerySet]
+    query_sets: list[QuerySet]
 
 
 def trained(path: Path, root: str) -> Trained:
@@ -76,46 +76,48 @@ def trained(path: Path, root: str) -> Trained:
     command = [sys.executable, "-m", "flows.train", "--source", str(path)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table, catalogue, _ = load_version(
-        *(getattr(load_champion().index, of) for of in ("uri", "tag"))
+        *(getattr(load_champion().index, name) for name in ("uri", "tag"))
     )
     return Trained(path, catalogue, build_query_sets(table.to_arrow(), find_ratings([str(path)])))
 
 
-def choosing(of: Trained) -> list[Asked]:
-    """Features of the queries that weights are chosen on."""
-    found = []
-    for kind in of.kinds:
-        rows = split_queries(of.catalogue, sorted(kind.relevant), wanted=False)
-        likeness = similarity_features(of.catalogue.features_of(rows), of.catalogue.items)
-        found.append(Asked(of.catalogue, kind, rows, likeness))
-    return found
+def tuning_queries(recommender: Trained) -> list[TuningQueries]:
+    """Features of the queries that weights are tuned on."""
+    catalogue, queries = recommender.catalogue, []
+    for query_set in recommender.query_sets:
+        rows = split_queries(catalogue, sorted(query_set.relevant), wanted=False)
+        features = similarity_features(catalogue.features_of(rows), catalogue.items)
+        queries.append(TuningQueries(catalogue, query_set, rows, features))
+    return queries
 
 
-def value(asked: Asked, config: RankConfig) -> float:
-    """Score of the choosing half with some weights."""
-    all_scores = weighted_scores(asked.features, config)
-    at = {row: position for position, row in enumerate(asked.rows)}
+def score(queries: TuningQueries, config: RankConfig) -> float:
+    """Metric of the tuning queries with some weights."""
+    all_scores = weighted_scores(queries.features, config)
+    positions = {row: position for position, row in enumerate(queries.rows)}
 
     def scorer(rows: Sequence[int]) -> Array:
-        return all_scores[[at[row] for row in rows]]
+        return all_scores[[positions[row] for row in rows]]
 
-    lists = ranked_lists(asked.catalogue, asked.rows, scorer)
-    relevant = [asked.kind.relevant[row] for row in asked.rows]
-    return float(METRICS[asked.kind.name](lists, relevant).mean())
+    lists = ranked_lists(queries.catalogue, queries.rows, scorer)
+    relevant = [queries.query_set.relevant[row] for row in queries.rows]
+    return float(METRICS[queries.query_set.name](lists, relevant).mean())
 
 
-def objective(asked: Sequence[Asked], config: RankConfig) -> float:
-    """Mean co-like nDCG, less what the franchise recall lacks to its floor."""
+def objective(tuning_sets: Sequence[TuningQueries], config: RankConfig) -> float:
+    """Mean co-like nDCG, minus a penalty for a franchise recall below its floor."""
     values: dict[str, list[float]] = {name: [] for name in KINDS}
-    for one in asked:
-        values[one.kind.name].append(value(one, config))
-    lacking = max(0.0, FLOOR - float(np.mean(values[KINDS[0]])))
-    return float(np.mean(values[KINDS[1]])) - 3 * lacking
+    for queries in tuning_sets:
+        values[queries.query_set.name].append(score(queries, config))
+    shortfall = max(0.0, FLOOR - float(np.mean(values[KINDS[0]])))
+    return float(np.mean(values[KINDS[1]])) - 3 * shortfall
 
 
-def walked(asked: Sequence[Asked], start: RankConfig, seed: int = 0) -> RankConfig:
+def random_walk(
+    tuning_sets: Sequence[TuningQueries], start: RankConfig, seed: int = 0
+) -> RankConfig:
     """Weights after a random walk that only goes uphill."""
-    rng, config, best = np.random.default_rng(seed), start, objective(asked, start)
+    rng, config, best = np.random.default_rng(seed), start, objective(tuning_sets, start)
     for _ in range(STEPS):
         factors = np.exp(rng.normal(0, 0.25, len(FEATURES)) * (rng.random(len(FEATURES)) < 0.5))
         weights = {
@@ -123,46 +125,49 @@ def walked(asked: Sequence[Asked], start: RankConfig, seed: int = 0) -> RankConf
             for name, factor in zip(FEATURES, factors, strict=True)
         }
         step = config.model_copy(update=weights)
-        if (reached := objective(asked, step)) > best:
+        if (reached := objective(tuning_sets, step)) > best:
             config, best = step, reached
     return config
 
 
-def post_scorer(of: Trained) -> Scorer:
+def post_scorer(recommender: Trained) -> Scorer:
     """The post's lists: nearest by Euclidean distance among the vectors of its recipe."""
-    frame, documents = preprocess(of.path)
+    frame, documents = preprocess(recommender.path)
     model = train_doc2vec(documents)
-    at = {int(movie): tag for tag, movie in enumerate(frame["id"])}
-    ids = of.catalogue.movies["id"].to_pylist()
-    vectors = np.array([model.dv[str(at[movie])] for movie in ids], np.float32)
+    tags = {int(movie): tag for tag, movie in enumerate(frame["id"])}
+    ids = recommender.catalogue.movies["id"].to_pylist()
+    vectors = np.array([model.dv[str(tags[movie])] for movie in ids], np.float32)
     squares = (vectors**2).sum(axis=1)
 
     def scorer(rows: Sequence[int]) -> Array:
-        own = vectors[list(rows)]
-        distance: Array = squares[None] + (own**2).sum(axis=1)[:, None] - 2 * own @ vectors.T
-        return -distance
+        queries = vectors[list(rows)]
+        distance: Array = squares[None] + (queries**2).sum(axis=1)[:, None]
+        return -(distance - 2 * queries @ vectors.T)
 
     return scorer
 
 
-def reported(of: Trained, config: RankConfig) -> list[dict[str, Any]]:
-    """Scores of the reported half: ours, ours without votes, the post's, simple methods."""
-    without = config.model_copy(update={"votes": 0.0})
+def evaluate(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
+    """Metrics of the evaluation queries: ours, ours without votes, the post's, the baselines."""
+    catalogue = recommender.catalogue
+    without_votes = config.model_copy(update={"votes": 0.0})
     scorers = {
-        "ours": recommender_scorer(of.catalogue, config),
-        "ours, votes at 0": recommender_scorer(of.catalogue, without),
-        "the post's recipe": post_scorer(of),
-        **baseline_scorers(of.catalogue.features, of.catalogue.items),
+        "ours": recommender_scorer(catalogue, config),
+        "ours, votes at 0": recommender_scorer(catalogue, without_votes),
+        "the post's recipe": post_scorer(recommender),
+        **baseline_scorers(catalogue.features, catalogue.items),
     }
-    rows = coverage_queries(of.catalogue)
-    found = []
+    rows = coverage_queries(catalogue)
+    results = []
     for name, scorer in scorers.items():
-        row: dict[str, Any] = {"file": of.path.name, "lists": name}
-        for kind in of.kinds:
-            row |= mean_with_interval(per_query_scores(of.catalogue, kind, scorer), kind.name)
-        row["coverage"] = coverage(ranked_lists(of.catalogue, rows, scorer), len(of.catalogue))
-        found.append(row)
-    return found
+        row: dict[str, Any] = {"file": recommender.path.name, "lists": name}
+        for query_set in recommender.query_sets:
+            row |= mean_with_interval(
+                per_query_scores(catalogue, query_set, scorer), query_set.name
+            )
+        row["coverage"] = coverage(ranked_lists(catalogue, rows, scorer), len(catalogue))
+        results.append(row)
+    return results
 
 
 def section(result: dict[str, Any]) -> str:
@@ -173,7 +178,7 @@ def section(result: dict[str, Any]) -> str:
         "",
         "On the half of the queries that no weight was chosen on, with the config's weights; 95%",
         "intervals in brackets. Coverage is the share of the catalogue that is in the list of some",
-        f"movie, with up to {ASKING} movies asking.",
+        f"movie, with up to {MAX_COVERAGE_QUERIES} movies asking.",
         f"The other half's walk from these weights ended at: {weights}.",
         "",
         "| file | lists | franchise recall@10 | co-like nDCG@10 | coverage |",
@@ -193,20 +198,18 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main(paths: list[str]) -> None:
-    """Train, choose, score, remember and write the page."""
-    from benchmarks.page import write_page
-
-    files = []
+    """Train, tune, evaluate, save the results."""
+    recommenders = []
     with tempfile.TemporaryDirectory() as root:
         for number, path in enumerate(paths):
-            files.append(trained(Path(path), f"{root}/{number}"))
+            recommenders.append(trained(Path(path), f"{root}/{number}"))
         config = RankConfig()
-        found = walked([one for of in files for one in choosing(of)], config)
-        weights = {name: getattr(found, name) for name in FEATURES}
+        queries = [part for item in recommenders for part in tuning_queries(item)]
+        tuned = random_walk(queries, config)
+        weights = {name: getattr(tuned, name) for name in FEATURES}
         print(json.dumps(weights), flush=True)
-        rows = [row for of in files for row in reported(of, config)]
-    RESULTS.write_text(json.dumps({"weights": weights, "rows": rows}, indent=2) + "\n")
-    write_page()
+        rows = [row for item in recommenders for row in evaluate(item, config)]
+    save_results(RESULTS, {"weights": weights, "rows": rows})
 
 
 if __name__ == "__main__":

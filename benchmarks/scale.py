@@ -2,16 +2,17 @@
 
     python -m benchmarks.scale path/to/movies_45k.csv
 
-The file once, twice and four times over, with fresh ids and texts; `docs/scale.md` reckons from it.
+The file once, twice and four times over, with fresh ids and texts; `docs/scaling.md` extrapolates
+from it.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import run, stage_seconds
+from benchmarks.page import save_results
 from benchmarks.preprocess import repeated
 
 RESULTS = Path(__file__).with_name("scale.json")
@@ -69,12 +70,9 @@ def section(found: dict[str, Any]) -> str:
 
 
 def main(source: Path) -> None:
-    """Measure, remember and write the page."""
-    from benchmarks.page import write_page
-
+    """Measure, save the results."""
     found = {"file": source.name, "results": [measure(source, times) for times in TIMES]}
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-    write_page()
+    save_results(RESULTS, found)
 
 
 if __name__ == "__main__":

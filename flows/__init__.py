@@ -1,8 +1,8 @@
-"""The workflow as a person runs it: which task, in which order, with which configuration."""
+"""The workflow: flows, their configuration, their commands."""
 
 import sys
 
-if sys.argv[0] == "-m":  # `python -m flows.train`: the imports that follow take seconds
+if sys.argv[0] == "-m":  # `python -m flows.train`: its imports take seconds
     from flows.runtime import interrupts
 
     interrupts.install()

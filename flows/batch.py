@@ -8,18 +8,16 @@ import pyarrow.parquet as pq
 from prefect import flow, get_run_logger, unmapped
 from pydantic import Field
 
-from flows.cli.command_line import DONE, main
-from flows.cli.recommend import row_by_title
-from flows.parameters import FlowParameters
 from flows.phases.futures import as_inputs, join_lists
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
+from flows.runtime.parameters import FlowParameters
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
+from tasks.recommend.query import row_by_title
 from tasks.recommend.search import Version, get_version
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import Champion, load_champion
@@ -132,14 +130,7 @@ def rank_rows(config: BatchConfig, champion: Champion, rows: list[int]) -> Lists
     return lists.result()
 
 
-def command(config: BatchConfig) -> int:
-    """Rank from the terminal."""
-    store.require_writable()
-    load_champion()  # nothing is started where nothing has been trained
-    with prefect_server():
-        print(f"Lists are in {batch(config)}")
-    return DONE
-
-
 if __name__ == "__main__":
-    main(BatchConfig, "python -m flows.batch", command)
+    from flows.cli.app import run_module
+
+    run_module("batch")

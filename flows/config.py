@@ -1,12 +1,18 @@
 """Parameters of `train`: flags, Prefect form, prefect.yaml and MLflow params of one definition."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.cli.literal_text import text_settings
-from flows.parameters import FlowParameters, differing_values, explicit_values, with_overrides
+from flows.runtime.parameters import (
+    FlowParameters,
+    differing_values,
+    explicit_values,
+    text_settings,
+    with_overrides,
+)
 from tasks.core.compute import Compute, Runner
 from tasks.data.drift import DriftConfig
 from tasks.data.ingest import IngestConfig
@@ -21,6 +27,8 @@ from tasks.recommend.scoring import RankConfig
 from tasks.registry.challenge import GateConfig
 from tasks.registry.retention import RetentionConfig
 
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+START, END = "<!-- settings: python -m flows.config -->\n", "<!-- settings end -->"
 Preset = Literal["default", "blog", "blog-tuned"]
 
 #: Settings of each preset; explicit settings override them.
@@ -213,5 +221,13 @@ def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> li
     return rows
 
 
+def write_settings(page: Path = PAGE) -> None:
+    """Replace the table of settings of a page."""
+    before, after = page.read_text(encoding="utf-8").split(START)
+    rows = ["| flag | default | meaning |", "|---|---|---|", *settings_table()]
+    table = "".join(f"{row}\n" for row in rows)
+    page.write_text(f"{before}{START}{table}{END}{after.split(END)[1]}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    print("| flag | default | meaning |", "|---|---|---|", *settings_table(), sep="\n")
+    write_settings()

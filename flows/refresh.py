@@ -1,38 +1,29 @@
 """refresh: add new movies to the published index with the champion's models, without training."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.cli.command_line import DONE, main
-from flows.parameters import FlowParameters, with_overrides
 from flows.phases.futures import as_inputs, join_rows
-from flows.phases.publishing import MODEL_CODE
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
+from flows.runtime.parameters import FlowParameters, with_overrides
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef, UserError
 from tasks.core.progress import gather
-from tasks.core.redaction import redacted
 from tasks.core.storage import store
-from tasks.data.ingest import IngestConfig, ingest, open_sources
+from tasks.data.ingest import IngestConfig, ingest
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.refresh import index_new_movies, index_source, merge
 from tasks.registry.retention import RetentionConfig, clean_up
-from tasks.registry.tracking.tracking import (
-    Promotion,
-    open_run,
-    register,
-    track_refresh,
-    track_source,
-)
+from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.runs import open_run
+from tasks.registry.tracking.source import track_refresh, track_source
 from tasks.reports.report import report_quarantine
 
 REQUIRED = ("id", "title", "overview")
@@ -128,21 +119,11 @@ def publish(run: RunRef, champion: Champion, rows: RowsRef, source: str) -> Refr
     track_refresh(run, refreshed, champion.run_id)
     version = champion.model_copy(update={"index": refreshed.index, "version": ""})
     promotion = Promotion(promote=True, why=WHY)
-    register(run, model_folders(champion), version, MODEL_CODE, promotion)
+    register(run, model_folders(champion), version, promotion)
     return refreshed
 
 
-def command(config: RefreshConfig) -> int:
-    """Refresh from the terminal; a file that cannot be read is refused before anything starts."""
-    store.require_writable()
-    open_sources([config.file], config.ingest, REQUIRED)
-    load_champion()
-    with prefect_server() as server:
-        print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
-        found = refresh(config)
-    print(f"{found.added} added, {found.updated} updated, {found.index.rows} movies in the index.")
-    return DONE
-
-
 if __name__ == "__main__":
-    main(RefreshConfig, "python -m flows.refresh", command)
+    from flows.cli.app import run_module
+
+    run_module("refresh")

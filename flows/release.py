@@ -1,26 +1,16 @@
 """release: list the registered versions, promote one, roll back, or compare two."""
 
-import json
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
-from rich.console import Console
-from rich.table import Table
 
-from flows.cli.command_line import DONE, main
-from flows.parameters import FlowParameters
-from tasks.registry.model_registry import limit_client
+from flows.runtime.parameters import FlowParameters
 from tasks.registry.release import diff_versions, promote, roll_back, version_rows
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 
-#: Columns of versions in the terminal, and their heads there.
-HEADS = {"version": "version", "role": "role", "made": "made", "source": "source"}
-HEADS |= {"test_f1_micro": "F1 micro", "test_f1_macro": "macro", "why": "why"}
-SHOWN = 15  # changed metrics, genres and lists in the terminal; --json has all
 Tables = dict[str, list[dict[str, Any]]]
 
 
@@ -72,44 +62,7 @@ def release(config: ReleaseConfig) -> Tables:
     return tables
 
 
-def heads(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What of versions fits a terminal."""
-    return [{head: row[name] for name, head in HEADS.items()} for row in rows]
-
-
-def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows as a table."""
-    if not rows:
-        Console().print(f"{title}: none")
-        return
-    table = Table(title=title)
-    for column in rows[0]:
-        number = any(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows[:SHOWN]:
-        table.add_row(*map(_cell, row.values()))
-    Console().print(table)
-    if len(rows) > SHOWN:
-        Console().print(f"and {len(rows) - SHOWN} more (--json shows them)")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def command(config: ReleaseConfig) -> int:
-    """From the terminal: no Prefect server is needed to move an alias."""
-    limit_client()
-    found = answer(config)
-    if config.as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
-    else:
-        for title, rows in found.items():
-            show(title, heads(rows) if title == "versions" else rows)
-    return DONE
-
-
 if __name__ == "__main__":
-    main(ReleaseConfig, "python -m flows.release", command)
+    from flows.cli.app import run_module
+
+    run_module("release")

@@ -1,10 +1,7 @@
 """train: the retraining DAG, from a raw movie catalogue to a published recommender."""
 
 from prefect import flow
-from rich.console import Console
-from rich.table import Table
 
-from flows.cli.command_line import DONE, main
 from flows.config import TrainConfig
 from flows.phases.documents import prepare_documents
 from flows.phases.embeddings import show_progress, train_embeddings
@@ -15,10 +12,7 @@ from flows.phases.recommender import build_recommender
 from flows.phases.start import is_champion_up_to_date, skip_run, start_run
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.server import prefect_server
-from tasks.core.storage import store
-from tasks.data.source_check import require_trainable
-from tasks.reports.summary import Summary, next_commands, notes, score_rows
+from tasks.reports.summary import Summary
 
 
 @flow(
@@ -49,31 +43,7 @@ def train(config: TrainConfig) -> Summary | str:
     return publish(config, run, data, recommender, decision)
 
 
-def show(summary: Summary) -> None:
-    """Print the scores and where to look next."""
-    console = Console()
-    table = Table(title=f"{summary.ingested.source}: {summary.protocol} protocol")
-    for column in ("score", "this run", "TF-IDF", "prior"):
-        table.add_column(column, justify="left" if column == "score" else "right")
-    for row in score_rows(summary.scores, summary.protocol):
-        table.add_row(*row)
-    console.print(table)
-    for line in notes(summary):
-        console.print(line)
-    console.print(f"Report: {summary.report}", soft_wrap=True)
-    console.print("Next:", *next_commands(summary), sep="\n  ", soft_wrap=True)
-
-
-def command(config: TrainConfig) -> int:
-    """Train from the terminal; a source that cannot be read is refused before anything starts."""
-    store.require_writable()
-    names = require_trainable(config.source, config.ingest, config.text, config.label)
-    with prefect_server() as server:
-        print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
-        found = train(config)
-        print(found) if isinstance(found, str) else show(found)
-    return DONE
-
-
 if __name__ == "__main__":
-    main(TrainConfig, "python -m flows.train", command)
+    from flows.cli.app import run_module
+
+    run_module("train")

@@ -2,26 +2,41 @@
 
 import csv
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import boto3
 import pytest
+from filelock import FileLock
+from matplotlib.figure import Figure
 from moto.server import ThreadedMotoServer
 from playwright.sync_api import Browser
-from prefect.testing.utilities import prefect_test_harness
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.browser import chromium
 
 ROOT = Path(__file__).parents[1]
 PREFECT = [sys.executable, "-m", "prefect"]
+#: Parts of Prefect's server that a single run does not use; they take a third of its CPU time.
+#: The server of `tests/system/test_deployment.py` runs all of them.
+WITHOUT_SERVICES = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in (
+        *("CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS"),
+        *("PAUSE_EXPIRATIONS", "REPOSSESSOR", "SCHEDULER", "TRIGGERS"),
+    )
+} | {"PREFECT_SERVER_UI_ENABLED": "false"}
 COLUMNS = ["adult", "belongs_to_collection", "genres", "id", "overview", "release_date", "title"]
 #: Words that make a genre easy to tell, so that tiny catalogues can be learnt.
 THEMES = {
@@ -31,9 +46,28 @@ THEMES = {
 }
 
 
+#: The files that take longest, in this order.
+LONGEST = (
+    "tests/system/test_deployment.py",
+    "tests/test_docs_commands.py",
+    "tests/flows/test_train.py",
+    "tests/system/test_kill.py",
+    "tests/system/test_at_once.py",
+    "tests/system/test_secrets.py",
+    "tests/system/test_remote_mlflow.py",
+    "tests/flows/test_resume.py",
+    "tests/flows/test_release.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that nothing is waited for alone in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        return places.get(item.path, len(places)), item.get_closest_marker("slow") is None
+
+    items.sort(key=turn)
 
 
 def movie(number: int, genre: str) -> dict[str, str]:
@@ -98,18 +132,45 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def real_server(tmp_path_factory) -> Iterator[dict[str, str]]:
+def migrated_database(tmp_path_factory) -> Path:
+    """Where the first server of any worker leaves a copy of its new database for the others.
+
+    Prefect needs six seconds of CPU time to create its tables.
+    """
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect.db"
+
+
+def copy_database(database: Path, copy: Path) -> None:
+    """Copy an SQLite database that may be in use; the copy appears when it is whole."""
+    new = copy.with_suffix(".new")
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(new)) as target:
+        source.backup(target)
+    new.rename(copy)
+
+
+@pytest.fixture(scope="session")
+def real_server(tmp_path_factory, migrated_database) -> Iterator[dict[str, str]]:
     """A Prefect server in a process and a home of its own: the environment that leads to it."""
-    port = str(free_port())
+    home, port = tmp_path_factory.mktemp("prefect"), str(free_port())
     environment = {
         **os.environ,
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
     }
     environment.pop("MLFLOW_TRACKING_URI", None)  # what an earlier test's MLflow left
     command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-    with running(command, environment):
+    with ExitStack() as stack:
+        lock = stack.enter_context(FileLock(f"{migrated_database}.lock"))
+        is_first = not migrated_database.exists()
+        if not is_first:
+            lock.release()
+            shutil.copy(migrated_database, home / "prefect.db")
+        stack.enter_context(running(command, environment | WITHOUT_SERVICES))
         wait_for(f"{environment['PREFECT_API_URL']}/health")
+        if is_first:
+            copy_database(home / "prefect.db", migrated_database)
+            lock.release()
         yield environment
 
 
@@ -150,7 +211,34 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Prefect's own test server, once for all tests that run a flow."""
-    with prefect_test_harness(server_startup_timeout=120):
+def prefect_server(real_server) -> Iterator[None]:
+    """The server of the flows that tests run in their own process."""
+    with temporary_settings({PREFECT_API_URL: real_server["PREFECT_API_URL"]}):
+        yield
+        APILogWorker.drain_all(timeout=5)  # while the server that they go to is there
+        EventsWorker.drain_all(timeout=5)
+
+
+@contextmanager
+def blank_figures() -> Iterator[None]:
+    """Figures of trainings in this process are made, but written as blank images.
+
+    To render them takes a third of a tiny training. `tests/flows/test_train.py` and the tests of
+    the commands render them.
+    """
+
+    def save(figures: Mapping[str, Figure | None], folder: Path) -> None:
+        for name, figure in figures.items():
+            if figure:
+                Figure(figsize=(0.1, 0.1)).savefig(folder / f"{name}.png")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.reports.plots.save_figures", save)
+        yield
+
+
+@pytest.fixture(scope="module", name="blank_figures")
+def blank_figures_of_module() -> Iterator[None]:
+    """`blank_figures` for the tests of a file and the trainings of its fixtures."""
+    with blank_figures():
         yield

@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import re
-import runpy
 import shlex
 import shutil
 import signal
@@ -27,6 +26,8 @@ from pathlib import Path
 import torch
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.cli import SUBCOMMANDS
+from flows.cli.app import run
 from tests.conftest import ROOT, free_port
 
 BLOCK = re.compile(
@@ -36,7 +37,7 @@ EXIT_CODE = re.compile(r"# exit code (\d)")
 BOX = str.maketrans(dict.fromkeys("┃│┏┓┗┛┡┩└┘━─┳┻╇┴┬┼", " "))
 #: Commands that go on until they are ended, and the port that they listen on.
 SERVERS = {"mlflow models serve": 5001, "dask scheduler": 8786, "dask worker": None}
-#: Modules that are run in the tests' own process: each start of one costs seconds of imports.
+#: Subcommands that are run in the tests' own process: each start of one costs seconds of imports.
 HERE = {"train", "recommend", "predict", "refresh", "batch", "release"}
 
 
@@ -182,10 +183,9 @@ class Checkout:
         A client of Dask outlives its run, and would miss its scheduler in later tests.
         """
         words = shlex.split(text, comments=True)
-        module = words[2].removeprefix("flows.") if words[1:2] == ["-m"] else ""
         plain = not self.changed and not {">", "|", "&&", "dask"} & set(words)
-        if words[0] == ".venv/bin/python" and module in HERE and plain:
-            return self.run_here(words[2], words[3:])
+        if words[0] == ".venv/bin/movie-recommender" and words[1] in HERE and plain:
+            return self.run_here(words[1], words[2:])
         done = subprocess.run(
             ["bash", "-c", self.with_ports(text)],
             cwd=self.folder,
@@ -197,8 +197,8 @@ class Checkout:
         )
         return Done(done.returncode, done.stdout)
 
-    def run_here(self, module: str, arguments: list[str]) -> Done:
-        """As `python -m module arguments`, without a start of Python.
+    def run_here(self, subcommand: str, arguments: list[str]) -> Done:
+        """As `movie-recommender subcommand arguments`, without a start of Python.
 
         One thread is the fastest for the sample, and two that wait for a busy core the slowest.
         """
@@ -212,14 +212,10 @@ class Checkout:
             temporary_settings({PREFECT_API_URL: self.environment["PREFECT_API_URL"]}),
             warnings.catch_warnings(action="ignore"),
         ):
-            before, sys.argv = sys.argv, [module, *given]
             try:
-                runpy.run_module(module, run_name="__main__")
+                run(SUBCOMMANDS[subcommand].function, subcommand, given)
             except SystemExit as end:
                 return Done(int(end.code or 0), said.getvalue())
-            finally:
-                sys.argv = before
-        return Done(0, said.getvalue())
 
     def serve(self, text: str, port: int | None) -> Done:
         """Start a server; it is up when it listens."""

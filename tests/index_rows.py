@@ -1,12 +1,14 @@
-"""Small hand-made rows of the index."""
+"""Small hand-made index rows."""
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.core.contracts import MOVIES
-from tasks.recommend.index_features import MOVIE_COLUMNS, IndexTransformer, index_rows
+from tasks.recommend.index_features import MOVIE_COLUMNS, index_rows
+from tasks.recommend.index_transformer import IndexTransformer
 
-BITING = [
+#: Titles that break careless SQL, paths, spreadsheets or look-ups.
+HOSTILE_TITLES = [
     "O'Brien's \"Quote\"",
     "x' OR '1'='1",
     "'; DROP TABLE movies; --",
@@ -21,40 +23,52 @@ BITING = [
     "a" * 500,
     "!!!",
 ]
-TITLES = ["Alien", "Aliens", "Amélie", "Cinderella", "Cinderella", "Toy Story", *BITING]
-
-
+TITLES = ["Alien", "Aliens", "Amélie", "Cinderella", "Cinderella", "Toy Story", *HOSTILE_TITLES]
 GENRES = ["Horror", "War"]
+VECTOR_SIZE = 6
 
 
-def lexicon(size: int = 6) -> IndexTransformer:
-    """Frequencies of no word, vectors as they are."""
-    centre, same = np.zeros(size, np.float32), np.eye(size, dtype=np.float32)
-    return IndexTransformer({}, {}, centre, same, 0.1, GENRES, rare=1.0)
+def identity_transformer() -> IndexTransformer:
+    """A transformer that leaves vectors unchanged and knows no word."""
+    return IndexTransformer(
+        words={},
+        titles={},
+        centre=np.zeros(VECTOR_SIZE, np.float32),
+        whitening=np.eye(VECTOR_SIZE, dtype=np.float32),
+        votes=0.1,
+        classes=GENRES,
+        rare=1.0,
+    )
 
 
 def rows(titles: list[str], seed: int = 0) -> pa.Table:
-    """A movie a title, with random vectors, of the genres Horror and War in turn."""
-    count, random = len(titles), np.random.default_rng(seed)
-    years = [1950 if n == 3 else 2015 if n == 4 else 1979 + n for n in range(count)]
-    movies = [
-        {
-            "source": "m",
-            "id": number + 1,
-            "title": title,
-            "overview": f"Story {number} of {title[:20]}.",
-            "genres": [GENRES[number % 2]],
-            "keywords": [],
-            "year": years[number],
-            "language": "en" if number % 3 else "fr",
-            "collection": None,
-            "vote_count": 10 * number,
-            "row": number + 1,
-        }
-        for number, title in enumerate(titles)
-    ]
-    table = pa.Table.from_pylist(movies, MOVIES).select(MOVIE_COLUMNS)
-    documents = [f"story word{number % 4} word{number % 7}" for number in range(count)]
-    vectors = random.normal(size=(count, 6)).astype(np.float32)
-    genres = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
-    return index_rows(table, documents, vectors, genres, lexicon())
+    """Index rows of movies with random vectors, alternating between the genres Horror and War.
+
+    Ids start at 1; years are 1979 plus the position, but 1950 and 2015 for the two Cinderellas.
+    """
+    positions = np.arange(len(titles))
+    movies = [_movie(position, title) for position, title in enumerate(titles)]
+    vectors = np.random.default_rng(seed).normal(size=(len(titles), VECTOR_SIZE))
+    return index_rows(
+        pa.Table.from_pylist(movies, MOVIES).select(MOVIE_COLUMNS),
+        documents=[f"story word{position % 4} word{position % 7}" for position in positions],
+        vectors=vectors.astype(np.float32),
+        genres=np.eye(len(GENRES), dtype=np.float32)[positions % 2],
+        transformer=identity_transformer(),
+    )
+
+
+def _movie(position: int, title: str) -> dict[str, object]:
+    return {
+        "source": "m",
+        "id": position + 1,
+        "title": title,
+        "overview": f"Story {position} of {title[:20]}.",
+        "genres": [GENRES[position % 2]],
+        "keywords": [],
+        "year": {3: 1950, 4: 2015}.get(position, 1979 + position),
+        "language": "en" if position % 3 else "fr",
+        "collection": None,
+        "vote_count": 10 * position,
+        "row": position + 1,
+    }

@@ -1,22 +1,22 @@
 """Every command of the documents is executed, in order, on the sample."""
 
-import ast
-import importlib
 import importlib.util
 import re
 import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from pydantic import BaseModel
 
-from flows.cli.command_line import parse
+from flows.cli import MODULES, SUBCOMMANDS
+from flows.cli.command_line import config_class, parse
 from flows.config import settings_table
+from flows.runtime import PROGRAM
 from tests.conftest import ROOT
 from tests.documents import Checkout, Done, Step, comparable, promised, relocated, spans, steps_of
 
@@ -27,20 +27,20 @@ TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
-    "make serve": ("tests/system/test_deployment.py", '"flows.runtime.stack"'),
-    "make stop": ("tests/system/test_deployment.py", '"flows.runtime.stack"'),
+    "make serve": ("tests/system/test_deployment.py", 'stack(environment, "start")'),
+    "make stop": ("tests/system/test_deployment.py", 'stack(environment, "stop")'),
     "source artifacts/stack.env": ("tests/system/test_deployment.py", '"stack.env"'),
     "make worker": ("flows/runtime/stack.py", '["prefect", "worker", "start", "--pool"'),
     "make mlflow": ("flows/runtime/stack.py", '["mlflow", "ui", "--host"'),
-    ".venv/bin/prefect deployment run train/train-weekly": (
+    ".venv/bin/prefect deployment run train/weekly": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
-    ".venv/bin/prefect deployment run train/train-weekly --watch": (
+    ".venv/bin/prefect deployment run train/weekly --watch": (
         "tests/system/test_deployment.py",
-        '"deployment", "run", "train/train-weekly", "--watch"',
+        '"deployment", "run", "train/weekly", "--watch"',
     ),
-    ".venv/bin/python -m flows.cli.diagram": ("tests/flows/test_train.py", "write_diagram("),
+    ".venv/bin/python -m flows.diagram": ("tests/flows/test_train.py", "write_diagram("),
 }
 #: Blocks that cannot be executed here, by page, with the reason that the page gives.
 NOT_RUN = {
@@ -131,14 +131,10 @@ def test_what_is_executed_elsewhere_is():
         assert text in (ROOT / file).read_text(encoding="utf-8")
 
 
-def config_of(module: str) -> type[BaseModel] | None:
-    """The model of a program's flags, as it gives it to `main`; None for one without."""
-    source = Path(str(importlib.util.find_spec(module).origin)).read_text(encoding="utf-8")
-    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-        if isinstance(call.func, ast.Name) and call.func.id == "main" and len(call.args) == 3:
-            found: type[BaseModel] = getattr(importlib.import_module(module), call.args[0].id)
-            return found
-    return None
+def config_of(name: str) -> type[BaseModel] | None:
+    """The config of a subcommand or of `python -m flows.name`; None if there is none."""
+    functions = MODULES | {key: subcommand.function for key, subcommand in SUBCOMMANDS.items()}
+    return config_class(resolve_name(functions[name])) if name in functions else None
 
 
 def inline(start: str) -> list[tuple[str, str]]:
@@ -152,15 +148,23 @@ def test_a_program_that_a_sentence_names_takes_these_arguments(page, span):
     words = shlex.split(span)
     module, arguments = words[2], words[3:]
     assert importlib.util.find_spec(module), module
-    config = config_of(module)
+    config = config_of(module.removeprefix("flows."))
     if config and arguments:
         parse(config, module, arguments)
     assert config or not [word for word in arguments if word.startswith("-")]
 
 
+@pytest.mark.parametrize(("page", "span"), inline(rf"(\.venv/bin/)?{PROGRAM} [a-z]"))
+def test_a_subcommand_that_a_sentence_names_takes_these_arguments(page, span):
+    name, *arguments = shlex.split(span)[1:]
+    assert name in SUBCOMMANDS
+    if arguments:
+        parse(config_of(name), name, arguments)
+
+
 def test_every_flag_that_a_sentence_names_is_one_of_ours():
     programs = ["train", "recommend", "predict", "refresh", "batch", "release", "stack"]
-    configs = [config_of(f"flows.{name}") for name in programs]
+    configs = [config_of(name) for name in programs]
     rows = "\n".join(row for config in configs for row in settings_table(config))
     known = set(FLAG.findall(rows.replace("not_genre", "not-genre"))) | FOREIGN
     known |= {name.replace("_", "-") for name in known} | {"help", "debug", "json"}

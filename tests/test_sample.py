@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
-from tasks.data.ingest import IngestState, read_chunks
+from tasks.data.ingest import read_chunks
 from tasks.data.sources import SAMPLE, Columns, open_file
+from tasks.data.validation import IngestState
 
 COLUMNS = [
     "adult",

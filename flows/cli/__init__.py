@@ -1,1 +1,43 @@
-"""Terminal commands: parsing, output, exit codes."""
+"""Terminal commands: the console script, its subcommands, parsing, output, exit codes.
+
+A subcommand's module is imported only when it runs: Prefect and torch take seconds to import.
+"""
+
+from typing import NamedTuple
+
+
+class Subcommand(NamedTuple):
+    """A function `(config) -> exit code` by module and name, and its line in the help."""
+
+    function: str
+    summary: str
+
+
+SUBCOMMANDS = {
+    "train": Subcommand(
+        "flows.cli.train:command", "Train on a catalogue; promote the version if it is better"
+    ),
+    "recommend": Subcommand(
+        "flows.cli.recommend:command", "Recommend movies for titles, an id or a text"
+    ),
+    "predict": Subcommand(
+        "flows.cli.predict:command", "Predict genres of a movie, a text or a file of movies"
+    ),
+    "refresh": Subcommand(
+        "flows.cli.refresh:command", "Add new movies to the index without retraining"
+    ),
+    "batch": Subcommand("flows.cli.batch:command", "Write the lists of many movies to a file"),
+    "release": Subcommand(
+        "flows.cli.release:command", "List, promote, roll back or compare versions"
+    ),
+    "serve": Subcommand(
+        "flows.cli.stack:serve", "Start the local stack: Prefect, a worker, deployments, MLflow"
+    ),
+    "stop": Subcommand("flows.cli.stack:stop_stack", "Stop the local stack"),
+    "demo": Subcommand("app.main:command", "Serve the demo page on this machine"),
+    "clean-cache": Subcommand(
+        "flows.clean_cache:command", "Delete cached stage outputs of this machine"
+    ),
+}
+#: Commands of `python -m flows.NAME` that are no subcommands.
+MODULES = {"stack": "flows.cli.stack:command"}

@@ -10,7 +10,9 @@ from flows.phases.documents import Documents
 from flows.phases.futures import Chunks, as_input, as_inputs, join_vectors
 from tasks.core.contracts import Doc2VecRef, ScoresRef, VectorsRef
 from tasks.core.progress import gather
-from tasks.embedding.embed import check_vectors, embed, fit_doc2vec
+from tasks.embedding.inference import embed
+from tasks.embedding.training import fit_doc2vec
+from tasks.embedding.vector_checks import check_vectors
 
 
 @dataclass(frozen=True)

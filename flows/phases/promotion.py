@@ -18,7 +18,7 @@ from tasks.registry.challenge import (
 )
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import check_champion
-from tasks.registry.tracking.tracking import track_profile
+from tasks.registry.tracking.source import track_profile
 
 LEAKY_SCORES = PromotionDecision(promote=False, why="its scores leak")
 

@@ -1,7 +1,6 @@
 """Recommender, decision -> tracked scores, a registered version, and the run's report."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from flows.config import TrainConfig
 from flows.phases.documents import Documents
@@ -16,12 +15,11 @@ from tasks.registry.champion_check import is_current_champion
 from tasks.registry.fingerprint import fingerprint
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
-from tasks.registry.tracking.tracking import Promotion, register, track_gate, track_results
+from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.results import track_gate, track_results
 from tasks.reports.drawing import draw_lists
 from tasks.reports.report import report
 from tasks.reports.summary import Summary
-
-MODEL_CODE = str(Path(__file__).parents[1] / "model.py")
 
 
 @dataclass(frozen=True)
@@ -122,5 +120,5 @@ def register_version(
             index = carry_over(version.index, documents, decision.champion, folders, config.index)
             version = version.model_copy(update={"index": index})
         outcome = Promotion(promotion.promote, promotion.why, promotion.passed_over)
-        number = register(run, folders, version, MODEL_CODE, outcome)
+        number = register(run, folders, version, outcome)
         return version.model_copy(update={"version": number})

@@ -17,7 +17,8 @@ from tasks.data.sources import find_ratings
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tasks.registry.retention import clean_up
-from tasks.registry.tracking.tracking import close_dead_runs, connect, experiment_id, open_run
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
+from tasks.registry.tracking.runs import close_dead_runs, open_run
 from tasks.reports.report import tag_flow_run
 
 SKIPPED = "Skipped: the champion was trained on this source with these settings and this code."

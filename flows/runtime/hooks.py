@@ -1,7 +1,7 @@
-"""What happens when a run does not complete: MLflow is told, a page says why, someone hears of it.
+"""Failed, crashed or cancelled flow run -> closed MLflow run, artifact `failure`, notification.
 
-Prefect calls these in the process of the run. One that is killed with -9 calls nothing: its worker
-reports it as crashed, and where the worker died too, the automation in
+Prefect calls these hooks in the process of the run. A run that is killed with -9 calls none: its
+worker reports it as crashed. If the worker was killed as well, the automation in
 `flows/runtime/automations/zombies.yaml` does.
 """
 
@@ -23,26 +23,28 @@ from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Crashed
 
-from flows.parameters import with_overrides
 from flows.runtime import interrupts
+from flows.runtime.parameters import with_overrides
 from flows.runtime.resume_commands import resume_command, settings_of
 from tasks.core.redaction import redacted
-from tasks.registry.tracking.tracking import fail_run
+from tasks.registry.tracking.runs import fail_run
 
 LIMIT_SECONDS = 30  # for MLflow, the artifact and the notification together
+AnyFlow = Flow[..., Any]
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+Steps = Mapping[str, Callable[[], None]]  # by the message that is logged if the step fails
 
 
-def on_run_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Close the MLflow run, write why and how to go on as an artifact, and notify."""
-    if not interrupts.ending.is_set():  # a signal's end is recorded by its own thread
+def on_run_failure(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
+    """Close the MLflow run, write the artifact `failure` and send the notification."""
+    if not interrupts.ending.is_set():  # the thread that received a signal records the end itself
         interrupts.record_with(None)
         record_end(flow, flow_run, state, LIMIT_SECONDS)
 
 
-def record_signals(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """While a flow run runs, have its end recorded where a signal ends this command."""
-    context = copy_context()  # Prefect's settings are in it
+def record_signals(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
+    """While a flow run is running, record its end if a signal ends the process."""
+    context = copy_context()  # contains Prefect's settings
 
     def recorder(message: str) -> None:
         context.run(crash, flow, flow_run, message)
@@ -50,62 +52,61 @@ def record_signals(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     interrupts.record_with(recorder if state.is_running() else None)
 
 
-def crash(flow: Flow[..., Any], flow_run: FlowRun, message: str) -> None:
-    """Record that a signal ended a flow run, unless it has completed."""
-    limit = interrupts.RECORD_SECONDS
+def crash(flow: AnyFlow, flow_run: FlowRun, message: str) -> None:
+    """Record that a signal ended a flow run; a completed run stays completed."""
     state: State[Any] = Crashed(message=message)
-    parts = {"Prefect was not told": partial(_set_state, flow_run, state)}
-    record_end(flow, flow_run, state, limit, parts)
+    steps = end_steps(flow, flow_run, state)
+    steps["The state in Prefect was not set"] = partial(_set_state, flow_run, state)
+    run_steps(steps, interrupts.RECORD_SECONDS, flow_run_logger(flow_run, flow))
 
 
-def _set_state(flow_run: FlowRun, state: State[Any]) -> None:
-    with get_client(sync_client=True) as client:
-        now = client.read_flow_run(flow_run.id).state
-        if not (now and now.is_final()):
-            client.set_flow_run_state(flow_run.id, state, force=True)
+def record_end(flow: AnyFlow, flow_run: FlowRun, state: State[Any], limit_seconds: float) -> None:
+    """Run all steps in parallel, so that a failing or hanging step does not block the others."""
+    steps = end_steps(flow, flow_run, state)
+    run_steps(steps, limit_seconds, flow_run_logger(flow_run, flow))
 
 
-def record_end(
-    flow: Flow[..., Any],
-    flow_run: FlowRun,
-    state: State[Any],
-    limit_seconds: float,
-    more: Mapping[str, Callable[[], None]] | None = None,
-) -> None:
-    """Do all parts side by side: one that fails or hangs is logged and keeps no other from it."""
+def end_steps(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> dict[str, Callable[[], None]]:
+    """What is done at the end of a run that did not complete."""
     status = "FAILED" if state.is_failed() else "KILLED"
-    parts: dict[str, Callable[[], None]] = {
-        **(more or {}),
+    return {
         "The MLflow run was not closed": partial(fail_run, str(flow_run.id), status),
         "The artifact 'failure' was not written": partial(_write_page, flow, flow_run, state),
-        "Nobody was told": partial(_notify, flow, flow_run, state),
+        "The notification was not sent": partial(_notify, flow, flow_run, state),
     }
-    run_parts(parts, limit_seconds, flow_run_logger(flow_run, flow))
 
 
-def run_parts(parts: Mapping[str, Callable[[], None]], limit_seconds: float, log: Logger) -> None:
-    """Run every part in a thread of its own; log which one failed or was not done in time."""
+def run_steps(steps: Steps, limit_seconds: float, log: Logger) -> None:
+    """Run every step in its thread; log the steps that failed or took longer than the limit."""
     deadline = time.monotonic() + limit_seconds
-    threads = {name: _thread(name, part, log) for name, part in parts.items()}
+    threads = {name: _start_step(name, step, log) for name, step in steps.items()}
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             log.error("%s: not done within %g s", name, limit_seconds)
 
 
-def _thread(name: str, part: Callable[[], None], log: Logger) -> threading.Thread:
-    def logged() -> None:
+def _start_step(name: str, step: Callable[[], None], log: Logger) -> threading.Thread:
+    def run_and_log() -> None:
         try:
-            part()
+            step()
         except Exception as error:
             log.error("%s: %s (%s)", name, redacted(str(error)), type(error).__name__)
 
-    thread = threading.Thread(target=copy_context().run, args=(logged,), name=name, daemon=True)
+    target = partial(copy_context().run, run_and_log)
+    thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
 
 
-def _write_page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def _set_state(flow_run: FlowRun, state: State[Any]) -> None:
+    with get_client(sync_client=True) as client:
+        current = client.read_flow_run(flow_run.id).state
+        if not (current and current.is_final()):
+            client.set_flow_run_state(flow_run.id, state, force=True)
+
+
+def _write_page(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
     artifact = ArtifactCreate(
         key="failure",
         type="markdown",
@@ -117,22 +118,22 @@ def _write_page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
         client.create_artifact(artifact)
 
 
-def page(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> str:
-    """Why a run ended, and the command that goes on where it stopped."""
+def page(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> str:
+    """Markdown: why a run ended, and the command that resumes it."""
     return f"""# {flow_run.name}: {state.name}
 
 {redacted(state.message or "No reason was given.")}
 
-Stages that were finished are found again. To go on:
+Finished stages are reused. To resume the run:
 
 ```
-{_command(flow, flow_run)}
+{_resume_command(flow, flow_run)}
 ```
 """
 
 
-def _command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
-    """The command that goes on, or why there is none: the page is needed without it too."""
+def _resume_command(flow: AnyFlow, flow_run: FlowRun) -> str:
+    """The command, or the reason why there is none: the page is written in any case."""
     try:
         return resume_command(flow, flow_run)
     except Exception as error:
@@ -142,20 +143,20 @@ def _command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
 
 
 def notification_block(settings: Mapping[str, Any]) -> str | None:
-    """The setting `notify` of a run's parameters, which may be among its overrides."""
-    with suppress(ValueError):  # wrong overrides, which may be why the run failed
+    """The setting `notify` of a run's parameters; it may be one of the overrides."""
+    with suppress(ValueError):  # invalid overrides, which may be the reason of the failure
         settings = with_overrides(settings)
     return settings.get("notify")
 
 
-def _notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Send the page through the notification block that the run names, if it names one."""
+def _notify(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
+    """Send the page through the notification block of the run's settings, if there is one."""
     name = notification_block(settings_of(flow_run))
     if not name:
         return
     block = Block.load(name)
     if not isinstance(block, NotificationBlock):
-        raise ValueError(f"{name} is no notification block")
+        raise ValueError(f"{name} is not a notification block")
     text = page(flow, flow_run, state)
-    # Typed as a coroutine, but called from a thread Prefect's blocks send before they return.
+    # Typed as a coroutine, but outside an event loop Prefect's blocks send before they return.
     block.notify(text, subject=f"{flow_run.name}: {state.name}")  # type: ignore[unused-coroutine]

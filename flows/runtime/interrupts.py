@@ -1,9 +1,9 @@
-"""Ctrl+C, SIGTERM and a closed terminal end a command within seconds and leave nothing running.
+"""Ctrl+C, SIGTERM or a closed terminal -> recorded end, no process left, within seconds.
 
-Python raises KeyboardInterrupt in the main thread alone, at any line of any library, some of which
-swallow it; then Prefect waits for tasks in threads that nothing can interrupt. Here a thread of its
-own receives the signal, has the end recorded, and ends the process. Child processes end with it
-(`tasks.core.processes.end_with_parent`). A run of a Prefect worker is left to Prefect's handling.
+Python raises KeyboardInterrupt in the main thread only, at any line of any library, and some
+libraries swallow it; Prefect then waits for tasks in threads that cannot be interrupted. Here a
+separate thread receives the signal, has the end recorded and ends the process. Child processes end
+with it (`tasks.core.processes.end_with_parent`). Prefect handles signals of its workers' runs.
 """
 
 import logging
@@ -24,19 +24,19 @@ MESSAGES: dict[int, str] = {
     signal.SIGHUP: "The terminal was closed.",
 }
 RESUME = " Finished stages are kept; run the same command to go on."
-#: A resource tracker cleans up after a pool that was cut off, and would complain of having to.
+#: The resource tracker of an aborted process pool cleans up; its warning is not useful here.
 QUIET_TRACKERS = "ignore:resource_tracker:UserWarning"
 PRINT_SECONDS = 0.5
-RECORD_SECONDS = 3.5  # what is not recorded by then is not waited for
+RECORD_SECONDS = 3.5  # limit for recording the end of a run
 
 ending = threading.Event()
 _recorders: list[tuple[Callable[[str], None], str]] = []
-_reader: list[int] = []
+_pipe_readers: list[int] = []
 
 
 def install() -> None:
-    """Receive signals from now on; called by the main thread. What is ignored stays ignored."""
-    if _reader:
+    """Handle signals from now on. Call it in the main thread; ignored signals stay ignored."""
+    if _pipe_readers:
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -46,24 +46,26 @@ def install() -> None:
             signal.signal(number, _leave_to_thread)
     warnings = (os.environ.get("PYTHONWARNINGS"), QUIET_TRACKERS)
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, warnings))
-    _reader.append(reader)
+    _pipe_readers.append(reader)
     threading.Thread(target=_receive, args=(reader,), name="interrupts", daemon=True).start()
 
 
 def record_with(recorder: Callable[[str], None] | None, advice: str = RESUME) -> None:
-    """Set what is called with the reason when a signal ends this command, such as what records the
-    end of a flow run; None: nothing is. `advice` is printed after the reason."""
+    """Set the function that is called with the reason when a signal ends this process.
+
+    None removes it. `advice` is printed after the reason.
+    """
     _recorders[:] = [(recorder, advice)] if recorder else []
 
 
 def hold_if_ending() -> None:
-    """Block where a signal is ending the process: it decides what is printed and the exit code."""
+    """Block if a signal is ending the process: its thread prints and sets the exit code."""
     if ending.is_set():
         threading.Event().wait()
 
 
 def _leave_to_thread(number: int, frame: FrameType | None) -> None:
-    """Python writes the signal's number to the pipe before it calls this."""
+    """Do nothing: Python has written the signal's number to the pipe before this call."""
 
 
 def _receive(reader: int) -> None:
@@ -75,7 +77,7 @@ def _receive(reader: int) -> None:
 def _end(number: int) -> None:
     ending.set()
     if "--debug" not in sys.argv:
-        logging.disable(logging.CRITICAL)  # what breaks from here on is the signal's doing
+        logging.disable(logging.CRITICAL)  # errors from now on are caused by the signal
     _within(PRINT_SECONDS, _print, MESSAGES[number])
     _within(RECORD_SECONDS, _record, MESSAGES[number])
     for child in psutil.Process().children(recursive=True):
@@ -85,7 +87,7 @@ def _end(number: int) -> None:
 
 
 def _within(seconds: float, function: Callable[[str], None], message: str) -> None:
-    """Call `function`, and go on where it has not returned in time."""
+    """Call `function`, and return after the time limit even if it is still running."""
     thread = threading.Thread(target=function, args=(message,), daemon=True)
     thread.start()
     thread.join(seconds)
@@ -95,7 +97,7 @@ def _print(message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_stack(sys._current_frames()[threading.main_thread().ident or 0])
     advice = "".join(advice for _, advice in _recorders)
-    with suppress(OSError):  # the terminal may be gone
+    with suppress(OSError):  # the terminal may be closed
         os.write(2, f"{message}{advice}\n".encode())
 
 

@@ -1,4 +1,4 @@
-"""The settings of a run -> the command that starts it again."""
+"""The settings of a flow run -> the shell command that runs it again."""
 
 import json
 import os
@@ -14,7 +14,8 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel
 from pydantic_settings import CliPositionalArg
 
-from flows.parameters import FlowParameters
+from flows.runtime import PROGRAM
+from flows.runtime.parameters import FlowParameters
 from flows.runtime.stack_access import access_file, read_access
 from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store
@@ -26,7 +27,7 @@ POSITIONAL = get_args(CliPositionalArg[str])[1]
 
 
 def resume_command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
-    """The same run once more: by Prefect where a deployment started it, else from the terminal."""
+    """The command that repeats a run: a retry in Prefect for a deployment, else in the terminal."""
     if flow_run.deployment_id:
         command = retry_command(str(flow_run.id))
     else:
@@ -36,10 +37,10 @@ def resume_command(flow: Flow[..., Any], flow_run: FlowRun) -> str:
 
 
 def retry_command(flow_run_id: str) -> str:
-    """The command by which Prefect retries the run of a deployment, on this run's server.
+    """The command with which Prefect retries the run of a deployment, on the server of this run.
 
-    The address and password of the server of `make serve` are in a file, which the command reads:
-    its path is absolute, since a shell looks for a bare name in `PATH`.
+    Address and password of the server of `make serve` are in a file, which the command sources. The
+    path of the file is absolute, because a shell searches a bare name in `PATH`.
     """
     program = relative_path(Path(sys.executable).with_name("prefect"))
     command = shlex.join([str(program), "flow-run", "retry", flow_run_id])
@@ -50,7 +51,7 @@ def retry_command(flow_run_id: str) -> str:
 
 
 def settings_of(flow_run: FlowRun) -> dict[str, Any]:
-    """The config that a run was started with, as plain values."""
+    """The config of a run as plain values."""
     config = flow_run.parameters.get("config") or {}
     if isinstance(config, Mapping):
         return dict(config)
@@ -64,9 +65,9 @@ def config_class(flow: Flow[..., Any]) -> type[FlowParameters]:
 
 
 def environment() -> list[str]:
-    """Assignments of the variables without which a command would use other files than this run.
+    """Assignments of the environment variables that select the artifacts root and the registry.
 
-    MLflow sets its variable by itself, hence the comparison with the address that it has anyway.
+    MLflow sets its variable itself; the default address is therefore left out.
     """
     root = os.environ.get("RECOMMENDER_ARTIFACTS")
     values = {"RECOMMENDER_ARTIFACTS": root} if root else {}
@@ -78,13 +79,14 @@ def environment() -> list[str]:
 
 
 def command_of(flow: str, config: FlowParameters) -> str:
-    """The command that runs a flow with these settings from the terminal, without credentials."""
-    words = [str(relative_path(Path(sys.executable))), "-m", f"flows.{flow}", *arguments(config)]
+    """The command that runs a flow with these settings; credentials are replaced by stars."""
+    program = relative_path(Path(sys.executable).with_name(PROGRAM))
+    words = [str(program), flow, *arguments(config)]
     return shlex.join(map(redacted, words))
 
 
 def arguments(config: FlowParameters) -> list[str]:
-    """The arguments that give this config; what is as by default (or by the preset) is left out."""
+    """The arguments of this config; values that equal the default or the preset are left out."""
     positional = positional_values(config)
     changed = config.explicit_settings.items()
     options = flags({name: value for name, value in changed if name not in positional})
@@ -94,13 +96,13 @@ def arguments(config: FlowParameters) -> list[str]:
 
 
 def positional_values(config: BaseModel) -> dict[str, Any]:
-    """Values of the arguments that have no flag, in their order."""
+    """Values of the positional arguments, in order."""
     fields = type(config).model_fields.items()
     return {name: getattr(config, name) for name, field in fields if POSITIONAL in field.metadata}
 
 
 def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Nested settings as flags of the command line; a list of texts is a flag for each."""
+    """Nested settings as flags of the command line; a list of texts repeats its flag."""
     words = list[str]()
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -113,7 +115,7 @@ def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    """A value as the command line takes it; a list of anything but texts is a single JSON value."""
+    """A value as arguments; a list whose items are not all texts is a single JSON argument."""
     if not isinstance(value, list | tuple):
         return ["null" if value is None else str(value)]
     if all(isinstance(item, str) for item in value):

@@ -1,4 +1,4 @@
-"""Which Prefect server a flow that is run from the terminal reports to."""
+"""Selects the Prefect server of a flow run that is started from the terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,10 @@ TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time
 
 @contextmanager
 def prefect_server() -> Iterator[str]:
-    """Use the configured Prefect server, else a local one that answers, else a temporary one."""
+    """Use the configured Prefect server, else a running local one, else a temporary one.
+
+    Yields the address of the server, or a text that says it is temporary.
+    """
     bypass_proxy()
     end_left_servers()
     if settings := running_server():
@@ -22,6 +25,8 @@ def prefect_server() -> Iterator[str]:
     else:
         with (
             temporary_server() as address,
-            temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}),  # it has no UI
+            temporary_settings(
+                {PREFECT_API_URL: address, PREFECT_UI_URL: ""}
+            ),  # a temporary server has no UI
         ):
             yield TEMPORARY

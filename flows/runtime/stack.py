@@ -1,6 +1,6 @@
-"""The local stack: Prefect's server, a worker with the deployments, MLflow's UI; all on 127.0.0.1.
+"""The local stack on 127.0.0.1: Prefect's server, a worker, the deployments and MLflow's UI.
 
-`start` writes down every process that it starts, `stop` ends those and no others.
+`start` records every process that it starts; `stop` ends these processes and no others.
 """
 
 import os
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,13 +19,10 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from pydantic import Field
-from pydantic_settings import CliPositionalArg
 
-from flows.cli.command_line import DONE, main
 from flows.runtime import interrupts
 from flows.runtime.stack_access import (
     HOST,
-    access_file,
     bypass_proxy,
     server_protection,
     write_access,
@@ -44,31 +40,26 @@ from flows.runtime.stack_processes import (
 )
 from flows.runtime.stack_schedules import wait_for_schedules
 from tasks.core.contracts import UserError
-from tasks.core.files import require_folder
-from tasks.core.locks import file_lock
-from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.registry.model_registry import tracking_uri
 
 POOL = "local"
-#: What the server does by itself, by the name that stands in the file.
+#: Files of Prefect's automations, by the name in the file.
 AUTOMATIONS = {
     "crash-zombie-flows": Path(__file__).parent / "automations" / "zombies.yaml",
     "cancel-endless-runs": Path(__file__).parent / "automations" / "endless.yaml",
 }
-BUSY_SECONDS = 300  # what another `make serve` or `make stop` may take
 
 
-class StackConfig(StrictConfig):
-    """The local stack."""
+class StackPorts(StrictConfig):
+    """Start the local stack: Prefect with a worker and the deployments, and MLflow."""
 
-    action: CliPositionalArg[Literal["start", "stop"]] = Field(description="start it, or stop it")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of Prefect's server and UI")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's UI")
 
 
 def answers(address: str) -> bool:
-    """Whether a server on this machine is up, asked without a proxy."""
+    """Whether a server on this machine responds; no proxy is used."""
     try:
         return httpx.get(address, timeout=2, trust_env=False).is_success
     except httpx.TransportError:
@@ -76,7 +67,7 @@ def answers(address: str) -> bool:
 
 
 def has_worker(client: SyncPrefectClient, since: datetime) -> bool:
-    """Whether a worker of the pool has reported to the server since then."""
+    """Whether a worker of the pool has sent a heartbeat to the server since then."""
     return any(
         worker.status == WorkerStatus.ONLINE
         and worker.last_heartbeat_time
@@ -86,7 +77,11 @@ def has_worker(client: SyncPrefectClient, since: datetime) -> bool:
 
 
 def require_free(name: str, port: int) -> None:
-    """Raises UserError if something else listens on a port already."""
+    """Check that no process listens on a port.
+
+    Raises:
+        UserError: the port is taken.
+    """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -98,15 +93,15 @@ def require_free(name: str, port: int) -> None:
 
 
 def prefect(*arguments: str, environment: dict[str, str]) -> None:
-    """Run a command of Prefect's.
+    """Run a command of Prefect.
 
     Raises:
-        UserError: the command failed; with its output.
+        UserError: the command failed; the message contains its output.
     """
     command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip()
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode:
+        output = (result.stderr or result.stdout).strip()
         raise UserError(f"prefect {' '.join(arguments)} failed: {output}")
 
 
@@ -121,23 +116,25 @@ def stack_client(access: dict[str, str]) -> Iterator[SyncPrefectClient]:
 
 
 def remote_mlflow() -> str | None:
-    """Address of the MLflow server that `MLFLOW_TRACKING_URI` names, without its password: such a
-    server has its own UI. None where MLflow's records are in a database."""
+    """Address of the MLflow server in `MLFLOW_TRACKING_URI`, without its password.
+
+    None if MLflow uses a database; only a server has its own UI.
+    """
     uri = urlsplit(tracking_uri())
     if uri.scheme not in ("http", "https"):
         return None
     return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
 
 
-def start(config: StackConfig) -> None:
-    """Bring everything up, one after the other.
+def start(config: StackPorts) -> None:
+    """Start Prefect, MLflow and the worker, and wait until they are ready.
 
     Raises:
-        UserError: it runs already, a port is taken, a program does not come up, or no run of an
-            active schedule is created; what was started is ended again.
+        UserError: the stack is already running, a port is taken, a program does not start, or
+            Prefect schedules no run; all started processes are stopped first.
     """
     if running_processes() or marked_processes():
-        raise UserError("The stack is up already: `make stop` ends it.")
+        raise UserError("The stack is already running: `make stop` ends it.")
     record_file().unlink(missing_ok=True)
     require_free("prefect", config.prefect_port)
     if not remote_mlflow():
@@ -146,14 +143,14 @@ def start(config: StackConfig) -> None:
     try:
         _start(config)
     except BaseException:
-        interrupts.hold_if_ending()  # `abort` ends what was started
+        interrupts.hold_if_ending()  # `abort` ends the started processes
         stop()
         raise
     finally:
         interrupts.record_with(None)
 
 
-def _start(config: StackConfig) -> None:
+def _start(config: StackPorts) -> None:
     bypass_proxy()
     api = f"http://{HOST}:{config.prefect_port}/api"
     access = write_access(api)
@@ -175,16 +172,16 @@ def _start(config: StackConfig) -> None:
 
 
 def start_mlflow(port: int) -> None:
-    """Start MLflow's UI; its database's address may hold a password, so no argument names it."""
+    """Start MLflow's UI; the database address may contain a password and is never an argument."""
     ui = ["mlflow", "ui", "--host", HOST, "--port", str(port)]
     launch("mlflow", ui, os.environ | {"MLFLOW_BACKEND_STORE_URI": tracking_uri()})
     address_file().write_text(f"http://{HOST}:{port}")
 
 
 def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
-    """Register the deployments, and make the work pool and the automations that are missing.
+    """Register the deployments; create the work pool and the automations that are missing.
 
-    What is there stays: people put settings of their jobs into the pool's template.
+    An existing pool is not changed: its template may contain settings of the users' jobs.
     """
     try:
         client.read_work_pool(POOL)
@@ -194,29 +191,3 @@ def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
     for name, file in AUTOMATIONS.items():
         if not client.read_automations_by_name(name):
             prefect("automation", "create", "--from-file", str(file), environment=environment)
-
-
-def command(config: StackConfig) -> int:
-    """From the terminal."""
-    if config.action == "start":
-        store.require_writable()
-    require_folder(store.artifacts_root())  # a full disk does not keep `stop` from its work
-    with file_lock(
-        store.artifacts_root() / "stack.lock", f"{config.action} the stack", BUSY_SECONDS
-    ):
-        if config.action == "stop":
-            ended = stop()
-            print(f"Stopped: {', '.join(ended)}." if ended else "Nothing of the stack was running.")
-            return DONE
-        print("Starting Prefect, MLflow and a worker …", flush=True)
-        start(config)
-    print(f"Prefect  http://{HOST}:{config.prefect_port}")
-    print(f"         password: PREFECT_API_AUTH_STRING in {access_file()}")
-    print(f"MLflow   {remote_mlflow() or f'http://{HOST}:{config.mlflow_port}'}")
-    print(f"Logs     {log_file('prefect').parent}")
-    print("`make stop` ends them.")
-    return DONE
-
-
-if __name__ == "__main__":
-    main(StackConfig, "python -m flows.stack", command)

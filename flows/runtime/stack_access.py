@@ -1,7 +1,7 @@
-"""Address and password of the Prefect server that `make serve` starts, and who uses them.
+"""Address and password of the Prefect server that `make serve` starts: written, read, selected.
 
-Both are kept in `stack.env` under the artifacts root, readable by its owner alone, in a form that a
-shell can source. The password is never part of a command line.
+Both are in `stack.env` under the artifacts root, readable by its owner only, in a form that a shell
+can source. The password is never part of a command line.
 """
 
 import os
@@ -26,19 +26,20 @@ PASSWORD = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)  # 32 random bytes
 
 
 def access_file() -> Path:
-    """The file with address and password of the stack's Prefect server."""
+    """Path of the file with address and password of the stack's Prefect server."""
     return store.artifacts_root() / "stack.env"
 
 
 def write_access(api_url: str) -> dict[str, str]:
-    """Set the server's address; the password of an earlier start stays, so that browsers stay
-    logged in.
+    """Write the server's address and password; an existing password is reused.
+
+    Browsers therefore stay logged in after a restart of the stack.
 
     Returns:
-        The variables of the file, for the environment of Prefect's programs.
+        The environment variables of the file, for Prefect's programs.
     """
     password = read_access().get(PREFECT_API_AUTH_STRING.name, "")
-    if not PASSWORD.fullmatch(password):  # none, or a damaged one
+    if not PASSWORD.fullmatch(password):  # no password, or a damaged one
         password = f"{USER}:{secrets.token_urlsafe(32)}"
     access = {PREFECT_API_URL.name: api_url, PREFECT_API_AUTH_STRING.name: password}
     lines = [f"export {name}={value}\n" for name, value in access.items()]
@@ -48,9 +49,9 @@ def write_access(api_url: str) -> dict[str, str]:
 
 
 def read_access() -> dict[str, str]:
-    """Variables of the access file by name; empty where there is none, or another user's."""
+    """Variables of the access file by name; empty if the file is missing or cannot be read."""
     try:
-        text = access_file().read_text(encoding="latin-1")  # damaged bytes are no error
+        text = access_file().read_text(encoding="latin-1")  # damaged bytes are no error here
     except OSError:
         return {}
     variables = dotenv_values(stream=StringIO(text), interpolate=False)
@@ -58,7 +59,7 @@ def read_access() -> dict[str, str]:
 
 
 def server_protection(port: int, password: str) -> dict[str, str]:
-    """Settings under which a web page cannot use the server at `port` behind the user's back."""
+    """Settings of the server at `port` that keep other web pages from using its API."""
     origins = (f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
     return {
         "PREFECT_SERVER_API_AUTH_STRING": password,
@@ -68,20 +69,24 @@ def server_protection(port: int, password: str) -> dict[str, str]:
 
 
 def bypass_proxy() -> None:
-    """Have Prefect's clients, here and in processes started later, reach a server on this machine
-    without the proxy of the environment, which cannot, and must not see the password."""
+    """Exclude this machine from the proxy of the environment, for this and all child processes.
+
+    A proxy cannot reach a server on this machine, and must not receive its password.
+    """
     proxies = getproxies_environment()
     if not proxies:
         return
     hosts = proxies.get("no", "").split(",")
     if HOST not in hosts:
-        direct = ",".join([*filter(None, hosts), HOST])
-        os.environ.update(NO_PROXY=direct, no_proxy=direct)
+        no_proxy = ",".join([*filter(None, hosts), HOST])
+        os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
 
 
 def running_server() -> dict[Setting, str] | None:
-    """Settings that lead to the configured Prefect server, else to one that runs on this machine:
-    the stack's, or that of `make prefect`. None where no server runs."""
+    """Settings of the configured Prefect server, else of one that runs on this machine.
+
+    The latter is the stack's server or that of `make prefect`. None if no server is running.
+    """
     access = read_access()
     stack_url = access.get(PREFECT_API_URL.name, "")
     password = access.get(PREFECT_API_AUTH_STRING.name, "")

@@ -1,4 +1,4 @@
-"""The processes of the local stack: started with a record of them, waited for, and ended."""
+"""The processes of the local stack: start and record, wait until ready, stop."""
 
 import json
 import signal
@@ -21,29 +21,29 @@ from tasks.registry.champion import UI_ADDRESS
 
 STARTUP_SECONDS = 120
 ENDING_SECONDS = 15
-ABORT_SECONDS = 2.5  # the same where a signal ends the start: within `interrupts.RECORD_SECONDS`
-#: Variable in the environment of the stack's processes: path of the file that records them.
+ABORT_SECONDS = 2.5  # after a signal during the start; less than `interrupts.RECORD_SECONDS`
+#: Environment variable of the stack's processes: path of the file that records them.
 STACK_VARIABLE = "RECOMMENDER_STACK"
 PROCESS_NAMES = TypeAdapter(dict[str, str])
 
 
 def record_file() -> Path:
-    """The file that says which processes were started."""
+    """Path of the file with the started processes, by name."""
     return store.artifacts_root() / "stack.json"
 
 
 def address_file() -> Path:
-    """The file that says where MLflow's UI is, for the links of runs."""
+    """Path of the file with the address of MLflow's UI, for links to runs."""
     return store.artifacts_root() / UI_ADDRESS
 
 
 def log_file(name: str) -> Path:
-    """Where a program of the stack writes its output."""
+    """Path of the log of a program of the stack."""
     return store.artifacts_root() / "logs" / f"{name}.log"
 
 
 def recorded_processes() -> dict[str, str]:
-    """Processes of the stack by name, dead ones too; none where the record is damaged."""
+    """Recorded processes by name, ended ones included; empty if the record is damaged."""
     try:
         return PROCESS_NAMES.validate_json(record_file().read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -51,18 +51,20 @@ def recorded_processes() -> dict[str, str]:
 
 
 def marked_processes() -> list[psutil.Process]:
-    """Living processes with the stack's variable in their environment, recorded or not: the record
-    may be damaged or deleted, or its writer was killed before it wrote."""
-    found = []
+    """Running processes with the stack's variable in their environment.
+
+    They may be missing in the record: it may be damaged or deleted, or its writer was killed.
+    """
+    marked = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # another user's, or one that has ended
+        with suppress(psutil.Error):  # a process of another user, or an ended one
             if process.environ().get(STACK_VARIABLE) == str(record_file()):
-                found.append(process)
-    return found
+                marked.append(process)
+    return marked
 
 
 def running_processes() -> dict[str, psutil.Process]:
-    """Recorded processes of the stack that live, by name, in the order of their start."""
+    """Recorded processes that are still running, by name, in the order of their start."""
     by_name = {
         name: processes.find_process(process) for name, process in recorded_processes().items()
     }
@@ -70,7 +72,7 @@ def running_processes() -> dict[str, psutil.Process]:
 
 
 def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
-    """Start a program in the background, its output in a log file, and write it down."""
+    """Start a program in the background, log its output, and record its process."""
     interrupts.hold_if_ending()
     log_file(name).parent.mkdir(parents=True, exist_ok=True)
     with log_file(name).open("ab") as log:
@@ -89,16 +91,16 @@ def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
 
 
 def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
-    """Return when a program of the stack is ready.
+    """Wait until a program of the stack is ready.
 
     Raises:
-        UserError: it has ended, or is not ready in time.
+        UserError: the program has ended, or is not ready within `STARTUP_SECONDS`.
     """
     deadline = time.monotonic() + STARTUP_SECONDS
     log = log_file(name)
     while time.monotonic() < deadline:
         if name not in running_processes():
-            raise UserError(f"{name} has ended; why is in {log}.")
+            raise UserError(f"{name} has ended; the reason is in {log}.")
         if is_ready():
             return
         time.sleep(0.5)
@@ -106,28 +108,28 @@ def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
 
 
 def stop() -> list[str]:
-    """End what `start` started, last first; the names of what still ran."""
-    ended = list[str]()
+    """End the processes of the stack, the last first; returns the names of those that ran."""
+    stopped = list[str]()
     for name, process in reversed(running_processes().items()):
         _end([process], ENDING_SECONDS)
-        ended.append(name)
+        stopped.append(name)
     unrecorded = marked_processes()
     _end(unrecorded, ENDING_SECONDS)
-    _forget()
-    return [*ended, *(f"process {process.pid}" for process in unrecorded)]
+    _delete_records()
+    return [*stopped, *(f"process {process.pid}" for process in unrecorded)]
 
 
 def abort(reason: str) -> None:
-    """End everything at once: a signal ends the start, within seconds."""
+    """End all processes at once, because a signal ended the start of the stack."""
     _end(marked_processes(), ABORT_SECONDS)
-    _forget()
+    _delete_records()
 
 
-def _end(family: Sequence[psutil.Process], limit_seconds: float) -> None:
-    # SIGINT is what a worker and the server take as the end of their work.
-    processes.end_trees(family, signal.SIGINT, limit_seconds)
+def _end(roots: Sequence[psutil.Process], limit_seconds: float) -> None:
+    # The worker and the server shut down on SIGINT.
+    processes.end_trees(roots, signal.SIGINT, limit_seconds)
 
 
-def _forget() -> None:
+def _delete_records() -> None:
     record_file().unlink(missing_ok=True)
     address_file().unlink(missing_ok=True)

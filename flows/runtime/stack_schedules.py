@@ -1,4 +1,4 @@
-"""Check of Prefect's scheduler: every active schedule must have a run that waits for its time."""
+"""Check of Prefect's scheduler: every active schedule must have a scheduled run."""
 
 import asyncio
 import time
@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import SCHEDULE_TYPES
 from prefect.server.schemas import schedules as server_schedules
 from prefect.settings import get_current_settings
@@ -24,11 +25,10 @@ from pydantic import TypeAdapter
 
 from tasks.core.contracts import UserError
 
-SCHEDULE_SECONDS = (
-    90  # Prefect's scheduler looks at changed deployments every 5 s, at all every 60 s
-)
+#: Prefect's scheduler checks changed deployments every 5 s, all deployments every 60 s.
+SCHEDULE_SECONDS = 90
 DATED_SCHEDULE = TypeAdapter[server_schedules.SCHEDULE_TYPES](server_schedules.SCHEDULE_TYPES)
-WAITING = FlowRunFilter(
+SCHEDULED_RUNS = FlowRunFilter(
     state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
 )
 
@@ -36,10 +36,10 @@ WAITING = FlowRunFilter(
 def wait_for_schedules(
     client: SyncPrefectClient, pool: str, log: Path, limit_seconds: float = SCHEDULE_SECONDS
 ) -> None:
-    """Return when every active schedule of a work pool's deployments has a run in state SCHEDULED.
+    """Wait until every active schedule of the pool's deployments has a run in state SCHEDULED.
 
     Raises:
-        UserError: there is none within the limit; `log` is the server's, and is named.
+        UserError: a schedule has none within the limit; the message names `log`, the server's log.
     """
     deadline = time.monotonic() + limit_seconds
     while missing := unscheduled(client, pool):
@@ -52,25 +52,25 @@ def wait_for_schedules(
 
 
 def unscheduled(client: SyncPrefectClient, pool: str) -> list[str]:
-    """Names of the deployments with an active schedule that no waiting run was created by."""
+    """Names of the deployments with an active schedule that has no scheduled run."""
     deployments = client.read_deployments(
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     )
     return [
         deployment.name
         for deployment in deployments
-        if not deployment.paused
-        and {
-            schedule.id
-            for schedule in deployment.schedules
-            if schedule.active and is_due(schedule.schedule)
-        }
-        - creators(client, deployment.id)
+        if not deployment.paused and due_schedules(deployment) - creators(client, deployment.id)
     ]
 
 
+def due_schedules(deployment: DeploymentResponse) -> set[UUID | None]:
+    """Ids of the active schedules that must have a scheduled run now."""
+    schedules = [schedule for schedule in deployment.schedules if schedule.active]
+    return {schedule.id for schedule in schedules if is_due(schedule.schedule)}
+
+
 def is_due(schedule: SCHEDULE_TYPES) -> bool:
-    """Whether a schedule has a time so near that Prefect's scheduler creates a run for it now."""
+    """Whether the next time of a schedule lies within the horizon of Prefect's scheduler."""
     now = datetime.now(UTC)
     horizon = now + get_current_settings().server.services.scheduler.max_scheduled_time
     dated = DATED_SCHEDULE.validate_python(schedule.model_dump())
@@ -78,9 +78,9 @@ def is_due(schedule: SCHEDULE_TYPES) -> bool:
 
 
 def creators(client: SyncPrefectClient, deployment: UUID) -> set[UUID | None]:
-    """Schedules that a deployment's waiting runs were created by."""
+    """Ids of the schedules that created the scheduled runs of a deployment."""
     runs = client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
-        flow_run_filter=WAITING,
+        flow_run_filter=SCHEDULED_RUNS,
     )
     return {run.created_by.id for run in runs if run.created_by}

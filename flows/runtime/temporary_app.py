@@ -1,4 +1,4 @@
-"""Prefect's API for one run, as uvicorn starts it: it ends with the run's process."""
+"""Prefect's API for a single run, started by uvicorn; it ends with the process of the run."""
 
 import os
 
@@ -10,7 +10,7 @@ PARENT = "MOVIE_RECOMMENDER_SERVER_PARENT"
 
 
 def app() -> FastAPI:
-    """Prefect's API without UI and most services."""
+    """Prefect's API without its UI and most services."""
     end_with_parent(int(os.environ[PARENT]))
     from prefect.server.api.server import create_app
 

@@ -1,7 +1,7 @@
-"""A Prefect server for one run: on a free port of this machine, ended with the run.
+"""A Prefect server for a single run: on a free port of this machine, ended with the run.
 
-Prefect's own temporary server outlives a run that is killed, and ends before the run does where a
-terminal interrupts both. This one watches its parent, in a process group of its own.
+Prefect's built-in temporary server keeps running after its run was killed, and ends before the run
+when a terminal interrupts them together. This server watches its parent, in a separate group.
 """
 
 import os
@@ -33,7 +33,7 @@ ENDING_SECONDS = 5
 
 
 class ServerRecord(BaseModel):
-    """What is written down of a temporary server: names of its process and its owner's."""
+    """Record of a temporary server: names of its process and of the run's process, and the host."""
 
     server: str
     owner: str
@@ -42,10 +42,10 @@ class ServerRecord(BaseModel):
 
 @contextmanager
 def temporary_server() -> Iterator[str]:
-    """The address of an API that is up until the context ends.
+    """Start a server and yield the address of its API; it ends with the context.
 
     Raises:
-        UserError: it ended at once, or did not answer in time.
+        UserError: the server ended at once, or did not respond in time.
     """
     with socket.create_server((HOST, 0)) as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -56,7 +56,7 @@ def temporary_server() -> Iterator[str]:
         try:
             yield f"{address}/api"
         finally:
-            _send_what_is_queued()
+            _send_queued_records()
     finally:
         if process.poll() is None:
             server = psutil.Process(process.pid)
@@ -66,17 +66,17 @@ def temporary_server() -> Iterator[str]:
 
 
 def end_left_servers() -> None:
-    """End the servers of runs of this machine that have ended without doing so."""
+    """End the servers of this machine whose runs were killed."""
     for record in _records().glob("*.json"):
         try:
-            left = ServerRecord.model_validate_json(record.read_bytes())
-        except (ValidationError, OSError):  # damaged, or just deleted by its run
+            server = ServerRecord.model_validate_json(record.read_bytes())
+        except (ValidationError, OSError):  # damaged, or deleted by its run
             record.unlink(missing_ok=True)
             continue
-        if left.host != socket.gethostname() or processes.find_process(left.owner):
+        if server.host != socket.gethostname() or processes.find_process(server.owner):
             continue
-        if server := processes.find_process(left.server):
-            processes.end_trees([server], signal.SIGTERM, ENDING_SECONDS)
+        if process := processes.find_process(server.server):
+            processes.end_trees([process], signal.SIGTERM, ENDING_SECONDS)
         record.unlink(missing_ok=True)
 
 
@@ -111,12 +111,12 @@ def _start(listener: int, address: str) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             pass_fds=[listener],
-            process_group=0,  # a terminal's Ctrl+C must not end it before the run
+            process_group=0,  # Ctrl+C in a terminal must not end it before the run
         )
 
 
 def _record_of(process: "subprocess.Popen[bytes]") -> Path:
-    """Write down the server and its owner, for the next run."""
+    """Record the server and its owner, so that the next run can end it."""
     path = _records() / f"{process.pid}.json"
     record = ServerRecord(
         server=processes.process_name(process.pid),
@@ -132,18 +132,18 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(f"Prefect's temporary server has ended; why is in {_log()}.")
-        with suppress(httpx.TransportError):  # it listens already, but does not answer yet
+            raise UserError(f"Prefect's temporary server has ended; the reason is in {_log()}.")
+        with suppress(httpx.TransportError):  # it accepts connections, but does not respond yet
             if httpx.get(f"{address}/api/health", timeout=5, trust_env=False).is_success:
                 return
         time.sleep(0.1)
     raise UserError(
-        f"Prefect's temporary server did not answer within {STARTUP_SECONDS} s (log: {_log()}). "
-        "Run the same command again when this machine is less busy."
+        f"Prefect's temporary server did not respond within {STARTUP_SECONDS} s (log: {_log()}). "
+        "Run the same command again when this machine has less load."
     )
 
 
-def _send_what_is_queued() -> None:
-    """Deliver events and log lines of the run while there is a server to take them."""
+def _send_queued_records() -> None:
+    """Send the run's queued events and log lines before the server ends."""
     for worker in (EventsWorker, APILogWorker):
         worker.drain_all(timeout=ENDING_SECONDS, at_exit=False)

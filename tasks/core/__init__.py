@@ -1,1 +1,1 @@
-"""What every stage uses: contracts, configuration base, compute, processes, progress, retries."""
+"""Shared by all stages: contracts, base class of configs, compute, progress, retries, store."""

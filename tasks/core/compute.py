@@ -1,4 +1,4 @@
-"""Where the pure function of a chunk or a stage runs: in this thread, in a process, or on Dask."""
+"""Runs the pure function of a chunk or a stage: in this thread, in a worker process or on Dask."""
 
 import atexit
 import ctypes
@@ -24,134 +24,150 @@ T = TypeVar("T")
 Runner = Literal["auto", "thread", "process", "dask"]
 _dask_lock = Lock()
 
-#: Chunks from which the work of a whole stage gets a process, whose memory goes back after it.
-STAGE_PAYS_FROM = 10
+#: From this number of chunks on, a stage runs in a process, which frees its memory at the end.
+MIN_CHUNKS_FOR_STAGE_PROCESS = 10
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where work is done. Prefect's task stays on a thread, where it is cheap and visible."""
+    """Where functions run. The Prefect task stays on a thread: cheap, and visible in its UI.
+
+    `chunks` is the number of chunks of the source. The runner `auto` depends on it.
+    """
 
     runner: Runner = "thread"
     dask_address: str | None = None
     chunks: int = 1
 
-    def where(self, pays_from: int) -> Runner:
-        """`auto` decided: processes from `pays_from` chunks on, where there is a second core."""
+    def choose_runner(self, min_chunks: int) -> Runner:
+        """The runner, where `auto` means processes if there are `min_chunks` chunks and 2 cores."""
         if self.runner != "auto":
             return self.runner
-        pays = self.chunks >= pays_from and cpu_count() > 1
-        return "process" if pays else "thread"
+        return "process" if self.chunks >= min_chunks and cpu_count() > 1 else "thread"
 
 
 def run_chunk(
-    compute: Compute, pays_from: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    compute: Compute, min_chunks: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """`function(*args)`, a module-level function, executed where `compute` says.
+    """Result of `function(*args, **kwargs)`, computed where `compute` says.
 
-    `pays_from` is the number of chunks from which a pool of processes is worth its start. Elsewhere
-    the artifacts root is the one of here.
+    `function` is a module-level function. From `min_chunks` chunks on, starting a pool of processes
+    takes less time than it saves. Workers use the artifacts root of this process.
     """
-    runner = compute.where(pays_from)
+    runner = compute.choose_runner(min_chunks)
     if runner == "process":
-        found: T = (
-            _pool().submit(_elsewhere, store.root_setting(), function, *args, **kwargs).result()
-        )
-        return found
+        return _run_in_pool(_process_pool(), function, *args, **kwargs)
     if runner == "dask":
-        client = _dask(compute.dask_address)
-        given = (store.root_setting(), function, *args)
-        answer: T = client.submit(_elsewhere, *given, pure=False, **kwargs).result()
-        return answer
+        return _run_on_dask(compute.dask_address, function, *args, **kwargs)
     return function(*args, **kwargs)
 
 
 def run_stage(compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The work of a whole stage: in the pool where the source is large.
+    """Result of the function of a whole stage, computed in a process if the source is large.
 
-    It stays on this machine whatever runs the chunks: it may be given paths.
+    It always runs on this machine, never on Dask: its arguments may be local paths.
     """
-    return run_chunk(_here(compute), STAGE_PAYS_FROM, function, *args, **kwargs)
+    local = _without_dask(compute)
+    return run_chunk(local, MIN_CHUNKS_FOR_STAGE_PROCESS, function, *args, **kwargs)
 
 
 def run_in_fresh_process(
     compute: Compute, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """As `run_stage`, but in a process that ends with it: work that needs much memory meets none
-    in use, and leaves none."""
-    if _here(compute).where(STAGE_PAYS_FROM) != "process":
+    """Like `run_stage`, but in a new process that ends afterwards.
+
+    For functions that need much memory: a new process starts with none, and frees all of it.
+    """
+    if _without_dask(compute).choose_runner(MIN_CHUNKS_FOR_STAGE_PROCESS) != "process":
         return function(*args, **kwargs)
-    own = ProcessPoolExecutor(max_workers=1, **_tied())
+    executor = ProcessPoolExecutor(max_workers=1, **_end_with_this_process())
     try:
-        return _submitted(own, function, *args, **kwargs)
+        return _run_in_pool(executor, function, *args, **kwargs)
     finally:
-        own.shutdown(wait=False)  # the process ends by itself; waiting for that takes seconds
+        executor.shutdown(wait=False)  # the process ends by itself; waiting takes seconds
 
 
-def _here(compute: Compute) -> Compute:
+def _without_dask(compute: Compute) -> Compute:
     return replace(compute, runner="auto") if compute.runner == "dask" else compute
 
 
-def _submitted(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    given = (store.root_setting(), function, *args)
-    found: T = pool.submit(_elsewhere, *given, **kwargs).result()
-    return found
+def _process_pool() -> Any:
+    return get_reusable_executor(max_workers=cpu_count(), timeout=60, **_end_with_this_process())
 
 
-def _pool() -> Any:
-    return get_reusable_executor(max_workers=cpu_count(), timeout=60, **_tied())
-
-
-def _tied() -> dict[str, Any]:
-    """Options of a pool whose processes end when this one does, with -9 too."""
+def _end_with_this_process() -> dict[str, Any]:
+    """Options of a pool whose processes end when this process ends, even if it is killed."""
     return {"initializer": processes.end_with_parent, "initargs": (os.getpid(),)}
 
 
-def _elsewhere(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`function(*args)` in a process that may have been started under another artifacts root, and
-    perhaps on a machine with another disk: then what it writes is copied up from there."""
+def _run_in_pool(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    future = pool.submit(_run_in_worker, store.root_setting(), function, *args, **kwargs)
+    result: T = future.result()
+    return result
+
+
+def _run_on_dask(
+    address: str | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    root = store.root_setting()
+    future = _dask_client(address).submit(
+        _run_in_worker, root, function, *args, pure=False, **kwargs
+    )
+    result: T = future.result()
+    return result
+
+
+def _run_in_worker(root: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Result of `function(*args, **kwargs)` in a worker that may have another artifacts root.
+
+    On a machine with another disk, the folders of entry writers are created, and uploaded when the
+    function has returned.
+    """
     os.environ["RECOMMENDER_ARTIFACTS"] = root
-    slots = [arg for arg in args if isinstance(arg, store.EntryWriter) and not arg.folder.exists()]
+    writers = [
+        arg for arg in args if isinstance(arg, store.EntryWriter) and not arg.folder.exists()
+    ]
     try:
-        for writer in slots:
+        for writer in writers:
             writer.folder.mkdir(parents=True)
-        found = function(*args, **kwargs)
-        for writer in slots:
+        result = function(*args, **kwargs)
+        for writer in writers:
             store.upload_entry(writer)
-        return found
+        return result
     finally:
-        _give_back()
+        _release_memory()
 
 
-def _give_back() -> None:
-    """Return freed memory to the system: a pool's process lives on, and glibc keeps what it had."""
+def _release_memory() -> None:
+    """Return freed memory to the system: pool processes live on, and glibc keeps what was freed."""
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _dask(address: str | None) -> Any:
+def _dask_client(address: str | None) -> Any:
     with _dask_lock:
-        return _connected(address)
+        return _connect_to_dask(address)
 
 
 @lru_cache(maxsize=1)
-def _connected(address: str | None) -> Any:
+def _connect_to_dask(address: str | None) -> Any:
     try:
         from distributed import Client
     except ImportError:
         raise UserError("The runner 'dask' needs Dask: pip install -e '.[dask]'.") from None
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    if address is None:
-        local = {"n_workers": cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
-        client = Client(host="127.0.0.1", set_as_default=False, **local)
-    else:
-        client = _client_at(Client, address)
+    client = _local_cluster(Client) if address is None else _remote_cluster(Client, address)
     atexit.register(client.close)
     return client
 
 
-def _client_at(client_class: Any, address: str) -> Any:
+def _local_cluster(client_class: Any) -> Any:
+    options = {"n_workers": cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
+    return client_class(host="127.0.0.1", set_as_default=False, **options)
+
+
+def _remote_cluster(client_class: Any, address: str) -> Any:
     try:
         return client_class(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What stages agree on: tables they exchange, references they pass, errors a user sees."""
+"""Contracts between stages: table schemas, references to stored outputs, errors for the user."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import BaseModel
 
-#: A movie that passed validation. `source` and `id` together name it; `row` is its record in the
-#: source file, from 1, header not counted.
+#: A movie that passed validation. `source` and `id` together identify it. `row` is its row number
+#: in the source file, counted from 1 without the header.
 MOVIES = pa.schema(
     [
         ("source", pa.string()),
@@ -24,7 +24,7 @@ MOVIES = pa.schema(
     ]
 )
 
-#: A source row that was not kept, and why. `value` is the raw cell, cut to 200 characters.
+#: A rejected source row and the reason. `value` is the raw cell, cut to 200 characters.
 QUARANTINE = pa.schema(
     [
         ("source", pa.string()),
@@ -35,45 +35,45 @@ QUARANTINE = pa.schema(
     ]
 )
 
-#: A movie with its text as space-separated tokens, and the split it belongs to for ever.
+#: A movie with its split, which never changes, and its text as space-separated tokens.
 DOCUMENTS = pa.schema([*MOVIES, ("split", pa.string()), ("document", pa.string())])
 
 
-#: What stands before an MLflow run's id in the tag of the index version that it wrote.
+#: Prefix of the tag of an index version; the rest is the id of the MLflow run that wrote it.
 RUN_PREFIX = "run-"
 
 
 class UserError(Exception):
-    """Something that the user can mend; its message is the one sentence shown."""
+    """An error that the user can fix. Only its message is shown, without a traceback."""
 
 
 class RegistryError(UserError):
-    """The registry is damaged or cannot be reached."""
+    """The model registry is damaged or unreachable."""
 
 
 class UnreachableError(RegistryError):
-    """The registry does not answer, which may pass."""
+    """The model registry does not answer; a later try may succeed."""
 
 
 class DamagedVersionError(UserError):
-    """A registered version cannot answer: its models or its index are gone or were changed.
+    """A registered version is unusable: its models or its index are missing or were changed.
 
-    `damage` says what is wrong; the message adds the two ways out.
+    `damage` describes the problem. The message adds what the user can do.
     """
 
     def __init__(self, damage: str) -> None:
         super().__init__(
             f"{damage}. Train again (a damaged champion is passed over), or promote another "
-            "version: `python -m flows.release list` shows them."
+            "version: `movie-recommender release list` shows them."
         )
         self.damage = damage
 
 
 class Ref(BaseModel, frozen=True):
-    """A stored output: what tasks pass on instead of the data.
+    """Reference to a stored output. Tasks exchange references, not data.
 
-    `paths` are relative to the artifacts root (several when chunks were joined), `digest` is the
-    SHA-256 of the content, `rows` the number of movies in it (0 where rows have no meaning).
+    `paths` are relative to the artifacts root; joined chunks have several. `digest` is the SHA-256
+    of the content. `rows` is the number of movies, or 0 if the output has no rows.
     """
 
     paths: tuple[str, ...]
@@ -91,7 +91,7 @@ class MoviesRef(Ref, frozen=True):
 
 
 class QuarantineRef(Ref, frozen=True):
-    """Rows that were not kept (`QUARANTINE`)."""
+    """Rejected source rows (`QUARANTINE`)."""
 
 
 class DocumentsRef(Ref, frozen=True):
@@ -99,7 +99,7 @@ class DocumentsRef(Ref, frozen=True):
 
 
 class ProfileRef(Ref, frozen=True):
-    """What a source looks like, as counts."""
+    """Counts that describe a source: movies by genre, decade and text length."""
 
 
 class Doc2VecRef(Ref, frozen=True):
@@ -107,11 +107,11 @@ class Doc2VecRef(Ref, frozen=True):
 
 
 class VectorsRef(Ref, frozen=True):
-    """Document vectors: `id` and `embedding`, in the documents' order."""
+    """Document vectors: columns `id` and `embedding`, in the order of the documents."""
 
 
 class LabelsRef(Ref, frozen=True):
-    """Indicator matrix of the learnt genres, in the documents' order."""
+    """Indicator matrix (n_documents, n_genres) of the learned genres, in document order."""
 
 
 class ClassifierRef(Ref, frozen=True):
@@ -119,23 +119,23 @@ class ClassifierRef(Ref, frozen=True):
 
 
 class ProbabilitiesRef(Ref, frozen=True):
-    """Genre probabilities of every document (n_documents, n_genres), in the documents' order."""
+    """Genre probabilities (n_documents, n_genres), in the order of the documents."""
 
 
 class TransformerRef(Ref, frozen=True):
-    """Folder of word frequencies and whitening: what makes movies comparable."""
+    """Folder of the fitted index transformer: term weights and whitening."""
 
 
 class RowsRef(Ref, frozen=True):
-    """Rows of the index: movies with what they are found and compared by."""
+    """Rows of the index: movies with the features for look-up and ranking."""
 
 
 class ListsRef(Ref, frozen=True):
-    """Recommendations of some movies, a row each."""
+    """Recommendations, one row for each query movie."""
 
 
 class RatingsRef(BaseModel, frozen=True):
-    """MovieLens's ratings and links that lie beside a source; `source` is its name."""
+    """MovieLens ratings and links in the folder of a source; `source` is its name."""
 
     source: str
     files: tuple[Path, Path]
@@ -147,11 +147,14 @@ class ScoresRef(Ref, frozen=True):
 
 
 class FiguresRef(Ref, frozen=True):
-    """Folder of figures as PNG files, and of what an interactive one is drawn from."""
+    """Folder of figures: PNG files, and the data of the interactive figure."""
 
 
 class IngestRef(BaseModel, frozen=True):
-    """Everything that came out of a source: chunks, quarantine and counts that add up to `rows`."""
+    """Result of reading the sources: chunks, quarantine and counts.
+
+    `rows` is the number of source rows: `kept` plus the rows of the quarantine.
+    """
 
     source: str
     digest: str
@@ -165,9 +168,10 @@ class IngestRef(BaseModel, frozen=True):
 
 
 class IndexRef(BaseModel, frozen=True):
-    """A published version: where the database lies and the tag that names its table.
+    """A published index version: URI of the database and tag that names its table.
 
-    `recall` is the share of the nearest vectors that its approximate index finds; 1 without one.
+    `recall` is the share of the nearest vectors that the approximate index returns; 1.0 if there is
+    no approximate index.
     """
 
     uri: str
@@ -177,7 +181,7 @@ class IndexRef(BaseModel, frozen=True):
 
 
 class RefreshRef(BaseModel, frozen=True):
-    """A version that new movies were merged into, and how many were new and how many known."""
+    """An index version with merged movies, and how many were added and how many updated."""
 
     index: IndexRef
     added: int
@@ -193,12 +197,12 @@ class RunRef(BaseModel, frozen=True):
 
     @property
     def index_tag(self) -> str:
-        """Tag of the index version that it writes."""
+        """Tag of the index version that this run writes."""
         return f"{RUN_PREFIX}{self.run_id}"
 
 
 class StageTime(NamedTuple):
-    """When a stage began and ended, in seconds from the run's start, and how many tasks it had."""
+    """Start and end of a stage, in seconds from the start of the run, and its number of tasks."""
 
     name: str
     start: float

@@ -1,4 +1,4 @@
-"""Whether there is a place to write to, and whether an error comes from there being none."""
+"""Checks before a run that its disk is writable; recognises errors that a full disk caused."""
 
 import errno
 import shutil
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tasks.core.contracts import UserError
 
-NEEDED_MB = 50  # what the smallest training writes
-_ELSEWHERE = "Set RECOMMENDER_ARTIFACTS to a folder that you can write to."
-#: What libraries say that do not raise OSError: torch, SQLite, Arrow, Lance (Rust).
-PHRASES = (
+MIN_FREE_MB = 50  # size of the smallest training run
+_ADVICE = "Set RECOMMENDER_ARTIFACTS to a folder that you can write to."
+#: Messages of libraries that do not raise OSError: torch, SQLite, Arrow, Lance (Rust).
+FULL_DISK_PHRASES = (
     "unexpected pos",
     "disk is full",
     "no space left on device",
@@ -20,74 +20,87 @@ PHRASES = (
     "disk quota exceeded",
 )
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
-NOTHING_LEFT_BYTES = 2**20
+FULL_BELOW_BYTES = 2**20
 
 
 def require_writable(root: Path) -> None:
-    """Check that the artifacts root can be written to; nothing is left there, nor made.
+    """Check that the artifacts root is writable, without creating it.
 
     Raises:
-        UserError: it is a file, cannot be written to or be made, or its disk is full.
+        UserError: the root is a file, cannot be written to or created, or its disk is full.
     """
-    place = _existing(root)
-    if not place.is_dir():
-        raise UserError(f"{place} is a file, not a folder. {_ELSEWHERE}")
+    folder = _nearest_existing(root)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder. {_ADVICE}")
+    _require_write_access(folder)
+    _require_free_space(folder)
+
+
+def _require_write_access(folder: Path) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".writable-") as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-") as file:
             file.write(bytes(4096))
             file.flush()
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{place} cannot be written to ({reason}). {_ELSEWHERE}") from error
-    free = shutil.disk_usage(place).free / 2**20
-    if free < NEEDED_MB:
+        raise UserError(f"{folder} cannot be written to ({reason}). {_ADVICE}") from error
+
+
+def _require_free_space(folder: Path) -> None:
+    free_mb = shutil.disk_usage(folder).free / 2**20
+    if free_mb < MIN_FREE_MB:
         raise UserError(
-            f"The disk of {place} is full ({free:.0f} MB free, a run needs {NEEDED_MB} or more). "
-            "Free some space, or set RECOMMENDER_ARTIFACTS to a folder on another disk."
+            f"The disk of {folder} is full ({free_mb:.0f} MB free; a run needs at least "
+            f"{MIN_FREE_MB} MB). Free some space, or set RECOMMENDER_ARTIFACTS to a folder on "
+            "another disk."
         )
 
 
-def full_disk_message(error: BaseException, root: Path, *others: Path) -> str | None:
-    """One sentence where the error came from a full disk; None where it has another cause.
+def full_disk_message(error: BaseException, root: Path, *other_folders: Path) -> str | None:
+    """Message for the user if a full disk caused the error; None for every other cause.
 
-    Looked at are the disks of the artifacts root, the other folders and the temporary folder.
+    Checks the disks of the artifacts root, of the other folders and of the temporary folder.
     """
-    folders = [root, *others, Path(tempfile.gettempdir())]
-    free = {folder: _free_bytes(folder) for folder in folders}
-    fullest = min(free, key=lambda folder: free[folder])
-    if not any(map(_says_full, _chain(error))) and free[fullest] > NOTHING_LEFT_BYTES:
+    folders = [root, *other_folders, Path(tempfile.gettempdir())]
+    free_bytes = {folder: _free_bytes(folder) for folder in folders}
+    fullest = min(free_bytes, key=lambda folder: free_bytes[folder])
+    if not _reports_full_disk(error) and free_bytes[fullest] > FULL_BELOW_BYTES:
         return None
-    cache_is_there = _disk_of(fullest) == _disk_of(root)
-    advice = (
-        " (`make clean-cache` deletes what a run computes again)" if cache_is_there else " there"
-    )
+    advice = " there"
+    if _disk_of(fullest) == _disk_of(root):
+        advice = " (`make clean-cache` deletes results that the next run computes again)"
     return (
-        f"The disk is full: {free[fullest] / 1e6:.0f} MB are free at {fullest}. "
+        f"The disk is full: {free_bytes[fullest] / 1e6:.0f} MB are free at {fullest}. "
         f"Free space{advice}, then run the same command again."
     )
 
 
-def _says_full(error: BaseException) -> bool:
+def _reports_full_disk(error: BaseException) -> bool:
+    """Whether the error, or an error that caused it, is that of a full disk."""
+    return any(map(_is_full_disk_error, _error_chain(error)))
+
+
+def _is_full_disk_error(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
         return True
-    return any(phrase in str(error).lower() for phrase in PHRASES)
+    return any(phrase in str(error).lower() for phrase in FULL_DISK_PHRASES)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _error_chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _free_bytes(folder: Path) -> int:
-    """Free bytes on the disk of a folder, which need not exist yet."""
-    return shutil.disk_usage(_existing(folder)).free
+    """Free bytes on the disk of a folder that may not exist yet."""
+    return shutil.disk_usage(_nearest_existing(folder)).free
 
 
 def _disk_of(folder: Path) -> int:
-    return _existing(folder).stat().st_dev
+    return _nearest_existing(folder).stat().st_dev
 
 
-def _existing(folder: Path) -> Path:
-    """The folder, or the one that it would be made in."""
+def _nearest_existing(folder: Path) -> Path:
+    """The folder, or the nearest parent that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())

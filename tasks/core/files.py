@@ -1,4 +1,4 @@
-"""Files and folders that other processes may look at: written whole, and deleted whole."""
+"""Atomic writing and deleting of files that other processes may read at the same time."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from uuid import uuid4
 
 from tasks.core.contracts import UserError
 
-PRIVATE = 0o600  # mode of a file that its owner alone can read
-GONE = ".gone-"  # what the name of something begins with that is being deleted
+PRIVATE = 0o600  # file mode: readable and writable by the owner alone
+DELETED_PREFIX = ".gone-"  # first part of the name of a file or folder that is being deleted
 
 
 @contextmanager
 def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """An empty file that no other writer uses; it takes the place of `path` when it is written.
+    """Yield a new empty file with a unique name; it replaces `path` when the block ends.
 
-    Where writing fails, `path` stays as it was. `mode` is its mode from the beginning, less what
-    the process's umask takes away.
+    If the block raises, `path` stays unchanged. The file has `mode`, reduced by the umask of the
+    process, from its creation on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{uuid4().hex}.new")
@@ -30,7 +30,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def require_folder(path: Path) -> None:
-    """Raises UserError if the artifacts root, or a folder that it is in, is a file."""
+    """Raise UserError if the artifacts root or one of its parents is a file."""
     for folder in (path, *path.parents):
         if folder.is_file():
             raise UserError(
@@ -39,17 +39,17 @@ def require_folder(path: Path) -> None:
 
 
 def delete_atomically(path: Path) -> None:
-    """Delete a file or folder, renamed first, so that no reader meets half of it."""
-    gone = path.with_name(f"{GONE}{uuid4().hex}")
+    """Rename a file or folder, then delete it, so that readers never see a part of it."""
+    renamed = path.with_name(f"{DELETED_PREFIX}{uuid4().hex}")
     try:
-        path.rename(gone)
+        path.rename(renamed)
     except FileNotFoundError:
         return
-    delete_best_effort(gone)
+    delete_best_effort(renamed)
 
 
 def delete_best_effort(path: Path) -> None:
-    """Delete a file or folder as far as that is possible."""
+    """Delete a file or folder; ignore files in it that cannot be deleted."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

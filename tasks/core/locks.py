@@ -1,4 +1,4 @@
-"""Locks between processes: waited for with a message, and not for ever."""
+"""Locks between processes, with a time limit and a message that names the holder."""
 
 import logging
 import os
@@ -11,25 +11,25 @@ from filelock import FileLock, Timeout
 
 from tasks.core.contracts import UserError
 
-QUIET_SECONDS = 2.0  # a wait this short is not worth a message
+QUIET_SECONDS = 2.0  # shorter waits are not logged
 logger = logging.getLogger("prefect.movie_recommender")
 
 
 @contextmanager
 def file_lock(path: Path, purpose: str, limit_seconds: float) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, a file that is created where it does not exist.
+    """Hold an exclusive lock on the file `path`, which is created if missing.
 
-    The operating system releases the lock when its holder ends, however it ends. It is not
-    reentrant: the same thread must not take it twice. `purpose` completes "waiting to …".
+    The operating system releases the lock when the process ends, even if it is killed. The lock is
+    not reentrant: a thread must not take it twice. `purpose` completes "Waiting to …".
 
     Raises:
-        UserError: another process still holds it after `limit_seconds`.
+        UserError: another process still holds the lock after `limit_seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
-    _acquire(lock, path, purpose, limit_seconds)
+    _acquire(lock, path, purpose=purpose, limit_seconds=limit_seconds)
     try:
-        with suppress(OSError):  # a name for who waits: on a full disk the lock holds without it
+        with suppress(OSError):  # only for messages: on a full disk the lock works without it
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
@@ -47,12 +47,12 @@ def _acquire(lock: FileLock, path: Path, purpose: str, limit_seconds: float) -> 
     except Timeout:
         raise UserError(
             f"Waited {limit_seconds:.0f} s to {purpose}: {_holder(path)} still holds {path}. "
-            "Wait for it or end it, then run this command again."
+            "Wait for that process or stop it, then run this command again."
         ) from None
 
 
 def _holder(path: Path) -> str:
-    """The process that wrote its name into the lock file, as far as it can be read."""
+    """Description of the process that holds the lock, as written in the lock file."""
     try:
         return path.read_text() or "another process"
     except OSError:
@@ -60,7 +60,7 @@ def _holder(path: Path) -> str:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on `path` at this moment."""
+    """Whether a process holds the lock on `path` now."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""Processes: their identity beyond a reused number, and children that end with their parent."""
+"""Process names that stay unique when ids are reused; child processes that end with the parent."""
 
 import os
 import signal
@@ -13,37 +13,40 @@ import psutil
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PARENT_CHECK_SECONDS = 0.5
-KILL_SECONDS = 5  # until the system has removed a killed process
+KILL_SECONDS = 5  # time limit for the system to remove a killed process
 
 
-def process_name(number: int | None = None) -> str:
-    """A process, this one by default, as its number and a mark that no later process shares.
+def process_name(pid: int | None = None) -> str:
+    """Unique name `PID START` of a process; of this process by default.
 
     Raises:
-        psutil.NoSuchProcess: no process has this number.
+        psutil.NoSuchProcess: no process has this id.
     """
-    process = psutil.Process(number or os.getpid())
-    return f"{process.pid} {_start_mark(process)}"
+    process = psutil.Process(pid or os.getpid())
+    return f"{process.pid} {_start_id(process)}"
 
 
 def find_process(name: str) -> psutil.Process | None:
-    """The process that `name_of` named, where it still runs; None for a damaged name too."""
+    """The running process with a `process_name`; None if it ended or the name is damaged."""
     try:
-        number, mark = name.split(maxsplit=1)
-        process = psutil.Process(int(number))
-        same = mark in (_start_mark(process), _start_time(process))
-        alive = same and process.status() != psutil.STATUS_ZOMBIE
+        pid, start = name.split(maxsplit=1)
+        process = psutil.Process(int(pid))
+        is_same = start in (_start_id(process), _start_time(process))
+        is_running = is_same and process.status() != psutil.STATUS_ZOMBIE
     except (ValueError, psutil.NoSuchProcess):
         return None
-    return process if alive else None
+    return process if is_running else None
 
 
 def end_trees(
     roots: Sequence[psutil.Process], request: signal.Signals, limit_seconds: float
 ) -> None:
-    """Send processes a signal that asks them to end, all at once; kill those of them and of their
-    descendants that still run after `limit_seconds`."""
-    trees = [process for root in roots for process in _tree(root)]
+    """Stop processes and their descendants.
+
+    Sends `request` to all roots at once. After `limit_seconds`, every root and descendant that
+    still runs is killed.
+    """
+    trees = [process for root in roots for process in _process_tree(root)]
     for root in roots:
         with suppress(psutil.NoSuchProcess):
             root.send_signal(request)
@@ -54,33 +57,35 @@ def end_trees(
     psutil.wait_procs(remaining, timeout=KILL_SECONDS)
 
 
-def _tree(root: psutil.Process) -> list[psutil.Process]:
+def _process_tree(root: psutil.Process) -> list[psutil.Process]:
     try:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
 
-def end_with_parent(parent: int) -> None:
-    """Have this process end within a second after process `parent` has ended, however it ended.
+def end_with_parent(parent_pid: int) -> None:
+    """End this process within a second after its parent has ended, even if that was killed.
 
-    It leaves the parent's process group, so that Ctrl+C in the terminal reaches the parent alone,
-    which decides. `PR_SET_PDEATHSIG` would do on Linux only, and fires when the thread ends that
-    started the process.
+    The process leaves the process group of the parent, so that Ctrl+C in the terminal reaches the
+    parent alone. `PR_SET_PDEATHSIG` is not used: it exists on Linux only, and it fires when the
+    thread ends that started the process.
     """
     os.setpgid(0, 0)
-    threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+    threading.Thread(
+        target=_watch_parent, args=(parent_pid,), name="parent-watch", daemon=True
+    ).start()
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+def _watch_parent(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
         time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)
 
 
-def _start_mark(process: psutil.Process) -> str:
-    """Clock ticks from boot to the process's start, and which boot: clock steps change neither."""
-    if not BOOT_ID.exists():  # not Linux: the start time is kept as it was read at the start
+def _start_id(process: psutil.Process) -> str:
+    """Boot id and clock ticks from boot to the start; setting the clock changes neither."""
+    if not BOOT_ID.exists():  # not Linux
         return _start_time(process)
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -90,5 +95,5 @@ def _start_mark(process: psutil.Process) -> str:
 
 
 def _start_time(process: psutil.Process) -> str:
-    """When the process started: what earlier runs recorded."""
+    """Start time in ISO format, which earlier versions recorded."""
     return datetime.fromtimestamp(process.create_time(), UTC).isoformat()

@@ -1,4 +1,4 @@
-"""How far long work has come: a bar in the terminal and a progress artifact in Prefect."""
+"""Progress of long stages: a bar in the terminal and a progress artifact in Prefect."""
 
 import logging
 import time
@@ -24,176 +24,208 @@ R = TypeVar("R", bound=Ref)
 T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 2.0
 logger = logging.getLogger("prefect.movie_recommender")
-PASSES = "passes"  # file in a training's work folder: how many are done, and of how many
+EPOCHS_FILE = "passes"  # file in a checkpoint directory: epochs done and total number of epochs
 
 
 @contextmanager
-def logs_above(console: Console) -> Iterator[None]:
-    """Let Prefect's log lines go through `console`, so that they scroll above its live bar."""
+def route_logs_to(console: Console) -> Iterator[None]:
+    """Print Prefect's log lines through `console`, so that they scroll above its progress bar."""
     handlers = [
         handler
         for handler in logging.getLogger("prefect").handlers
         if isinstance(handler, PrefectConsoleHandler)
     ]
-    before = [handler.console for handler in handlers]
+    original_consoles = [handler.console for handler in handlers]
     for handler in handlers:
         handler.console = console
     try:
         yield
     finally:
-        for handler, original in zip(handlers, before, strict=True):
+        for handler, original in zip(handlers, original_consoles, strict=True):
             handler.console = original
 
 
 class ProgressRate:
-    """What is done since the start, as text: rows/s and the time that is left."""
+    """Items done since the start, as a rate and as text with the remaining time."""
 
     def __init__(self, total: int | None, unit: str = "rows") -> None:
         self.total, self.done, self.start, self.unit = total, 0, time.monotonic(), unit
 
     @property
     def rate(self) -> float:
-        """Rows a second so far."""
+        """Items per second since the start."""
         return self.done / max(time.monotonic() - self.start, 1e-9)
 
     @property
     def percent(self) -> float:
-        """Share done, in percent; 0 while the total is not known."""
+        """Share done, in percent; 0 while the total is unknown."""
         return 100 * self.done / self.total if self.total else 0.0
 
     def describe(self) -> str:
-        """For example `12000 of 45000 rows, 9000 rows/s, 4 s left`."""
+        """Text such as `12000 of 45000 rows, 9000 rows/s, 4 s left`."""
         if not self.total or not self.done:
-            return f"{self.done} {self.unit}, {self.pace}"
-        left = (self.total - self.done) / self.rate
-        return f"{self.done} of {self.total} {self.unit}, {self.pace}, {left:.0f} s left"
+            return f"{self.done} {self.unit}, {self.rate_text}"
+        seconds_left = (self.total - self.done) / self.rate
+        return (
+            f"{self.done} of {self.total} {self.unit}, {self.rate_text}, {seconds_left:.0f} s left"
+        )
 
     @property
-    def pace(self) -> str:
-        """The rate as text, for example `9000 rows/s`."""
+    def rate_text(self) -> str:
+        """The rate as text, such as `9000 rows/s`."""
         return f"{self.rate:.{0 if self.rate >= 10 else 1}f} {self.unit}/s"
 
 
 class BestEffort:
-    """Calls something that only shows: work is never lost because its progress cannot be shown.
+    """Calls display functions whose errors must not stop the work that they report on.
 
-    After the first failure, which is logged, nothing is called any more: a server that is away may
-    take a minute to fail.
+    The first error is logged. After it nothing is called any more: each call to an unreachable
+    server may take a minute to fail.
     """
 
     def __init__(self, name: str) -> None:
         self.name, self.failed = name, False
 
-    def __call__(self, show: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
-        """What `show` returns; None where it fails or failed before."""
+    def __call__(self, display: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
+        """Result of `display(*args, **kwargs)`; None if it fails or an earlier call failed."""
         if self.failed:
             return None
         try:
-            return show(*args, **kwargs)
+            return display(*args, **kwargs)
         except Exception as error:
             self.failed = True
-            logger.warning("The progress of %s is shown no further (%r).", self.name, error)
+            logger.warning("Progress of %s is no longer updated (%r).", self.name, error)
             return None
 
 
-def _artifact(name: str) -> UUID | None:
-    """A progress artifact, where there is a flow run to show it in."""
+class ProgressDisplay:
+    """A bar (on a terminal) and an artifact (in a flow run) of one stage; neither ever raises."""
+
+    def __init__(self, name: str, total: int | None, unit: str) -> None:
+        self.console = Console(stderr=True)
+        self.on_bar = BestEffort(f"{name} (bar)")
+        self.on_artifact = BestEffort(f"{name} (artifact)")
+        self.bar = _new_bar(self.console)
+        self.bar_row = self.bar.add_task(name, total=total, rate="")
+        self.progress, self.last_update = ProgressRate(total, unit), time.monotonic()
+        self.artifact_id = self.on_artifact(_create_artifact, name)
+
+    def advance(self, count: int, total: int | None) -> None:
+        """Add `count` done items; update the artifact at most every 2 seconds."""
+        progress = self.progress
+        progress.done, progress.total = progress.done + count, total
+        self.on_bar(
+            self.bar.update,
+            self.bar_row,
+            completed=progress.done,
+            total=total,
+            rate=progress.describe(),
+        )
+        if time.monotonic() - self.last_update > SECONDS_BETWEEN_UPDATES:
+            self.last_update = time.monotonic()
+            self.update_artifact(progress.percent)
+
+    def update_artifact(self, percent: float) -> None:
+        """Show `percent` and the current rate in Prefect."""
+        if self.artifact_id:
+            text = self.progress.describe()
+            self.on_artifact(update_progress_artifact, self.artifact_id, percent, text)
+
+
+def _new_bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _create_artifact(name: str) -> UUID | None:
+    """Create a progress artifact; None outside a flow run."""
     if FlowRunContext.get() is None:
         return None
-    made = create_progress_artifact(0.0, key=f"progress-{name}", description="waiting")
-    return made if isinstance(made, UUID) else None
+    artifact_id = create_progress_artifact(0.0, key=f"progress-{name}", description="waiting")
+    return artifact_id if isinstance(artifact_id, UUID) else None
 
 
 @contextmanager
 def progress_bar(
     name: str, total: int | None = None, unit: str = "rows"
 ) -> Iterator[Callable[..., None]]:
-    """A bar (on a terminal) and an artifact (in a flow run) that the yielded function advances.
+    """Show progress by a bar (on a terminal) and an artifact (in a flow run).
 
-    It takes how many more are done and, where that becomes known late, the total. Neither the bar
-    nor the artifact ever raises.
+    Yields a function that takes the number of items done since its last call and, if it becomes
+    known late, the total. Errors of the bar and the artifact are logged, never raised.
     """
-    on_bar, on_artifact = BestEffort(f"{name} (bar)"), BestEffort(f"{name} (artifact)")
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-    )
-    bar = Progress(
-        *columns,
-        TextColumn("{task.fields[pace]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    pace, shown = ProgressRate(total, unit), time.monotonic()
-    artifact = on_artifact(_artifact, name)
-    row = bar.add_task(name, total=total, pace="")
+    display = ProgressDisplay(name, total, unit)
 
-    def advance(more: int, total: int | None = pace.total) -> None:
-        nonlocal shown
-        pace.done, pace.total = pace.done + more, total
-        on_bar(bar.update, row, completed=pace.done, total=total, pace=pace.describe())
-        if artifact and time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
-            shown = time.monotonic()
-            on_artifact(update_progress_artifact, artifact, pace.percent, pace.describe())
+    def advance(count: int, total: int | None = total) -> None:
+        display.advance(count, total)
 
-    with logs_above(console):
-        on_bar(bar.start)
+    with route_logs_to(display.console):
+        display.on_bar(display.bar.start)
         try:
             yield advance
         finally:
-            on_bar(bar.stop)
-    if artifact:
-        on_artifact(update_progress_artifact, artifact, 100.0, pace.describe())
+            display.on_bar(display.bar.stop)
+    display.update_artifact(100.0)
 
 
-def write_epoch_progress(work: Path, done: int, total: int) -> None:
-    """Say in a training's work folder how many passes are done, to whoever is `following` it.
+def write_epoch_progress(checkpoint_dir: Path, done: int, total: int) -> None:
+    """Write the number of finished epochs into a checkpoint directory, for `watch_epochs`.
 
-    Where that cannot be written, training goes on without.
+    If the file cannot be written, training continues.
     """
+    file = checkpoint_dir / EPOCHS_FILE
     try:
-        with atomic_write(work / PASSES) as new:
+        with atomic_write(file) as new:
             new.write_text(f"{done} {total}")
     except OSError as error:
-        logger.debug("%s cannot be written: %s", work / PASSES, error)
+        logger.debug("%s cannot be written: %s", file, error)
 
 
 @contextmanager
-def watch_epochs(name: str, work: Path) -> Iterator[None]:
-    """A bar and an artifact of a training that notes its passes, maybe in another process."""
-    ended, seen = Event(), 0
-    with progress_bar(name, unit="passes") as advance:
+def watch_epochs(name: str, checkpoint_dir: Path) -> Iterator[None]:
+    """Show the epochs that a training, maybe in another process, writes into a directory."""
+    ended, epochs_shown = Event(), 0
+    with progress_bar(name, unit="epochs") as advance:
 
-        def look() -> None:
-            nonlocal seen
-            with suppress(
-                OSError, ValueError
-            ):  # not there yet, or damaged: the next pass writes it
-                done, total = map(int, (work / PASSES).read_text().split())
-                advance(done - seen, total)
-                seen = done
+        def show_new_epochs() -> None:
+            nonlocal epochs_shown
+            with suppress(OSError, ValueError):  # missing or damaged: the next epoch writes it
+                done, total = _read_epoch_progress(checkpoint_dir)
+                advance(done - epochs_shown, total)
+                epochs_shown = done
 
-        def look_again_and_again() -> None:
+        def poll() -> None:
             while not ended.wait(SECONDS_BETWEEN_UPDATES):
-                look()
+                show_new_epochs()
 
-        watcher = Thread(target=copy_context().run, args=[look_again_and_again])
+        watcher = Thread(target=copy_context().run, args=[poll])
         watcher.start()
         try:
             yield
         finally:
             ended.set()
             watcher.join()
-            look()
+            show_new_epochs()
+
+
+def _read_epoch_progress(checkpoint_dir: Path) -> tuple[int, int]:
+    done, total = (checkpoint_dir / EPOCHS_FILE).read_text().split()
+    return int(done), int(total)
 
 
 def gather(name: str, futures: Sequence[PrefectFuture[R]], total: int) -> list[R]:
-    """Results of mapped chunks in their order, while their progress is shown.
+    """Results of mapped chunks in the order of `futures`; shows progress while they run.
+
+    `total` is the number of rows in all chunks.
 
     Raises:
-        Exception: what the first chunk that failed raised.
+        Exception: the error of the first chunk that failed.
     """
     with progress_bar(name, total) as advance:
         for future in as_completed(list(futures)):

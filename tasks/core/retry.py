@@ -1,4 +1,4 @@
-"""Tasks that talk to other machines: tried again where that may help, and only there."""
+"""Tasks that use the network: retried on transient errors only."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -11,34 +11,37 @@ from tasks.core.contracts import UnreachableError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-WAITS = [2.0, 10.0]  # seconds before the second and the third try, up to half as long again
-PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+RETRY_DELAYS = [2.0, 10.0]  # seconds before the second and third try, before jitter
+TRANSIENT_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether an error is one of a connection or a server, and not of what was asked."""
+    """Whether a failed task may succeed if retried: a connection or server error."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, UnreachableError):
         return True
-    code = getattr(error, "error_code", None)  # MLflow's, whose import would take a second
+    code = getattr(error, "error_code", None)  # MLflow's; importing its class takes a second
     if code is not None:
-        return code in PASSING
-    missing = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
-    return isinstance(error, OSError) and not missing
+        return code in TRANSIENT_CODES
+    is_path_error = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
+    return isinstance(error, OSError) and not is_path_error
 
 
 def io_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task that is tried three times, with jitter, where its error `may_pass`."""
+    """Decorator for a Prefect task with three tries, whose retries need `is_transient`.
+
+    The delays have jitter: they are up to 50% longer.
+    """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        found: Task[P, R] = task(
+        retried: Task[P, R] = task(
             name=name,
             cache_policy=NO_CACHE,
-            retries=len(WAITS),
-            retry_delay_seconds=WAITS,
+            retries=len(RETRY_DELAYS),
+            retry_delay_seconds=RETRY_DELAYS,
             retry_jitter_factor=0.5,
             retry_condition_fn=is_transient,
         )(function)
-        return found
+        return retried
 
     return decorate

@@ -1,9 +1,9 @@
-"""Titles and texts brought to a form in which they can be compared."""
+"""Titles and overviews -> normalised text for comparison."""
 
 import re
 import unicodedata
 
-#: Words of a title that say nothing of what it is, and numbers of parts.
+#: Words that do not identify a title: function words and numbers of parts.
 TITLE_STOP_WORDS = frozenset(
     [
         *("a", "an", "and", "at", "for", "from", "in", "my", "of", "on", "or", "part", "s"),
@@ -13,23 +13,26 @@ TITLE_STOP_WORDS = frozenset(
 
 
 def fold(title: str) -> str:
-    """Title without case, accents and punctuation, for look-up."""
-    plain = title if title.isascii() else _without_accents(title)
+    """Title in lower case without accents and punctuation, for look-up.
+
+    A title of punctuation alone is kept.
+    """
+    plain = title if title.isascii() else _strip_accents(title)
     words = re.sub(r"[\W_]+", " ", plain.casefold()).strip()
     return words or title.casefold().strip()
 
 
-def _without_accents(title: str) -> str:
-    parts = unicodedata.normalize("NFKD", title)
-    return "".join(character for character in parts if not unicodedata.combining(character))
+def _strip_accents(title: str) -> str:
+    characters = unicodedata.normalize("NFKD", title)
+    return "".join(character for character in characters if not unicodedata.combining(character))
 
 
 def title_words(title: str) -> list[str]:
-    """Words of the folded title that may tell it from others, or all if there is no such."""
+    """Words of the folded title without `TITLE_STOP_WORDS`, or all words if none remain."""
     words = fold(title).split()
     return [word for word in words if word not in TITLE_STOP_WORDS] or words
 
 
-def normalised(overview: str) -> str:
-    """Overview reduced to its folded words: re-listed copies of a movie become equal."""
+def normalize_overview(overview: str) -> str:
+    """Overview in lower case without punctuation: equal for duplicates of a movie."""
     return re.sub(r"[\W_]+", " ", overview.casefold()).strip()

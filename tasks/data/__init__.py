@@ -1,1 +1,1 @@
-"""Sources -> valid movies -> tokenised documents, labels and a profile of the source."""
+"""Sources -> valid movies -> tokenised documents in splits, labels and drift."""

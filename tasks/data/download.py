@@ -1,4 +1,4 @@
-"""Files at a URI -> local copies in the store, fetched again when they have changed there."""
+"""Files at a URI -> local copies in the store, downloaded again when the file has changed."""
 
 import re
 import tempfile
@@ -14,89 +14,95 @@ from tasks.core.storage import store
 
 VERSION = 2
 STAGE = "download"
-#: What a web server says of a file's content; without one of them, nothing tells a change.
-VALIDATORS = ("ETag", "Last-Modified", "Content-MD5", "Digest")
+SOURCE_ADVICE = "Give --source a CSV or parquet file of movies."
+#: HTTP headers that identify the version of a file. Without them, changes cannot be detected.
+VERSION_HEADERS = ("ETag", "Last-Modified", "Content-MD5", "Digest")
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")
-_WEB = re.compile(r"(.*::)?https?://")
+_WEB_ADDRESS = re.compile(r"(.*::)?https?://")
 
 
 def is_uri(source: str) -> bool:
-    """Whether a source is an address that fsspec opens, and not a path."""
+    """Whether a source is a URI that fsspec opens, not a path."""
     return bool(_URI.match(source))
 
 
-def without_query(source: str) -> str:
-    """A web address without what follows `?` or `#`, which may be a signature; others as is."""
-    return re.split(r"[?#]", source, maxsplit=1)[0] if _WEB.match(source) else source
+def strip_query(source: str) -> str:
+    """A web address without query and fragment, which may be a signature; other text unchanged."""
+    if not _WEB_ADDRESS.match(source):
+        return source
+    return re.split(r"[?#]", source, maxsplit=1)[0]
 
 
 def download(uri: str) -> tuple[Path, ...]:
-    """Local copies of the files at a URI.
+    """Paths of local copies of the files at a URI, which may be a glob pattern.
 
     Raises:
-        UserError: there is none, it cannot be read, or it changed while it was read.
+        UserError: there is no file, it cannot be read, or it changed during the download.
     """
     try:
-        system, path = fsspec.url_to_fs(uri)
-        system.invalidate_cache()  # of listings: another run in this process may have made one
-        paths = sorted(system.glob(path)) if has_magic(without_query(path)) else [path]
-        refs = [_fetched(system, uri, each) for each in paths]
+        refs = _download_all(uri)
     except UserError:
         raise
-    except Exception as error:  # every protocol's library has errors of its own
+    except Exception as error:  # the libraries of the protocols raise different errors
         raise UserError(redacted(f"Cannot read {uri}: {error}.")) from error
     if not refs:
-        raise UserError(
-            f"No such file: {redacted(uri)}. Give --source a CSV or parquet file of movies."
-        )
+        raise UserError(f"No such file: {redacted(uri)}. {SOURCE_ADVICE}")
     return tuple(map(store.locate, refs))
 
 
-def _fetched(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
-    name = _file_name(path)
-    version = _version(system, path)
-    if version is None:
-        return _fetched_anew(system, path, name)
+def _download_all(uri: str) -> list[Ref]:
+    system, path = fsspec.url_to_fs(uri)
+    system.invalidate_cache()  # another run in this process may have cached a listing
+    paths = sorted(system.glob(path)) if has_magic(strip_query(path)) else [path]
+    return [_download(system, uri, path) for path in paths]
 
-    def fetch(writer: store.EntryWriter) -> Ref:
+
+def _download(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
+    """Entry with one file, stored under its remote version or, if that is unknown, its content."""
+    name = _file_name(path)
+    version = _remote_version(system, path)
+    if version is None:
+        return _download_by_content(system, path, name)
+
+    def write(writer: store.EntryWriter) -> Ref:
         system.get_file(path, str(writer.folder / name))
-        if _version(system, path) != version:
+        if _remote_version(system, path) != version:
             raise UserError(f"{name} changed while it was read: run again when it is complete.")
         return writer.file_ref(Ref, name)
 
-    return store.get_or_create(STAGE, [VERSION, uri, path, version], Ref, fetch)
+    return store.get_or_create(STAGE, [VERSION, uri, path, version], Ref, write)
 
 
 def _file_name(path: str) -> str:
-    """The file's name, which is printed and recorded; a server may stand for its only file."""
+    """Name of the local copy, without credentials; `movies` if the path has no file name."""
     return Path(urlsplit(redacted(path)).path if "://" in path else path).name or "movies"
 
 
-def _version(system: fsspec.AbstractFileSystem, path: str) -> str | None:
-    """What is another text when the content is another; None where nothing says so.
+def _remote_version(system: fsspec.AbstractFileSystem, path: str) -> str | None:
+    """Text that changes with the content of a remote file; None if it cannot be determined.
 
-    fsspec takes what lies on web servers to be unchanged for ever: they are asked here.
+    fsspec assumes that files on web servers never change, so the headers are requested here.
     """
     if not path.startswith(("http://", "https://")):
         return str(system.ukey(path))
     try:
         info = system.info(path)
-    except FileNotFoundError:  # for whatever the server says: fetching tells what that is
+    except FileNotFoundError:  # raised for every HTTP error: the download reports which
         return None
-    named = [f"{name}: {info[name]}" for name in VALIDATORS if info.get(name)]
-    return f"{named} {info['size']}" if named else None
+    headers = [f"{name}: {info[name]}" for name in VERSION_HEADERS if info.get(name)]
+    return f"{headers} {info['size']}" if headers else None
 
 
-def _fetched_anew(system: fsspec.AbstractFileSystem, path: str, name: str) -> Ref:
-    """Fetch a file of which nobody says whether it has changed; equal content is one entry."""
-    place = store.cache_root() / STAGE
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=".fetching-") as folder:
-        file = Path(folder) / name
+def _download_by_content(system: fsspec.AbstractFileSystem, path: str, name: str) -> Ref:
+    """Download a file of unknown version; equal content gives the same entry."""
+    folder = store.cache_root() / STAGE
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
+        file = Path(temporary) / name
         system.get_file(path, str(file))
 
-        def keep(writer: store.EntryWriter) -> Ref:
+        def write(writer: store.EntryWriter) -> Ref:
             file.rename(writer.folder / name)
             return writer.file_ref(Ref, name)
 
-        return store.get_or_create(STAGE, [VERSION, name, store.file_digest(file)], Ref, keep)
+        return store.get_or_create(STAGE, [VERSION, name, store.file_digest(file)], Ref, write)

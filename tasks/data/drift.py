@@ -1,8 +1,8 @@
-"""Documents -> what the source looks like, and how far it has moved from the champion's source.
+"""Documents -> profile of the source, and its drift from the champion's source.
 
 Distributions are compared by the population stability index, Σ (new - old) · ln(new / old) over
-their bins: below 0.1 nothing happened, above 0.25 it is another population (Siddiqi, Credit Risk
-Scorecards, 2006).
+their bins. Below 0.1 there is no relevant change, above 0.25 the populations differ (Siddiqi,
+Credit Risk Scorecards, 2006).
 """
 
 import math
@@ -24,27 +24,28 @@ from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 
 VERSION = 1
-LENGTHS = (10, 20, 40, 60, 80, 120)  # words of a document that part one bin from the next
-READ_FOR_WORDS = 2000  # documents whose words are looked up
-SMALLEST_SHARE = 1e-4  # of a bin that is empty on one side
+LENGTH_BINS = (10, 20, 40, 60, 80, 120)  # lower bounds of the bins, in words of a document
+MAX_SAMPLED_DOCUMENTS = 2000  # documents whose words are looked up in the vocabulary
+MIN_SHARE = 1e-4  # used for a bin that is empty on one side
 DISTRIBUTIONS = ("genres", "decades", "lengths")
 
 
 class DriftConfig(StrictConfig):
-    """How far a source may move from the champion's."""
+    """How much a source may differ from the champion's source."""
 
     warn_above: float = Field(
-        0.1, ge=0, description="Population stability index from which a run warns"
+        0.1, ge=0, description="Population stability index above which the run logs a warning"
     )
     stop_above: float | None = Field(
         None,
         ge=0,
-        description="… and from which it stops before anything is published; null: never",
+        description="Population stability index above which the run fails before it publishes "
+        "anything; null: never",
     )
 
 
 class SourceProfile(BaseModel, frozen=True):
-    """Movies of a source, and in how many of them each genre, decade and length is found."""
+    """Number of movies of a source, and how many there are by genre, decade and text length."""
 
     movies: int
     genres: dict[str, int]
@@ -53,72 +54,74 @@ class SourceProfile(BaseModel, frozen=True):
 
 
 def build_profile(documents: Iterable[pa.Table]) -> SourceProfile:
-    """Count documents that come some at a time."""
+    """Count the documents of several tables (columns `genres`, `year`, `document`)."""
     movies, genres, decades, lengths = 0, Counter[str](), Counter[str](), Counter[str]()
     for table in documents:
         movies += table.num_rows
         genres.update(name for names in table["genres"].to_pylist() for name in names)
         years = table["year"].to_pylist()
         decades.update(f"{year // 10 * 10}s" if year else "unknown" for year in years)
-        words = [len(text.split()) for text in table["document"].to_pylist()]
-        lengths.update(map(_length, np.digitize(words, LENGTHS).tolist()))
+        word_counts = [len(text.split()) for text in table["document"].to_pylist()]
+        lengths.update(map(_bin_name, np.digitize(word_counts, LENGTH_BINS).tolist()))
     return SourceProfile(movies=movies, genres=genres, decades=decades, lengths=lengths)
 
 
-def _length(at: int) -> str:
-    return f"from {LENGTHS[at - 1]}" if at else f"under {LENGTHS[0]}"
+def _bin_name(bin_number: int) -> str:
+    """Name of a bin of `np.digitize`: `under 10`, `from 10`, `from 20`, …"""
+    return f"from {LENGTH_BINS[bin_number - 1]}" if bin_number else f"under {LENGTH_BINS[0]}"
 
 
 def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
-    """Population stability index of two counts; 0 where they are in the same proportions."""
-    totals = max(1, sum(old.values())), max(1, sum(new.values()))
+    """Population stability index of two counts by bin; 0 if the proportions are equal."""
+    old_total, new_total = max(1, sum(old.values())), max(1, sum(new.values()))
     index = 0.0
     for name in old.keys() | new.keys():
-        before, now = (
-            max(SMALLEST_SHARE, counts.get(name, 0) / total)
-            for counts, total in zip((old, new), totals, strict=True)
-        )
-        index += (now - before) * math.log(now / before)
+        old_share = max(MIN_SHARE, old.get(name, 0) / old_total)
+        new_share = max(MIN_SHARE, new.get(name, 0) / new_total)
+        index += (new_share - old_share) * math.log(new_share / old_share)
     return index
 
 
 def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_words: float) -> dict[str, float]:
-    """Index of each distribution, how many times as many movies, share of words never learnt."""
-    found = {
+    """Stability index by distribution, ratio of the movie counts, and share of unknown words."""
+    indices = {
         f"drift_{name}": stability_index(getattr(old, name), getattr(new, name))
         for name in DISTRIBUTIONS
     }
-    return found | {
+    return indices | {
         "drift_movies_ratio": new.movies / max(1, old.movies),
         "drift_unknown_words": unknown_words,
     }
 
 
 def unknown_words(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
-    """Share of the tokens of an even sample of documents that a stored model does not know."""
-    step = max(1, rows // READ_FOR_WORDS)
+    """Share of tokens that are not in the vocabulary of the Doc2Vec model in a folder.
+
+    Reads an even sample of the `rows` documents.
+    """
+    step = max(1, rows // MAX_SAMPLED_DOCUMENTS)
     vocabulary = set(pq.read_table(doc2vec / "vocabulary.parquet")["word"].to_pylist())
-    texts = [text for part in documents for text in part["document"].to_pylist()[::step]]
+    texts = [text for table in documents for text in table["document"].to_pylist()[::step]]
     tokens = [token for text in texts for token in text.split()]
-    known = sum(token in vocabulary for token in tokens)
-    return 1 - known / max(1, len(tokens))
+    n_known = sum(token in vocabulary for token in tokens)
+    return 1 - n_known / max(1, len(tokens))
 
 
-def distributions_above(found: Mapping[str, float], limit: float | None) -> list[str]:
-    """Distributions that moved further than a limit, with how far."""
+def distributions_above(metrics: Mapping[str, float], limit: float | None) -> list[str]:
+    """Name and index of every distribution whose index exceeds `limit`; none if it is None."""
     if limit is None:
         return []
-    indices = {name: found[f"drift_{name}"] for name in DISTRIBUTIONS}
+    indices = {name: metrics[f"drift_{name}"] for name in DISTRIBUTIONS}
     return [f"{name} {index:.2f}" for name, index in indices.items() if index > limit]
 
 
 @task(name="profile-source", cache_policy=NO_CACHE)
 def profile_source(documents: DocumentsRef) -> ProfileRef:
-    """What the source looks like, for the runs that come after this one."""
+    """Profile of the source, stored so that later runs can be compared with it."""
 
     def write(writer: store.EntryWriter) -> ProfileRef:
-        found = build_profile(store.chunks(documents, ["genres", "year", "document"]))
-        store.write_json(writer.folder / "profile.json", found.model_dump())
+        profile = build_profile(store.chunks(documents, ["genres", "year", "document"]))
+        store.write_json(writer.folder / "profile.json", profile.model_dump())
         return writer.file_ref(ProfileRef, "profile.json", documents.rows)
 
     return store.get_or_create("profile", [VERSION, documents.digest], ProfileRef, write)
@@ -132,50 +135,79 @@ def check_drift(
     doc2vec: Path,
     config: DriftConfig,
 ) -> ScoresRef:
-    """Compare the source with the champion's, whose profile and Doc2Vec model lie in two paths.
+    """Compare the source with the champion's source.
+
+    `old` is the profile file of the champion's source, `doc2vec` the folder of its Doc2Vec model.
 
     Raises:
-        UserError: it has moved further than `stop_above` allows.
+        UserError: the drift exceeds `stop_above`.
     """
 
     def write(writer: store.EntryWriter) -> ScoresRef:
-        before, now = (
-            SourceProfile.model_validate(store.read_json(path))
-            for path in (old, store.locate(profile))
+        tables = store.chunks(documents, ["document"])
+        _write_comparison(
+            writer.folder,
+            old=_read_profile(old),
+            new=_read_profile(store.locate(profile)),
+            unknown_share=unknown_words(tables, documents.rows, doc2vec),
         )
-        parts = store.chunks(documents, ["document"])
-        found = drift_metrics(before, now, unknown_words(parts, documents.rows, doc2vec))
-        store.write_json(writer.folder / "metrics.json", found)
-        pq.write_table(pa.Table.from_pylist(_rows(before, now)), writer.folder / "drift.parquet")
         return writer.folder_ref(ScoresRef, documents.rows)
 
     key = [VERSION, documents.digest, store.file_digest(old), str(doc2vec)]
     ref = store.get_or_create("drift", key, ScoresRef, write)
-    folder = store.locate(ref)
-    found = store.read_json(folder / "metrics.json")
-    create_table_artifact([found], key="drift", description="Since the champion's source")
-    rows = pq.read_table(folder / "drift.parquet").to_pylist()
-    create_table_artifact(rows, key="drift-bins", description="Share of movies, before and now")
-    if far := distributions_above(found, config.stop_above):
-        raise UserError(
-            f"The source has moved too far from the champion's: {', '.join(far)} "
-            f"(--drift.stop_above {config.stop_above})."
-        )
-    if moved := distributions_above(found, config.warn_above):
-        get_run_logger().warning("The source has moved: %s", ", ".join(moved))
+    metrics = _show_drift(store.locate(ref))
+    _require_little_drift(metrics, config)
     return ref
 
 
-def _rows(old: SourceProfile, new: SourceProfile) -> list[dict[str, Any]]:
-    """Share of each bin before and now, greatest change first."""
+def _write_comparison(
+    folder: Path, old: SourceProfile, new: SourceProfile, unknown_share: float
+) -> None:
+    """Write the metrics and the table of all bins."""
+    store.write_json(folder / "metrics.json", drift_metrics(old, new, unknown_share))
+    pq.write_table(pa.Table.from_pylist(_bin_rows(old, new)), folder / "drift.parquet")
+
+
+def _read_profile(file: Path) -> SourceProfile:
+    return SourceProfile.model_validate(store.read_json(file))
+
+
+def _show_drift(folder: Path) -> dict[str, float]:
+    """Create the artifacts of a stored comparison; returns its metrics."""
+    metrics: dict[str, float] = store.read_json(folder / "metrics.json")
+    create_table_artifact([metrics], key="drift", description="Drift from the champion's source")
+    rows = pq.read_table(folder / "drift.parquet").to_pylist()
+    create_table_artifact(
+        rows,
+        key="drift-bins",
+        description="Share of movies by bin in the champion's source (before) and in this (now)",
+    )
+    return metrics
+
+
+def _require_little_drift(metrics: Mapping[str, float], config: DriftConfig) -> None:
+    """Log drift above `warn_above`; raise UserError if it exceeds `stop_above`."""
+    if too_far := distributions_above(metrics, config.stop_above):
+        raise UserError(
+            f"The source has drifted too far from the champion's: {', '.join(too_far)} "
+            f"(limit: --drift.stop_above {config.stop_above})."
+        )
+    if drifted := distributions_above(metrics, config.warn_above):
+        get_run_logger().warning(
+            "The source has drifted from the champion's: %s", ", ".join(drifted)
+        )
+
+
+def _bin_rows(old: SourceProfile, new: SourceProfile) -> list[dict[str, Any]]:
+    """Share of movies in each bin of the old and the new source, largest change first."""
     rows = [
         {
             "distribution": name,
-            "bin": bin_,
-            "before": getattr(old, name).get(bin_, 0) / max(1, old.movies),
-            "now": getattr(new, name).get(bin_, 0) / max(1, new.movies),
+            "bin": bin_name,
+            "before": getattr(old, name).get(bin_name, 0) / max(1, old.movies),
+            "now": getattr(new, name).get(bin_name, 0) / max(1, new.movies),
         }
         for name in DISTRIBUTIONS
-        for bin_ in sorted(getattr(old, name).keys() | getattr(new, name).keys())
+        for bin_name in sorted(getattr(old, name).keys() | getattr(new, name).keys())
     ]
     return sorted(rows, key=lambda row: -abs(row["now"] - row["before"]))

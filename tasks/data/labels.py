@@ -1,4 +1,4 @@
-"""Genre lists -> indicator matrix, the labels of the multilabel classifier."""
+"""Genre lists -> indicator matrix, the labels of the multi-label classifier."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ GenreLists = Sequence[Sequence[str]]
 
 
 class LabelConfig(StrictConfig):
-    """Which genres are learnt."""
+    """Which genres are learned."""
 
-    min_support: int = Field(5, ge=1, description="Train documents that a genre needs to be learnt")
+    min_support: int = Field(5, ge=1, description="Training movies a genre needs to be learned")
 
 
 def learnable_genres(genres: GenreLists, min_support: int) -> list[str]:
-    """Names carried by at least `min_support` documents, sorted."""
+    """Sorted names of the genres carried by at least `min_support` documents."""
     support = Counter(chain.from_iterable(map(set, genres)))
     return sorted(name for name, count in support.items() if count >= min_support)
 
@@ -34,21 +34,21 @@ def learnable_genres(genres: GenreLists, min_support: int) -> list[str]:
 def binarize(genres: GenreLists, names: Sequence[str]) -> NDArray[np.uint8]:
     """Indicator matrix (n_documents, n_names): 1 where the document carries the genre.
 
-    Names outside `names` are left out; a document without any becomes a row of zeros.
+    Genres that are not in `names` are ignored; a document without any has a row of zeros.
     """
-    known = set(names)
-    kept = [[name for name in row if name in known] for row in genres]
-    matrix = MultiLabelBinarizer(classes=list(names)).fit_transform(kept)
-    indicator: NDArray[np.uint8] = matrix.astype(np.uint8)
+    learned = set(names)
+    learned_genres = [[name for name in row if name in learned] for row in genres]
+    binarizer = MultiLabelBinarizer(classes=list(names))
+    indicator: NDArray[np.uint8] = binarizer.fit_transform(learned_genres).astype(np.uint8)
     return indicator
 
 
 def require_genres(names: Sequence[str], min_support: int) -> None:
-    """Raises UserError if no genre can be learnt."""
+    """Raise UserError if there is no genre to learn."""
     if names:
         return
     raise UserError(
-        f"A classifier needs a genre that {min_support} train movies carry; none is here. "
+        f"No genre has the {min_support} training movies that a classifier needs. "
         "Give more movies, or lower --label.min_support."
     )
 
@@ -56,8 +56,8 @@ def require_genres(names: Sequence[str], min_support: int) -> None:
 def _label(documents: DocumentsRef, config: LabelConfig, writer: store.EntryWriter) -> LabelsRef:
     table = store.read(documents, ["genres", "split"])
     genres, splits = table["genres"].to_pylist(), table["split"].to_pylist()
-    train = [row for row, split in zip(genres, splits, strict=True) if split == "train"]
-    names = learnable_genres(train, config.min_support)
+    train_genres = [row for row, split in zip(genres, splits, strict=True) if split == "train"]
+    names = learnable_genres(train_genres, config.min_support)
     require_genres(names, config.min_support)
     np.save(writer.folder / "labels.npy", binarize(genres, names))
     store.write_json(writer.folder / "classes.json", names)
@@ -66,7 +66,7 @@ def _label(documents: DocumentsRef, config: LabelConfig, writer: store.EntryWrit
 
 @task(name="label", cache_policy=NO_CACHE)
 def label(documents: DocumentsRef, config: LabelConfig) -> LabelsRef:
-    """Labels of every document; the genres to learn are chosen on the train split alone."""
+    """Indicator matrix of all documents; genres are chosen on the training split alone."""
     ref = store.get_or_create(
         "labels",
         [VERSION, config, documents.digest],

@@ -1,4 +1,4 @@
-"""Cells of a catalogue -> values: lists of names, ids, years, counts; nothing is ever evaluated."""
+"""Text cells of a catalogue -> names, ids, years and counts; cells are never evaluated as code."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ Reason = Literal[
     "unreadable_genres",
     "duplicate_id",
 ]
-#: Texts that catalogues put where an overview is missing, folded and without punctuation.
+#: Placeholders for a missing overview, in lower case without punctuation.
 PLACEHOLDERS = frozenset(
     [
         "no overview",
@@ -35,22 +35,22 @@ PLACEHOLDERS = frozenset(
 EMPTY_LISTS = frozenset(["", "nan", "none", "null"])
 PLAIN_NAMES = re.compile(r"[\w&'/ -]+(\|[\w&'/ -]+)*")
 MAX_LIST_LENGTH = 20_000
-LONGEST_PLACEHOLDER = 60  # characters; a longer text is an overview, and is not looked up
+LONGEST_PLACEHOLDER = 60  # characters; longer texts are not compared with the placeholders
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\s]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def clean_text(text: str) -> str:
-    """Text without control characters, white space collapsed."""
+    """Text without control characters, with single spaces."""
     plain = text if text.isprintable() else _CONTROL.sub(" ", text)
     return " ".join(plain.split())
 
 
 def parse_literal(text: str) -> Any:
-    """A JSON or Python literal, never evaluated.
+    """Value of a JSON or Python literal, parsed without evaluating code.
 
     Raises:
-        ValueError: the text is neither, or too long or too deep to be a list of names.
+        ValueError: the text is neither, or is too long or too deeply nested.
     """
     if len(text) > MAX_LIST_LENGTH:
         raise ValueError("too long for a list of names")
@@ -68,17 +68,17 @@ def parse_literal(text: str) -> Any:
 def parse_names(text: str) -> tuple[str, ...]:
     """Names in a cell such as `[{'id': 18, 'name': 'Drama'}]`, `["Drama"]` or `Drama|Comedy`.
 
-    Repeats are dropped, padding is stripped and an all-lower-case name gets capitals.
+    Removes duplicates and padding, and capitalises names in lower case.
 
     Raises:
-        ValueError: the cell is not empty and no list of names can be read from it.
+        ValueError: the cell is neither empty nor a list of names.
     """
-    text = text.strip()
-    if text.casefold() in EMPTY_LISTS:
+    stripped = text.strip()
+    if stripped.casefold() in EMPTY_LISTS:
         return ()
-    if PLAIN_NAMES.fullmatch(text):
-        return _unique(text.split("|"))
-    value = parse_literal(text)
+    if PLAIN_NAMES.fullmatch(stripped):
+        return _unique(stripped.split("|"))
+    value = parse_literal(stripped)
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise ValueError("not a list")
@@ -86,11 +86,10 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def _unique(names: Iterable[Any]) -> tuple[str, ...]:
-    found = dict.fromkeys(_name(name) for name in names)
-    return tuple(found)
+    return tuple(dict.fromkeys(_clean_name(name) for name in names))
 
 
-def _name(value: Any) -> str:
+def _clean_name(value: Any) -> str:
     if not isinstance(value, str) or not clean_text(value):
         raise ValueError("an item without a name")
     name = clean_text(value)
@@ -98,24 +97,24 @@ def _name(value: Any) -> str:
 
 
 def parse_id(text: str) -> int | None:
-    """A positive whole number, also when written as a float (`862.0`); None if it is not one."""
+    """A positive integer, also written as a float (`862.0`); None for other text."""
     match = re.fullmatch(r"(\d{1,18})(\.0+)?", text.strip())
     return int(match[1]) or None if match else None
 
 
 def parse_year(text: str) -> int | None:
-    """Year of a date that starts with it (`1995-10-30`); None where there is none."""
+    """Year from 1870 to 2099 at the start of a date (`1995-10-30`); None for other text."""
     match = re.match(r"(18[7-9]\d|19\d\d|20\d\d)(?!\d)", text.strip())
     return int(match[1]) if match else None
 
 
 def parse_count(text: str) -> int | None:
-    """A count that may be written as a float; None where it is missing or not a number."""
+    """A count, also written as a float (`5415.0`); None for other text."""
     return int(float(text)) if re.fullmatch(r"\d{1,15}(\.\d+)?", text.strip()) else None
 
 
-def names_or_none(text: str) -> tuple[str, ...]:
-    """As `parse_names`, for by-facts (franchise, keywords): unreadable ones cost no movie."""
+def parse_names_or_empty(text: str) -> tuple[str, ...]:
+    """Like `parse_names`, but an unreadable cell counts as empty: for optional columns."""
     try:
         return parse_names(text)
     except ValueError:
@@ -123,7 +122,7 @@ def names_or_none(text: str) -> tuple[str, ...]:
 
 
 def overview_problem(overview: str) -> Reason | None:
-    """Why a text is no overview, or None."""
+    """Why a cleaned text is not a valid overview; None if it is valid."""
     if not overview:
         return "missing_overview"
     if not _WORD.search(overview):

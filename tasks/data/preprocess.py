@@ -1,4 +1,4 @@
-"""Chunk of movies -> tokenised documents, each in the split that its overview's hash gives."""
+"""Chunk of movies -> tokenised documents, with a split that depends on the overview alone."""
 
 import hashlib
 import re
@@ -20,16 +20,16 @@ from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.core.text import normalised
+from tasks.core.text import normalize_overview
 
 VERSION = 3
-PROCESSES_PAY_FROM = 100  # chunks; later stages of so large a source use the pool anyway
+MIN_CHUNKS_FOR_PROCESSES = 100  # later stages of such a source use the process pool anyway
 SALT = "movie-recommender/1"
 
 Split = Literal["train", "validation", "test"]
 
-#: Words with an inner apostrophe. `re` and not nltk's RegexpTokenizer, which guards each call with
-#: a time limit and takes 2.5 times as long; this pattern cannot backtrack.
+#: Words, which may contain an apostrophe. nltk's RegexpTokenizer takes 2.5 times as long, because
+#: it guards each call with a time limit; this pattern cannot backtrack.
 _WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _stemmer = EnglishStemmer()
 _sentences = PunktSentenceTokenizer()
@@ -37,24 +37,22 @@ _treebank = NLTKWordTokenizer()
 
 
 class TextConfig(StrictConfig):
-    """What a document is made of, and how documents are split."""
+    """Content of the documents, and how they are split."""
 
     recipe: Literal["content", "blog"] = Field(
         "content",
-        description="content: words of overview and title, stop words out. "
-        "blog: the post's text with the genres in it, which leaks the label",
+        description="content: words of overview and title without stop words. "
+        "blog: the blog post's text, which contains the genres and so leaks the labels",
     )
-    pairs: bool = Field(
-        True, description="Stem the words and add each pair of neighbours (recipe content)"
-    )
-    keywords: bool = Field(False, description="Put the movies' keywords into their documents")
-    validation_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies to tune on")
-    test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies held out")
+    pairs: bool = Field(True, description="Stem the words and add bigrams (recipe content only)")
+    keywords: bool = Field(False, description="Add the keywords of each movie to its document")
+    validation_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies for validation")
+    test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies for the final test")
 
 
-def split_of(overview: str, validation_share: float, test_share: float) -> Split:
-    """Split of a document, for ever: a salted hash of its normalised overview in [0, 1)."""
-    digest = hashlib.sha256(f"{SALT}\n{normalised(overview)}".encode()).digest()
+def assign_split(overview: str, validation_share: float, test_share: float) -> Split:
+    """Split of a document by a salted hash of its normalised overview, so that it never changes."""
+    digest = hashlib.sha256(f"{SALT}\n{normalize_overview(overview)}".encode()).digest()
     position = int.from_bytes(digest[:7], "big") / 2**56
     if position < test_share:
         return "test"
@@ -62,24 +60,24 @@ def split_of(overview: str, validation_share: float, test_share: float) -> Split
 
 
 def content_tokens(title: str, overview: str) -> list[str]:
-    """Lower-case words of overview and title without stop words; genres never enter.
+    """Lower-case words of overview and title without stop words; genres are never included.
 
-    A text of nothing but stop words keeps them, so that no document is empty without need.
+    A text of stop words alone keeps them, so that its document is not empty.
     """
-    tokens = _WORDS.findall(f"{overview} {title}".lower().replace("’", "'"))
-    kept = [token for token in tokens if token not in ENGLISH_STOP_WORDS and len(token) > 1]
-    return kept or tokens
+    words = _WORDS.findall(f"{overview} {title}".lower().replace("’", "'"))
+    tokens = [word for word in words if word not in ENGLISH_STOP_WORDS and len(word) > 1]
+    return tokens or words
 
 
 @lru_cache(maxsize=200_000)
 def stem(word: str) -> str:
-    """Snowball's English stem (Porter, 2001): `haunted` and `haunting` become one word."""
+    """English Snowball stem (Porter, 2001): `haunted` and `haunting` have the same stem."""
     stemmed: str = _stemmer.stem(word)
     return stemmed
 
 
 def add_bigrams(words: Sequence[str]) -> list[str]:
-    """Stems of the words, then each pair of neighbours as one token: `haunt ship haunt_ship`."""
+    """Stems of the words, then their bigrams as tokens: `haunt ship haunt_ship`."""
     stems = list(map(stem, words))
     return stems + [f"{first}_{second}" for first, second in pairwise(stems)]
 
@@ -87,7 +85,7 @@ def add_bigrams(words: Sequence[str]) -> list[str]:
 def document_tokens(
     title: str, overview: str, config: TextConfig, genres: Sequence[str] = ()
 ) -> list[str]:
-    """Tokens of a document; `genres` enter with the recipe `blog` alone."""
+    """Tokens of a document; `genres` are used by the recipe `blog` alone."""
     if config.recipe == "blog":
         return blog_tokens(title, overview, genres)
     words = content_tokens(title, overview)
@@ -95,44 +93,47 @@ def document_tokens(
 
 
 def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
-    """Tokens of the post's text, genre words included: what `word_tokenize` makes of it.
+    """Tokens of the blog post's text, including the genres, like nltk's `word_tokenize`.
 
-    The sentence splitter is nltk's Punkt without its trained parameters, which are a download.
+    The sentence splitter is nltk's Punkt without its trained parameters, which would have to be
+    downloaded.
     """
     text = f"Overview: {overview} Genres: {', '.join(genres)} Title: {title}".lower()
-    return [token for part in _sentences.tokenize(text) for token in _treebank.tokenize(part)]
+    sentences = _sentences.tokenize(text)
+    return [token for sentence in sentences for token in _treebank.tokenize(sentence)]
 
 
 def keyword_tokens(keywords: Sequence[str]) -> list[str]:
-    """Words of a movie's keywords, as content tokens."""
+    """Lower-case words of the keywords of a movie."""
     return _WORDS.findall(" ".join(keywords).lower())
 
 
-def document_of(
+def build_document(
     title: str,
     overview: str,
     config: TextConfig,
     genres: Sequence[str] = (),
     keywords: Sequence[str] = (),
 ) -> str:
-    """The document of one movie, tokens separated by spaces.
+    """Document of a movie: its tokens, separated by spaces.
 
-    Training, evaluation, the gate, refresh and every question make documents here, so that a model
-    is always asked with what it was trained on. Keywords enter where `config.keywords` says so.
+    Training, evaluation, the promotion gate, refresh and queries all use this function, so that a
+    model always gets documents like those it was trained on. `keywords` are used only if
+    `config.keywords` is set.
     """
-    tokens = document_tokens(title, overview, config, genres)
+    tokens = document_tokens(title, overview, config, genres=genres)
     return " ".join(tokens + keyword_tokens(keywords) if config.keywords else tokens)
 
 
 def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:
-    """Movies (`MOVIES`) with split and document (`DOCUMENTS`), in the same order."""
+    """Add split and document to movies (`MOVIES`); returns `DOCUMENTS` in the same order."""
     columns = ("title", "overview", "genres", "keywords")
     titles, overviews, genres, keywords = (movies[name].to_pylist() for name in columns)
     splits = [
-        split_of(overview, config.validation_share, config.test_share) for overview in overviews
+        assign_split(overview, config.validation_share, config.test_share) for overview in overviews
     ]
     documents = [
-        document_of(title, overview, config, genres=names, keywords=words)
+        build_document(title, overview, config, genres=names, keywords=words)
         for title, overview, names, words in zip(titles, overviews, genres, keywords, strict=True)
     ]
     for name, values in (("split", splits), ("document", documents)):
@@ -147,60 +148,58 @@ def _preprocess(movies: MoviesRef, config: TextConfig, writer: store.EntryWriter
 
 @task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
 def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> DocumentsRef:
-    """Tokenise and split one chunk."""
+    """Tokenise the movies of one chunk and assign their splits."""
     return store.get_or_create(
         "documents",
         [VERSION, config, movies.digest],
         DocumentsRef,
-        lambda writer: run_chunk(compute, PROCESSES_PAY_FROM, _preprocess, movies, config, writer),
+        lambda writer: run_chunk(
+            compute, MIN_CHUNKS_FOR_PROCESSES, _preprocess, movies, config, writer
+        ),
     )
 
 
-def shared_with_test(movies: pa.Table) -> list[str]:
-    """What the test split has in common with the others: ids (`source/id`) and overviews."""
-    keys = [
-        {f"{source}/{movie_id}", normalised(overview)}
-        for source, movie_id, overview in zip(
-            *(movies[name].to_pylist() for name in ("source", "id", "overview")), strict=True
-        )
-    ]
-    seen: dict[bool, set[str]] = {True: set(), False: set()}
-    for split, key in zip(movies["split"].to_pylist(), keys, strict=True):
-        seen[split == "test"] |= key
-    return sorted(seen[True] & seen[False])
+def keys_shared_with_test(movies: pa.Table) -> list[str]:
+    """Ids (`source/id`) and normalised overviews that are both in test and in another split."""
+    columns = (movies[name].to_pylist() for name in ("source", "id", "overview", "split"))
+    test_keys, other_keys = set[str](), set[str]()
+    for source, movie_id, overview, split in zip(*columns, strict=True):
+        keys = test_keys if split == "test" else other_keys
+        keys |= {f"{source}/{movie_id}", normalize_overview(overview)}
+    return sorted(test_keys & other_keys)
 
 
-def genre_dependent(documents: pa.Table, config: TextConfig) -> list[int]:
-    """Ids of movies whose document would be another one without their genres."""
-    genres = documents.column_names.index("genres")
-    none = pa.array([[]] * documents.num_rows, documents.schema.field("genres").type)
-    blind = documents.set_column(genres, "genres", none).select(MOVIES.names)
-    before = documents["document"].to_pylist()
-    after = to_documents(blind, config)["document"].to_pylist()
-    ids = documents["id"].to_pylist()
-    return [i for i, one, two in zip(ids, before, after, strict=True) if one != two]
+def genre_dependent_ids(documents: pa.Table, config: TextConfig) -> list[int]:
+    """Ids of movies whose document would differ if they had no genres."""
+    column = documents.column_names.index("genres")
+    empty_lists = pa.array([[]] * documents.num_rows, documents.schema.field("genres").type)
+    movies = documents.set_column(column, "genres", empty_lists).select(MOVIES.names)
+    texts = documents["document"].to_pylist()
+    texts_without_genres = to_documents(movies, config)["document"].to_pylist()
+    rows = zip(documents["id"].to_pylist(), texts, texts_without_genres, strict=True)
+    return [movie_id for movie_id, text, text_without in rows if text != text_without]
 
 
 def require_held_out(documents: DocumentsRef, config: TextConfig) -> None:
-    """Raises ValueError if the scores of a run on these documents would not be held-out."""
+    """Raise ValueError if test scores on these documents would not be held-out scores."""
     movies = store.read(documents, ["source", "id", "overview", "split"])
-    if shared := shared_with_test(movies):
+    if shared := keys_shared_with_test(movies):
         raise ValueError(f"{len(shared)} ids or overviews are in test and in training: {shared[0]}")
     if config.recipe == "blog":
         return
     for chunk in store.chunks(documents):
         test = chunk.filter(pc.equal(chunk["split"], "test"))
-        if found := genre_dependent(test, config):
-            raise ValueError(f"The genres of movie {found[0]} and others got into their documents.")
+        if ids := genre_dependent_ids(test, config):
+            raise ValueError(f"The documents of movie {ids[0]} and others contain their genres.")
 
 
 @task(name="check-documents", cache_policy=NO_CACHE)
 def check_documents(documents: DocumentsRef, config: TextConfig, compute: Compute) -> None:
-    """Fail on test movies that training sees, and on a genre in a text that should not hold it.
+    """Check for leakage: test movies in training, and genres in the documents of test movies.
 
-    The recipe `blog` puts genres into its text on purpose, and its scores are named for it.
+    Documents of the recipe `blog` contain genres on purpose; its metrics have another prefix.
 
     Raises:
-        ValueError: the scores of this run would not be held-out.
+        ValueError: test scores of this run would not be held-out scores.
     """
     run_stage(compute, require_held_out, documents, config)

@@ -1,98 +1,110 @@
-"""A source -> refused before anything starts, where nothing could be trained on it."""
+"""Sources -> error before a run starts if they have too few movies for training."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
-from tasks.data.ingest import IngestConfig, IngestState, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_chunks
 from tasks.data.labels import LabelConfig, require_genres
-from tasks.data.preprocess import TextConfig, split_of
-from tasks.data.row_counts import RowCounts
+from tasks.data.preprocess import TextConfig, assign_split
+from tasks.data.row_counts import ChunkResult, RowCounts
+from tasks.data.validation import IngestState
 
-ROWS_AT_A_TIME = 200
-NEEDED = {"train": 2, "validation": 1, "test": 1}  # movies with a genre to learn
+CHUNK_ROWS = 200
+MIN_LABELLED_MOVIES = {"train": 2, "validation": 1, "test": 1}  # movies with a learnable genre
 
 
 class SplitGenres:
-    """Genres of the movies of each split, as far as a source has been read."""
+    """Genres of the movies of each split, for the rows read so far."""
 
     def __init__(self, text: TextConfig, min_support: int) -> None:
         self.text, self.min_support = text, min_support
-        self.genres: dict[str, list[frozenset[str]]] = {name: [] for name in NEEDED}
+        self.genres: dict[str, list[frozenset[str]]] = {name: [] for name in MIN_LABELLED_MOVIES}
         self.support: Counter[str] = Counter()
-        self.texts: set[str] = set()
+        self.overviews: set[str] = set()
 
     def add(self, movies: pa.Table) -> None:
-        """Count a chunk of movies (`MOVIES`)."""
-        shares = self.text.validation_share, self.text.test_share
+        """Add a chunk of movies (`MOVIES`)."""
         columns = (movies[name].to_pylist() for name in ("overview", "genres"))
-        for overview, genres in zip(*columns, strict=True):
-            split, carried = split_of(overview, *shares), frozenset(genres)
-            self.genres[split].append(carried)
-            self.texts.add(overview)
+        for overview, names in zip(*columns, strict=True):
+            genres = frozenset(names)
+            split = assign_split(overview, self.text.validation_share, self.text.test_share)
+            self.genres[split].append(genres)
+            self.overviews.add(overview)
             if split == "train":
-                self.support.update(carried)
+                self.support.update(genres)
 
     @property
     def learnable(self) -> list[str]:
-        """Genres that enough movies of the train split carry."""
+        """Genres with enough movies in the training split."""
         return [name for name, count in self.support.items() if count >= self.min_support]
 
-    def usable(self) -> dict[str, int]:
-        """Movies of each split that carry a learnable genre."""
+    def count_labelled(self) -> dict[str, int]:
+        """Number of movies with a learnable genre, by split."""
         names = set(self.learnable)
         return {
-            split: sum(not names.isdisjoint(carried) for carried in movies)
+            split: sum(not names.isdisjoint(genres) for genres in movies)
             for split, movies in self.genres.items()
         }
 
-    def enough(self) -> bool:
-        """Whether every split has what training and evaluation need."""
-        return all(count >= NEEDED[split] for split, count in self.usable().items())
+    def is_sufficient(self) -> bool:
+        """Whether every split has enough movies for training and evaluation."""
+        counts = self.count_labelled()
+        return all(count >= MIN_LABELLED_MOVIES[split] for split, count in counts.items())
 
 
 def require_trainable(
     sources: Sequence[str], config: IngestConfig, text: TextConfig, labels: LabelConfig
 ) -> str:
-    """Read no more of the sources than it takes to see that they can be trained on; their names.
+    """Check that sources are sufficient for training; returns the names of their files.
+
+    Stops reading as soon as there are enough movies.
 
     Raises:
-        UserError: a source cannot be read, or there are too few different movies with genres.
+        UserError: a source cannot be read, or has too few different movies with genres.
     """
     opened = open_sources(sources, config)
-    names = " + ".join(file.name for _, files in opened for file in files)
-    tally, splits = RowCounts(), SplitGenres(text, labels.min_support)
-    for named, files in opened:
-        catalogue = IngestState(named.name, set(), {})
-        for chunk in (
-            part for file in files for part in read_chunks(file, ROWS_AT_A_TIME, catalogue)
-        ):
-            tally.add(chunk)
-            splits.add(chunk.movies)
-            if splits.enough():
-                return names
-    tally.require_usable(names, config.max_quarantined_share)
+    name = " + ".join(file.name for _, files in opened for file in files)
+    counts, splits = RowCounts(), SplitGenres(text, labels.min_support)
+    for chunk in _read_sources(opened):
+        counts.add(chunk)
+        splits.add(chunk.movies)
+        if splits.is_sufficient():
+            return name
+    counts.require_usable(name, config.max_quarantined_share)
     try:
         require_genres(splits.learnable, labels.min_support)
     except UserError as error:
-        raise UserError(f"{names}: {error}") from None
-    counts, needed = (
-        ", ".join(f"{split} {count}" for split, count in each.items())
-        for each in (splits.usable(), NEEDED)
+        raise UserError(f"{name}: {error}") from None
+    raise UserError(f"{name}: {_too_few_movies(counts, splits)}")
+
+
+def _read_sources(opened: Sequence[OpenedSource]) -> Iterator[ChunkResult]:
+    for source, files in opened:
+        state = IngestState(source.name, set(), {})
+        for file in files:
+            yield from read_chunks(file, CHUNK_ROWS, state)
+
+
+def _too_few_movies(counts: RowCounts, splits: SplitGenres) -> str:
+    return (
+        f"too few different movies to train on: {counts.kept} valid movies with "
+        f"{len(splits.overviews)} different overviews. Movies with a learnable genre: "
+        f"{_split_counts(splits.count_labelled())} (needed: {_split_counts(MIN_LABELLED_MOVIES)}). "
+        "Give more movies: 60 with different overviews are usually enough."
     )
-    raise UserError(
-        f"{names}: too few different movies to train on: {tally.kept} usable movies with "
-        f"{len(splits.texts)} different overviews give the splits {counts} with a genre to learn "
-        f"(needed: {needed}). Give more movies: 60 with different overviews are usually enough."
-    )
+
+
+def _split_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{split} {count}" for split, count in counts.items())
 
 
 @io_task("check-source")
 def check_source(
     sources: list[str], config: IngestConfig, text: TextConfig, labels: LabelConfig
 ) -> None:
-    """Refuse a source that cannot be trained on, before a run is opened for it."""
-    require_trainable(sources, config, text, labels)
+    """Raise UserError for sources that are insufficient for training, before a run is created."""
+    require_trainable(sources, config, text=text, labels=labels)

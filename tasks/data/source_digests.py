@@ -1,4 +1,4 @@
-"""Files that must not change while they are read, and the digests that they are recorded under."""
+"""Input files -> digests, with a check that the files do not change while they are read."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,27 +10,27 @@ from tasks.core.storage.entry_record import sha256_of
 
 
 class FileState(NamedTuple):
-    """What a file was when it was looked at: its digest, and what changes with every write."""
+    """A file at one moment: its digest, and inode, size and modification time in nanoseconds."""
 
     path: Path
     sha256: str
-    written: tuple[int, int, int]
+    stat: tuple[int, int, int]
 
 
 def file_states(paths: Sequence[Path]) -> list[FileState]:
-    """Read every file once for its digest."""
-    return [_state(path) for path in paths]
+    """States of files; every file is read once for its digest."""
+    return [_file_state(path) for path in paths]
 
 
 @contextmanager
 def read_unchanged(states: Sequence[FileState]) -> Iterator[None]:
-    """Read files of which `states_of` was taken before they were opened.
+    """Context in which files are read; `states` were taken before the files were opened.
 
-    A file that is written to may be read in a state that it was in at no time, and fails to be
-    read in ways of every kind: that it changed is then what is said.
+    Reading a file while it is written may raise any error. If a file has changed, that is reported
+    instead of the error.
 
     Raises:
-        UserError: one of them is not what it was.
+        UserError: a file has changed.
     """
     try:
         yield
@@ -41,18 +41,19 @@ def read_unchanged(states: Sequence[FileState]) -> Iterator[None]:
 
 
 def _require_unchanged(states: Sequence[FileState], cause: Exception | None) -> None:
-    for before in states:
-        try:
-            same = _state(before.path) == before
-        except OSError:
-            same = False
-        if not same:
-            message = (
-                f"{before.path.name} changed while it was read: run again when it is complete."
-            )
+    for state in states:
+        if not _is_unchanged(state):
+            message = f"{state.path.name} changed while it was read: run again when it is complete."
             raise UserError(message) from cause
 
 
-def _state(path: Path) -> FileState:
+def _is_unchanged(state: FileState) -> bool:
+    try:
+        return _file_state(state.path) == state
+    except OSError:
+        return False
+
+
+def _file_state(path: Path) -> FileState:
     stat = path.stat()
     return FileState(path, sha256_of(path), (stat.st_ino, stat.st_size, stat.st_mtime_ns))

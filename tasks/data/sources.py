@@ -1,6 +1,6 @@
-"""Where movies come from: files, archives, globs, URIs and Kaggle, opened as rows of text cells.
+"""Sources (files, archives, globs, URIs, Kaggle) -> opened files with rows of text cells.
 
-What lies at a URI is fetched by `tasks.data.download`.
+`tasks.data.download` downloads files at a URI.
 """
 
 import csv
@@ -24,7 +24,7 @@ from tasks.core.contracts import RatingsRef, UserError
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.data.download import download, is_uri, without_query
+from tasks.data.download import SOURCE_ADVICE, download, is_uri, strip_query
 
 KAGGLE_DATASET = "rounakbanik/the-movies-dataset"
 KAGGLE_MOVIES = "movies_metadata.csv"
@@ -33,7 +33,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "sample_movies.csv"
 _NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
 _BROKEN_ARCHIVE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, EOFError)
 
-#: Column names that other catalogues use, tried in order where the config names none.
+#: Usual column names by field, tried in this order if the config names no column.
 ALIASES = {
     "id": ("id", "movie_id", "tmdb_id"),
     "title": ("title", "name"),
@@ -46,34 +46,36 @@ ALIASES = {
     "keywords": ("keywords",),
     "adult": ("adult",),
 }
-WHAT_TO_GIVE = "Give --source a CSV or parquet file of movies."
 REQUIRED = ("id", "title", "overview", "genres")
 
 
 class Columns(StrictConfig):
-    """The source's own column names, where they are not the usual ones."""
+    """Column names of the source, if they differ from the usual names (`ALIASES`)."""
 
-    id: str | None = Field(None, description="Column of the id; left out: id, movie_id or tmdb_id")
-    title: str | None = Field(None, description="Column of the title; left out: title or name")
+    id: str | None = Field(
+        None, description="Column with the movie id; default: id, movie_id or tmdb_id"
+    )
+    title: str | None = Field(None, description="Column with the title; default: title or name")
     overview: str | None = Field(
-        None, description="Column of the text; left out: overview, plot, description or extract"
+        None,
+        description="Column with the overview; default: overview, plot, description or extract",
     )
-    genres: str | None = Field(None, description="Column of the genres; left out: genres or genre")
+    genres: str | None = Field(None, description="Column with the genres; default: genres or genre")
     release_date: str | None = Field(
-        None, description="Column of the date or year; left out: release_date or year"
+        None, description="Column with the release date or year; default: release_date or year"
     )
-    keywords: str | None = Field(None, description="Column of the keywords; left out: keywords")
+    keywords: str | None = Field(None, description="Column with the keywords; default: keywords")
 
 
 class ResolvedSource(NamedTuple):
-    """A source as it was asked for: the name that keeps its ids apart, and its files."""
+    """A source with its name, which makes its ids unique, and its local files."""
 
     name: str
     files: tuple[Path, ...]
 
 
 class Source(NamedTuple):
-    """An opened file: name for messages, header, where each known field is, rows of text cells."""
+    """An opened file: name for messages, header, column position of each field, rows of cells."""
 
     name: str
     header: list[str]
@@ -82,71 +84,78 @@ class Source(NamedTuple):
 
 
 def source_name(source: str) -> str:
-    """Name that keeps a source's ids apart: as in `name=path`, else the file's stem."""
+    """Name of a source: `name` of `name=path`, else the stem of the file."""
     if match := _NAMED.fullmatch(source):
         return match[1]
-    stem = without_query(redacted(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
+    stem = strip_query(redacted(source)).rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0]
     return re.sub(r"[^\w-]+", "", stem) or "source"
 
 
 def resolve_source(source: str, with_ratings: bool = False) -> ResolvedSource:
-    """The local files of a source; URIs and Kaggle's file are downloaded first.
+    """The name and local files of a source; remote files and Kaggle's are downloaded.
 
-    `sample` is the embedded catalogue, `kaggle` the public data set, a glob stands for the parts
-    of one catalogue, and `name=…` names a source.
+    `sample` is the bundled catalogue and `kaggle` the public data set. A glob pattern matches the
+    parts of one catalogue. `name=…` gives the source a name.
 
     Raises:
-        UserError: there is no such file, or the address cannot be read.
+        UserError: there is no such file, or the URI cannot be read.
     """
+    location = _strip_name(source)
+    return ResolvedSource(source_name(source), _local_files(location, with_ratings))
+
+
+def _strip_name(source: str) -> str:
+    """Location of a source: `path` of `name=path`."""
     match = _NAMED.fullmatch(source)
-    where = match[2] if match else source
-    if where == "sample":
-        return ResolvedSource(source_name(source), (SAMPLE,))
-    if where == "kaggle":
-        return ResolvedSource(source_name(source), (_from_kaggle(with_ratings),))
-    if is_uri(where):
-        return ResolvedSource(source_name(source), download(where))
-    paths = _matching(where) if has_magic(where) and not Path(where).is_file() else [where]
-    files = tuple(map(Path, paths))
+    return match[2] if match else source
+
+
+def _local_files(location: str, with_ratings: bool) -> tuple[Path, ...]:
+    if location == "sample":
+        return (SAMPLE,)
+    if location == "kaggle":
+        return (_download_from_kaggle(with_ratings),)
+    if is_uri(location):
+        return download(location)
+    is_pattern = has_magic(location) and not Path(location).is_file()
+    files = tuple(map(Path, _glob(location) if is_pattern else [location]))
     if not files or not all(path.is_file() for path in files):
-        raise UserError(
-            f"No such file: {redacted(where)}. Give --source a CSV or parquet file of movies."
-        )
-    return ResolvedSource(source_name(source), files)
+        raise UserError(f"No such file: {redacted(location)}. {SOURCE_ADVICE}")
+    return files
 
 
 def find_ratings(sources: Sequence[str]) -> RatingsRef | None:
-    """Ratings and links in the folder of the first source that has them there."""
+    """Ratings and links from the folder of the first source that has both; None without."""
     for source in sources:
-        if is_uri(source.partition("=")[2] if _NAMED.fullmatch(source) else source):
-            continue  # a copy of one file, alone in its folder
-        named = resolve_source(source)
-        ratings, links = (named.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
+        if is_uri(_strip_name(source)):
+            continue  # the local copy is alone in its folder
+        resolved = resolve_source(source)
+        ratings, links = (resolved.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
         if ratings.is_file() and links.is_file():
             digest = ratings_digest((ratings, links))
-            return RatingsRef(source=named.name, files=(ratings, links), digest=digest)
+            return RatingsRef(source=resolved.name, files=(ratings, links), digest=digest)
     return None
 
 
 def ratings_digest(files: Sequence[Path]) -> str:
-    """One SHA-256 of the ratings and the links."""
+    """SHA-256 of the digests of the ratings and links files."""
     return store.sha256(store.file_digest(file).encode() for file in files)
 
 
 def require_same_ratings(ratings: RatingsRef) -> None:
-    """Raises UserError where the ratings that were read are not those of the digest any more."""
+    """Raise UserError if the ratings files have changed since their digest was computed."""
     if ratings_digest(ratings.files) != ratings.digest:
         names = " or ".join(file.name for file in ratings.files)
         raise UserError(f"{names} changed while it was read: run again when it is complete.")
 
 
-def _matching(pattern: str) -> list[str]:
-    found: list[str] = fsspec.filesystem("file").glob(pattern)
-    return sorted(found)
+def _glob(pattern: str) -> list[str]:
+    paths: list[str] = fsspec.filesystem("file").glob(pattern)
+    return sorted(paths)
 
 
-def _from_kaggle(with_ratings: bool) -> Path:
-    """Kaggle's movies file, downloaded with kagglehub; the ratings come to lie beside it."""
+def _download_from_kaggle(with_ratings: bool) -> Path:
+    """Kaggle's movies file, downloaded with kagglehub; ratings are stored in the same folder."""
     try:
         import kagglehub
     except ImportError:
@@ -159,59 +168,61 @@ def _from_kaggle(with_ratings: bool) -> Path:
 def find_columns(
     name: str, header: Sequence[str], columns: Columns, required: Sequence[str] = REQUIRED
 ) -> dict[str, int]:
-    """Position of each known field in the header: as configured, else by its usual names.
+    """Column position of each field: that of the configured name, else of a usual name.
 
     Raises:
-        UserError: a required column, or one that was named, is not there.
+        UserError: a required or configured column is missing.
     """
-    asked = columns.model_dump()
-    found: dict[str, int] = {}
+    configured = columns.model_dump()
+    positions: dict[str, int] = {}
     for field, aliases in ALIASES.items():
-        named = asked.get(field)
-        present = [alias for alias in ((named,) if named else aliases) if alias in header]
+        column = configured.get(field)
+        present = [alias for alias in ((column,) if column else aliases) if alias in header]
         if present:
-            found[field] = header.index(present[0])
-        elif named or field in required:
+            positions[field] = header.index(present[0])
+        elif column or field in required:
             raise UserError(
-                f"{name}: no column '{named or field}' (has: {', '.join(header)[:300]}). "
+                f"{name}: no column '{column or field}' (has: {', '.join(header)[:300]}). "
                 f"Map it with --ingest.columns.{field} NAME."
             )
-    return found
+    return positions
 
 
 def open_file(path: Path, columns: Columns, required: Sequence[str] = REQUIRED) -> Source:
-    """Open a CSV (plain, gzip, zip, bz2, xz) or parquet file; rows are read as they are asked for.
+    """Open a CSV (plain, gzip, zip, bz2, xz) or parquet file; its rows are read lazily.
 
     Raises:
-        UserError: the file is empty, not of its kind, or lacks a column.
+        UserError: the file is empty, unreadable, or lacks a required column.
     """
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
-    header, rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    return Source(path.name, header, find_columns(path.name, header, columns, required), rows)
+    header, rows = _open_parquet(path) if path.suffix == ".parquet" else _open_csv(path)
+    positions = find_columns(path.name, header, columns=columns, required=required)
+    return Source(name=path.name, header=header, positions=positions, rows=rows)
 
 
-def _csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:
-    csv.field_size_limit(2**31 - 1)  # an overview may be longer than the csv module's 128 kB
+def _open_csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    csv.field_size_limit(2**31 - 1)  # the default of 128 kB is too small for some overviews
     if path.suffix == ".zip":
         _require_one_member(path)
     rows = _csv_rows(path)
-    return [name.strip() for name in next(rows, [])], rows
+    header = [name.strip() for name in next(rows, [])]
+    return header, rows
 
 
 def _require_one_member(path: Path) -> None:
     try:
         names = [info.filename for info in zipfile.ZipFile(path).infolist() if not info.is_dir()]
     except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: a damaged archive ({error}).") from error
+        raise UserError(f"{path}: the archive is damaged ({error}).") from error
     if len(names) != 1:
         raise UserError(
-            f"{path}: an archive of {len(names)} files ({', '.join(names)[:200]}). "
-            f"Name one of them: --source zip://{names[0] if names else 'FILE'}::{path}"
+            f"{path}: the archive has {len(names)} files ({', '.join(names)[:200]}). "
+            f"Choose one: --source zip://{names[0] if names else 'FILE'}::{path}"
         )
 
 
-def _text(path: Path, errors: str) -> IO[str]:
+def _open_text(path: Path, errors: str) -> IO[str]:
     options = {"encoding": "utf-8-sig", "errors": errors, "newline": "", "compression": "infer"}
     file: IO[str] = fsspec.open(str(path), "rt", **options).open()
     return file
@@ -219,49 +230,51 @@ def _text(path: Path, errors: str) -> IO[str]:
 
 def _csv_rows(path: Path) -> Iterator[list[str]]:
     try:
-        with _text(path, "strict") as file:
-            yield from filter(None, csv.reader(file))  # a blank line is no row
+        with _open_text(path, "strict") as file:
+            yield from filter(None, csv.reader(file))  # blank lines are not rows
     except UnicodeDecodeError:
-        raise UserError(_where_not_utf8(path)) from None
+        raise UserError(_not_utf8_message(path)) from None
     except (csv.Error, OSError, *_BROKEN_ARCHIVE) as error:
-        raise UserError(f"{path}: not a readable file ({error}).") from error
+        raise UserError(f"{path}: the file cannot be read ({error}).") from error
 
 
-def _where_not_utf8(path: Path) -> str:
-    """Message that names the first row and column which is not UTF-8."""
-    with _text(path, "surrogateescape") as file:
+def _not_utf8_message(path: Path) -> str:
+    """Message with the first row and column that is not UTF-8."""
+    with _open_text(path, "surrogateescape") as file:
         reader = filter(None, csv.reader(file))
         header = next(reader)
-        if any(_undecoded(name) for name in header):
-            return f"{path}: not a text file in UTF-8, its first line cannot be read."
+        if any(_has_undecoded_bytes(name) for name in header):
+            return f"{path}: not a UTF-8 text file: its header cannot be read."
         for row, fields in enumerate(reader, start=1):
             for column, cell in zip(header, fields, strict=False):
-                if _undecoded(cell):
-                    return f"{path}: row {row}, column '{column}' is not UTF-8. Save it as UTF-8."
-    return f"{path}: not a text file in UTF-8."
+                if _has_undecoded_bytes(cell):
+                    place = f"row {row}, column '{column}'"
+                    return f"{path}: {place} is not UTF-8. Save the file as UTF-8."
+    return f"{path}: not a UTF-8 text file."
 
 
-def _undecoded(text: str) -> bool:
+def _has_undecoded_bytes(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+def _open_parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a readable parquet file ({error}).") from error
+        raise UserError(f"{path}: the parquet file cannot be read ({error}).") from error
     return list(file.schema_arrow.names), _parquet_rows(path, file)
 
 
 def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[list[str]]:
     try:
         for batch in file.iter_batches(1000):
-            yield from ([_cell(value) for value in row.values()] for row in batch.to_pylist())
+            yield from ([_cell_text(value) for value in row.values()] for row in batch.to_pylist())
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a readable parquet file ({error}).") from error
+        raise UserError(f"{path}: the parquet file cannot be read ({error}).") from error
 
 
-def _cell(value: object) -> str:
+def _cell_text(value: object) -> str:
+    """A parquet value as the text that a CSV file has; lists and structs become JSON."""
     if value is None:
         return ""
     return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)

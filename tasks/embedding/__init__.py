@@ -1,1 +1,1 @@
-"""Documents -> Doc2Vec -> document vectors."""
+"""Documents -> Doc2Vec model -> document vectors."""

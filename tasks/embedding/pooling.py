@@ -1,4 +1,4 @@
-"""A stored Doc2Vec model's word weights -> document vectors, without gensim and without chance."""
+"""A stored Doc2Vec model's word weights -> document vectors; deterministic and without gensim."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,42 +14,42 @@ Vectors = NDArray[np.float32]
 
 
 class WordWeights(NamedTuple):
-    """Row of each known word in `hidden`, the model's output weights (n_words, vector_size)."""
+    """Output weights `hidden` (n_words, vector_size) of a model, and the row of each word."""
 
-    rows: Mapping[str, int]
+    row_by_word: Mapping[str, int]
     hidden: Vectors
 
 
 @lru_cache(maxsize=2)
 def load_weights(folder: str) -> WordWeights:
-    """Word weights of a stored model, mapped from disk: only the rows that are used are read."""
+    """Word weights of a stored model; memory-mapped, so only the rows that are used are read."""
     words = pq.read_table(Path(folder) / "vocabulary.parquet", columns=["word"])["word"]
-    rows = {word: row for row, word in enumerate(words.to_pylist())}
-    return WordWeights(rows, np.load(Path(folder) / "hidden.npy", "r", allow_pickle=False))
+    row_by_word = {word: row for row, word in enumerate(words.to_pylist())}
+    return WordWeights(row_by_word, np.load(Path(folder) / "hidden.npy", "r", allow_pickle=False))
 
 
 def pooled_vectors(weights: WordWeights, documents: Sequence[str]) -> Vectors:
-    """Summed directions (n_documents, vector_size) of the known words' output weights.
+    """Sums (n_documents, vector_size) of unit-length output weights of the documents' words.
 
-    PV-DBOW looks for the vector that predicts a document's words. From a start at zero, the first
-    step towards it is the sum of those words' output weights: this is that step, with each weight
-    at length one and the sum divided by the root of the number of words. Nothing in it is random.
-    A document without a known word gets the mean direction of all words.
+    PV-DBOW inference searches the vector that predicts a document's words. Its first gradient
+    step from zero is the sum of their output weights. Here each weight is scaled to unit length
+    and the sum is divided by the square root of the number of words; nothing is random. A document
+    without a known word gets the mean direction of all words.
     """
-    known = known_token_rows(weights, documents)
-    words = np.unique(np.concatenate([[0], *known]).astype(int))
-    directions = normalize(weights.hidden[words])
-    pooled = np.empty((len(documents), weights.hidden.shape[1]), np.float32)
-    for row, columns in enumerate(known):
-        own = directions[np.searchsorted(words, columns)]
-        pooled[row] = own.sum(axis=0) / max(1, len(columns)) ** 0.5
-    unknown = [not columns for columns in known]
+    token_rows = known_token_rows(weights, documents)
+    used_rows = np.unique(np.concatenate([[0], *token_rows]).astype(int))
+    directions = normalize(weights.hidden[used_rows])
+    vectors = np.empty((len(documents), weights.hidden.shape[1]), np.float32)
+    for document, rows in enumerate(token_rows):
+        word_directions = directions[np.searchsorted(used_rows, rows)]
+        vectors[document] = word_directions.sum(axis=0) / max(1, len(rows)) ** 0.5
+    unknown = [not rows for rows in token_rows]
     if any(unknown):
-        pooled[unknown] = normalize(weights.hidden).mean(axis=0)
-    return pooled
+        vectors[unknown] = normalize(weights.hidden).mean(axis=0)
+    return vectors
 
 
 def known_token_rows(weights: WordWeights, documents: Sequence[str]) -> list[list[int]]:
-    """For each document the rows of those of its words that the model knows."""
-    rows = weights.rows
+    """For each document the rows in `hidden` of its tokens; unknown tokens are left out."""
+    rows = weights.row_by_word
     return [[rows[word] for word in text.split() if word in rows] for text in documents]

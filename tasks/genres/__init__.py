@@ -1,1 +1,1 @@
-"""Vectors and labels -> genre classifier, baselines and their scores."""
+"""Document vectors and labels -> genre classifier, baselines and their scores."""

@@ -1,4 +1,4 @@
-"""Texts and labels -> what simple methods reach on the same split, tuned as the model is."""
+"""Texts and labels -> genre scores of simple baselines on the same splits as the classifier."""
 
 from typing import NamedTuple
 
@@ -30,45 +30,54 @@ SEED = 42
 
 
 class BaselineConfig(StrictConfig):
-    """What the model is held against."""
+    """Settings of the TF-IDF baseline."""
 
-    tfidf_c: float = Field(5.0, gt=0, description="Inverse regularisation of the TF-IDF baseline")
-    tfidf_min_df: int = Field(2, ge=1, description="Train movies a term of the baseline needs")
+    tfidf_c: float = Field(
+        5.0, gt=0, description="Inverse regularisation strength (C) of the TF-IDF baseline"
+    )
+    tfidf_min_df: int = Field(
+        2, ge=1, description="Minimum training movies that contain a term of the TF-IDF baseline"
+    )
 
 
-class Split(NamedTuple):
-    """Labelled movies of one split: `overview title` texts and indicator matrix."""
+class LabelledTexts(NamedTuple):
+    """Labelled movies of a split: n texts of overview and title, and labels (n, n_genres)."""
 
     texts: list[str]
     labels: Labels
 
 
-class Baseline(NamedTuple):
-    """Scores of a baseline and what it says of the test movies, (n_test, n_genres)."""
+class BaselineResult(NamedTuple):
+    """Scores of a baseline and its predictions for the test movies, (n_test, n_genres)."""
 
     scores: dict[str, float]
-    guess: Labels
+    predictions: Labels
 
 
-def tuned_baseline(
-    name: str, tuning: Labels, on_tuning: Probabilities, test: Labels, on_test: Probabilities
-) -> Baseline:
-    """Micro and macro F1 of a baseline whose threshold is tuned just as the model's is."""
-    threshold = np.full(
-        test.shape[1], find_best_threshold(tuning, on_tuning).threshold, on_test.dtype
-    )
-    found = multilabel_scores(test, on_test, threshold, f"baseline_{name}")
-    kept = (f"baseline_{name}_f1_micro", f"baseline_{name}_f1_macro")
-    return Baseline({key: found[key] for key in kept}, apply_thresholds(on_test, threshold))
+def score_baseline(
+    name: str,
+    *,
+    validation_labels: Labels,
+    validation_probabilities: Probabilities,
+    test_labels: Labels,
+    test_probabilities: Probabilities,
+) -> BaselineResult:
+    """Micro and macro F1 on test, with the global threshold that is best on validation."""
+    best = find_best_threshold(validation_labels, validation_probabilities)
+    thresholds = np.full(test_labels.shape[1], best.threshold, test_probabilities.dtype)
+    prefix = f"baseline_{name}"
+    scores = multilabel_scores(test_labels, test_probabilities, thresholds, prefix=prefix)
+    reported = {key: scores[key] for key in (f"{prefix}_f1_micro", f"{prefix}_f1_macro")}
+    return BaselineResult(reported, apply_thresholds(test_probabilities, thresholds))
 
 
-def tfidf_baseline(
-    train: Split, validation: Split, test: Split, config: BaselineConfig
-) -> Baseline:
-    """TF-IDF of words and word pairs, one-vs-rest logistic regression, on the same split.
+def fit_tfidf(
+    train: LabelledTexts, config: BaselineConfig
+) -> tuple[TfidfVectorizer, OneVsRestClassifier]:
+    """TF-IDF of words and bigrams, and a logistic regression per genre, both fitted on `train`.
 
-    Its text is overview and title (and keywords, where the model has them), whatever the recipe:
-    it never sees a genre word that they do not hold.
+    Raises:
+        UserError: the texts contain no terms.
     """
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2),
@@ -80,50 +89,74 @@ def tfidf_baseline(
     try:
         features = vectorizer.fit_transform(train.texts)
     except ValueError as error:
-        raise UserError(f"The TF-IDF baseline finds no words to learn ({error}).") from error
-    # The dual problem is the same one, solved faster where there are more terms than movies.
-    # Its solver draws the order of the movies: without a seed, scores differ from run to run.
+        raise UserError(f"The TF-IDF baseline has no terms to train on ({error}).") from error
+    # The dual problem is solved faster where there are more terms than movies. Its solver visits
+    # the movies in random order: without a seed, scores differ from run to run.
     solver = LogisticRegression(
         C=config.tfidf_c, solver="liblinear", dual=True, tol=1e-2, random_state=SEED
     )
-    model = OneVsRestClassifier(solver)
-    with threadpool_limits(1, user_api="blas"):  # its threads would only wait for Doc2Vec's
-        model.fit(features, train.labels)
-    # of a single genre scikit-learn gives two columns, without and with it
+    with threadpool_limits(1, user_api="blas"):  # more threads would compete with Doc2Vec's
+        return vectorizer, OneVsRestClassifier(solver).fit(features, train.labels)
+
+
+def tfidf_baseline(
+    train: LabelledTexts, validation: LabelledTexts, test: LabelledTexts, config: BaselineConfig
+) -> BaselineResult:
+    """TF-IDF and one-vs-rest logistic regression.
+
+    Its texts are overview and title, and keywords if the classifier has them, in every preset: no
+    genre word is added to them.
+    """
+    vectorizer, model = fit_tfidf(train, config)
+    # for a single genre scikit-learn returns two columns: its absence and its presence
     genres = slice(-train.labels.shape[1], None)
-    on_validation = model.predict_proba(vectorizer.transform(validation.texts))[:, genres]
-    on_test = model.predict_proba(vectorizer.transform(test.texts))[:, genres]
-    return tuned_baseline("tfidf", validation.labels, on_validation, test.labels, on_test)
+    return score_baseline(
+        "tfidf",
+        validation_labels=validation.labels,
+        validation_probabilities=model.predict_proba(vectorizer.transform(validation.texts))[
+            :, genres
+        ],
+        test_labels=test.labels,
+        test_probabilities=model.predict_proba(vectorizer.transform(test.texts))[:, genres],
+    )
 
 
-def prior_baseline(train: Split, validation: Split, test: Split) -> Baseline:
-    """Every movie gets the genres' shares in the train split as its probabilities."""
-    shares = train.labels.mean(axis=0).astype(np.float32)
-    on_validation = np.broadcast_to(shares, validation.labels.shape)
-    on_test = np.broadcast_to(shares, test.labels.shape)
-    return tuned_baseline("prior", validation.labels, on_validation, test.labels, on_test)
+def prior_baseline(
+    train: LabelledTexts, validation: LabelledTexts, test: LabelledTexts
+) -> BaselineResult:
+    """Every movie gets the genre frequencies of the train split as probabilities."""
+    frequencies = train.labels.mean(axis=0).astype(np.float32)
+    return score_baseline(
+        "prior",
+        validation_labels=validation.labels,
+        validation_probabilities=np.broadcast_to(frequencies, validation.labels.shape),
+        test_labels=test.labels,
+        test_probabilities=np.broadcast_to(frequencies, test.labels.shape),
+    )
 
 
-def splits_of(table: pa.Table, labels: Labels, keywords: bool = False) -> dict[str, Split]:
-    """Labelled movies of each split from a table with `title`, `overview`, `keywords` and `split`.
+def labelled_splits(
+    movies: pa.Table, labels: Labels, keywords: bool = False
+) -> dict[str, LabelledTexts]:
+    """Labelled movies by split, from the columns `title`, `overview`, `keywords` and `split`.
 
-    `keywords` puts them into the texts, where the model's documents have them too.
+    `keywords` adds the keywords to the texts, as the classifier's documents have them.
 
     Raises:
-        UserError: a split has no movie with a learnt genre.
+        UserError: a split has no movie with a learned genre.
     """
-    parts = [table["overview"].to_pylist(), table["title"].to_pylist()]
+    columns = [movies["overview"].to_pylist(), movies["title"].to_pylist()]
     if keywords:
-        parts.append([" ".join(names) for names in table["keywords"].to_pylist()])
-    texts = np.array([" ".join(row) for row in zip(*parts, strict=True)], dtype=object)
-    names, labelled = np.array(table["split"].to_pylist()), labels.any(axis=1)
-    found = {}
+        columns.append([" ".join(words) for words in movies["keywords"].to_pylist()])
+    texts = np.array([" ".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
+    movie_splits, labelled = np.array(movies["split"].to_pylist()), labels.any(axis=1)
+    splits = {}
     for name in ("train", "validation", "test"):
-        rows = (names == name) & labelled
+        rows = (movie_splits == name) & labelled
         if not rows.any():
-            raise UserError(f"No movie with a learnt genre falls in the {name} split: give more.")
-        found[name] = Split(texts[rows].tolist(), labels[rows])
-    return found
+            raise UserError(f"No movie with a learned genre is in the {name} split: add movies.")
+        splits[name] = LabelledTexts(texts[rows].tolist(), labels[rows])
+    return splits
 
 
 def _baselines(
@@ -133,14 +166,14 @@ def _baselines(
     text: TextConfig,
     writer: store.EntryWriter,
 ) -> ScoresRef:
-    table = store.read(documents, ["title", "overview", "keywords", "split"])
-    split = splits_of(table, store.read_labels(labels)[0], text.keywords)
-    parts = (split["train"], split["validation"], split["test"])
-    tfidf = tfidf_baseline(*parts, config)
-    prior = prior_baseline(*parts)
+    movies = store.read(documents, ["title", "overview", "keywords", "split"])
+    splits = labelled_splits(movies, store.read_labels(labels)[0], text.keywords)
+    train, validation, test = (splits[name] for name in ("train", "validation", "test"))
+    tfidf = tfidf_baseline(train=train, validation=validation, test=test, config=config)
+    prior = prior_baseline(train, validation, test)
     store.write_json(writer.folder / "metrics.json", tfidf.scores | prior.scores)
-    np.save(writer.folder / "tfidf.npy", tfidf.guess)
-    return writer.folder_ref(ScoresRef, len(split["test"].texts))
+    np.save(writer.folder / "tfidf.npy", tfidf.predictions)
+    return writer.folder_ref(ScoresRef, len(test.texts))
 
 
 @task(name="baselines", cache_policy=NO_CACHE)
@@ -151,10 +184,10 @@ def baselines(
     text: TextConfig,
     compute: Compute,
 ) -> ScoresRef:
-    """What simple methods reach on the same split, with the keywords that the model gets too.
+    """Scores of the TF-IDF and the prior baseline on the same splits.
 
-    On a large source the work is done in a process of its own: it runs beside Doc2Vec's training,
-    and within one interpreter the two would hold each other up.
+    A large source is scored in a separate process: the task runs at the same time as Doc2Vec
+    training, and the two would slow each other down in one interpreter.
     """
     return store.get_or_create(
         "baselines",

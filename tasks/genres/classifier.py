@@ -1,8 +1,11 @@
 """Vectors and labels -> trained classifier, and the genre probabilities of every document.
 
-The network is in `network.py`, its training in `training.py`. They are imported where they are
-used: torch takes seconds to load, and a fully cached run never needs it.
+Network and training loop are in `network.py` and `training.py`. Only the training function
+imports them: loading torch takes seconds, and a fully cached run never needs it.
 """
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +24,66 @@ from tasks.core.contracts import (
 from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
 from tasks.genres.config import ClassifierConfig
-from tasks.genres.inference import genre_probabilities, load_classifier, save_classifier
-from tasks.genres.metrics import tuned_thresholds
+from tasks.genres.inference import (
+    Classifier,
+    genre_probabilities,
+    load_classifier,
+    save_classifier,
+)
+from tasks.genres.metrics import Probabilities, tune_thresholds
+
+if TYPE_CHECKING:
+    import torch
+
+    from tasks.genres.checkpoints import Epoch
+    from tasks.genres.training import Examples
 
 VERSION = 4
+
+
+def _load_examples(
+    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, device: "torch.device"
+) -> "tuple[Examples, Examples]":
+    """Labelled movies of the train and of the validation split."""
+    from tasks.genres.training import require_examples, to_examples
+
+    indicator, _ = store.read_labels(labels)
+    split = np.array(store.read(documents, ["split"])["split"].to_pylist())
+    train, validation = (
+        to_examples(store.select_vectors(vectors, rows), indicator[rows], device)
+        for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
+    )
+    require_examples(train, validation)
+    return train, validation
+
+
+def _tune(
+    classifier: Classifier, validation: "Examples", config: ClassifierConfig
+) -> Probabilities:
+    return tune_thresholds(
+        labels=validation.labels.cpu().numpy().astype(np.uint8),
+        probabilities=genre_probabilities(classifier, validation.vectors.cpu().numpy()),
+        fixed=config.threshold,
+        support=config.threshold_support,
+    )
+
+
+def _save_training_record(
+    history: "list[Epoch]", documents: int, device: "torch.device", folder: Path
+) -> None:
+    """Write `history.parquet`, a row per epoch, and `training.json`: device, speed and memory."""
+    from tasks.genres.training import peak_memory_mb
+
+    epochs = pa.Table.from_pylist([epoch._asdict() for epoch in history])
+    pq.write_table(epochs.drop_columns("seconds"), folder / "history.parquet")
+    seconds = sum(epoch.seconds for epoch in history)
+    record = {
+        "device": device.type,
+        "train_seconds": seconds,
+        "train_samples_per_second": documents * len(history) / seconds,
+        "train_peak_memory_mb": peak_memory_mb(device),
+    }
+    store.write_json(folder / "training.json", record)
 
 
 def _fit(
@@ -34,37 +93,19 @@ def _fit(
     config: ClassifierConfig,
     writer: store.EntryWriter,
 ) -> ClassifierRef:
-    from tasks.genres import training as net
     from tasks.genres.network import fold_batch_norm
+    from tasks.genres.training import pick_device, train_classifier
 
-    device = net.pick_device(config.device)
-    indicator, classes = store.read_labels(labels)
-    split = np.array(store.read(documents, ["split"])["split"].to_pylist())
-    train, validation = (
-        net.examples_of(store.chosen_vectors(vectors, rows), indicator[rows], device)
-        for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
+    device = pick_device(config.device)
+    train, validation = _load_examples(documents, vectors, labels, device=device)
+    trained, history = train_classifier(
+        train, validation, config=config, checkpoint_dir=writer.checkpoint_dir
     )
-    net.require_examples(train, validation)
-    classifier, history = net.train_classifier(train, validation, config, writer.checkpoint_dir)
-    answering = fold_batch_norm(classifier)
-    thresholds = tuned_thresholds(
-        validation.labels.cpu().numpy().astype(np.uint8),
-        genre_probabilities(answering, validation.vectors.cpu().numpy()),
-        config.threshold,
-        config.threshold_support,
-    )
-    named = dict(zip(classes, thresholds.tolist(), strict=True))
-    save_classifier(answering, named, writer.folder)
-    passes = pa.Table.from_pylist([epoch._asdict() for epoch in history])
-    pq.write_table(passes.drop_columns("seconds"), writer.folder / "history.parquet")
-    seconds = sum(epoch.seconds for epoch in history)
-    training = {
-        "device": device.type,
-        "train_seconds": seconds,
-        "train_samples_per_second": len(train.labels) * len(history) / seconds,
-        "train_peak_memory_mb": net.peak_memory_mb(device),
-    }
-    store.write_json(writer.folder / "training.json", training)
+    classifier = fold_batch_norm(trained)
+    thresholds = _tune(classifier, validation, config).tolist()
+    _, classes = store.read_labels(labels)
+    save_classifier(classifier, dict(zip(classes, thresholds, strict=True)), writer.folder)
+    _save_training_record(history, documents=len(train.labels), device=device, folder=writer.folder)
     return writer.folder_ref(ClassifierRef, len(train.labels), measured="training.json")
 
 
@@ -76,41 +117,50 @@ def fit_classifier(
     config: ClassifierConfig,
     compute: Compute,
 ) -> ClassifierRef:
-    """Train on the labelled movies of the train split, tune on those of the validation split."""
+    """Train on labelled movies of the train split, tune thresholds on the validation split.
+
+    Raises:
+        UserError: the device is not available, or a split has too few labelled movies.
+    """
 
     def fit(writer: store.EntryWriter) -> ClassifierRef:
         with watch_epochs("fit-classifier", writer.checkpoint_dir):
             return run_in_fresh_process(compute, _fit, documents, vectors, labels, config, writer)
 
     key = [VERSION, config, documents.digest, vectors.digest, labels.digest]
-    ref = store.get_or_create("classifier", key, ClassifierRef, fit)
-    history = pq.read_table(store.locate(ref) / "history.parquet").to_pylist()
-    training = store.read_json(store.locate(ref) / "training.json")
+    classifier = store.get_or_create("classifier", key, ClassifierRef, fit)
+    _log_training(classifier, config.members)
+    return classifier
+
+
+def _log_training(classifier: ClassifierRef, members: int) -> None:
+    folder = store.locate(classifier)
+    history = pq.read_table(folder / "history.parquet").to_pylist()
+    training = store.read_json(folder / "training.json")
     get_run_logger().info(
         "%d movies, %d epochs of %d networks on %s in %.1f s (%.0f samples/s), validation F1 %.3f",
-        ref.rows,
+        classifier.rows,
         len(history),
-        config.members,
+        members,
         training["device"],
         training["train_seconds"],
         training["train_samples_per_second"],
         max(epoch["val_f1_micro"] for epoch in history),
     )
-    return ref
 
 
 def _predict(
     classifier: ClassifierRef, vectors: VectorsRef, writer: store.EntryWriter
 ) -> ProbabilitiesRef:
-    answering = load_classifier(store.locate(classifier)).classifier
-    parts = [genre_probabilities(answering, store.matrix(part)) for part in store.chunks(vectors)]
+    loaded = load_classifier(store.locate(classifier)).classifier
+    parts = [genre_probabilities(loaded, store.matrix(chunk)) for chunk in store.chunks(vectors)]
     np.save(writer.folder / "probabilities.npy", np.concatenate(parts))
     return writer.file_ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
 def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> ProbabilitiesRef:
-    """Genre probabilities of every document."""
+    """Genre probabilities (n_documents, n_genres) of all documents."""
     return store.get_or_create(
         "probabilities",
         [VERSION, classifier.digest, vectors.digest],

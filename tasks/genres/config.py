@@ -8,34 +8,45 @@ from tasks.core.strict_config import StrictConfig
 
 
 class ClassifierConfig(StrictConfig):
-    """The network, how it is trained, and how many of it answer together."""
+    """Settings of the networks, their training and the decision thresholds."""
 
-    hidden: tuple[int, ...] = Field((512, 256), description="Units of the hidden layers")
-    dropout: float = Field(0.5, ge=0, lt=1, description="Share of units dropped in training")
-    learning_rate: float = Field(4e-3, gt=0, description="Adam's step size")
-    batch_size: int = Field(2048, ge=2, description="Documents a step, at most")
-    epochs: int = Field(20, ge=1, description="Passes over the train split, at most")
+    hidden: tuple[int, ...] = Field((512, 256), description="Number of units of each hidden layer")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of hidden units dropped in training")
+    learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the Adam optimiser")
+    batch_size: int = Field(2048, ge=2, description="Maximum documents per training step")
+    epochs: int = Field(20, ge=1, description="Maximum training epochs of each network")
     patience: int | None = Field(
-        4, ge=1, description="Epochs without a better validation loss before stopping; null: never"
+        4,
+        ge=1,
+        description="Epochs without a lower validation loss before training stops; null: no early "
+        "stopping",
     )
     members: int = Field(
-        1, ge=1, le=20, description="Networks from different seeds whose logits are averaged"
+        1, ge=1, le=20, description="Number of networks, from different seeds, to average"
     )
     positive_weight: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Power of negatives/positives by which a rare genre's carriers weigh more",
+        description="Exponent p of the positive class weight (negatives/positives)^p",
     )
-    standardise: bool = Field(True, description="Bring every input to mean 0 and variance 1")
-    calibrate: bool = Field(True, description="Scale and shift the logits on validation movies")
+    standardise: bool = Field(True, description="Scale every input to mean 0 and variance 1")
+    calibrate: bool = Field(
+        True, description="Calibrate the probabilities on validation movies (Platt scaling)"
+    )
     threshold: float | None = Field(
-        None, gt=0, lt=1, description="Probability from which a genre is predicted; null: tuned"
+        None,
+        gt=0,
+        lt=1,
+        description="Minimum probability to predict a genre; null: tuned on validation movies",
     )
     threshold_support: int | None = Field(
         None,
         ge=1,
-        description="Validation movies that give a genre a threshold of its own; null: one for all",
+        description="Minimum validation positives for a per-genre threshold; null: one global "
+        "threshold",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train")
-    seed: int = Field(42, ge=0, description="Seed of weights, dropout and batch order")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Training device; auto: CUDA or MPS if available, else the CPU"
+    )
+    seed: int = Field(42, ge=0, description="Random seed of weights, dropout and batch order")

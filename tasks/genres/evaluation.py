@@ -1,17 +1,11 @@
-"""Probabilities and labels -> scores that say which protocol gave them, and what is behind them."""
-
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+"""Genre probabilities and labels -> test scores, named by their protocol, with their tables."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from sklearn.metrics import average_precision_score
 
 from tasks.core.contracts import (
     ClassifierRef,
@@ -22,169 +16,102 @@ from tasks.core.contracts import (
     UserError,
 )
 from tasks.core.storage import store
+from tasks.genres.evaluation_tables import (
+    PredictedMovies,
+    confident_errors,
+    genre_table,
+    predictions_table,
+    slice_table,
+)
 from tasks.genres.metrics import (
     PREFIX,
     Labels,
-    Probabilities,
     Protocol,
-    apply_thresholds,
     bootstrap_f1,
     bootstrap_interval,
-    macro_f1,
-    micro_f1,
     multilabel_scores,
-    per_genre_scores,
 )
 
 VERSION = 6
-SLICE_MOVIES = 20  # movies a slice needs to be shown on its own
-MISTAKES = 20
-LENGTHS = (20, 40, 80)  # words of an overview that part one slice from the next
+MOVIE_COLUMNS = ["id", "title", "overview", "genres", "year", "language", "split"]
+#: Tables shown as Prefect artifacts, with their descriptions.
+SHOWN_TABLES = {
+    "genres": "Scores per genre",
+    "slices": "Scores per group of movies",
+    "mistakes": "Wrong predictions furthest from the truth",
+}
 
 
-def genre_table(
-    labels: Labels, probabilities: Probabilities, thresholds: Probabilities, classes: Sequence[str]
-) -> pa.Table:
-    """Support, precision, recall, F1, average precision and threshold a genre.
-
-    Where no document carries the genre its scores are null, not zero: they are undefined.
-    """
-    guess = apply_thresholds(probabilities, thresholds)
-    precision, recall, f1, support = per_genre_scores(labels, guess)
-    rows = []
-    for column, name in enumerate(classes):
-        known = bool(support[column])
-        area = average_precision_score(labels[:, column], probabilities[:, column]) if known else 0
-        values = {"precision": precision[column], "recall": recall[column], "f1": f1[column]}
-        values["average_precision"] = area
-        rows.append(
-            {"genre": name, "support": int(support[column])}
-            | {key: float(value) if known else None for key, value in values.items()}
-            | {"threshold": float(thresholds[column])}
-        )
-    return pa.Table.from_pylist(rows)
+def f1_intervals(
+    labels: Labels, predictions: Labels, tfidf_predictions: Labels, prefix: str
+) -> dict[str, float]:
+    """95% bootstrap intervals of micro and macro F1, and of their paired margin over TF-IDF."""
+    f1, tfidf_f1 = bootstrap_f1(labels, predictions), bootstrap_f1(labels, tfidf_predictions)
+    intervals: dict[str, float] = {}
+    for average in f1:
+        name = f"{prefix}_f1_{average}"
+        intervals |= bootstrap_interval(f1[average], name)
+        intervals |= bootstrap_interval(f1[average] - tfidf_f1[average], f"{name}_over_tfidf")
+    return intervals
 
 
-def f1_intervals(labels: Labels, guess: Labels, tfidf: Labels, prefix: str) -> dict[str, float]:
-    """95% bootstrap intervals of micro and macro F1, and of their margin over TF-IDF (paired)."""
-    own, other = bootstrap_f1(labels, guess), bootstrap_f1(labels, tfidf)
-    found: dict[str, float] = {}
-    for name in own:
-        found |= bootstrap_interval(own[name], f"{prefix}_f1_{name}")
-        found |= bootstrap_interval(own[name] - other[name], f"{prefix}_f1_{name}_over_tfidf")
-    return found
-
-
-def slice_values(movies: pa.Table) -> dict[str, list[str]]:
-    """For each kind of slice, the slice that each movie falls into."""
-    lengths = np.digitize([len(text.split()) for text in movies["overview"].to_pylist()], LENGTHS)
-    named = [f"up to {LENGTHS[0]}", *(f"from {words}" for words in LENGTHS)]
-    years, genres = movies["year"].to_pylist(), movies["genres"].to_pylist()
-    return {
-        "decade": [f"{year // 10 * 10}s" if year else "unknown" for year in years],
-        "overview words": [named[length] for length in lengths],
-        "number of genres": [str(min(len(names), 4)) + "+" * (len(names) > 3) for names in genres],
-        "language": [language or "unknown" for language in movies["language"].to_pylist()],
-    }
-
-
-def slice_table(movies: pa.Table, labels: Labels, guess: Labels) -> pa.Table:
-    """Movies, micro and macro F1 of each slice; slices of under 20 movies are taken together."""
-    rows: list[dict[str, Any]] = []
-    for kind, values in slice_values(movies).items():
-        sizes = Counter(values)
-        kept = np.array([value if sizes[value] >= SLICE_MOVIES else "other" for value in values])
-        for value in sorted(set(kept.tolist()), key=lambda name: (name == "other", name)):
-            of = kept == value
-            both = labels[of], guess[of]
-            found = {"f1_micro": micro_f1(*both), "f1_macro": macro_f1(*both)}
-            rows.append({"slice": kind, "value": value, "movies": int(of.sum())} | found)
-    return pa.Table.from_pylist(rows)
-
-
-def confident_errors(
-    movies: pa.Table,
-    labels: Labels,
-    probabilities: Probabilities,
-    thresholds: Probabilities,
-    classes: Sequence[str],
-) -> pa.Table:
-    """The most confident wrong answers, surest first: movie, genre, probability, text."""
-    wrong = labels != apply_thresholds(probabilities, thresholds)
-    distance = np.where(wrong, np.abs(labels - probabilities), -1.0)
-    surest = np.argsort(-distance, axis=None, kind="stable")[: min(MISTAKES, int(wrong.sum()))]
-    rows = []
-    for row, column in zip(*np.unravel_index(surest, distance.shape), strict=True):
-        movie = movies.slice(row, 1).to_pylist()[0]
-        answer = {
-            "title": movie["title"],
-            "genre": classes[column],
-            "carries_it": bool(labels[row, column]),
-            "probability": float(probabilities[row, column]),
-        }
-        rows.append(answer | {"genres": movie["genres"], "overview": movie["overview"]})
-    return pa.Table.from_pylist(rows)
-
-
-def predictions_table(
-    movies: pa.Table,
-    probabilities: Probabilities,
-    thresholds: Probabilities,
-    classes: Sequence[str],
-) -> pa.Table:
-    """`id`, `title`, actual and predicted genres, and a list of probabilities, a row a movie."""
-    columns = {
-        "id": movies["id"],
-        "title": movies["title"],
-        "actual_genres": movies["genres"],
-        "predicted_genres": genre_names(apply_thresholds(probabilities, thresholds), classes),
-        "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
-    }
-    return pa.table(columns).replace_schema_metadata({"classes": ", ".join(classes)})
-
-
-def genre_names(guess: NDArray[np.uint8], classes: Sequence[str]) -> pa.Array:
-    """Rows of an indicator matrix as lists of names."""
-    names = [[name for name, on in zip(classes, row, strict=True) if on] for row in guess]
-    return pa.array(names, pa.list_(pa.string()))
-
-
-def _evaluate(
+def _predicted_test_movies(
     documents: DocumentsRef,
     labels: LabelsRef,
     classifier: ClassifierRef,
     probabilities: ProbabilitiesRef,
-    baseline: ScoresRef,
-    protocol: Protocol,
-    writer: store.EntryWriter,
-) -> ScoresRef:
-    columns = ["id", "title", "overview", "genres", "year", "language", "split"]
-    table = store.read(documents, columns)
+) -> PredictedMovies:
+    """The labelled movies of the test split.
+
+    Raises:
+        UserError: there are none.
+    """
+    movies = store.read(documents, MOVIE_COLUMNS)
     indicator, classes = store.read_labels(labels)
-    by_name = store.read_json(store.locate(classifier) / "thresholds.json")
-    thresholds = np.array([by_name[name] for name in classes], np.float32)
-    split, labelled = np.array(table["split"].to_pylist()), indicator.any(axis=1)
-    rows = (split == "test") & labelled
+    rows = (np.array(movies["split"].to_pylist()) == "test") & indicator.any(axis=1)
     if not rows.any():
-        raise UserError("No movie with a learnt genre falls in the test split: give more movies.")
-    movies, actual = table.filter(pa.array(rows)), indicator[rows]
-    said = np.load(store.locate(probabilities), allow_pickle=False)[rows]
-    guess, prefix = apply_thresholds(said, thresholds), PREFIX[protocol]
-    tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
-    found = multilabel_scores(actual, said, thresholds, prefix) | f1_intervals(
-        actual, guess, tfidf, prefix
+        raise UserError("No movie with a learned genre is in the test split: add movies.")
+    thresholds = store.read_json(store.locate(classifier) / "thresholds.json")
+    return PredictedMovies(
+        movies=movies.filter(pa.array(rows)),
+        labels=indicator[rows],
+        probabilities=np.load(store.locate(probabilities), allow_pickle=False)[rows],
+        thresholds=np.array([thresholds[name] for name in classes], np.float32),
+        classes=classes,
     )
-    found["genres_learnt"] = float(len(classes))
-    store.write_json(writer.folder / "metrics.json", found)
+
+
+def _scores(predicted: PredictedMovies, baseline: ScoresRef, prefix: str) -> dict[str, float]:
+    tfidf_predictions = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
+    scores = multilabel_scores(
+        labels=predicted.labels,
+        probabilities=predicted.probabilities,
+        thresholds=predicted.thresholds,
+        prefix=prefix,
+    )
+    scores |= f1_intervals(
+        labels=predicted.labels,
+        predictions=predicted.predictions,
+        tfidf_predictions=tfidf_predictions,
+        prefix=prefix,
+    )
+    return scores | {"genres_learnt": float(len(predicted.classes))}
+
+
+def _evaluate(
+    predicted: PredictedMovies, baseline: ScoresRef, protocol: Protocol, writer: store.EntryWriter
+) -> ScoresRef:
+    scores = _scores(predicted, baseline, PREFIX[protocol])
+    store.write_json(writer.folder / "metrics.json", scores)
     tables = {
-        "genres": genre_table(actual, said, thresholds, classes),
-        "slices": slice_table(movies, actual, guess),
-        "mistakes": confident_errors(movies, actual, said, thresholds, classes),
-        "test_predictions": predictions_table(movies, said, thresholds, classes),
+        "genres": genre_table(predicted),
+        "slices": slice_table(predicted.movies, predicted.labels, predicted.predictions),
+        "mistakes": confident_errors(predicted),
+        "test_predictions": predictions_table(predicted),
     }
-    for name, of in tables.items():
-        pq.write_table(of, writer.folder / f"{name}.parquet")
-    return writer.folder_ref(ScoresRef, movies.num_rows)
+    for name, table in tables.items():
+        pq.write_table(table, writer.folder / f"{name}.parquet")
+    return writer.folder_ref(ScoresRef, predicted.movies.num_rows)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -196,18 +123,32 @@ def evaluate(
     baseline: ScoresRef,
     protocol: Protocol,
 ) -> ScoresRef:
-    """Scores on the test split, under the prefix of the protocol that they were won by."""
-    read = (documents, labels, classifier, probabilities, baseline)
-    ref = store.get_or_create(
-        "scores",
-        [VERSION, protocol, *(of.digest for of in read)],
-        ScoresRef,
-        lambda writer: _evaluate(*read, protocol, writer),
-    )
-    folder, name = store.locate(ref), f"{PREFIX[protocol]}_f1_micro"
+    """Scores on the labelled test movies, under the metric prefix of the protocol.
+
+    Raises:
+        UserError: the test split has no labelled movies.
+    """
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        predicted = _predicted_test_movies(
+            documents=documents, labels=labels, classifier=classifier, probabilities=probabilities
+        )
+        return _evaluate(predicted, baseline=baseline, protocol=protocol, writer=writer)
+
+    inputs = (documents, labels, classifier, probabilities, baseline)
+    key = [VERSION, protocol, *(ref.digest for ref in inputs)]
+    scores = store.get_or_create("scores", key, ScoresRef, write)
+    _show(scores, protocol)
+    return scores
+
+
+def _show(scores: ScoresRef, protocol: Protocol) -> None:
+    """Log the headline score and show the tables as Prefect artifacts."""
+    folder, name = store.locate(scores), f"{PREFIX[protocol]}_f1_micro"
     value = store.read_json(folder / "metrics.json")[name]
-    get_run_logger().info("%s %.3f on %d movies (%s protocol)", name, value, ref.rows, protocol)
-    for key in ("genres", "slices", "mistakes"):
+    get_run_logger().info("%s %.3f on %d movies (%s protocol)", name, value, scores.rows, protocol)
+    for key, description in SHOWN_TABLES.items():
         rows = pq.read_table(folder / f"{key}.parquet").to_pylist()
-        create_table_artifact(rows, key=key, description=f"{key} of the {protocol} test movies")
-    return ref
+        create_table_artifact(
+            rows, key=key, description=f"{description} (test movies, {protocol} protocol)"
+        )

@@ -1,6 +1,6 @@
-"""A stored classifier's weights -> genre probabilities, without torch.
+"""A stored classifier's weights -> genre probabilities, with NumPy alone.
 
-What answers is small and only multiplies matrices; torch, which trained it, takes seconds to load.
+Inference needs a few matrix products. torch, which trained the weights, takes seconds to load.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ Array = NDArray[np.float32]
 
 
 class Layer(NamedTuple):
-    """A linear layer, batch norm folded in: `weight` (n_inputs, n_outputs), `bias` (n_outputs,)."""
+    """A linear layer with batch norm folded in: `weight` (n_inputs, n_outputs), `bias`."""
 
     weight: Array
     bias: Array
 
 
 class Classifier(NamedTuple):
-    """Networks whose logits are averaged, then scaled and shifted to calibrated ones."""
+    """An ensemble: the mean logit of the members, times `scale` plus `shift`, is calibrated."""
 
     members: list[list[Layer]]
     scale: float
@@ -31,7 +31,7 @@ class Classifier(NamedTuple):
 
 
 class LoadedClassifier(NamedTuple):
-    """A classifier with the genres that it answers with and a probability threshold for each."""
+    """A classifier, the names of its genres and their probability thresholds (n_genres,)."""
 
     classifier: Classifier
     classes: list[str]
@@ -41,8 +41,8 @@ class LoadedClassifier(NamedTuple):
 def genre_probabilities(classifier: Classifier, vectors: Array) -> Array:
     """Genre probabilities (n, n_genres) of document vectors (n, size)."""
     logits = np.mean([_logits(layers, vectors) for layers in classifier.members], axis=0)
-    found: Array = expit(classifier.scale * logits + classifier.shift).astype(np.float32)
-    return found
+    probabilities: Array = expit(classifier.scale * logits + classifier.shift).astype(np.float32)
+    return probabilities
 
 
 def _logits(layers: list[Layer], units: Array) -> Array:
@@ -53,7 +53,7 @@ def _logits(layers: list[Layer], units: Array) -> Array:
 
 
 def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder: Path) -> None:
-    """Write arrays and JSON, nothing pickled; `thresholds` a genre, in the order of the outputs."""
+    """Write arrays and JSON, no pickle; `thresholds` by genre, in the order of the outputs."""
     arrays = {
         f"{member}/{depth}/{name}": value
         for member, layers in enumerate(classifier.members)
@@ -68,7 +68,7 @@ def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
-    """What `save_classifier` wrote."""
+    """The classifier that `save_classifier` wrote to `folder`."""
     config = store.read_json(folder / "config.json")
     with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
         members = [

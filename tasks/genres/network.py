@@ -1,39 +1,42 @@
-"""The genre classifier as torch modules, and what of it answers without torch (`forward`)."""
+"""The genre classifier as torch modules, and its conversion to NumPy layers for inference."""
 
 from itertools import zip_longest
 from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.genres.inference import Classifier, Layer
 
+Array = NDArray[np.float32]
+
 
 class Dropout(nn.Module):
-    """Dropout whose mask is made of random bytes, so that the share dropped is in 256ths.
+    """Dropout with a mask of random bytes; the share is rounded to 1/256.
 
-    On a CPU torch's own draws a number for every unit, one after the other on one core, which
-    takes longer than all the rest of a small network; eight bytes a draw take a twentieth.
+    On a CPU torch's dropout draws one number per unit on a single core, which takes longer than
+    the rest of a small network. Drawing eight bytes at a time takes a twentieth of that.
     """
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        # Of 256, but for what is dropped not at all: some of it, and never everything.
+        # A share above 0 drops at least 1 and at most 255 of 256 units.
         self.dropped = min(255, max(1, round(share * 256))) if share else 0
 
     def forward(self, units: Tensor) -> Tensor:
-        """In training: units with some at zero and the others scaled up."""
+        """In training: some units are 0, the others are scaled up. Otherwise: unchanged."""
         if not self.training or not self.dropped:
             return units
         if units.device.type != "cpu":
             return functional.dropout(units, self.share)
         words = torch.empty(-(-units.numel() // 8), dtype=torch.int64, device=units.device)
-        bytes_drawn = words.random_(-(2**63), None).view(torch.uint8)[: units.numel()]
-        kept = bytes_drawn.view(units.shape) >= self.dropped
-        return units * (kept * units.new_tensor(256 / (256 - self.dropped)))
+        random_bytes = words.random_(-(2**63), None).view(torch.uint8)[: units.numel()]
+        mask = random_bytes.view(units.shape) >= self.dropped
+        return units * (mask * units.new_tensor(256 / (256 - self.dropped)))
 
 
 class GenreNetwork(nn.Module):
@@ -50,63 +53,63 @@ class GenreNetwork(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_genres))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Logits of a batch."""
+        """Logits (batch, n_genres)."""
         logits: Tensor = self.layers(vectors)
         return logits
 
 
 class GenreClassifier(nn.Module):
-    """Members' mean logits of standardised vectors, scaled and shifted to calibrated ones."""
+    """An ensemble of networks with input standardisation and calibration of the mean logits."""
 
     def __init__(self, members: list[GenreNetwork], n_inputs: int) -> None:
         super().__init__()
-        self.centre: Tensor
-        self.spread: Tensor
+        self.input_mean: Tensor
+        self.input_std: Tensor
         self.scale: Tensor
         self.shift: Tensor
         self.members = nn.ModuleList(members)
-        for name, value in (
-            ("centre", torch.zeros(n_inputs)),
-            ("spread", torch.ones(n_inputs)),
-            ("scale", torch.ones(())),
-            ("shift", torch.zeros(())),
-        ):
-            self.register_buffer(name, value)
+        self.register_buffer("input_mean", torch.zeros(n_inputs))
+        self.register_buffer("input_std", torch.ones(n_inputs))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("shift", torch.zeros(()))
 
-    def standardised(self, vectors: Tensor) -> Tensor:
-        """Vectors as the members expect them."""
-        return (vectors - self.centre).div_(self.spread)
+    def standardise(self, vectors: Tensor) -> Tensor:
+        """Vectors (n, n_inputs) scaled to the mean and variance that the members expect."""
+        return (vectors - self.input_mean).div_(self.input_std)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Calibrated logits of a batch."""
-        inputs = self.standardised(vectors)
+        """Calibrated logits (batch, n_genres)."""
+        inputs = self.standardise(vectors)
         logits = torch.stack([member(inputs) for member in self.members]).mean(dim=0)
         calibrated: Tensor = self.scale * logits + self.shift
         return calibrated
 
 
 def fold_batch_norm(classifier: GenreClassifier) -> Classifier:
-    """What answers without torch: batch norm and standardisation are part of the linear layers."""
-    centre, spread = classifier.centre.cpu().numpy(), classifier.spread.cpu().numpy()
+    """The classifier as NumPy layers, with batch norm and standardisation folded into them."""
+    mean, std = classifier.input_mean.cpu().numpy(), classifier.input_std.cpu().numpy()
     members = []
     for member in classifier.members:
         layers = _folded_layers(cast(GenreNetwork, member))
-        first = layers[0].weight / spread[:, None]
-        layers[0] = Layer(first, layers[0].bias - centre @ first)
+        weight = layers[0].weight / std[:, None]
+        layers[0] = Layer(weight, layers[0].bias - mean @ weight)
         members.append(layers)
     return Classifier(members, classifier.scale.item(), classifier.shift.item())
 
 
 def _folded_layers(network: GenreNetwork) -> list[Layer]:
-    modules, layers = list(network.layers), list[Layer]()
-    for linear, norm in zip_longest(
-        (module for module in modules if isinstance(module, nn.Linear)),
-        (module for module in modules if isinstance(module, nn.BatchNorm1d)),
-    ):
-        weight, bias = (value.detach().cpu().numpy() for value in (linear.weight.T, linear.bias))
-        if norm is not None:
-            state = {name: value.cpu().numpy() for name, value in norm.state_dict().items()}
-            rate = state["weight"] / np.sqrt(state["running_var"] + norm.eps)
-            weight, bias = weight * rate, (bias - state["running_mean"]) * rate + state["bias"]
-        layers.append(Layer(np.ascontiguousarray(weight), bias))
-    return layers
+    modules = list(network.layers)
+    linear_modules = (module for module in modules if isinstance(module, nn.Linear))
+    norm_modules = (module for module in modules if isinstance(module, nn.BatchNorm1d))
+    # the output layer has no batch norm
+    return [_folded(linear, norm) for linear, norm in zip_longest(linear_modules, norm_modules)]
+
+
+def _folded(linear: nn.Linear, norm: nn.BatchNorm1d | None) -> Layer:
+    weight: Array = linear.weight.T.detach().cpu().numpy()
+    bias: Array = linear.bias.detach().cpu().numpy()
+    if norm is not None:
+        state = {name: value.cpu().numpy() for name, value in norm.state_dict().items()}
+        rate = state["weight"] / np.sqrt(state["running_var"] + norm.eps)
+        weight, bias = weight * rate, (bias - state["running_mean"]) * rate + state["bias"]
+    return Layer(np.ascontiguousarray(weight), bias)

@@ -1,18 +1,13 @@
-"""Examples -> a trained genre classifier: training loop, early stopping, checkpoints, calibration.
-
-A checkpoint is a state dict that is read with `weights_only`.
-"""
+"""Labelled vectors -> a trained genre classifier: epochs, early stopping, ensemble, calibration."""
 
 import copy
-import hashlib
-import io
 import logging
 import resource
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,76 +17,84 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.contracts import UserError
-from tasks.core.files import atomic_write
 from tasks.core.progress import write_epoch_progress
+from tasks.genres.checkpoints import Epoch, TrainingState, restore_checkpoint, save_checkpoint
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
 from tasks.genres.network import GenreClassifier, GenreNetwork
 
-STEPS, SMALLEST_BATCH = 16, 32  # a small table still gets so many steps an epoch
-LABELS_TO_CALIBRATE = 50  # positive and negative ones, each
-DIGEST_BYTES = hashlib.sha256().digest_size
+MIN_STEPS_PER_EPOCH = 16  # a small table gets smaller batches, to reach this number of steps
+MIN_BATCH_SIZE = 32
+MIN_LABELS_TO_CALIBRATE = 50  # positives and negatives, each
 logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
 
 class Examples(NamedTuple):
-    """Vectors (n, size) with their labels (n, n_genres), both float32 on one device."""
+    """Vectors (n, size) and labels (n, n_genres), both float32 on the same device."""
 
     vectors: Tensor
     labels: Tensor
 
 
-class Epoch(NamedTuple):
-    """What is logged of one pass of one member; `seconds` are of the training steps alone."""
-
-    member: int
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_f1_micro: float
-    seconds: float
+def to_examples(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:
+    """Vectors and labels as tensors on the device."""
+    label_tensor = torch.from_numpy(labels.astype(np.float32))
+    return Examples(torch.from_numpy(vectors).to(device), label_tensor.to(device))
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device asked for; `auto` takes CUDA, then Apple's MPS, then the CPU.
+def require_examples(train: Examples, validation: Examples) -> None:
+    """Check that both splits are large enough to train and tune on.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the train split has under 2 movies, or the validation split has none.
     """
-    there = {
+    for name, examples, minimum in (("train", train, 2), ("validation", validation, 1)):
+        if len(examples.labels) < minimum:
+            raise UserError(
+                f"The {name} split has {len(examples.labels)} movies with a learned genre "
+                f"({minimum} needed): add movies."
+            )
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device `name`; `auto` is the first available of CUDA, Apple's MPS and the CPU.
+
+    Raises:
+        UserError: the device is not available.
+    """
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if wanted == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if not there[wanted]:
-        raise UserError(f"No {wanted} device here; use --classifier.device auto.")
-    return torch.device(wanted)
+    if name == "auto":
+        return torch.device(next(device for device, usable in available.items() if usable))
+    if not available[name]:
+        raise UserError(f"Device {name} is not available: use --classifier.device auto.")
+    return torch.device(name)
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 for the matrix products where the hardware has it: CUDA, and CPUs with AVX512-BF16.
+    """bfloat16 matrix products on hardware that supports them: CUDA, and CPUs with AVX512-BF16.
 
-    Elsewhere it would be emulated, and slower.
+    Other CPUs emulate bfloat16, which is slower than float32.
     """
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-    there = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast("cpu", torch.bfloat16, enabled=there)
+    supported = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast("cpu", torch.bfloat16, enabled=supported)
 
 
 def shuffled_batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
-    """The examples once, shuffled, in batches of equal size: a small last one, with a full step
-    and few examples for batch norm, costs F1.
+    """All examples in random order, in batches of equal size of at most `batch_size`.
 
-    The whole table lies on its device, and a batch is one gather: nothing is done a sample in
-    Python.
+    A small last batch would lower F1: it makes a full step from few examples of batch norm. A
+    batch is one gather on the device, with no Python code per example.
     """
     order = torch.randperm(len(examples.vectors)).to(examples.vectors.device)
-    parts = torch.tensor_split(order, -(-len(order) // batch_size))
-    return (Examples(examples.vectors[rows], examples.labels[rows]) for rows in parts)
+    batches = torch.tensor_split(order, -(-len(order) // batch_size))
+    return (Examples(examples.vectors[rows], examples.labels[rows]) for rows in batches)
 
 
 def train_epoch(
@@ -101,9 +104,9 @@ def train_epoch(
     batch_size: int,
     weights: Tensor | None = None,
 ) -> float:
-    """One pass of BCE with logits over the train split; the mean loss of its batches.
+    """Train one epoch with binary cross-entropy; return the mean loss of its batches.
 
-    `weights` (n_genres,) multiply the loss of the documents that carry a genre.
+    `weights` (n_genres,) multiply the loss of the positives of a genre.
     """
     network.train()
     total, steps = torch.zeros((), device=train.vectors.device), 0
@@ -121,7 +124,7 @@ def train_epoch(
 
 
 def positive_weights(labels: Tensor, power: float) -> Tensor | None:
-    """(negatives / positives) ** power of each genre; None where it would be 1 for all."""
+    """(negatives / positives) ** power per genre, (n_genres,); None for power 0."""
     if not power:
         return None
     positives = labels.sum(dim=0).clamp(min=1)
@@ -136,7 +139,7 @@ def predict_logits(network: nn.Module, vectors: Tensor, batch_size: int = 8192) 
 
 
 def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Loss, and micro F1 at the best threshold, on the validation split."""
+    """Loss on the validation split, and micro F1 at the best threshold."""
     logits = predict_logits(network, examples.vectors)
     loss = functional.binary_cross_entropy_with_logits(logits, examples.labels)
     labels = examples.labels.cpu().numpy().astype(np.uint8)
@@ -144,59 +147,54 @@ def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
     return loss.item(), find_best_threshold(labels, probabilities).f1
 
 
-def save_checkpoint(
-    path: Path, state: dict[str, Any], best: dict[str, Any], history: list[Epoch]
-) -> None:
-    """Write whole or not at all what `load_checkpoint` reads, after the SHA-256 of it.
-
-    torch checks nothing of what it reads, and would go on from weights that a disk has changed.
-    """
-    content = io.BytesIO()
-    torch.save(state | {"best": best, "history": [tuple(epoch) for epoch in history]}, content)
-    with atomic_write(path) as new:
-        new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
-
-
-def load_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], list[Epoch]]:
-    """Put network and optimiser where they were; the best weights and the passes so far.
-
-    Raises:
-        ValueError: the file is not as it was written.
-    """
-    content = path.read_bytes()
-    digest, saved = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    if hashlib.sha256(saved).digest() != digest:
-        raise ValueError("it is not as it was written")
-    device = next(network.parameters()).device
-    state = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["best"], [Epoch(*epoch) for epoch in state["history"]]
-
-
-def start_member(
-    train: Examples, config: ClassifierConfig, seed: int
-) -> tuple[GenreNetwork, torch.optim.Optimizer]:
-    """An untrained network and its optimiser, equal for equal seeds."""
+def new_state(train: Examples, config: ClassifierConfig, seed: int) -> TrainingState:
+    """An untrained network and its optimiser; equal seeds give equal weights."""
     torch.manual_seed(seed)
-    sizes = train.vectors.shape[1], train.labels.shape[1]
-    network = GenreNetwork(*sizes, config.hidden, config.dropout).to(train.vectors.device)
-    return network, torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+    n_inputs, n_genres = train.vectors.shape[1], train.labels.shape[1]
+    network = GenreNetwork(n_inputs, n_genres, config.hidden, config.dropout)
+    network.to(train.vectors.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+    return TrainingState(network, optimizer, copy.deepcopy(network.state_dict()), [])
 
 
-def is_usable_checkpoint(checkpoint: Path, train: Examples, config: ClassifierConfig) -> bool:
-    """Whether there is a checkpoint to go on from; one that cannot be loaded is deleted."""
-    if not checkpoint.exists():
-        return False
+def start_or_resume(
+    train: Examples, config: ClassifierConfig, seed: int, checkpoint: Path | None
+) -> TrainingState:
+    """The state at `checkpoint`, or a new one; an unreadable checkpoint is deleted."""
+    state = new_state(train, config, seed)
+    if checkpoint is None or not checkpoint.exists():
+        return state
     try:
-        load_checkpoint(checkpoint, *start_member(train, config, config.seed))
-    except Exception as error:  # torch raises errors of any kind for what it cannot read
-        logger.warning("%s is discarded, training starts over: %s", checkpoint, error)
+        restore_checkpoint(checkpoint, state)
+    except Exception as error:  # torch raises errors of any type
+        logger.warning("Checkpoint %s is discarded, training starts over: %s", checkpoint, error)
         checkpoint.unlink(missing_ok=True)
-        return False
-    return True
+        return new_state(train, config, seed)
+    return state
+
+
+def run_epoch(
+    state: TrainingState,
+    member: int,
+    train: Examples,
+    validation: Examples,
+    config: ClassifierConfig,
+) -> None:
+    """Train and validate one epoch, log it, and remember the weights of the best epoch."""
+    batch_size = min(
+        config.batch_size, max(MIN_BATCH_SIZE, len(train.labels) // MIN_STEPS_PER_EPOCH)
+    )
+    weights = positive_weights(train.labels, config.positive_weight)
+    start = time.perf_counter()
+    loss = train_epoch(
+        state.network, state.optimizer, train, batch_size=batch_size, weights=weights
+    )
+    seconds = time.perf_counter() - start
+    val_loss, val_f1 = validate(state.network, validation)
+    number = len(state.history) + 1
+    state.history.append(Epoch(member, number, loss, val_loss, val_f1, seconds))
+    if state.history[-1] is best_epoch(state.history):
+        state.best_weights = copy.deepcopy(state.network.state_dict())
 
 
 def train_member(
@@ -208,44 +206,31 @@ def train_member(
 ) -> tuple[GenreNetwork, list[Epoch]]:
     """Train one network; with `patience`, stop early and return the best epoch's weights.
 
-    With a `checkpoint` path the state is written there after every epoch, and training goes on
-    from what lies there. Each epoch draws from its own seed, so that one which was interrupted
-    draws again what it drew before.
+    With a `checkpoint` path, the state is written after every epoch and training resumes from it.
+    Every epoch has a separate seed, so a resumed training draws the same random numbers.
     """
     seed = config.seed + 1000 * member
     with torch.random.fork_rng():
-        network, optimizer = start_member(train, config, seed)
-        weights = positive_weights(train.labels, config.positive_weight)
-        batch_size = min(config.batch_size, max(SMALLEST_BATCH, len(train.labels) // STEPS))
-        best, history = copy.deepcopy(network.state_dict()), list[Epoch]()
-        if checkpoint and is_usable_checkpoint(checkpoint, train, config):
-            best, history = load_checkpoint(checkpoint, network, optimizer)
-        while not should_stop(history, config):
-            torch.manual_seed(seed + len(history) + 1)
-            start = time.perf_counter()
-            loss = train_epoch(network, optimizer, train, batch_size, weights)
-            seconds = time.perf_counter() - start
-            found = validate(network, validation)
-            history.append(Epoch(member, len(history) + 1, loss, *found, seconds))
-            if history[-1] is best_epoch(history):
-                best = copy.deepcopy(network.state_dict())
+        state = start_or_resume(train, config, seed, checkpoint)
+        while not should_stop(state.history, config):
+            torch.manual_seed(seed + len(state.history) + 1)
+            run_epoch(state, member=member, train=train, validation=validation, config=config)
             if checkpoint:
-                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-                save_checkpoint(checkpoint, state, best, history)
-                passes = member * config.epochs + len(history), config.members * config.epochs
-                write_epoch_progress(checkpoint.parent, *passes)
+                save_checkpoint(checkpoint, state)
+                epochs = member * config.epochs + len(state.history)
+                write_epoch_progress(checkpoint.parent, epochs, config.members * config.epochs)
     if config.patience is not None:
-        network.load_state_dict(best)
-    return network, history
+        state.network.load_state_dict(state.best_weights)
+    return state.network, state.history
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:
-    """The epoch with the lowest validation loss, the first of several."""
+    """The epoch with the lowest validation loss; of equal ones the first."""
     return min(history, key=lambda epoch: epoch.val_loss)
 
 
 def should_stop(history: list[Epoch], config: ClassifierConfig) -> bool:
-    """Whether all epochs are done, or `patience` epochs have brought nothing better."""
+    """Whether all epochs are done, or the last `patience` epochs brought no improvement."""
     if len(history) >= config.epochs:
         return True
     if config.patience is None or not history:
@@ -254,19 +239,24 @@ def should_stop(history: list[Epoch], config: ClassifierConfig) -> bool:
 
 
 def train_classifier(
-    train: Examples, validation: Examples, config: ClassifierConfig, work: Path | None = None
+    train: Examples,
+    validation: Examples,
+    config: ClassifierConfig,
+    checkpoint_dir: Path | None = None,
 ) -> tuple[GenreClassifier, list[Epoch]]:
-    """Train the members one after the other; with a folder `work`, resume what lies in it."""
+    """Train the members in turn; with a `checkpoint_dir`, resume from the checkpoints in it."""
     classifier = GenreClassifier([], train.vectors.shape[1]).to(train.vectors.device)
     if config.standardise:
-        classifier.centre = train.vectors.mean(dim=0)
-        classifier.spread = train.vectors.std(dim=0, correction=0).clamp(min=1e-6)
-    inputs = train._replace(vectors=classifier.standardised(train.vectors))
-    held_out = validation._replace(vectors=classifier.standardised(validation.vectors))
+        classifier.input_mean = train.vectors.mean(dim=0)
+        classifier.input_std = train.vectors.std(dim=0, correction=0).clamp(min=1e-6)
+    train_inputs = train._replace(vectors=classifier.standardise(train.vectors))
+    validation_inputs = validation._replace(vectors=classifier.standardise(validation.vectors))
     history = list[Epoch]()
     for member in range(config.members):
-        checkpoint = work / f"member-{member}.pt" if work else None
-        network, epochs = train_member(member, inputs, held_out, config, checkpoint)
+        checkpoint = checkpoint_dir / f"member-{member}.pt" if checkpoint_dir else None
+        network, epochs = train_member(
+            member, train_inputs, validation_inputs, config=config, checkpoint=checkpoint
+        )
         classifier.members.append(network)
         history += epochs
     if config.calibrate:
@@ -275,12 +265,13 @@ def train_classifier(
 
 
 def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
-    """Fit scale and shift of the logits on the validation split (Platt, 1999; all genres as one).
+    """Fit scale and shift of the logits on the validation split (Platt, 1999), for all genres.
 
-    Left as it is where validation holds too few labels, or where they run against the logits.
+    The logits stay as they are if there are too few labels, or if labels and logits are negatively
+    correlated.
     """
     labels = validation.labels.cpu().numpy().ravel()
-    if min(labels.sum(), (1 - labels).sum()) < LABELS_TO_CALIBRATE:
+    if min(labels.sum(), (1 - labels).sum()) < MIN_LABELS_TO_CALIBRATE:
         return
     logits = predict_logits(classifier, validation.vectors).cpu().numpy().reshape(-1, 1)
     platt = LogisticRegression().fit(logits, labels)
@@ -290,24 +281,8 @@ def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory taken so far: of the GPU where it trains on one, else of the process."""
+    """Peak memory in MiB so far: of the GPU if it is the device, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kilobytes
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS reports bytes, Linux KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def examples_of(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:
-    """Vectors and labels as tensors on the device."""
-    as_floats = torch.from_numpy(labels.astype(np.float32))
-    return Examples(torch.from_numpy(vectors).to(device), as_floats.to(device))
-
-
-def require_examples(train: Examples, validation: Examples) -> None:
-    """Raises UserError where a split has too few labelled movies to train or to tune on."""
-    for name, examples, needed in (("train", train, 2), ("validation", validation, 1)):
-        if len(examples.labels) < needed:
-            raise UserError(
-                f"Only {len(examples.labels)} movies with a learnt genre fall in the {name} split "
-                f"({needed} needed): give more movies."
-            )

@@ -1,4 +1,4 @@
-"""The movies of one version, held in memory -> ranked lists, filtered and explained."""
+"""Index rows -> the movies of one version in memory: filtered, ranked and explained lists."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,6 +14,7 @@ from pydantic import Field
 from tasks.core.contracts import UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.scoring import (
+    Array,
     ItemFeatures,
     RankConfig,
     common_words,
@@ -25,143 +26,171 @@ from tasks.recommend.scoring import (
     weighted_scores,
 )
 
-SHOWN = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
-POOL = 50  # more than are wanted, since copies are left out
-NEAREST = 1000  # movies whose vectors are compared where an approximate index finds them
+MOVIE_COLUMNS = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
+EXTRA_CANDIDATES = 50  # candidates beyond the limit, to replace dropped duplicates
+MMR_CANDIDATES = 4  # candidates per recommended movie where the list is diversified
+NEAREST = 1000  # movies whose embeddings are compared if there is an approximate index
+Mask = NDArray[np.bool_]
 Rows = Sequence[int]
 
 
 class Filters(StrictConfig):
-    """Which movies may be answered with."""
+    """Which movies may be recommended."""
 
-    genre: list[str] = Field([], description="Only movies of all these genres")
-    not_genre: list[str] = Field(
-        [], alias="not-genre", description="No movies of any of these genres"
+    genre: list[str] = Field(
+        [], description="Recommend only movies of this genre; repeat to require several genres"
     )
-    from_year: int | None = Field(None, alias="from-year", description="Released then or later")
-    to_year: int | None = Field(None, alias="to-year", description="Released then or earlier")
-    language: str | None = Field(None, description="Original language, as in `en`")
+    not_genre: list[str] = Field(
+        [],
+        alias="not-genre",
+        description="Exclude movies of this genre; repeat to exclude several genres",
+    )
+    from_year: int | None = Field(
+        None, alias="from-year", description="Recommend only movies released in this year or later"
+    )
+    to_year: int | None = Field(
+        None, alias="to-year", description="Recommend only movies released in this year or earlier"
+    )
+    language: str | None = Field(
+        None, description="Recommend only movies of this original language (ISO 639-1, as in `en`)"
+    )
 
 
 class Hit(NamedTuple):
-    """A movie of a list: its row, its score, and the features (1, n) that gave it."""
+    """A recommended movie: its row, its score, and the mean similarity features of all rows.
+
+    `features` has an array (1, n_movies) per feature name.
+    """
 
     row: int
     score: float
-    features: dict[str, NDArray[np.float32]]
+    features: dict[str, Array]
 
 
-def vectors_of(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of vectors as an array (n, size)."""
+def dense_matrix(column: pa.ChunkedArray) -> Array:
+    """A column of vectors as a matrix (n, size)."""
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found: NDArray[np.float32] = flat.reshape(len(column), -1)
-    return found
+    matrix: Array = flat.reshape(len(column), -1)
+    return matrix
 
 
-def sparse_of(names: pa.ChunkedArray, weights: pa.ChunkedArray) -> tuple[sp.csr_array, list[str]]:
-    """Lists of terms and their weights as a matrix (n, n_terms), and the terms of its columns."""
-    lists = names.combine_chunks()
-    terms = lists.flatten().dictionary_encode()
-    values = weights.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+def sparse_matrix(
+    term_lists: pa.ChunkedArray, weight_lists: pa.ChunkedArray
+) -> tuple[sp.csr_array, list[str]]:
+    """Lists of terms and weights as a matrix (n, n_terms), and the term of each column."""
+    lists = term_lists.combine_chunks()
+    encoded = lists.flatten().dictionary_encode()
+    weights = weight_lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     starts = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy())])
-    known: list[str] = terms.dictionary.to_pylist()
-    columns = terms.indices.to_numpy()
-    return sp.csr_array((values, columns, starts), shape=(len(lists), len(known))), known
+    terms: list[str] = encoded.dictionary.to_pylist()
+    columns = encoded.indices.to_numpy()
+    return sp.csr_array((weights, columns, starts), shape=(len(lists), len(terms))), terms
+
+
+def duplicate_keys(rows: pa.Table) -> list[NDArray[np.int64]]:
+    """Codes (n,) of the overview and of title and year: an equal code marks a duplicate."""
+    years = pc.fill_null(rows["year"].cast(pa.string()), "?")
+    titles = pc.binary_join_element_wise(rows["title_key"], years, "/")
+    return [
+        column.combine_chunks().dictionary_encode().indices.to_numpy()
+        for column in (rows["overview_key"], titles)
+    ]
 
 
 class Catalogue:
-    """Every movie of a version with what it is compared by, in the order of the table."""
+    """All movies of a version and their features, in the row order of the index table."""
 
     def __init__(self, rows: pa.Table) -> None:
-        words, self.words = sparse_of(rows["words"], rows["words_weights"])
-        titles, self.title_words = sparse_of(rows["title_words"], rows["title_words_weights"])
-        self.movies = rows.select([name for name in SHOWN if name in rows.column_names])
+        words, self.words = sparse_matrix(rows["words"], rows["words_weights"])
+        titles, self.title_words = sparse_matrix(rows["title_words"], rows["title_words_weights"])
+        self.movies = rows.select([name for name in MOVIE_COLUMNS if name in rows.column_names])
         self.features = ItemFeatures(
-            vectors_of(rows["content"]),
-            words,
-            titles,
-            vectors_of(rows["genre_vector"]),
-            rows["year"].cast(pa.float32()).to_numpy(zero_copy_only=False),
-            rows["votes"].to_numpy(),
+            content=dense_matrix(rows["content"]),
+            words=words,
+            titles=titles,
+            genres=dense_matrix(rows["genre_vector"]),
+            years=rows["year"].cast(pa.float32()).to_numpy(zero_copy_only=False),
+            votes=rows["votes"].to_numpy(),
         )
         self.items = self.features.by_term()
         self.title_keys = rows["title_key"]
-        overviews = rows["overview_key"].combine_chunks().dictionary_encode().indices
-        named = pc.binary_join_element_wise(
-            rows["title_key"], pc.fill_null(rows["year"].cast(pa.string()), "?"), "/"
-        )
-        titles_of = named.combine_chunks().dictionary_encode().indices
-        self.keys = [overviews.to_numpy(), titles_of.to_numpy()]
+        self.duplicate_keys = duplicate_keys(rows)
 
     def __len__(self) -> int:
         return int(self.movies.num_rows)
 
     @cached_property
     def positions(self) -> dict[tuple[str, int], int]:
-        """Where the movie of a source and id is."""
+        """Row of each movie by source and id."""
         pairs = zip(self.movies["source"].to_pylist(), self.movies["id"].to_pylist(), strict=True)
         return {pair: row for row, pair in enumerate(pairs)}
 
-    def rows_with_title(self, key: str) -> list[int]:
-        """Rows of the movies with a folded title."""
-        rows: list[int] = pc.indices_nonzero(pc.equal(self.title_keys, key)).to_pylist()
-        return rows
-
     @cached_property
-    def genres(self) -> dict[str, NDArray[np.bool_]]:
-        """Which movies carry a genre, by its folded name."""
+    def genres(self) -> dict[str, Mask]:
+        """Mask (n_movies,) of the movies of each genre, by case-folded genre name."""
         lists = self.movies["genres"].combine_chunks()
         rows = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
         names = np.array([name.casefold() for name in lists.flatten().to_pylist()], dtype=object)
-        found = {}
+        masks = {}
         for name in set(names.tolist()):
-            found[name] = np.zeros(len(lists), bool)
-            found[name][rows[names == name]] = True
-        return found
+            masks[name] = np.zeros(len(lists), bool)
+            masks[name][rows[names == name]] = True
+        return masks
 
     @cached_property
     def languages(self) -> NDArray[np.object_]:
-        """Language of each movie; None where unknown."""
+        """Language of each movie; None if unknown."""
         return np.array(self.movies["language"].to_pylist(), dtype=object)
 
     @cached_property
-    def _columns(self) -> dict[str, int]:
+    def _column_of_word(self) -> dict[str, int]:
         return {word: column for column, word in enumerate(self.words)}
 
-    def profile(
-        self,
-        content: NDArray[np.float32],
-        genres: NDArray[np.float32],
-        words: Mapping[str, float],
-    ) -> ItemFeatures:
-        """Profile of a text that is no movie: without title, year and votes.
+    def rows_with_title(self, key: str) -> list[int]:
+        """Rows of the movies whose folded title is `key`."""
+        rows: list[int] = pc.indices_nonzero(pc.equal(self.title_keys, key)).to_pylist()
+        return rows
 
-        `content` (1, size) and `genres` (1, n_genres) have length one, `words` are weighed.
-        """
-        known = {self._columns[word]: w for word, w in words.items() if word in self._columns}
-        at = (np.zeros(len(known), np.int64), np.array(list(known), np.int64))
-        weights = np.array(list(known.values()), np.float32)
-        return ItemFeatures(
-            content,
-            sp.csr_array((weights, at), shape=(1, len(self.words))),
-            sp.csr_array((1, len(self.title_words)), dtype=np.float32),
-            genres,
-            np.array([np.nan], np.float32),
-            np.zeros(1, np.float32),
-        )
+    def movie(self, row: int) -> dict[str, Any]:
+        """The `MOVIE_COLUMNS` of a movie."""
+        movie: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]
+        return movie
 
     def features_of(self, rows: Rows) -> ItemFeatures:
-        """The profiles of some movies."""
+        """Features of some movies."""
         return self.features.rows(np.array(rows, np.int64))
 
-    def filter_mask(self, filters: Filters) -> NDArray[np.bool_] | None:
-        """Which movies pass; None where all do.
+    def text_features(
+        self, content: Array, genres: Array, word_weights: Mapping[str, float]
+    ) -> ItemFeatures:
+        """Features (one row) of a text that is not a movie: without title, year and votes.
+
+        `content` (1, size) and `genres` (1, n_genres) have unit length. Words that no movie of the
+        catalogue contains are ignored.
+        """
+        columns = self._column_of_word
+        weights = {
+            columns[word]: weight for word, weight in word_weights.items() if word in columns
+        }
+        indices = (np.zeros(len(weights), np.int64), np.array(list(weights), np.int64))
+        values = np.array(list(weights.values()), np.float32)
+        return ItemFeatures(
+            content=content,
+            words=sp.csr_array((values, indices), shape=(1, len(self.words))),
+            titles=sp.csr_array((1, len(self.title_words)), dtype=np.float32),
+            genres=genres,
+            years=np.array([np.nan], np.float32),
+            votes=np.zeros(1, np.float32),
+        )
+
+    def filter_mask(self, filters: Filters) -> Mask | None:
+        """Mask (n_movies,) of the movies that pass the filters; None without filters.
 
         Raises:
-            UserError: no movie carries a genre that is asked for.
+            UserError: no movie has a genre that the filters name.
         """
-        masks = [self._genre(name) for name in filters.genre]
-        masks += [~self._genre(name) for name in filters.not_genre]
+        masks = [self._genre_mask(name) for name in filters.genre]
+        masks += [~self._genre_mask(name) for name in filters.not_genre]
         years = self.features.years
         if filters.from_year is not None:
             masks.append(years >= filters.from_year)
@@ -171,72 +200,79 @@ class Catalogue:
             masks.append(self.languages == filters.language)
         return np.logical_and.reduce(masks) if masks else None
 
-    def _genre(self, name: str) -> NDArray[np.bool_]:
+    def _genre_mask(self, name: str) -> Mask:
         if name.casefold() not in self.genres:
             names = pc.unique(self.movies["genres"].combine_chunks().flatten()).to_pylist()
             known = ", ".join(sorted(names))
             raise UserError(f"No movie carries the genre '{name}'. There are: {known}.")
         return self.genres[name.casefold()]
 
-    def ranked(
+    def rank(
         self,
         queries: ItemFeatures,
-        asked: Rows,
+        query_rows: Rows,
         limit: int,
         config: RankConfig,
-        allowed: NDArray[np.bool_] | None = None,
-        near: Rows | None = None,
-    ) -> list["Hit"]:
-        """The `limit` movies most like the queries together, best first.
+        *,
+        allowed: Mask | None = None,
+        nearest_rows: Rows | None = None,
+    ) -> list[Hit]:
+        """The `limit` movies with the highest mean score over the queries, best first.
 
-        A movie's score is the mean of its scores for each query. Those in `asked`, and copies of
-        them or of each other, are left out. With `near`, the rows that an approximate index found,
-        vectors are compared for those alone and for the best by everything else.
+        Movies in `query_rows` and duplicates are left out, as are movies outside the mask
+        `allowed` (n_movies,). `nearest_rows` are the movies whose embeddings an approximate index
+        returned; without them the embeddings of all movies are compared.
         """
-        each = (
-            similarity_features(queries, self.items)
-            if near is None
-            else self._near(queries, near, config)
-        )
-        found = {name: part.mean(axis=0, keepdims=True) for name, part in each.items()}
-        score = weighted_scores(found, config)[0]
+        if nearest_rows is None:
+            similarities = similarity_features(queries, self.items)
+        else:
+            similarities = self._ann_features(queries, nearest_rows, config)
+        means = {name: part.mean(axis=0, keepdims=True) for name, part in similarities.items()}
+        scores = weighted_scores(means, config)[0]
         if allowed is not None:
-            score = np.where(allowed, score, -np.inf)
-        kept = self.listed(score, asked, limit, config.diversity)
-        return [Hit(row, float(score[row]), found) for row in kept]
+            scores = np.where(allowed, scores, -np.inf)
+        rows = self.top_rows(scores, query_rows, limit, config.diversity)
+        return [Hit(row, float(scores[row]), means) for row in rows]
 
-    def listed(
-        self, score: NDArray[np.float32], asked: Rows, limit: int, diversity: float
-    ) -> list[int]:
-        """Rows of the best by `score` (n_movies,), without what was asked and without copies."""
-        pool = top_positions(score, (4 if diversity else 1) * limit + len(asked) + POOL)
-        pool = pool[np.isfinite(score[pool])]
-        wanted = len(pool) if diversity else limit
-        kept = drop_duplicates(pool.tolist(), self.keys, asked, wanted)
-        picked = mmr_rerank(score[kept], self.features.content[kept], limit, diversity)
-        return [kept[at] for at in picked]
+    def top_rows(self, scores: Array, query_rows: Rows, limit: int, diversity: float) -> list[int]:
+        """Rows of the best by `scores` (n_movies,), without query movies and duplicates."""
+        per_movie = MMR_CANDIDATES if diversity else 1
+        candidates = top_positions(scores, per_movie * limit + len(query_rows) + EXTRA_CANDIDATES)
+        candidates = candidates[np.isfinite(scores[candidates])]
+        unique_rows = drop_duplicates(
+            candidates.tolist(),
+            self.duplicate_keys,
+            query_rows,
+            limit=len(candidates) if diversity else limit,
+        )
+        content = self.features.content[unique_rows]
+        selected = mmr_rerank(scores[unique_rows], content, limit, diversity)
+        return [unique_rows[position] for position in selected]
 
-    def _near(
-        self, queries: ItemFeatures, near: Rows, config: RankConfig
-    ) -> dict[str, NDArray[np.float32]]:
-        """Features whose vectors are compared for some rows alone; elsewhere their cosine is 0."""
-        blind, items = (of._replace(content=of.content[:, :0]) for of in (queries, self.items))
-        found = similarity_features(blind, items)
-        rest = weighted_scores(found, config).mean(axis=0)
-        rows = np.union1d(top_positions(rest, NEAREST), np.array(near, np.int64))
-        found["content"][:, rows] = queries.content @ self.features.content[rows].T
-        return found
+    def _ann_features(
+        self, queries: ItemFeatures, nearest_rows: Rows, config: RankConfig
+    ) -> dict[str, Array]:
+        """Similarity features that compare the embeddings of a subset of the movies.
 
-    def movie(self, row: int) -> dict[str, Any]:
-        """What is shown of a movie."""
-        found: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]
-        return found
+        These are `nearest_rows` and the best movies by all other features; the cosine of the
+        remaining movies is 0.
+        """
+        features = similarity_features(_without_content(queries), _without_content(self.items))
+        scores = weighted_scores(features, config).mean(axis=0)
+        rows = np.union1d(top_positions(scores, NEAREST), np.array(nearest_rows, np.int64))
+        features["content"][:, rows] = queries.content @ self.features.content[rows].T
+        return features
 
-    def explain(self, queries: ItemFeatures, hit: "Hit", config: RankConfig) -> dict[str, Any]:
-        """Why a movie is in a list: words in common, the two cosines, each feature's share."""
+    def explain(self, queries: ItemFeatures, hit: Hit, config: RankConfig) -> dict[str, Any]:
+        """Why a movie is recommended: shared words, two cosines, contribution of each feature."""
         return {
             "words": common_words(queries.words, self.features.words[[hit.row]], self.words),
             "content": float(hit.features["content"][0, hit.row]),
             "genre": float(hit.features["genre"][0, hit.row]),
             "shares": score_contributions(hit.features, config, hit.row),
         }
+
+
+def _without_content(features: ItemFeatures) -> ItemFeatures:
+    """The same features with embeddings of size 0, whose products are 0."""
+    return features._replace(content=features.content[:, :0])

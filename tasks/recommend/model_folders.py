@@ -1,4 +1,4 @@
-"""The model files of one run, and the digests that they are registered with."""
+"""The model folders of one run, and the digests that they are registered with."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ from tasks.core.storage import store
 
 
 class ModelFolders(BaseModel, frozen=True):
-    """The files that turn a text into something that can be compared."""
+    """Folders of the models that compute features and genres of a text.
+
+    The field names are also the names of the logged artifacts.
+    """
 
     doc2vec: Path
     classifier: Path
@@ -16,9 +19,9 @@ class ModelFolders(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, *folders: Path) -> "ModelFolders":
-        """The folders in the order of the fields."""
+        """From folders in the order of the fields."""
         return cls.model_validate(dict(zip(cls.model_fields, folders, strict=True)))
 
     def digests(self) -> tuple[tuple[str, str], ...]:
-        """SHA-256 of each folder, by its name."""
+        """Name and SHA-256 of each folder."""
         return tuple((name, store.file_digest(path)) for name, path in self)

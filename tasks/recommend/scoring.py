@@ -1,6 +1,6 @@
-"""Movies and a question -> ranked lists: named features, their weights, diversity, explanation.
+"""Item features and ranking weights -> similarity features, scores, ranked and reranked rows.
 
-Nothing here loads slowly: a single question from the terminal goes through this module too.
+Imports nothing slow: a single query from the terminal runs through this module.
 """
 
 from collections.abc import Sequence
@@ -14,49 +14,62 @@ from pydantic import Field
 from tasks.core.strict_config import StrictConfig
 
 Array = NDArray[np.float32]
-YEARS_TO_FADE = 8.0  # years apart at which nearness has fallen to 1/e
-NEUTRAL_YEAR = 0.3  # nearness where a year is unknown: about the mean of all pairs
-UNKNOWN_YEAR = 30_000.0  # far from every year, and from the opposite number of the other side
-#: Nearness by the difference of two years; the last is that of an unknown year.
-FADING = np.append(np.exp(-np.arange(255) / YEARS_TO_FADE), NEUTRAL_YEAR).astype(np.float32)
-VOTES_OF_A_HIT = 10_000
+YEAR_DECAY = 8.0  # years of difference at which the proximity falls to 1/e
+UNKNOWN_YEAR_PROXIMITY = 0.3  # about the mean proximity of all pairs of movies
+UNKNOWN_YEAR = 30_000.0  # queries use -30000, items +30000, so that it is far from every year
+#: Year proximity by the difference in years; the last value stands for every unknown year.
+PROXIMITY_BY_DIFFERENCE = np.append(
+    np.exp(-np.arange(255) / YEAR_DECAY), UNKNOWN_YEAR_PROXIMITY
+).astype(np.float32)
+VOTES_OF_A_HIT = 10_000  # vote count at which the popularity prior is 1
 FEATURES = ("content", "words", "title", "genre", "year", "votes")
 
 
 class RankConfig(StrictConfig, frozen=True):
-    """How much each likeness counts.
+    """Weights of the similarity features in the ranking score.
 
-    Chosen by the walk of `benchmarks/ranking.py` on half of the queries, then rounded; started from
-    here it stays here.
+    The defaults are rounded results of a random search on the choosing half of the queries
+    (`benchmarks/ranking.py`); a search that starts from them finds nothing better.
     """
 
-    content: float = Field(0.2, ge=0, le=10, description="Cosine of the whitened document vectors")
-    words: float = Field(3.3, ge=0, le=10, description="TF-IDF cosine of the words")
-    title: float = Field(0.9, ge=0, le=10, description="TF-IDF cosine of the titles' words")
-    genre: float = Field(0.5, ge=0, le=10, description="Cosine of the genres")
+    content: float = Field(
+        0.2, ge=0, le=10, description="Weight of the cosine of the whitened document embeddings"
+    )
+    words: float = Field(
+        3.3, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
+    )
+    title: float = Field(
+        0.9, ge=0, le=10, description="Weight of the TF-IDF cosine of the title words alone"
+    )
+    genre: float = Field(0.5, ge=0, le=10, description="Weight of the cosine of the genre vectors")
     year: float = Field(
-        0.65, ge=0, le=10, description="Nearness of the years: exp(-|difference|/8)"
+        0.65,
+        ge=0,
+        le=10,
+        description="Weight of the release year proximity, exp(-d/8) for d years of difference",
     )
     votes: float = Field(
         1.05,
         ge=0,
         le=10,
-        description="Votes of the answer, log-scaled and squared; 0: popularity does not count",
+        description="Weight of the popularity prior of the recommended movie "
+        "(squared log vote count); 0: ignore popularity",
     )
     diversity: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of a pick's score lost when it equals an earlier pick (MMR); 0: none",
+        description="MMR diversity: the share of the best score that a movie loses if its "
+        "embedding equals an earlier pick's; 0: rank by score alone",
     )
 
 
 class ItemFeatures(NamedTuple):
-    """What movies are compared by, a row a movie.
+    """Features of movies or texts for similarity search, one row each.
 
-    `content` (n, size) and `genres` (n, n_genres) have rows of length one, or zero where nothing
-    is known; `words` and `titles` are sparse such rows (n, n_terms); `years` (n,) may be NaN;
-    `votes` (n,) lie between 0 and about 1.
+    `content` (n, size) and `genres` (n, n_genres) have rows of unit length, or of zeros if
+    unknown. `words` and `titles` are sparse TF-IDF matrices (n, n_terms) with unit rows. `years`
+    (n,) are NaN if unknown. `votes` (n,) are popularity priors between 0 and about 1.
     """
 
     content: Array
@@ -67,37 +80,42 @@ class ItemFeatures(NamedTuple):
     votes: Array
 
     def rows(self, rows: NDArray[np.int64]) -> "ItemFeatures":
-        """The profiles of some of the movies."""
+        """The features of some rows."""
         return ItemFeatures(*(column[rows] for column in self))
 
     def by_term(self) -> "ItemFeatures":
-        """As items to compare with: the sparse parts transposed, so that a query touches only the
-        movies that have its words."""
+        """The same with the sparse matrices transposed to (n_terms, n).
+
+        The product with a query then reads only the movies that contain one of its terms.
+        """
         return self._replace(words=self.words.T.tocsr(), titles=self.titles.T.tocsr())
 
 
 def popularity_prior(votes: Sequence[int | None], neutral: float) -> Array:
-    """Popularity from vote counts, (log(1+votes) / log(1+10000))²; `neutral` where unknown.
+    """Popularity (n,) from vote counts: (log(1+votes) / log(1+10000))², `neutral` if unknown.
 
-    Squared, since the step from a hundred to a thousand votes says more than from one to ten.
+    Squared because an increase from 100 to 1000 votes means more than one from 1 to 10.
     """
     scale = np.log1p(VOTES_OF_A_HIT)
-    known = [neutral if v is None else float(np.log1p(v) / scale) ** 2 for v in votes]
-    return np.array(known, np.float32)
+    priors = [neutral if count is None else float(np.log1p(count) / scale) ** 2 for count in votes]
+    return np.array(priors, np.float32)
 
 
-def year_proximity(years: Array, other: Array) -> Array:
-    """exp(-|difference|/8) of each of `years` (q,) to each of `other` (n,), as (q, n)."""
-    own = np.nan_to_num(years, nan=-UNKNOWN_YEAR).astype(np.int32)
-    others = np.nan_to_num(other, nan=UNKNOWN_YEAR).astype(np.int32)
-    found: Array = FADING[np.minimum(np.abs(own[:, None] - others[None, :]), len(FADING) - 1)]
-    return found
+def year_proximity(query_years: Array, item_years: Array) -> Array:
+    """exp(-d/8), as (q, n), for the difference d of `query_years` (q,) and `item_years` (n,)."""
+    queries = np.nan_to_num(query_years, nan=-UNKNOWN_YEAR).astype(np.int32)
+    items = np.nan_to_num(item_years, nan=UNKNOWN_YEAR).astype(np.int32)
+    differences = np.abs(queries[:, None] - items[None, :])
+    proximity: Array = PROXIMITY_BY_DIFFERENCE[
+        np.minimum(differences, len(PROXIMITY_BY_DIFFERENCE) - 1)
+    ]
+    return proximity
 
 
 def similarity_features(queries: ItemFeatures, items: ItemFeatures) -> dict[str, Array]:
-    """Likeness of each query to each item under each name, (n_queries, n_items).
+    """Similarity of each query to each item by feature name, each (n_queries, n_items).
 
-    `items` are profiles `by_term`.
+    `items` are transposed by `by_term`.
     """
     votes = np.broadcast_to(items.votes, (len(queries.votes), len(items.votes)))
     return {
@@ -110,72 +128,79 @@ def similarity_features(queries: ItemFeatures, items: ItemFeatures) -> dict[str,
     }
 
 
-def weighted_scores(found: dict[str, Array], config: RankConfig) -> Array:
-    """The weighted sum of the features, divided by the sum of the weights."""
+def weighted_scores(features: dict[str, Array], config: RankConfig) -> Array:
+    """Weighted mean (n_queries, n_items) of similarity features."""
     weights = {name: getattr(config, name) for name in FEATURES}
-    parts = [np.float32(weight) * found[name] for name, weight in weights.items() if weight]
-    total: Array = sum(parts[1:], start=parts[0]) if parts else np.zeros_like(found["content"])
+    terms = [np.float32(weight) * features[name] for name, weight in weights.items() if weight]
+    total: Array = sum(terms[1:], start=terms[0]) if terms else np.zeros_like(features["content"])
     return total / np.float32(sum(weights.values()) or 1.0)
 
 
 def top_positions(scores: Array, count: int) -> NDArray[np.int64]:
-    """Positions of the highest of `scores` (n,), best first, equal ones by position."""
+    """Positions of the `count` highest `scores` (n,), best first; ties ordered by position."""
     count = min(count, len(scores))
-    nearest = np.argpartition(-scores, count - 1)[:count] if count else np.arange(0)
-    order: NDArray[np.int64] = nearest[np.lexsort((nearest, -scores[nearest]))]
-    return order
+    best = np.argpartition(-scores, count - 1)[:count] if count else np.arange(0)
+    ordered: NDArray[np.int64] = best[np.lexsort((best, -scores[best]))]
+    return ordered
 
 
 def drop_duplicates(
-    ranked: Sequence[int], keys: Sequence[NDArray[np.int64]], asked: Sequence[int], limit: int
+    ranked_rows: Sequence[int],
+    duplicate_keys: Sequence[NDArray[np.int64]],
+    query_rows: Sequence[int],
+    limit: int,
 ) -> list[int]:
-    """The first `limit` of ranked movies, without what was asked about and without copies.
+    """The first `limit` ranked rows without the query movies and without duplicates.
 
-    Movies that share one of their `keys`, arrays over all movies, are copies of each other.
+    Movies with an equal value in one of the `duplicate_keys`, each (n_movies,), are duplicates.
     """
-    seen = [{int(key[row]) for row in asked} for key in keys]
-    kept: list[int] = []
-    for row in ranked:
-        own = [int(key[row]) for key in keys]
-        if row in asked or any(key in known for key, known in zip(own, seen, strict=True)):
+    seen = [{int(key[row]) for row in query_rows} for key in duplicate_keys]
+    unique_rows: list[int] = []
+    for row in ranked_rows:
+        keys = [int(key[row]) for key in duplicate_keys]
+        is_duplicate = any(key in seen_keys for key, seen_keys in zip(keys, seen, strict=True))
+        if row in query_rows or is_duplicate:
             continue
-        for key, known in zip(own, seen, strict=True):
-            known.add(key)
-        kept.append(int(row))
-        if len(kept) == limit:
+        for key, seen_keys in zip(keys, seen, strict=True):
+            seen_keys.add(key)
+        unique_rows.append(int(row))
+        if len(unique_rows) == limit:
             break
-    return kept
+    return unique_rows
 
 
 def mmr_rerank(scores: Array, content: Array, limit: int, diversity: float) -> list[int]:
-    """Positions picked by maximal marginal relevance (Carbonell & Goldstein, 1998).
+    """Positions selected by maximal marginal relevance (Carbonell & Goldstein, 1998).
 
-    A pick's score (n,) is lowered by `diversity` times its greatest cosine to an earlier pick,
-    as a share of the best score. `content` (n, size) has rows of length one.
+    `scores` (n,) are sorted in descending order, `content` (n, size) has unit rows. A movie's score
+    is reduced by `diversity` × its highest cosine to an earlier pick × the best score.
     """
     if not diversity:
         return list(range(min(limit, len(scores))))
-    picked, penalty = list[int](), np.zeros(len(scores), np.float32)
+    selected, penalty = list[int](), np.zeros(len(scores), np.float32)
     for _ in range(min(limit, len(scores))):
-        left = scores - diversity * scores.max() * penalty
-        left[picked] = -np.inf
-        picked.append(int(left.argmax()))
-        penalty = np.maximum(penalty, content @ content[picked[-1]])
-    return picked
+        marginal = scores - diversity * scores.max() * penalty
+        marginal[selected] = -np.inf
+        selected.append(int(marginal.argmax()))
+        penalty = np.maximum(penalty, content @ content[selected[-1]])
+    return selected
 
 
-def score_contributions(found: dict[str, Array], config: RankConfig, row: int) -> dict[str, float]:
-    """What each feature gives to the score of one item, for one query (or the mean of several)."""
+def score_contributions(
+    features: dict[str, Array], config: RankConfig, row: int
+) -> dict[str, float]:
+    """Contribution of each feature to the score of one item, averaged over the queries."""
     total = sum(getattr(config, name) for name in FEATURES) or 1.0
     return {
-        name: float(getattr(config, name) * found[name][:, row].mean() / total) for name in FEATURES
+        name: float(getattr(config, name) * features[name][:, row].mean() / total)
+        for name in FEATURES
     }
 
 
 def common_words(
-    queries: sp.csr_array, item: sp.csr_array, names: Sequence[str], count: int = 5
+    query_words: sp.csr_array, item_words: sp.csr_array, vocabulary: Sequence[str], count: int = 5
 ) -> list[str]:
-    """Words that queries share with one item, most telling first."""
-    together = queries.sum(axis=0) * item.toarray()[0]
-    order: Any = np.argsort(-together, kind="stable")[:count]
-    return [names[column] for column in order if together[column] > 0]
+    """Up to `count` words that queries share with one item, highest TF-IDF product first."""
+    products = query_words.sum(axis=0) * item_words.toarray()[0]
+    columns: Any = np.argsort(-products, kind="stable")[:count]
+    return [vocabulary[column] for column in columns if products[column] > 0]

@@ -1,8 +1,8 @@
-"""A published version of the index -> movies found by title, and what lists are made from.
+"""A published index version -> an opened version: title look-up and nearest embeddings.
 
-A version is small beside what it is asked: its profiles are held in memory and every movie is
-ranked, which on 45k movies takes less time than one full-text search. In large versions, whose
-vectors are indexed, LanceDB says which vectors are worth comparing.
+The movies of a version are loaded into memory and a query is compared with all of them, which for
+45,000 movies is faster than one full-text search. Large versions have an approximate vector index,
+which selects the embeddings that are worth comparing.
 """
 
 import logging
@@ -24,19 +24,51 @@ if TYPE_CHECKING:
     from lancedb.table import LanceTable, Table
 
 logger = logging.getLogger(__name__)
-#: What LanceDB says of a table or file that is not there, and of a fault that is none of the index.
-GONE = ("not found", "does not exist", "no such file", "nosuchkey")
-PASSING = ("permission denied", "too many open files", "input/output error", "out of memory")
-VECTORS = "content"
-PROBES = 20  # partitions of it that are searched
-COLUMNS = ["source", "id", "title", "year", "genres"]
+#: Parts of LanceDB's messages about a missing table or file.
+MISSING_MESSAGES = ("not found", "does not exist", "no such file", "nosuchkey")
+#: Parts of LanceDB's messages about faults that do not mean that the index is damaged.
+TRANSIENT_MESSAGES = (
+    "permission denied",
+    "too many open files",
+    "input/output error",
+    "out of memory",
+)
+VECTORS = "content"  # column of the embeddings
+PROBES = 20  # partitions of the vector index that a search reads
+TITLE_COLUMNS = ["source", "id", "title", "year", "genres"]
+Movie = dict[str, Any]
 
 
 class TitleMatches(NamedTuple):
-    """Outcome of a title look-up: movies of that title, else the nearest titles."""
+    """Result of a title look-up: movies with the title, or else movies with similar titles.
 
-    found: list[dict[str, Any]]
-    suggestions: list[dict[str, Any]]
+    The movies are dictionaries of `TITLE_COLUMNS`.
+    """
+
+    movies: list[Movie]
+    suggestions: list[Movie]
+
+
+class Version(NamedTuple):
+    """An opened version: the movies in memory, and the table for title and vector search.
+
+    Queries are still answered after the table was deleted, by the movies in memory alone.
+    """
+
+    table: "LanceTable"
+    catalogue: Catalogue
+    ann: bool
+
+    def nearest_rows(self, queries: ItemFeatures) -> list[int] | None:
+        """Rows with the embeddings nearest to those of the queries; None without vector index."""
+        if not self.ann:
+            return None
+        try:
+            hits = [nearest_vectors(self.table, v.tolist(), NEAREST) for v in queries.content]
+        except (OSError, RuntimeError, ValueError) as error:
+            logger.info("Index %s was deleted, comparing all movies: %s", self.table.name, error)
+            return None
+        return [self.catalogue.positions[key] for table in hits for key in movie_keys(table)]
 
 
 def sql_literal(text: str) -> str:
@@ -45,13 +77,13 @@ def sql_literal(text: str) -> str:
 
 
 def open_version(uri: str, tag: str) -> "LanceTable":
-    """The table of a published version; no later one changes it.
+    """The table of a published version, which later versions do not change.
 
     Raises:
-        DamagedVersionError: it is not there, not any more, or damaged.
-        OSError: it cannot be read at the moment.
+        DamagedVersionError: the table is missing or damaged.
+        OSError: the table cannot be read at the moment.
     """
-    import lancedb  # takes a while to load, and training itself does not need it
+    import lancedb  # imported late because it is slow and training alone does not need it
 
     with index_errors(uri, tag):
         return lancedb.connect(uri).open_table(tag)
@@ -59,126 +91,107 @@ def open_version(uri: str, tag: str) -> "LanceTable":
 
 @contextmanager
 def index_errors(uri: str, tag: str) -> Iterator[None]:
-    """Tell damage of an index from what may pass: a store that is away, too many open files.
+    """Distinguish a damaged index from transient faults, such as an unreachable store.
 
     Raises:
-        DamagedVersionError: a file of it is gone, or cannot be read for what it holds.
-        OSError: it cannot be read at the moment.
+        DamagedVersionError: a file of the index is missing or has invalid content.
+        OSError: the index cannot be read at the moment.
     """
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
         text = str(error).lower()
-        gone = isinstance(error, FileNotFoundError) or any(sign in text for sign in GONE)
-        passing = isinstance(error, OSError) or any(sign in text for sign in PASSING)
-        if gone or not (passing or is_url(uri)):
+        missing = isinstance(error, FileNotFoundError) or any(m in text for m in MISSING_MESSAGES)
+        transient = isinstance(error, OSError) or any(m in text for m in TRANSIENT_MESSAGES)
+        if missing or not (transient or is_url(uri)):
             raise DamagedVersionError(f"The index {tag} is not in {uri}, or damaged") from error
         raise OSError(f"The index {tag} in {uri} cannot be read: {error}") from error
 
 
-def find_title(version: "Version", title: str, year: int | None = None) -> TitleMatches:
-    """Look a title up: exact, then without case, accents and punctuation, then near ones.
+def find_title(version: Version, title: str, year: int | None = None) -> TitleMatches:
+    """Look up a title: exact, else without case, accents and punctuation, else similar titles.
 
-    A year at the end in parentheses (`Cinderella (2015)`) tells remakes apart.
+    A year in parentheses at the end (`Cinderella (2015)`) selects among movies of equal title.
     """
-    asked = " ".join(title.split())
-    found = _titled(version.catalogue, asked, year)
-    if not found and (match := re.fullmatch(r"(.+?)\s*\((\d{4})\)", asked)):
-        found = _titled(version.catalogue, match[1], int(match[2]))
-    return TitleMatches(found, [] if found else similar_titles(version, asked))
+    query = " ".join(title.split())
+    movies = _movies_with_title(version.catalogue, query, year)
+    if not movies and (match := re.fullmatch(r"(.+?)\s*\((\d{4})\)", query)):
+        movies = _movies_with_title(version.catalogue, match[1], int(match[2]))
+    return TitleMatches(movies, [] if movies else similar_titles(version, query))
 
 
-def _titled(catalogue: Catalogue, title: str, year: int | None) -> list[dict[str, Any]]:
-    """Movies of that exact title; where there is none, those of the same folded one."""
-    rows = (catalogue.movie(row) for row in catalogue.rows_with_title(fold(title)))
-    movies = [
-        {name: movie[name] for name in COLUMNS} for movie in rows if year in (None, movie["year"])
-    ]
+def _movies_with_title(catalogue: Catalogue, title: str, year: int | None) -> list[Movie]:
+    """Movies with that exact title; if there is none, with the same folded title."""
+    same_key = (catalogue.movie(row) for row in catalogue.rows_with_title(fold(title)))
+    movies = [_title_columns(movie) for movie in same_key if year in (None, movie["year"])]
     exact = [movie for movie in movies if " ".join(movie["title"].split()) == title]
     return sorted(exact or movies, key=lambda movie: (movie["year"] or 0, movie["id"]))
 
 
-def similar_titles(version: "Version", title: str, limit: int = 5) -> list[dict[str, Any]]:
-    """As `near_titles`; none where the table was deleted since the version was opened."""
+def _title_columns(movie: Movie) -> Movie:
+    return {name: movie[name] for name in TITLE_COLUMNS}
+
+
+def similar_titles(version: Version, title: str, limit: int = 5) -> list[Movie]:
+    """As `fuzzy_titles`; empty if the table was deleted since the version was opened."""
     try:
         return fuzzy_titles(version.table, title, limit)
     except (OSError, RuntimeError, ValueError) as error:
-        logger.info("The index %s is gone, no title is suggested: %s", version.table.name, error)
+        logger.info("Index %s was deleted, suggesting no title: %s", version.table.name, error)
         return []
 
 
-def fuzzy_titles(table: "Table", title: str, limit: int = 5) -> list[dict[str, Any]]:
-    """Titles that share most three-letter sequences with what was typed."""
+def fuzzy_titles(table: "Table", title: str, limit: int = 5) -> list[Movie]:
+    """Movies whose titles share most three-letter sequences with `title`, best first."""
     from lancedb.query import MatchQuery
 
     query = table.search(MatchQuery(title, "title"), query_type="fts")
-    found = query.select([*COLUMNS, "_score"]).limit(limit).to_list()
-    return [{name: movie[name] for name in COLUMNS} for movie in found]
+    matches = query.select([*TITLE_COLUMNS, "_score"]).limit(limit).to_list()
+    return [_title_columns(movie) for movie in matches]
 
 
-def unknown_title(title: str, suggestions: Sequence[dict[str, Any]]) -> UserError:
-    """The error of a look-up that found nothing."""
-    near = "; ".join(title_with_year(movie) for movie in suggestions)
-    hint = f" Did you mean: {near}?" if near else ""
+def unknown_title(title: str, suggestions: Sequence[Movie]) -> UserError:
+    """The error of a look-up without a match."""
+    similar = "; ".join(title_with_year(movie) for movie in suggestions)
+    hint = f" Did you mean: {similar}?" if similar else ""
     return UserError(f"No movie is called '{title}'.{hint}")
 
 
-def title_with_year(movie: dict[str, Any]) -> str:
-    """`Title (year)`."""
+def title_with_year(movie: Movie) -> str:
+    """`Title (year)`, or the title alone if the year is unknown."""
     return f"{movie['title']} ({movie['year']})" if movie["year"] else str(movie["title"])
 
 
 def has_ann(table: "Table") -> bool:
-    """Whether the version's vectors are indexed."""
+    """Whether the version has an approximate vector index."""
     return any(VECTORS in index.columns for index in table.list_indices())
 
 
 def nearest_vectors(
     table: "Table", vector: Sequence[float], limit: int, exact: bool = False
 ) -> pa.Table:
-    """`source` and `id` of the rows nearest by cosine, by the vector index or without it."""
+    """`source` and `id` of the `limit` rows nearest to a vector by cosine.
+
+    With `exact`, all vectors are compared instead of using the vector index.
+    """
     query = table.search(list(vector), vector_column_name=VECTORS).distance_type("cosine")
     query = query.bypass_vector_index() if exact else query.nprobes(PROBES)
-    found: pa.Table = query.select(["source", "id", "_distance"]).limit(limit).to_arrow()
-    return found
+    hits: pa.Table = query.select(["source", "id", "_distance"]).limit(limit).to_arrow()
+    return hits
 
 
-class Version(NamedTuple):
-    """An opened version: the catalogue for look-ups and ranking, the table for what is too large.
-
-    The catalogue is in memory: a reader keeps answering after the version's table was deleted.
-    """
-
-    table: "LanceTable"
-    catalogue: Catalogue
-    ann: bool
-
-    def near(self, queries: ItemFeatures) -> list[int] | None:
-        """Rows whose vectors are nearest to the queries', where the version's are indexed."""
-        if not self.ann:
-            return None
-        try:
-            found = [
-                nearest_vectors(self.table, vector.tolist(), NEAREST) for vector in queries.content
-            ]
-        except (OSError, RuntimeError, ValueError) as error:
-            logger.info("The index %s is gone, all movies are compared: %s", self.table.name, error)
-            return None
-        at = self.catalogue.positions
-        return [
-            at[pair]
-            for hits in found
-            for pair in zip(hits["source"].to_pylist(), hits["id"].to_pylist(), strict=True)
-        ]
+def movie_keys(movies: pa.Table) -> list[tuple[str, int]]:
+    """Source and id of each movie of a table."""
+    return list(zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True))
 
 
 @lru_cache(maxsize=2)
 def load_version(uri: str, tag: str) -> Version:
-    """Open a version and read what ranking needs; a version never changes."""
+    """Open a version and load its movies; the result is cached because versions never change."""
     table = open_version(uri, tag)
     return Version(table, Catalogue(table.to_arrow()), has_ann(table))
 
 
 def get_version(index: IndexRef) -> Version:
-    """The version that a reference names."""
+    """The opened version of an index reference."""
     return load_version(index.uri, index.tag)

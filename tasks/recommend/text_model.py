@@ -1,6 +1,6 @@
-"""Texts that no run has seen -> genres, and profiles to compare, by a run's stored models.
+"""Texts outside the training data -> genres and index features, by the models of one run.
 
-The functions are those that give training and evaluation their numbers.
+Preprocessing, embedding and classifier are the functions that training and evaluation use.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.labels import binarize
-from tasks.data.preprocess import TextConfig, document_of
-from tasks.embedding.embed import count_known_tokens, document_vectors
+from tasks.data.preprocess import TextConfig, build_document
+from tasks.embedding.inference import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.index_features import (
-    MOVIE_COLUMNS,
-    genre_features,
-    index_rows,
+from tasks.recommend.index_features import MOVIE_COLUMNS, genre_features, index_rows
+from tasks.recommend.index_transformer import (
     l2_normalize,
     load_transformer,
     single_words,
@@ -33,18 +31,21 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import ItemFeatures
 
 Array = NDArray[np.float32]
+NO_KNOWN_WORD = "The model knows no word of the text: it cannot predict genres or find movies."
 
 
 class GenrePrediction(NamedTuple):
-    """Genres over their thresholds, and every genre's probability; both empty where not one word
-    of a text is known to the model."""
+    """Predicted genres of a text, and the probability of every genre.
+
+    Both are empty if the model knows no word of the text.
+    """
 
     genres: list[str]
     probabilities: dict[str, float]
 
 
 class TextModel:
-    """Doc2Vec, classifier and lexicon of one run."""
+    """Doc2Vec model, genre classifier and index transformer of one run."""
 
     def __init__(self, folders: ModelFolders) -> None:
         self.doc2vec = str(folders.doc2vec)
@@ -52,7 +53,7 @@ class TextModel:
             store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
         )
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
-        self.lexicon = load_transformer(str(folders.lexicon))
+        self.transformer = load_transformer(str(folders.lexicon))
 
     def documents(
         self,
@@ -60,74 +61,81 @@ class TextModel:
         overviews: Sequence[str],
         keywords: Sequence[Sequence[str]] | None = None,
     ) -> list[str]:
-        """Documents of movies or texts, made as those that the model was trained on.
+        """Documents (tokenised texts) of movies, preprocessed like the training documents.
 
-        `keywords` are used where the model was trained with them.
+        `keywords` are used only if the model was trained with keywords.
         """
-        words = keywords if keywords is not None else [()] * len(titles)
+        keyword_lists = keywords if keywords is not None else [()] * len(titles)
         return [
-            document_of(title, overview, self.text, keywords=names)
-            for title, overview, names in zip(titles, overviews, words, strict=True)
+            build_document(title, overview, self.text, keywords=words)
+            for title, overview, words in zip(titles, overviews, keyword_lists, strict=True)
         ]
 
     def vectors(self, documents: Sequence[str]) -> Array:
         """Document vectors (n, size)."""
         return document_vectors(self.doc2vec, documents)
 
-    def known_words(self, documents: Sequence[str]) -> list[int]:
-        """How many tokens of each document the model knows."""
+    def count_known_tokens(self, documents: Sequence[str]) -> list[int]:
+        """Number of tokens of each document that are in the model's vocabulary."""
         return count_known_tokens(self.doc2vec, documents)
 
     def probabilities(self, vectors: Array) -> Array:
         """Genre probabilities (n, n_genres)."""
         return genre_probabilities(self.classifier, vectors)
 
-    def answers(
+    def predict_genres(
         self,
         titles: Sequence[str],
         overviews: Sequence[str],
         keywords: Sequence[Sequence[str]] | None = None,
     ) -> list[GenrePrediction]:
-        """Genres of each movie or text, as `documents` takes them."""
+        """Predicted genres of each movie or text; arguments as in `documents`."""
         documents = self.documents(titles, overviews, keywords)
         probabilities = self.probabilities(self.vectors(documents))
-        chosen = apply_thresholds(probabilities, self.thresholds)
-        known = self.known_words(documents)
+        predicted = apply_thresholds(probabilities, self.thresholds)
+        token_counts = self.count_known_tokens(documents)
         return [
-            self._answer(*row) if words else GenrePrediction([], {})
-            for words, *row in zip(known, chosen, probabilities, strict=True)
+            self._prediction(*row) if count else GenrePrediction([], {})
+            for count, *row in zip(token_counts, predicted, probabilities, strict=True)
         ]
 
-    def _answer(self, chosen: NDArray[np.uint8], probabilities: Array) -> GenrePrediction:
-        genres = [name for name, on in zip(self.classes, chosen, strict=True) if on]
-        return GenrePrediction(
-            genres, dict(zip(self.classes, map(float, probabilities), strict=True))
-        )
+    def _prediction(self, predicted: NDArray[np.uint8], probabilities: Array) -> GenrePrediction:
+        genres = [name for name, on in zip(self.classes, predicted, strict=True) if on]
+        by_genre = dict(zip(self.classes, map(float, probabilities), strict=True))
+        return GenrePrediction(genres, by_genre)
 
-    def described(self, movies: pa.Table) -> pa.Table:
-        """Rows of the index for movies (`MOVIES` columns), whether a run has seen them or not.
+    def to_index_rows(self, movies: pa.Table) -> pa.Table:
+        """Index rows of movies (`MOVIES` columns), which training may or may not have seen.
 
-        Vectors are inferred; genres are the known ones, or predicted where there are none.
+        Document vectors are inferred; genres are predicted for movies without genres.
         """
-        texts = (movies[name].to_pylist() for name in ("title", "overview", "keywords"))
-        documents = self.documents(*texts)
+        titles, overviews, keywords = (
+            movies[name].to_pylist() for name in ("title", "overview", "keywords")
+        )
+        documents = self.documents(titles, overviews, keywords)
         vectors = self.vectors(documents)
         labels = binarize(movies["genres"].to_pylist(), self.classes)
-        genres = genre_features(labels, self.probabilities(vectors))
-        return index_rows(movies.select(MOVIE_COLUMNS), documents, vectors, genres, self.lexicon)
+        return index_rows(
+            movies.select(MOVIE_COLUMNS),
+            documents,
+            vectors,
+            genres=genre_features(labels, self.probabilities(vectors)),
+            transformer=self.transformer,
+        )
 
-    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
-        """What a text is compared by: its words, its vector, the genres that are predicted.
+    def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
+        """Features (one row) of a text: words, embedding and predicted genres.
 
         Raises:
-            UserError: not one word of it is known.
+            UserError: the model knows no word of the text.
         """
         documents = self.documents([""], [text])
-        if not self.known_words(documents)[0]:
-            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+        if not self.count_known_tokens(documents)[0]:
+            raise UserError(NO_KNOWN_WORD)
         vectors = self.vectors(documents)
-        return catalogue.profile(
-            whiten(vectors, self.lexicon),
+        words = single_words(documents[0])
+        return catalogue.text_features(
+            whiten(vectors, self.transformer),
             l2_normalize(self.probabilities(vectors)),
-            tfidf_weights(single_words(documents[0]), self.lexicon.words, self.lexicon.rare),
+            tfidf_weights(words, self.transformer.words, self.transformer.rare),
         )

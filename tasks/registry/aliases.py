@@ -1,7 +1,7 @@
-"""The registry's aliases: which version is `champion`, which one `previous`, and how they move.
+"""A model version -> the aliases `champion` and `previous`, moved under a lock.
 
-Every move happens under one lock and is compared with what its caller saw, so that refresh,
-training, promotion and rollback at once lose nothing.
+Training, refresh, promotion and rollback may run at the same time. Each of them takes the lock,
+checks that the champion is still the one it read, and only then moves an alias.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from tasks.core.locks import file_lock
 from tasks.core.storage import store
 from tasks.registry.model_registry import CHAMPION, MODEL
 
-PREVIOUS = "previous"  # alias of the champion before this one, of another training
-LOCK_SECONDS = 900.0  # a publication takes seconds, on a large catalogue minutes
+PREVIOUS = "previous"  # alias of the earlier champion, of another training where possible
+LOCK_SECONDS = 900.0  # publishing takes seconds, for a large catalogue minutes
 
 
 @contextmanager
 def champion_lock() -> Iterator[None]:
-    """Keep every other process of this artifacts root from changing the champion.
+    """Prevent other processes with this artifacts root from changing the champion.
 
     Raises:
-        UserError: another process holds the lock for longer than `LOCK_SECONDS`.
+        UserError: another process has the lock for longer than `LOCK_SECONDS`.
     """
     path = store.artifacts_root() / "champion.lock"
     with file_lock(path, "change the champion", LOCK_SECONDS):
@@ -32,20 +32,20 @@ def champion_lock() -> Iterator[None]:
 
 
 def versions_by_alias(client: mlflow.MlflowClient) -> dict[str, str]:
-    """Version by alias: `champion`, and `previous` once there has been another."""
+    """Version number by alias: `champion`, and `previous` after a second champion."""
     try:
-        stored = client.get_registered_model(MODEL).aliases
+        aliases = client.get_registered_model(MODEL).aliases
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return {}
         raise
-    return {name: str(version) for name, version in stored.items()}
+    return {name: str(version) for name, version in aliases.items()}
 
 
 def training_run_id(version: ModelVersion | None) -> str | None:
-    """Id of the run that trained a version's models: versions made by `refresh` share it.
+    """Id of the run that trained a version's models; versions of `refresh` share it.
 
-    None for a version that this project did not register.
+    None if the version was not registered by this project.
     """
     if version is None or "index_tag" not in version.tags:
         return None
@@ -55,10 +55,10 @@ def training_run_id(version: ModelVersion | None) -> str | None:
 def next_previous(
     old: ModelVersion | None, new: ModelVersion, previous: ModelVersion | None
 ) -> str | None:
-    """The version that `previous` names after `champion` moved from `old` to `new`.
+    """Version number for the alias `previous` after `champion` moved from `old` to `new`.
 
-    It names another training where there is one, so that a rollback after a refresh does not lead
-    to the same models; None where nothing came before.
+    It is a version of another training where one exists, so that a rollback after a refresh
+    changes the models. None if there was no champion before.
     """
     if old is None or old.version == new.version:
         return str(previous.version) if previous else None
@@ -69,19 +69,19 @@ def next_previous(
 
 
 def move_champion(client: mlflow.MlflowClient, version: str, passed_over: bool = False) -> None:
-    """Give the alias `champion` to a version; call it under `champion_lock`.
+    """Give the alias `champion` to a version and update `previous`; call it under `champion_lock`.
 
-    A champion that was `passed_over`, since it is damaged, is nothing to go back to.
+    `passed_over`: the current champion is damaged and must not become `previous`.
     """
-    named = versions_by_alias(client)
-    old, new, previous = (
-        client.get_model_version(MODEL, number) if number else None
-        for number in (named.get(CHAMPION), version, named.get(PREVIOUS))
+    by_alias = versions_by_alias(client)
+    old, previous = (
+        client.get_model_version(MODEL, by_alias[alias]) if alias in by_alias else None
+        for alias in (CHAMPION, PREVIOUS)
     )
-    assert new is not None  # noqa: S101 - `version` is not empty
+    new = client.get_model_version(MODEL, version)
     before = next_previous(None if passed_over else old, new, previous)
     if before == version:
         client.delete_registered_model_alias(MODEL, PREVIOUS)
-    elif before and before != named.get(PREVIOUS):
+    elif before and before != by_alias.get(PREVIOUS):
         client.set_registered_model_alias(MODEL, PREVIOUS, before)
     client.set_registered_model_alias(MODEL, CHAMPION, version)

@@ -1,4 +1,4 @@
-"""Some movies of a published version -> the lists of all of them, as a table."""
+"""Movies of a published version -> a table of recommendations for each of them."""
 
 from collections.abc import Sequence
 
@@ -15,29 +15,33 @@ from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import get_version
 
 VERSION = 1
-PROCESSES_PAY_FROM = 10  # chunks
+MIN_CHUNKS_FOR_POOL = 10
 COLUMNS = ("source", "id", "title", "rank", "like_source", "like_id", "like_title", "score")
 
 
 def lists_table(
     catalogue: Catalogue, rows: Sequence[int], config: RankConfig, limit: int
 ) -> pa.Table:
-    """A row a recommendation: the movie asked about, the rank from 1, and the movie like it."""
-    scorer, found = recommender_scorer(catalogue, config), []
-    names = [catalogue.movies[name].to_pylist() for name in ("source", "id", "title")]
+    """One row per recommendation (`COLUMNS`) for the movies at catalogue positions `rows`.
+
+    `source`, `id` and `title` identify the query movie, `like_…` the recommended one; `rank` starts
+    at 1.
+    """
+    scorer = recommender_scorer(catalogue, config)
+    columns = [catalogue.movies[name].to_pylist() for name in ("source", "id", "title")]
+    movies = list(zip(*columns, strict=True))
+    recommendations = []
     for first in range(0, len(rows), BLOCK):
         block = rows[first : first + BLOCK]
-        for row, score in zip(block, scorer(block), strict=True):
-            asked = [values[row] for values in names]
-            for rank, hit in enumerate(catalogue.listed(score, [row], limit, config.diversity), 1):
-                like = [values[hit] for values in names]
-                found.append(
-                    dict(zip(COLUMNS, [*asked, rank, *like, float(score[hit])], strict=True))
-                )
-    return pa.Table.from_pylist(found)
+        for row, scores in zip(block, scorer(block), strict=True):
+            hits = catalogue.top_rows(scores, [row], limit, config.diversity)
+            for rank, hit in enumerate(hits, 1):
+                values = (*movies[row], rank, *movies[hit], float(scores[hit]))
+                recommendations.append(dict(zip(COLUMNS, values, strict=True)))
+    return pa.Table.from_pylist(recommendations)
 
 
-def _lists(
+def _rank_lists(
     index: IndexRef, rows: list[int], config: RankConfig, limit: int, writer: store.EntryWriter
 ) -> ListsRef:
     table = lists_table(get_version(index).catalogue, rows, config, limit)
@@ -48,12 +52,12 @@ def _lists(
 def rank_lists(
     rows: list[int], index: IndexRef, config: RankConfig, limit: int, compute: Compute
 ) -> ListsRef:
-    """Lists of some movies of one version, which never changes: its tag is part of the key."""
+    """Recommendations for some movies of a version. Its tag is a key: versions never change."""
     return store.get_or_create(
         "batch",
         [VERSION, index.uri, index.tag, config, limit, rows],
         ListsRef,
         lambda writer: run_chunk(
-            compute, PROCESSES_PAY_FROM, _lists, index, rows, config, limit, writer
+            compute, MIN_CHUNKS_FOR_POOL, _rank_lists, index, rows, config, limit, writer
         ),
     )

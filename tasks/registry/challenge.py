@@ -1,11 +1,12 @@
-"""Champion and challenger on the same movies -> which of them should answer.
+"""Champion and challenger, evaluated on the same movies -> whether the challenger is promoted.
 
-The champion's models describe the challenger's catalogue anew, so that both are asked the same
-questions about the same movies. Differences are paired: a test movie or query that is hard for
-both does not count as noise.
+The champion's models compute the index rows of the challenger's catalogue again, so that both
+models rank the same movies for the same queries. The confidence intervals are those of paired
+differences: a test movie or query that is difficult for both models adds no noise.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,15 +24,13 @@ from tasks.core.contracts import DocumentsRef, RatingsRef, ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.labels import binarize
-from tasks.data.preprocess import split_of
+from tasks.data.preprocess import assign_split
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.list_evaluation import (
-    build_query_sets,
-    recommender_scores,
-    sample_lists,
-)
+from tasks.recommend.evaluation.query_sets import build_query_sets
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_interval
+from tasks.recommend.evaluation.relevance_scores import recommender_scores
+from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
@@ -43,22 +42,33 @@ COMPARED = pa.schema(
     [("score", pa.string())]
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference", "low", "high")]
 )
+#: What users read for the gated metrics.
+METRIC_LABELS = {
+    "test_f1_micro": "F1 micro",
+    "test_f1_macro": "F1 macro",
+    "rec_franchise_recall_at_10": "franchise recall@10",
+    "rec_colike_ndcg_at_10": "co-like nDCG@10",
+}
 
 
 class GateConfig(StrictConfig):
-    """When a challenger becomes the champion."""
+    """When a new version is promoted to champion."""
 
     tolerance: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="How far a headline score (F1 micro and macro, franchise recall, co-like nDCG) "
-        "may lie below the champion's on the same movies",
+        description="Largest difference by which a gated metric (F1 micro, F1 macro, franchise "
+        "recall@10, co-like nDCG@10) of a new version may be below the champion's on the same test "
+        "movies; with a larger one the new version is not promoted",
     )
 
 
 class Comparison(BaseModel, frozen=True):
-    """A headline score of both on the same movies; `low` and `high` bound the difference (95%)."""
+    """One metric of champion and challenger on the same movies.
+
+    `difference` is challenger minus champion; `low` and `high` bound its 95% confidence interval.
+    """
 
     score: str
     champion: float
@@ -67,122 +77,160 @@ class Comparison(BaseModel, frozen=True):
     low: float
     high: float
 
+    @property
+    def label(self) -> str:
+        """The metric's name for users."""
+        return METRIC_LABELS.get(self.score, self.score)
+
 
 class PromotionDecision(BaseModel, frozen=True):
-    """Whether the challenger becomes champion, and why in a sentence.
+    """Whether the challenger is promoted to champion, and the reason in plain words.
 
-    `passed_over` says that there is a champion which is damaged.
+    `passed_over`: there is a champion, but it is damaged and was not compared.
     """
 
     promote: bool
     why: str
-    compared: tuple[Comparison, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     passed_over: bool = False
 
 
 class PairedPredictions(NamedTuple):
-    """Test movies with what both models say of them, (n_movies, n_genres) each."""
+    """True genres and the predictions of both models for the same movies.
 
-    labels: Labels
+    Each is an indicator matrix (n_movies, n_genres).
+    """
+
+    y_true: Labels
     champion: Labels
     challenger: Labels
 
 
 def paired_comparison(
-    name: str, champion: float, challenger: float, draws: NDArray[np.floating[Any]]
+    metric: str, champion: float, challenger: float, differences: NDArray[np.floating[Any]]
 ) -> Comparison:
-    """A comparison from two scores and bootstrap draws of their difference."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    values = {"champion": champion, "challenger": challenger, "low": float(low)}
-    return Comparison(score=name, difference=challenger - champion, high=float(high), **values)
-
-
-def compare_genres(tested: PairedPredictions) -> list[Comparison]:
-    """Micro and macro F1 of both on the same test movies."""
-    one, other = (
-        bootstrap_f1(tested.labels, guess) for guess in (tested.champion, tested.challenger)
+    """Comparison of a metric from bootstrap samples of the difference, (n_samples,)."""
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return Comparison(
+        score=metric,
+        champion=champion,
+        challenger=challenger,
+        difference=challenger - champion,
+        low=float(low),
+        high=float(high),
     )
+
+
+def compare_genres(predictions: PairedPredictions) -> list[Comparison]:
+    """Micro and macro F1 of both models on the same test movies."""
+    y_true, champion, challenger = predictions
+    champion_samples = bootstrap_f1(y_true, champion)
+    challenger_samples = bootstrap_f1(y_true, challenger)
     return [
         paired_comparison(
-            f"test_f1_{name}",
-            score(tested.labels, tested.champion),
-            score(tested.labels, tested.challenger),
-            other[name] - one[name],
+            metric=f"test_f1_{average}",
+            champion=f1(y_true, champion),
+            challenger=f1(y_true, challenger),
+            differences=challenger_samples[average] - champion_samples[average],
         )
-        for name, score in (("micro", micro_f1), ("macro", macro_f1))
+        for average, f1 in (("micro", micro_f1), ("macro", macro_f1))
     ]
 
 
-def compare_lists(name: str, champion: Array, challenger: Array) -> Comparison:
-    """Mean value of both over the same queries."""
+def compare_lists(metric: str, champion: Array, challenger: Array) -> Comparison:
+    """Mean of a ranking metric over the same queries; both arrays are (n_queries,)."""
     low, high = bootstrap_interval(challenger - champion)
-    means = {"champion": float(champion.mean()), "challenger": float(challenger.mean())}
-    difference = means["challenger"] - means["champion"]
-    return Comparison(score=f"rec_{name}", difference=difference, low=low, high=high, **means)
-
-
-def promotion_decision(
-    found: Sequence[Comparison], tolerance: float, same_source: bool
-) -> PromotionDecision:
-    """Keep the champion where a score is worse, or where the same movies taught nothing new."""
-    worse = [one for one in found if one.difference < -tolerance]
-    if worse:
-        return PromotionDecision(
-            promote=False, why=f"worse than the champion: {_said(worse)}", compared=found
-        )
-    better = [one for one in found if one.low > 0]
-    if better:
-        return PromotionDecision(promote=True, why=f"better: {_said(better)}", compared=found)
-    if same_source:
-        why = "no better than the champion beyond chance, and learnt from the same source"
-        return PromotionDecision(promote=False, why=why, compared=found)
-    return PromotionDecision(
-        promote=True, why="no worse, and it knows the new source", compared=found
+    champion_mean, challenger_mean = float(champion.mean()), float(challenger.mean())
+    return Comparison(
+        score=f"rec_{metric}",
+        champion=champion_mean,
+        challenger=challenger_mean,
+        difference=challenger_mean - champion_mean,
+        low=low,
+        high=high,
     )
 
 
-def _said(found: Sequence[Comparison]) -> str:
-    return ", ".join(f"{one.score} {one.challenger:.3f}, not {one.champion:.3f}" for one in found)
+def promotion_decision(
+    comparisons: Sequence[Comparison], tolerance: float, same_source: bool
+) -> PromotionDecision:
+    """Reject a challenger with a worse metric, or of the same source without a better one.
+
+    Worse: below the champion's by more than `tolerance`. Better: the confidence interval of the
+    difference is above 0. `same_source`: both models were trained on the same data.
+    """
+    promote, why = _outcome(comparisons, tolerance, same_source)
+    return PromotionDecision(promote=promote, why=why, comparisons=tuple(comparisons))
+
+
+def _outcome(
+    comparisons: Sequence[Comparison], tolerance: float, same_source: bool
+) -> tuple[bool, str]:
+    worse = [
+        f"{row.label} is {-row.difference:.3f} lower"
+        for row in comparisons
+        if row.difference < -tolerance
+    ]
+    if worse:
+        return False, f"{' and '.join(worse)} than the champion's (tolerance {tolerance:g})"
+    better = [f"{row.label} is {row.difference:.3f} higher" for row in comparisons if row.low > 0]
+    if better:
+        return True, f"{' and '.join(better)} than the champion's (significant at 95%)"
+    if same_source:
+        return False, "no metric is significantly better than the champion's on the same source"
+    return True, "no metric is worse than the champion's, and the source is new"
 
 
 def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
-    """The verdict where there is no champion that can be compared with."""
+    """The decision if there is no champion, or only a damaged one."""
     if not champion.version:
-        return PromotionDecision(promote=True, why="the first to answer")
-    why = f"version {champion.version} was passed over: {champion.damage}"
+        return PromotionDecision(promote=True, why="no earlier champion")
+    why = f"the champion (version {champion.version}) cannot be compared: {champion.damage}"
     return PromotionDecision(promote=True, why=why, passed_over=True)
 
 
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
-    """The test movies that were test movies for the champion too."""
+    """Test movies of the challenger that the champion did not train on either."""
     shares = {name: getattr(champion.text, name) for name in ("validation_share", "test_share")}
-    own = [split_of(overview, **shares) for overview in documents["overview"].to_pylist()]
-    both = pc.and_(pc.equal(documents["split"], "test"), pc.equal(pa.array(own), "test"))
-    return documents.filter(both)
+    overviews = documents["overview"].to_pylist()
+    champion_split = pa.array([assign_split(overview, **shares) for overview in overviews])
+    in_both_test_sets = pc.and_(
+        pc.equal(documents["split"], "test"), pc.equal(champion_split, "test")
+    )
+    return documents.filter(in_both_test_sets)
 
 
 def predict_both(movies: pa.Table, champion: TextModel, challenger: TextModel) -> PairedPredictions:
-    """What both say of movies that carry a genre that one of them has learnt."""
+    """Predictions of both models for movies with at least one genre that one of them predicts."""
     classes = sorted({*champion.classes, *challenger.classes})
-    labels = binarize(movies["genres"].to_pylist(), classes)
-    texts = [movies[name].to_pylist() for name in ("title", "overview", "keywords")]
-    said = (
-        binarize([answer.genres for answer in model.answers(*texts)], classes)
-        for model in (champion, challenger)
+    y_true = binarize(movies["genres"].to_pylist(), classes)
+    labelled = y_true.any(axis=1)
+    return PairedPredictions(
+        y_true=y_true[labelled],
+        champion=_predicted_labels(champion, movies, classes)[labelled],
+        challenger=_predicted_labels(challenger, movies, classes)[labelled],
     )
-    kept = labels.any(axis=1)
-    return PairedPredictions(labels[kept], *(guess[kept] for guess in said))
 
 
-def join_lists(own: pa.Table, other: pa.Table) -> pa.Table:
-    """Sample lists of the challenger with those of the champion for the same films."""
-    by_film = dict(zip(*(column.to_pylist() for column in other.columns), strict=True))
-    films = own["film"].to_pylist()
-    columns = {"film": films, "challenger": own["movies like it"].to_pylist()}
-    return pa.table(columns | {"champion": [by_film.get(film) for film in films]})
+def _predicted_labels(model: TextModel, movies: pa.Table, classes: Sequence[str]) -> Labels:
+    texts = (movies[name].to_pylist() for name in ("title", "overview", "keywords"))
+    return binarize([prediction.genres for prediction in model.predict_genres(*texts)], classes)
 
 
-def _lists(
+def join_lists(challenger: pa.Table, champion: pa.Table) -> pa.Table:
+    """Sample lists of both models by film; null where the champion's catalogue lacks the film."""
+    champion_lists = dict(zip(*(column.to_pylist() for column in champion.columns), strict=True))
+    films = challenger["film"].to_pylist()
+    return pa.table(
+        {
+            "film": films,
+            "challenger": challenger["movies like it"].to_pylist(),
+            "champion": [champion_lists.get(film) for film in films],
+        }
+    )
+
+
+def _compare_recommendations(
     documents: DocumentsRef,
     champion: Champion,
     model: TextModel,
@@ -190,39 +238,55 @@ def _lists(
     lists: ScoresRef,
     writer: store.EntryWriter,
 ) -> list[Comparison]:
-    rows = pa.concat_tables([model.described(chunk) for chunk in store.chunks(documents)])
-    catalogue, kinds = Catalogue(rows), build_query_sets(rows, ratings)
-    del rows
-    theirs = recommender_scores(catalogue, kinds, champion.rank)
+    """Evaluate the champion's lists, write sample lists of both, compare the ranking metrics."""
+    rows = pa.concat_tables([model.to_index_rows(chunk) for chunk in store.chunks(documents)])
+    catalogue, query_sets = Catalogue(rows), build_query_sets(rows, ratings)
+    del rows  # the catalogue has what is needed of them
+    champion_scores = recommender_scores(catalogue, query_sets, champion.rank)
     folder = store.locate(lists)
-    own = pq.read_table(folder / "sample_lists.parquet")
-    both = join_lists(own, sample_lists(catalogue, champion.rank))
-    pq.write_table(both, writer.folder / "lists_beside.parquet")
-    with np.load(folder / "queries.npz", allow_pickle=False) as ours:
-        return [compare_lists(name, theirs[name], ours[name]) for name in ours if len(ours[name])]
+    challenger_lists = pq.read_table(folder / "sample_lists.parquet")
+    sample = join_lists(challenger_lists, sample_lists(catalogue, champion.rank))
+    pq.write_table(sample, writer.folder / "lists_beside.parquet")
+    with np.load(folder / "queries.npz", allow_pickle=False) as challenger_scores:
+        return [
+            compare_lists(metric, champion_scores[metric], scores)
+            for metric, scores in challenger_scores.items()
+            if len(scores)
+        ]
 
 
 def _challenge(
+    writer: store.EntryWriter,
     documents: DocumentsRef,
     challenger: ModelFolders,
     lists: ScoresRef,
     ratings: RatingsRef | None,
     champion: Champion,
     folders: ModelFolders,
-    writer: store.EntryWriter,
 ) -> ScoresRef:
-    model = TextModel(folders)
+    champion_model = TextModel(folders)
     columns = ["title", "overview", "genres", "keywords", "split"]
-    movies = shared_test_movies(store.read(documents, columns), model)
-    both = predict_both(movies, model, TextModel(challenger))
-    found = compare_genres(both) if len(both.labels) else []
-    found += _lists(documents, champion, model, ratings, lists, writer)
-    table = pa.Table.from_pylist([one.model_dump() for one in found], schema=COMPARED)
-    pq.write_table(table, writer.folder / "gate.parquet")
-    metrics = {f"champion_{one.score}": one.champion for one in found}
-    metrics |= {f"gate_{one.score}_difference": one.difference for one in found}
-    store.write_json(writer.folder / "metrics.json", metrics)
-    return writer.folder_ref(ScoresRef, len(both.labels))
+    movies = shared_test_movies(store.read(documents, columns), champion_model)
+    predictions = predict_both(movies, champion_model, TextModel(challenger))
+    comparisons = compare_genres(predictions) if len(predictions.y_true) else []
+    comparisons += _compare_recommendations(
+        documents=documents,
+        champion=champion,
+        model=champion_model,
+        ratings=ratings,
+        lists=lists,
+        writer=writer,
+    )
+    _write_comparisons(comparisons, writer.folder)
+    return writer.folder_ref(ScoresRef, len(predictions.y_true))
+
+
+def _write_comparisons(comparisons: Sequence[Comparison], folder: Path) -> None:
+    table = pa.Table.from_pylist([row.model_dump() for row in comparisons], schema=COMPARED)
+    pq.write_table(table, folder / "gate.parquet")
+    metrics = {f"champion_{row.score}": row.champion for row in comparisons}
+    metrics |= {f"gate_{row.score}_difference": row.difference for row in comparisons}
+    store.write_json(folder / "metrics.json", metrics)
 
 
 @task(name="challenge", cache_policy=NO_CACHE)
@@ -235,27 +299,42 @@ def challenge(
     folders: ModelFolders,
     compute: Compute,
 ) -> ScoresRef:
-    """Score the champion on the challenger's test movies and queries; lay their lists together."""
-    given = (documents, challenger, lists, ratings, champion, folders)
+    """Evaluate the champion on the challenger's test movies and queries, and compare the metrics.
+
+    `folders` are the champion's model folders, `lists` the evaluation of the challenger's lists.
+    """
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        return run_in_fresh_process(
+            compute,
+            _challenge,
+            writer,  # positional: a worker on another machine looks for it there
+            documents=documents,
+            challenger=challenger,
+            lists=lists,
+            ratings=ratings,
+            champion=champion,
+            folders=folders,
+        )
+
     key = [VERSION, documents.digest, lists.digest, challenger, champion, folders]
-    ref = store.get_or_create(
-        "challenge",
-        key,
-        ScoresRef,
-        lambda writer: run_in_fresh_process(compute, _challenge, *given, writer),
-    )
+    ref = store.get_or_create("challenge", key, ScoresRef, write)
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
-    create_table_artifact(rows, key="sample-lists", description="Challenger beside champion")
+    description = "Lists of the challenger and the champion for well-known films"
+    create_table_artifact(rows, key="sample-lists", description=description)
     return ref
 
 
 @task(name="judge", cache_policy=NO_CACHE)
-def decide_promotion(found: ScoresRef, config: GateConfig, same_source: bool) -> PromotionDecision:
-    """Whether the challenger becomes champion."""
-    table = pq.read_table(store.locate(found) / "gate.parquet")
-    rows = [Comparison.model_validate(row) for row in table.to_pylist()]
-    answer = promotion_decision(rows, config.tolerance, same_source)
-    get_run_logger().info("%s: %s", "promoted" if answer.promote else "not promoted", answer.why)
-    description = f"{'Promoted' if answer.promote else 'Not promoted'}: {answer.why}"
-    create_table_artifact(table.to_pylist(), key="promotion-gate", description=description)
-    return answer
+def decide_promotion(
+    compared: ScoresRef, config: GateConfig, same_source: bool
+) -> PromotionDecision:
+    """Whether the challenger is promoted, from the stored comparison of `challenge`."""
+    rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
+    comparisons = [Comparison.model_validate(row) for row in rows]
+    decision = promotion_decision(comparisons, config.tolerance, same_source)
+    outcome = "promoted" if decision.promote else "not promoted"
+    get_run_logger().info("%s: %s", outcome, decision.why)
+    description = f"{outcome.capitalize()}: {decision.why}"
+    create_table_artifact(rows, key="promotion-gate", description=description)
+    return decision

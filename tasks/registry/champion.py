@@ -1,4 +1,4 @@
-"""The registry's champion -> what readers need: its index, its weights, its model files."""
+"""The champion's tags in the registry -> its index, ranking weights and model folders."""
 
 import json
 import os
@@ -14,39 +14,39 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.model_registry import (
     champion_version,
-    is_own_registry,
+    is_root_database,
     registry_errors,
     require_reachable,
     tracking_uri,
 )
 
-#: File under the artifacts root with the address of the MLflow UI that is up, if not the usual.
+#: File under the artifacts root with the address of the running MLflow UI, if not the usual one.
 UI_ADDRESS = "mlflow-ui"
 USUAL_UI = "http://127.0.0.1:5000"
 NO_CHAMPION = "Nothing has been trained yet: run `make train` first."
 
 
 class Champion(BaseModel, frozen=True):
-    """What the champion's model version says of itself.
+    """What the tags of a model version record: where its index and models are, and their origin.
 
-    `version` is its number in the registry; empty in a version's own files.
+    `version` is its number in the registry; it is empty in the files of the version itself.
     """
 
     index: IndexRef
     rank: RankConfig
     run_id: str
-    source: str = Field("", description="Digest of the source that it learnt from")
-    fingerprint: str = Field("", description="Digest of all that decides what a run learns")
+    source: str = Field("", description="Digest of the training source")
+    fingerprint: str = Field("", description="Digest of everything that affects training results")
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
-    index_config: str = Field("{}", description="JSON of the settings that the index was built by")
+    index_config: str = Field("{}", description="Settings of the index, as JSON")
     version: str = ""
 
 
 def load_champion() -> Champion:
-    """The champion as the registry has it now.
+    """The current champion.
 
     Raises:
-        UserError: there is none yet, or none that can rank.
+        UserError: there is no champion yet, or an early release registered it.
         RegistryError: the registry is damaged or cannot be reached.
     """
     current = champion_version()
@@ -58,7 +58,7 @@ def load_champion() -> Champion:
 
 
 def to_tags(reader: Champion) -> dict[str, str]:
-    """What a model version's tags say of it."""
+    """The tags of a model version."""
     return {
         "index_uri": stored_index_uri(reader.index.uri),
         "index_tag": reader.index.tag,
@@ -70,33 +70,35 @@ def to_tags(reader: Champion) -> dict[str, str]:
 
 
 def from_tags(tags: Mapping[str, str], version: str = "") -> Champion:
-    """The inverse of `to_tags`."""
-    index = IndexRef(uri=index_uri(tags["index_uri"]), tag=tags["index_tag"])
-    rank = RankConfig.model_validate_json(tags["rank"], extra="ignore")
-    rest = {name: tags.get(name, "") for name in ("run_id", "source", "fingerprint")}
+    """The inverse of `to_tags`; early releases set fewer tags."""
     return Champion(
-        index=index,
-        rank=rank,
+        index=IndexRef(uri=index_uri(tags["index_uri"]), tag=tags["index_tag"]),
+        rank=RankConfig.model_validate_json(tags["rank"], extra="ignore"),
+        run_id=tags.get("run_id", ""),
+        source=tags.get("source", ""),
+        fingerprint=tags.get("fingerprint", ""),
         digests=json.loads(tags.get("digests", "[]")),
         index_config=tags.get("index_config", "{}"),
         version=version,
-        **rest,
     )
 
 
 def stored_index_uri(uri: str) -> str:
-    """How a registry stores where an index lies: relative to the artifacts root if it lies under
-    the same root, so that both move together; else as it is, since others read it from elsewhere.
+    """The index URI as stored in the registry.
+
+    It is relative to the artifacts root if registry and index are both under it, so that they can
+    be moved together. A shared registry stores it unchanged, since readers may have another root.
     """
     root = store.artifacts_root()
     inside = not is_url(uri) and Path(uri).is_relative_to(root)
-    return str(Path(uri).relative_to(root)) if inside and is_own_registry() else uri
+    return str(Path(uri).relative_to(root)) if inside and is_root_database() else uri
 
 
 def index_uri(stored: str) -> str:
-    """Where an index lies now: relative paths start at the artifacts root.
+    """The current URI of an index; stored relative paths start at the artifacts root.
 
-    Earlier versions stored absolute paths; where such a folder is gone, the root was moved.
+    Early releases stored absolute paths. If such a folder is missing, the root was moved, and the
+    folder of the same name under the current root is used.
     """
     if is_url(stored):
         return stored
@@ -107,10 +109,11 @@ def index_uri(stored: str) -> str:
 
 
 def model_folders(champion: Champion) -> ModelFolders:
-    """The champion's model files, fetched where they are not local.
+    """The champion's model folders; remote ones are downloaded into the cache.
 
     Raises:
-        DamagedVersionError: a folder is gone, or its digest is not the registered one.
+        DamagedVersionError: a folder is missing, or its digest differs from the registered one.
+        RegistryError: the registry is damaged or cannot be reached.
     """
     paths = {name: fetch_artifact(champion.run_id, name) for name in ModelFolders.model_fields}
     folders = ModelFolders.model_validate(paths)
@@ -119,43 +122,45 @@ def model_folders(champion: Champion) -> ModelFolders:
 
 
 def require_registered(champion: Champion, folders: ModelFolders) -> None:
-    """Check model folders against the digests that were registered with a version.
+    """Compare model folders with the digests that were registered with a version.
 
     Raises:
-        DamagedVersionError: a folder is gone, or its digest is not the registered one.
+        DamagedVersionError: a folder is missing, or its digest differs from the registered one.
     """
     registered = dict(champion.digests)
     for name, folder in folders:
         if not folder.exists():
-            raise damaged_version(champion, f"its {name} is gone ({folder})")
+            raise damaged_version_error(champion, f"its {name} is missing ({folder})")
         if name in registered and store.file_digest(folder) != registered[name]:
-            raise damaged_version(champion, f"its {name} is not what was registered ({folder})")
+            raise damaged_version_error(
+                champion, f"its {name} has changed since it was registered ({folder})"
+            )
 
 
-def damaged_version(champion: Champion, damage: str) -> DamagedVersionError:
-    """The error of a version that cannot answer."""
-    named = f"Version {champion.version}" if champion.version else f"Run {champion.run_id}"
-    return DamagedVersionError(f"{named} cannot answer: {damage}")
+def damaged_version_error(champion: Champion, damage: str) -> DamagedVersionError:
+    """The error for a version whose models or index cannot be used."""
+    name = f"Version {champion.version}" if champion.version else f"Run {champion.run_id}"
+    return DamagedVersionError(f"{name} is damaged: {damage}")
 
 
 def fetch_artifact(run_id: str, name: str) -> Path:
-    """A file or folder that a run logged: where it lies, or a copy of a remote one in the cache.
+    """Path of a file or folder that a run logged; a remote one is downloaded into the cache once.
 
     Raises:
         RegistryError: the registry is damaged or cannot be reached.
-        DamagedVersionError: the registry does not know the run, or not its file.
+        DamagedVersionError: the registry has no such run, or the run no such file.
     """
     uri = tracking_uri()
     require_reachable(uri)
     with registry_errors(uri):
-        where = _artifact_uri(run_id)
-        if where.startswith(("file:", "/")):
-            return _local_artifact(where, run_id, name)
-        return store.locate(
-            store.get_or_create(
-                "fetched", [where, name], Ref, lambda writer: _download(run_id, where, name, writer)
-            )
-        )
+        run_uri = _artifact_uri(run_id)
+        if run_uri.startswith(("file:", "/")):
+            return _local_artifact(run_uri, run_id, name)
+
+        def download(writer: store.EntryWriter) -> Ref:
+            return _download(run_uri, run_id, name, writer)
+
+        return store.locate(store.get_or_create("fetched", [run_uri, name], Ref, download))
 
 
 def _artifact_uri(run_id: str) -> str:
@@ -171,28 +176,28 @@ def _artifact_uri(run_id: str) -> str:
         raise DamagedVersionError(f"MLflow has no run {run_id}") from error
 
 
-def _local_artifact(where: str, run_id: str, name: str) -> Path:
-    """The file under the run's own address; where the root was moved, under today's root."""
+def _local_artifact(run_uri: str, run_id: str, name: str) -> Path:
+    """The file at the run's address or, if the root was moved, under the current root."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
-    path = Path(local_file_uri_to_path(where)) / name  # type: ignore[no-untyped-call]
+    path = Path(local_file_uri_to_path(run_uri)) / name  # type: ignore[no-untyped-call]
     moved = store.artifacts_root() / "mlruns" / run_id / "artifacts" / name
     return moved if not path.exists() and moved.exists() else path
 
 
-def _download(run_id: str, where: str, name: str, writer: store.EntryWriter) -> Ref:
-    """Copy what a run logged into a writer.
+def _download(run_uri: str, run_id: str, name: str, writer: store.EntryWriter) -> Ref:
+    """Download a file or folder of a run into a cache entry.
 
-    MLflow's `download_artifacts` says of every error that the path is not correct. So the file is
-    looked for first, and then fetched by what lies below.
+    MLflow's `download_artifacts` reports every error as a wrong path. The name is therefore looked
+    up first, so that a missing file is distinguished from a failed download.
     """
     import mlflow
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     parent = str(PurePosixPath(name).parent)
-    listed = mlflow.MlflowClient().list_artifacts(run_id, None if parent == "." else parent)
-    if name not in {file.path for file in listed}:
-        raise DamagedVersionError(f"MLflow's run {run_id} has no {name} any more")
-    repository = get_artifact_repository(where)
+    siblings = mlflow.MlflowClient().list_artifacts(run_id, None if parent == "." else parent)
+    if name not in {file.path for file in siblings}:
+        raise DamagedVersionError(f"MLflow's run {run_id} no longer has {name}")
+    repository = get_artifact_repository(run_uri)
     path = repository.download_artifacts(name, str(writer.folder))  # type: ignore[no-untyped-call]
     return writer.file_ref(Ref, str(Path(path).resolve().relative_to(writer.folder.resolve())))

@@ -1,6 +1,6 @@
-"""The registry's champion -> whether a run can rely on it: its models, its index, its profile.
+"""The current champion -> its checked model folders, index and profile, or its damage.
 
-A damaged champion never blocks a training. It is passed over, which is said.
+A damaged champion never stops a training run: the run continues without a comparison and logs why.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.search import index_errors, open_version
 from tasks.registry.champion import (
     Champion,
-    damaged_version,
+    damaged_version_error,
     fetch_artifact,
     from_tags,
     model_folders,
@@ -22,16 +22,16 @@ from tasks.registry.champion import (
 from tasks.registry.model_registry import champion_version
 
 PROFILE = "source/profile.json"
-#: Tags that a version needs to answer, and to be compared with; early releases set fewer.
-ANSWERING = {"rank", "index_uri", "index_tag", "run_id"}
-COMPARABLE = ANSWERING | {"source"}
+#: Tags that a version needs for recommending and for a comparison; early releases set fewer.
+USABLE = {"rank", "index_uri", "index_tag", "run_id"}
+COMPARABLE = USABLE | {"source"}
 
 
 class CheckedChampion(BaseModel, frozen=True):
-    """The champion at one moment.
+    """The champion at the time of the check.
 
-    `version` is empty where there is none. Where it can be compared with, `champion`, `folders`
-    and `profile` (of its source, if that was stored) are set, else `damage` says why it cannot.
+    `version` is empty if there is no champion. If it is intact, `champion`, `folders` and, where
+    stored, `profile` (of its training source) are set; otherwise `damage` is the reason.
     """
 
     version: str = ""
@@ -42,7 +42,7 @@ class CheckedChampion(BaseModel, frozen=True):
 
 
 def load_checked_champion() -> CheckedChampion:
-    """The champion as the registry has it now, its files and its index checked.
+    """The current champion, with its model folders and its index checked.
 
     Raises:
         RegistryError: the registry is damaged or cannot be reached.
@@ -51,7 +51,7 @@ def load_checked_champion() -> CheckedChampion:
     if current is None:
         return CheckedChampion()
     if not current.tags.keys() >= COMPARABLE:
-        damage = "it was registered by an earlier release"
+        damage = "an earlier release registered it"
         return CheckedChampion(version=current.version, damage=damage)
     champion = from_tags(current.tags, current.version)
     try:
@@ -65,18 +65,18 @@ def load_checked_champion() -> CheckedChampion:
 
 
 def require_index(champion: Champion) -> None:
-    """Read every row of a version's index.
+    """Check a version's index by reading every row.
 
     Raises:
-        DamagedVersionError: the index, or a file of it, is gone or damaged.
-        OSError: it cannot be read at the moment.
+        DamagedVersionError: the index or one of its files is missing, damaged or empty.
+        OSError: the storage cannot be read at the moment.
     """
     uri, tag = champion.index.uri, champion.index.tag
     table = open_version(uri, tag)
     with index_errors(uri, tag):
         rows = sum(batch.num_rows for batch in table.search().to_batches())
     if not rows:
-        raise damaged_version(champion, f"its index {tag} is empty")
+        raise damaged_version_error(champion, f"its index {tag} is empty")
 
 
 def _profile(champion: Champion) -> Path | None:
@@ -89,17 +89,20 @@ def _profile(champion: Champion) -> Path | None:
 
 @io_task("confirm-champion")
 def is_current_champion(version: str) -> bool:
-    """Whether a version, or none if empty, is the champion now; for use under `champion_lock`."""
+    """Whether a version is the current champion; an empty one means that there is none.
+
+    Call it under `champion_lock`.
+    """
     current = champion_version()
     return version == (current.version if current else "")
 
 
 @io_task("check-champion")
 def check_champion() -> CheckedChampion:
-    """The current champion, for comparison; a damaged one is named in the log."""
+    """The current champion for the comparison; damage is logged as a warning."""
     checked = load_checked_champion()
     if checked.damage:
         get_run_logger().warning(
-            "The champion, version %s, is passed over: %s", checked.version, checked.damage
+            "The champion (version %s) cannot be compared: %s", checked.version, checked.damage
         )
     return checked

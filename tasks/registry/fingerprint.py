@@ -1,4 +1,4 @@
-"""All that decides what a run learns -> a fingerprint, which tells whether it was learnt before."""
+"""Settings, source, ratings, code and libraries -> a fingerprint, equal for equal trainings."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -9,11 +9,11 @@ from tasks.core.contracts import RatingsRef
 from tasks.core.storage import store
 from tasks.registry.champion import Champion
 
-LIBRARIES = ("gensim", "torch", "scikit-learn", "numpy", "nltk")  # whose numbers enter the models
+LIBRARIES = ("gensim", "torch", "scikit-learn", "numpy", "nltk")  # affect the models
 
 
 def code_digest(folders: Iterable[Path]) -> str:
-    """SHA-256 of the Python files in some folders, names included."""
+    """SHA-256 of the names and contents of the Python files in folders."""
     files = [
         (path.relative_to(folder).as_posix(), path)
         for folder in folders
@@ -25,11 +25,11 @@ def code_digest(folders: Iterable[Path]) -> str:
 def fingerprint(
     settings: Mapping[str, Any], source: str, ratings: RatingsRef | None, code: str
 ) -> str:
-    """Digest of settings, source, ratings, code and the libraries that compute."""
+    """Digest of everything that affects training results; `source` and `code` are digests."""
     libraries = [f"{name} {version(name)}" for name in LIBRARIES]
     return store.key_of([settings, source, ratings.digest if ratings else None, code, libraries])
 
 
-def is_up_to_date(mark: str, champion: Champion | None) -> bool:
-    """Whether the champion has learnt all that a run with this fingerprint would."""
-    return champion is not None and champion.fingerprint == mark
+def is_up_to_date(run_fingerprint: str, champion: Champion | None) -> bool:
+    """Whether a run with this fingerprint would train the champion's models again."""
+    return champion is not None and champion.fingerprint == run_fingerprint

@@ -1,7 +1,7 @@
-"""MLflow's registry -> the champion's model version and its tags, read without delay.
+"""MLflow's model registry -> the champion's version and its tags, read fast.
 
-MLflow takes seconds to import, so its own SQLite database is queried directly; any other registry
-is asked through MLflow. A registry that cannot be read is an error, never "no champion".
+MLflow takes seconds to import. A SQLite registry is therefore queried directly; other registries
+are read through MLflow. A registry that cannot be read raises an error, it never counts as empty.
 """
 
 import os
@@ -24,12 +24,20 @@ CHAMPION = "champion"
 SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
 CONNECT_SECONDS = 3.0
+SQLITE_SECONDS = 30  # to wait for the lock of a writer
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-#: How long a reader waits for MLflow's server, where the user has not said otherwise.
+#: Limits of MLflow's HTTP client in commands that only read; variables set by the user win.
 READER_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+#: Parts of SQLite's messages about a damaged file.
 DAMAGED = ("malformed", "not a database", "file is encrypted")
-#: What MLflow and its libraries say where nobody answers, or too late.
-AWAY = ("max retries exceeded", "timed out", "timeout", "connection refused", "connection reset")
+#: Parts of the messages of MLflow and its libraries about a server that does not respond in time.
+UNREACHABLE = (
+    "max retries exceeded",
+    "timed out",
+    "timeout",
+    "connection refused",
+    "connection reset",
+)
 ALIAS_ROWS = """
     SELECT version, key, value FROM registered_model_aliases
     LEFT JOIN model_version_tags USING (name, version) WHERE name = ? AND alias = ?
@@ -44,26 +52,26 @@ class TaggedVersion(NamedTuple):
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the SQLite database under the artifacts root.
+    """`MLFLOW_TRACKING_URI`, by default the SQLite database under the artifacts root.
 
     Raises:
-        UserError: the artifacts root is a file, or it is shared, and so the registry has to be.
+        UserError: the artifacts root is a file, or a bucket, which needs an MLflow server.
     """
     require_folder(store.artifacts_root())
     if configured := os.environ.get("MLFLOW_TRACKING_URI"):
         return _without_login(configured)
     if store.remote_store():
         raise UserError(
-            f"The artifacts are in {redacted(store.root_setting())}, which holds no database: "
-            "name the MLflow server with MLFLOW_TRACKING_URI."
+            f"The artifacts are in {redacted(store.root_setting())}, which cannot hold a database. "
+            "Set MLFLOW_TRACKING_URI to the address of an MLflow server."
         )
     return f"{SQLITE}{store.artifacts_root() / DATABASE}"
 
 
 def _without_login(uri: str) -> str:
-    """A server's address without user name and password, which go to MLflow's own variables.
+    """A server's address without user name and password, which move to MLflow's variables.
 
-    MLflow quotes the address in its errors, and links to the server are made of it.
+    MLflow prints the address in its errors, and links to the server contain it.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or parts.username is None:
@@ -73,29 +81,29 @@ def _without_login(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def is_own_registry() -> bool:
-    """Whether the registry is the database under the artifacts root.
+def is_root_database() -> bool:
+    """Whether the registry is the SQLite database under the artifacts root.
 
-    MLflow sets `MLFLOW_TRACKING_URI` by itself, so the variable alone does not tell.
+    The URI is compared, since MLflow also sets `MLFLOW_TRACKING_URI` itself.
     """
     return tracking_uri() == f"{SQLITE}{store.artifacts_root() / DATABASE}"
 
 
 def sqlite_file() -> Path | None:
-    """The registry's SQLite file, which may not exist yet; None for any other registry."""
+    """The registry's SQLite file, which may not exist yet; None for a registry of another kind."""
     uri = tracking_uri()
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return Path(uri.removeprefix(SQLITE))
     if not uri.startswith("sqlite"):
         return None
-    from sqlalchemy.engine import make_url  # a configured one may have a driver and a query
+    from sqlalchemy.engine import make_url  # the URI may name a driver and have a query
 
     database = make_url(uri).database
     return Path(database) if database else None
 
 
 def champion_version() -> TaggedVersion | None:
-    """The version that has the alias `champion` now; None where no version has it.
+    """The version with the alias `champion`; None if no version has it.
 
     Raises:
         RegistryError: the registry is damaged or cannot be reached.
@@ -103,22 +111,30 @@ def champion_version() -> TaggedVersion | None:
     file = sqlite_file()
     if file is None:
         return _from_mlflow(tracking_uri())
-    if not file.is_file() or file.stat().st_size == 0:
+    if not _has_content(file):
         return None
     return _from_sqlite(file)
 
 
-def _from_sqlite(file: Path) -> TaggedVersion | None:
+def _has_content(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _connect_read_only(file: Path) -> sqlite3.Connection:
     address = f"{file.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=SQLITE_SECONDS)
+
+
+def _from_sqlite(file: Path) -> TaggedVersion | None:
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=30)) as database:
+        with closing(_connect_read_only(file)) as database:
             rows = database.execute(ALIAS_ROWS, (MODEL, CHAMPION)).fetchall()
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # made, but nothing was registered yet
+        if "no such table" in str(error):  # nothing was registered yet
             return None
-        return _from_mlflow(tracking_uri())  # it may recover what a killed writer left
+        return _from_mlflow(tracking_uri())  # MLflow can roll back the journal of a killed writer
     except sqlite3.DatabaseError as error:
-        raise damaged_database(file, error) from error
+        raise damaged_error(file, error) from error
     if not rows:
         return None
     return TaggedVersion(str(rows[0][0]), {key: value for _, key, value in rows if key})
@@ -144,18 +160,21 @@ def _alias_is_missing(error: Exception) -> bool:
 
 
 def limit_client() -> None:
-    """Let MLflow's HTTP client fail within seconds; what the user has set stays.
+    """Let MLflow's HTTP client fail within seconds, unless the user has set limits.
 
-    For commands that answer a question. A run that writes may have to wait longer.
+    For commands that only read; runs that write keep MLflow's longer limits.
     """
     for name, value in READER_LIMITS.items():
         os.environ.setdefault(name, value)
 
 
 def require_reachable(uri: str) -> None:
-    """Raises RegistryError if nothing listens where a tracking URI leads, within seconds.
+    """Check within seconds that a server listens at a tracking URI; MLflow would try for minutes.
 
-    MLflow's own clients would try for minutes.
+    Nothing is checked for files, behind a proxy, or with several hosts in the URI.
+
+    Raises:
+        UnreachableError: nothing listens there.
     """
     parts = urlsplit(uri)
     scheme = parts.scheme.split("+")[0]
@@ -164,49 +183,49 @@ def require_reachable(uri: str) -> None:
         return
     try:
         address = (parts.hostname, parts.port or PORTS[scheme])
-    except ValueError:  # several hosts, which the client tries in turn
+    except ValueError:  # several hosts; the database client tries them in turn
         return
     try:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        raise unreachable(uri, error) from error
+        raise unreachable_error(uri, error) from error
 
 
 def _goes_through_proxy(scheme: str, host: str) -> bool:
     return bool({scheme, "all"} & getproxies().keys()) and not proxy_bypass(host)
 
 
-def unreachable(uri: str, error: Exception) -> UnreachableError:
-    """The error of a registry that does not answer."""
+def unreachable_error(uri: str, error: Exception) -> UnreachableError:
+    """The error for a registry that does not respond."""
     return UnreachableError(
         f"MLflow does not answer at {redacted(uri)} ({type(error).__name__}): start it, or "
         "correct MLFLOW_TRACKING_URI."
     )
 
 
-def refused(uri: str, error: Exception) -> RegistryError:
-    """The error of a server that answers, but not with what it was asked for."""
-    said = redacted(" ".join(str(error).split())[:300])
+def rejected_error(uri: str, error: Exception) -> RegistryError:
+    """The error for a server that answers a request with an error."""
+    message = redacted(" ".join(str(error).split())[:300])
     return RegistryError(
-        f"MLflow at {redacted(uri)} does not do what it is asked: {said} Check MLFLOW_TRACKING_URI "
+        f"MLflow at {redacted(uri)} answered with an error: {message} Check MLFLOW_TRACKING_URI "
         "and the login."
     )
 
 
-def damaged_database(file: Path, error: BaseException) -> RegistryError:
-    """The error of a database file that SQLite cannot read, with the way out."""
+def damaged_error(file: Path, error: BaseException) -> RegistryError:
+    """The error for a database file that SQLite cannot read, with two remedies."""
     return RegistryError(
         f"{file} is damaged ({error}). Restore it from a backup, or move it away "
-        f"(mv '{file}' '{file}.damaged') and train again: the next run makes a new one."
+        f"(mv '{file}' '{file}.damaged') and train again: the next run creates a new one."
     )
 
 
 @contextmanager
 def registry_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises where its registry is damaged or away into one sentence.
+    """Replace MLflow's errors about a damaged or unreachable registry by one sentence.
 
     Raises:
-        RegistryError: as `champion_version`.
+        RegistryError: the registry is damaged, cannot be reached, or answered with an error.
     """
     try:
         yield
@@ -216,23 +235,23 @@ def registry_errors(uri: str) -> Iterator[None]:
         text = str(error).lower()
         file = sqlite_file()
         if file is not None and any(sign in text for sign in DAMAGED):
-            raise damaged_database(file, _innermost(error)) from error
-        if any(sign in text for sign in AWAY):
-            raise unreachable(uri, error) from error
+            raise damaged_error(file, _innermost(error)) from error
+        if any(sign in text for sign in UNREACHABLE):
+            raise unreachable_error(uri, error) from error
         if uri.startswith("http") and hasattr(error, "error_code"):
-            raise refused(uri, error) from error
+            raise rejected_error(uri, error) from error
         raise
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The first cause of an error, whose text is the shortest."""
+    """The original cause of an error; its message is the shortest."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return error
 
 
-def require_sound_database() -> None:
-    """Check the registry before a run relies on it.
+def require_intact_database() -> None:
+    """Check the registry at the start of a run.
 
     Raises:
         RegistryError: its server does not answer, or its SQLite file is damaged.
@@ -241,15 +260,14 @@ def require_sound_database() -> None:
     if file is None:
         require_reachable(tracking_uri())
         return
-    if not file.is_file() or file.stat().st_size == 0:
+    if not _has_content(file):
         return
-    address = f"{file.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=30)) as database:
-            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        with closing(_connect_read_only(file)) as database:
+            (report,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
-        return  # locked, or a journal to be rolled back: MLflow opens it for writing
+        return  # locked, or with a journal to roll back: MLflow opens it for writing
     except sqlite3.DatabaseError as error:
-        raise damaged_database(file, error) from error
-    if verdict != "ok":
-        raise damaged_database(file, sqlite3.DatabaseError(verdict.splitlines()[0]))
+        raise damaged_error(file, error) from error
+    if report != "ok":
+        raise damaged_error(file, sqlite3.DatabaseError(report.splitlines()[0]))

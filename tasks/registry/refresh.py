@@ -1,6 +1,6 @@
-"""New movies and a published version -> rows of the next version, without training anything."""
+"""New movies and a published version -> the next version of the index, without training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
@@ -27,97 +27,109 @@ from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
 
 VERSION = 2
-CARRIED = "-refreshed"  # after the tag of an index that a new training took movies over into
-PROCESSES_PAY_FROM = 10  # chunks
+CARRIED = "-refreshed"  # suffix of an index tag: movies were carried over into a new training
+MIN_CHUNKS_FOR_POOL = 10
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
-    """Rows of the index for movies that no model has seen, under the name of a source."""
-    named = pa.array([source] * movies.num_rows, pa.string())
-    return mark_refreshed(
-        model.described(movies.set_column(movies.column_names.index("source"), "source", named))
-    )
+    """Index rows of new movies (`MOVIES`), with the name of their source replaced by `source`."""
+    names = pa.array([source] * movies.num_rows, pa.string())
+    renamed = movies.set_column(movies.column_names.index("source"), "source", names)
+    return mark_refreshed(model.to_index_rows(renamed))
 
 
 def mark_refreshed(rows: pa.Table) -> pa.Table:
-    """The same rows of the index, marked as those that a refresh added."""
+    """The same index rows, marked as added by a refresh."""
     column = rows.column_names.index(REFRESHED)
     return rows.set_column(column, REFRESHED, pa.array([True] * rows.num_rows))
 
 
 def drop_movies(old: pa.Table, source: str, ids: pa.ChunkedArray) -> pa.Table:
-    """Rows of a version but for those of a source that have one of the ids."""
-    replaced = pc.and_(pc.equal(old["source"], source), pc.is_in(old["id"], ids))
-    return old.filter(pc.invert(replaced))
+    """Index rows without the movies of a source that have one of the ids."""
+    dropped = pc.and_(pc.equal(old["source"], source), pc.is_in(old["id"], ids))
+    return old.filter(pc.invert(dropped))
 
 
 def target_source(old: pa.Table, wanted: str | None) -> str:
-    """The source whose ids the new movies share: the wanted one, else the only one there is.
+    """The source that new movies belong to: the wanted one or, without, the only one.
 
     Raises:
-        UserError: the index holds several sources, or not the wanted one.
+        UserError: the index has no source of this name, or several and none is wanted.
     """
-    there = sorted(pc.unique(old["source"]).to_pylist())
-    chosen = there[0] if wanted is None and len(there) == 1 else wanted
-    if chosen not in there:
-        known = ", ".join(there)
-        raise UserError(f"Say with --into which source the new movies belong to: {known}.")
-    return str(chosen)
+    sources = sorted(pc.unique(old["source"]).to_pylist())
+    source = sources[0] if wanted is None and len(sources) == 1 else wanted
+    if source not in sources:
+        raise UserError(
+            f"Name the source that the new movies belong to with --into: {', '.join(sources)}."
+        )
+    return str(source)
 
 
 def publish_merged(
     index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig
 ) -> RefreshRef:
-    """Publish a version with the new rows in it, those of known ids in place of the old ones.
+    """Publish a version with new rows; they replace the old rows of the same source and id.
 
     Raises:
-        ValueError: the counts do not add up; the version is not registered.
+        ValueError: the published row count is wrong; the version is then not registered.
     """
     old = open_version(index.uri, index.tag).to_arrow()
     new = store.read(rows)
-    kept = drop_movies(old, source, new["id"])
-    updated = old.num_rows - kept.num_rows
-    published = publish_rows(index.uri, with_all_columns(kept), stored_batches(rows), tag, config)
-    if published.rows != old.num_rows + new.num_rows - updated:
-        raise ValueError(f"{published.rows} rows published, not as many as kept and added")
+    remaining = drop_movies(old, source, new["id"])
+    updated = old.num_rows - remaining.num_rows
+    published = publish_rows(
+        uri=index.uri,
+        rows=with_all_columns(remaining),
+        added=stored_batches(rows),
+        tag=tag,
+        config=config,
+    )
+    expected = remaining.num_rows + new.num_rows
+    if published.rows != expected:
+        raise ValueError(f"{published.rows} rows were published instead of {expected}")
     return RefreshRef(index=published, added=new.num_rows - updated, updated=updated)
 
 
 def with_all_columns(rows: pa.Table) -> pa.Table:
-    """Rows of an index with the columns that an earlier release did not write, empty."""
-    blank: dict[str, pa.Array] = {
+    """Index rows with empty columns in place of those that early releases did not write."""
+    empty: dict[str, pa.Array] = {
         REFRESHED: pa.array([False] * rows.num_rows),
         "keywords": pa.array([[]] * rows.num_rows, pa.list_(pa.string())),
     }
-    for name, column in blank.items():
+    for name, column in empty.items():
         if name not in rows.column_names:
             rows = rows.append_column(name, column)
     return rows
 
 
 def publish_rows(
-    uri: str, kept: pa.Table, added: Iterable[pa.Table], tag: str, config: IndexConfig
+    uri: str, rows: pa.Table, added: Iterable[pa.Table], tag: str, config: IndexConfig
 ) -> IndexRef:
-    """Publish a version of rows that an index has and of others."""
-    parts = (part.select(kept.column_names).cast(kept.schema) for part in added)
-    return publish_version(uri, chain([kept], parts), tag, config)
+    """Publish a version of index rows and added rows, cast to the schema of the former."""
+    batches = (batch.select(rows.column_names).cast(rows.schema) for batch in added)
+    return publish_version(uri, chain([rows], batches), tag, config)
 
 
 def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table | None:
-    """Movies (`MOVIE_COLUMNS`) that refreshes added to a champion, that belong to a source of these
-    documents, and that are not among them; None where an earlier release published it."""
+    """Movies that refreshes added to the champion and that a new training does not have.
+
+    Only movies of the documents' sources count. None if an early release published the index.
+    """
     table = open_version(champion.index.uri, champion.index.tag)
     if REFRESHED not in table.schema.names:
         return None
-    found = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
-    movies = found.limit(table.count_rows()).to_arrow()
-    known = set[tuple[str, int]]()
-    for chunk in store.chunks(documents, ["source", "id"]):
-        known.update(zip(*(column.to_pylist() for column in chunk.columns), strict=True))
-    sources = {source for source, _ in known}
-    named = zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
-    kept = [pair[0] in sources and pair not in known for pair in named]
-    return movies.filter(pa.array(kept, pa.bool_()))
+    query = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
+    movies = query.limit(table.count_rows()).to_arrow()
+    trained = {
+        pair for chunk in store.chunks(documents, ["source", "id"]) for pair in _source_ids(chunk)
+    }
+    sources = {source for source, _ in trained}
+    missing = [pair[0] in sources and pair not in trained for pair in _source_ids(movies)]
+    return movies.filter(pa.array(missing, pa.bool_()))
+
+
+def _source_ids(movies: pa.Table) -> Iterator[tuple[str, int]]:
+    return zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
 
 
 @task(name="carry-over", cache_policy=NO_CACHE)
@@ -128,29 +140,34 @@ def carry_over(
     folders: ModelFolders,
     config: IndexConfig,
 ) -> IndexRef:
-    """A new training's index with the movies that refreshes added to the champion meanwhile.
+    """The index of a new training with the movies that refreshes added to the champion.
 
-    They would be lost with its promotion, until the source has them. The same index where there
-    are none.
+    Without this, a promotion would lose them until the source has them. The index is unchanged if
+    there are none.
     """
     movies = refreshed_movies(champion, documents) if champion else None
     if movies is None or not movies.num_rows:
         return index
-    rows = mark_refreshed(TextModel(folders).described(movies))
-    kept = open_version(index.uri, index.tag).to_arrow()
-    get_run_logger().info("%d movies that were added by refresh are kept", rows.num_rows)
-    return publish_rows(index.uri, kept, [rows], f"{index.tag}{CARRIED}", config)
+    added = mark_refreshed(TextModel(folders).to_index_rows(movies))
+    get_run_logger().info("%d movies of earlier refreshes carried over", added.num_rows)
+    return publish_rows(
+        uri=index.uri,
+        rows=open_version(index.uri, index.tag).to_arrow(),
+        added=[added],
+        tag=f"{index.tag}{CARRIED}",
+        config=config,
+    )
 
 
 @lru_cache(maxsize=1)
-def _model(folders: ModelFolders) -> TextModel:
+def _text_model(folders: ModelFolders) -> TextModel:
     return TextModel(folders)
 
 
-def _described(
+def _index_new_movies(
     movies: MoviesRef, folders: ModelFolders, source: str, writer: store.EntryWriter
 ) -> RowsRef:
-    table = new_rows(store.read(movies), _model(folders), source)
+    table = new_rows(store.read(movies), _text_model(folders), source)
     return writer.table_ref(RowsRef, f"{movies.name}.parquet", table)
 
 
@@ -158,34 +175,36 @@ def _described(
 def index_new_movies(
     movies: MoviesRef, folders: ModelFolders, source: str, compute: Compute
 ) -> RowsRef:
-    """Embed one chunk of new movies, predict their genres, and describe them for the index."""
+    """Embed one chunk of new movies, predict their genres and compute their index rows."""
     return store.get_or_create(
         "new-rows",
         [VERSION, movies.digest, folders, source],
         RowsRef,
         lambda writer: run_chunk(
-            compute, PROCESSES_PAY_FROM, _described, movies, folders, source, writer
+            compute, MIN_CHUNKS_FOR_POOL, _index_new_movies, movies, folders, source, writer
         ),
     )
 
 
 @task(name="merge", cache_policy=NO_CACHE)
 def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig) -> RefreshRef:
-    """Publish the next version, whole or not at all; old ones stay readable.
+    """Publish the next version atomically; earlier versions stay readable.
 
-    `config` is that of the version it is based on.
+    `config` is the index configuration of the base version `index`.
     """
-    ref = publish_merged(index, rows, source, tag, config)
+    refreshed = publish_merged(index, rows, source, tag, config)
     get_run_logger().info(
         "%d movies added, %d updated, %d in version %s",
-        *(ref.added, ref.updated, ref.index.rows, ref.index.tag),
+        refreshed.added,
+        refreshed.updated,
+        refreshed.index.rows,
+        refreshed.index.tag,
     )
-    return ref
+    return refreshed
 
 
 def index_source(index: IndexRef, wanted: str | None) -> str:
-    """`source_into` of a published version."""
+    """`target_source` of a published version."""
     table = open_version(index.uri, index.tag)
-    return target_source(
-        table.search().select(["source"]).limit(table.count_rows()).to_arrow(), wanted
-    )
+    rows = table.search().select(["source"]).limit(table.count_rows()).to_arrow()
+    return target_source(rows, wanted)

@@ -1,6 +1,6 @@
-"""Registered versions -> which one answers: list, promote, roll back, compare."""
+"""Registered versions -> a list of them, another champion, or a comparison of two."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -13,15 +13,15 @@ from mlflow.exceptions import MlflowException
 from tasks.core.contracts import RegistryError, UserError
 from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versions_by_alias
 from tasks.registry.champion import from_tags, model_folders
-from tasks.registry.champion_check import ANSWERING, require_index
+from tasks.registry.champion_check import USABLE, require_index
 from tasks.registry.model_registry import CHAMPION, MODEL
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 
 Row = dict[str, Any]
-GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes of a deleted run
-BY_HAND = "by_hand"  # tag of a version that a person made the champion: how and when
-SYSTEM = "system/"  # before MLflow's names of what the machine was busy with
-HEADLINES = (
+DELETED_RUN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of MlflowException
+BY_HAND = "by_hand"  # tag of a version: when and how a person made it the champion
+SYSTEM = "system/"  # prefix of MLflow's metrics of CPU, memory, disk and network
+HEADLINE_METRICS = (
     "test_f1_micro",
     "test_f1_macro",
     "rec_franchise_recall_at_10",
@@ -30,7 +30,7 @@ HEADLINES = (
 
 
 class Difference(NamedTuple):
-    """What sets two versions apart, each a list of rows, greatest change first."""
+    """Differences between versions a and b as table rows, metrics by name, the rest by size."""
 
     params: list[Row]
     metrics: list[Row]
@@ -39,207 +39,241 @@ class Difference(NamedTuple):
 
 
 def versions(client: mlflow.MlflowClient) -> list[ModelVersion]:
-    """Every registered version, newest first."""
-    found = client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
-    return sorted(found, key=lambda one: -int(one.version))
+    """All registered versions, newest first."""
+    registered = client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
+    return sorted(registered, key=lambda version: -int(version.version))
 
 
-def registering_run(client: mlflow.MlflowClient, one: ModelVersion) -> Run:
+def registering_run(client: mlflow.MlflowClient, version: ModelVersion) -> Run:
     """The run that registered a version.
 
     Raises:
-        UserError: it was deleted from MLflow.
+        UserError: the run was deleted from MLflow.
     """
     try:
-        return client.get_run(str(one.run_id))
+        return client.get_run(str(version.run_id))
     except MlflowException as error:
-        if error.error_code not in GONE:
+        if error.error_code not in DELETED_RUN_CODES:
             raise
         raise UserError(
-            f"The run of version {one.version} was deleted from MLflow: nothing is known of it."
+            f"The run of version {version.version} was deleted from MLflow, with its parameters "
+            "and metrics."
         ) from error
 
 
-def run_data(client: mlflow.MlflowClient, one: ModelVersion) -> tuple[dict[str, Any], Row]:
-    """Tags and metrics of the run that registered a version; none where it was deleted."""
+def run_data(client: mlflow.MlflowClient, version: ModelVersion) -> tuple[dict[str, Any], Row]:
+    """Tags and metrics of the run that registered a version; both empty if it was deleted."""
     try:
-        run = registering_run(client, one)
+        run = registering_run(client, version)
     except UserError:
         return {}, {}
     return run.data.tags, run.data.metrics
 
 
 def version_rows(client: mlflow.MlflowClient) -> list[Row]:
-    """A row a version: when, from what, how good, which role, and why it was promoted or not."""
-    roles = {version: name for name, version in versions_by_alias(client).items()}
-    rows = []
-    for one in versions(client):
-        tags, metrics = run_data(client, one)
-        made = datetime.fromtimestamp(one.creation_timestamp / 1000, UTC)
-        row = {"version": str(one.version), "role": roles.get(str(one.version), "")}
-        row |= {"made": f"{made:%Y-%m-%d %H:%M}", "source": tags.get("source", "")}
-        row |= {"preset": tags.get("preset", ""), "why": promotion_reason(one)}
-        rows.append(row | {name: metrics.get(name) for name in HEADLINES})
-    return rows
+    """One row per version: date, source, preset, metrics, alias, and the promotion reason."""
+    aliases = {number: alias for alias, number in versions_by_alias(client).items()}
+    return [_version_row(client, version, aliases) for version in versions(client)]
+
+
+def _version_row(
+    client: mlflow.MlflowClient, version: ModelVersion, aliases: Mapping[str, str]
+) -> Row:
+    tags, metrics = run_data(client, version)
+    created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    row = {
+        "version": str(version.version),
+        "role": aliases.get(str(version.version), ""),
+        "made": f"{created:%Y-%m-%d %H:%M}",
+        "source": tags.get("source", ""),
+        "preset": tags.get("preset", ""),
+        "why": promotion_reason(version),
+    }
+    return row | {name: metrics.get(name) for name in HEADLINE_METRICS}
 
 
 def find_version(client: mlflow.MlflowClient, name: str) -> ModelVersion:
     """A version by number or alias.
 
     Raises:
-        UserError: there is none; those that there are are named.
+        UserError: there is no such version.
     """
     number = versions_by_alias(client).get(name, name)
-    for one in versions(client):
-        if str(one.version) == number:
-            return one
-    known = ", ".join(str(one.version) for one in versions(client)) or "none yet"
-    raise UserError(f"There is no version '{name}'. There are: {known}.")
+    registered = versions(client)
+    for version in registered:
+        if str(version.version) == number:
+            return version
+    numbers = ", ".join(str(version.version) for version in registered) or "none yet"
+    raise UserError(f"There is no version '{name}'. There are: {numbers}.")
 
 
-def promotion_reason(one: ModelVersion) -> str:
-    """Why a version is or is not the champion: the gate's verdict, and what was done by hand."""
-    gate, by_hand = one.tags.get("why", ""), one.tags.get(BY_HAND, "")
-    return f"{by_hand}; the gate had said: {gate}" if by_hand and gate else by_hand or gate
+def promotion_reason(version: ModelVersion) -> str:
+    """Why a version was or was not promoted: the gate's reason, and a later manual change."""
+    gate, manual = version.tags.get("why", ""), version.tags.get(BY_HAND, "")
+    return f"{manual}; promotion gate: {gate}" if manual and gate else manual or gate
 
 
-def require_usable(one: ModelVersion) -> None:
-    """Check that a version can answer before readers are sent to it.
+def require_usable(version: ModelVersion) -> None:
+    """Check a version's models and index before it becomes the champion.
 
     Raises:
-        UserError: its models or its index are gone, or it was registered by something else.
+        UserError: they are damaged, or another program or an early release registered the version.
     """
-    if not one.tags.keys() >= ANSWERING:
-        raise UserError(f"Version {one.version} was not registered by this release: train again.")
-    champion = from_tags(one.tags, str(one.version))
+    if not version.tags.keys() >= USABLE:
+        raise UserError(
+            f"Version {version.version} was not registered by this release: train again."
+        )
+    champion = from_tags(version.tags, str(version.version))
     model_folders(champion)
     require_index(champion)
 
 
-def is_damaged(one: ModelVersion) -> bool:
-    """Whether a version's models or its index are gone or were changed."""
+def is_damaged(version: ModelVersion) -> bool:
+    """Whether `require_usable` rejects a version.
+
+    Raises:
+        RegistryError: the registry is damaged or cannot be reached.
+    """
     try:
-        require_usable(one)
-    except UserError as error:
-        if isinstance(error, RegistryError):
-            raise
+        require_usable(version)
+    except RegistryError:
+        raise
+    except UserError:
         return True
     return False
 
 
 def promote(client: mlflow.MlflowClient, name: str) -> str:
-    """Make a version the champion; the one before it becomes `previous`.
+    """Make a version the champion, and the champion before it `previous`; return its number.
 
     Raises:
-        UserError: there is no such version, it leaks, or it is damaged.
+        UserError: there is no such version, its protocol leaks, or it is damaged.
     """
     with champion_lock():
-        one = find_version(client, name)
-        run = registering_run(client, one)
+        version = find_version(client, name)
+        run = registering_run(client, version)
         if run.data.tags.get("protocol") == "blog":
-            raise UserError(f"Version {one.version} has seen its test movies: it is no champion.")
-        require_usable(one)
-        _promote(client, one, "promoted")
-    return str(one.version)
+            raise UserError(
+                f"Version {version.version} was trained on its test movies (preset blog): it "
+                "cannot become the champion."
+            )
+        require_usable(version)
+        _promote(client, version, "promoted manually")
+    return str(version.version)
 
 
 def roll_back(client: mlflow.MlflowClient) -> str:
-    """Make the previous champion the champion again.
+    """Make the previous champion the champion again; return its number.
 
     Raises:
-        UserError: there has been no other, or it is damaged.
+        UserError: there is no previous champion, or it is damaged.
     """
     with champion_lock():
-        named = versions_by_alias(client)
-        if named.get(PREVIOUS) in (None, named.get(CHAMPION)):
+        by_alias = versions_by_alias(client)
+        if by_alias.get(PREVIOUS) in (None, by_alias.get(CHAMPION)):
             raise UserError("There is no previous champion to go back to.")
-        one = find_version(client, PREVIOUS)
-        require_usable(one)
-        _promote(client, one, "rolled back to")
-    return str(one.version)
+        version = find_version(client, PREVIOUS)
+        require_usable(version)
+        _promote(client, version, "rolled back to")
+    return str(version.version)
 
 
-def _promote(client: mlflow.MlflowClient, one: ModelVersion, how: str) -> None:
-    """Move the alias by hand, and say so on the version and on the run that made it."""
+def _promote(client: mlflow.MlflowClient, version: ModelVersion, action: str) -> None:
+    """Move the alias, and record the action in tags of the version and of its run."""
+    number = str(version.version)
     current = versions_by_alias(client).get(CHAMPION)
-    if current == str(one.version):
+    if current == number:
         return
     damaged = current is not None and is_damaged(client.get_model_version(MODEL, current))
-    move_champion(client, str(one.version), passed_over=damaged)
-    by_hand = f"{how} by hand on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    client.set_model_version_tag(MODEL, str(one.version), BY_HAND, by_hand)
-    client.set_tag(str(one.run_id), "promoted", "true")
-    client.set_tag(str(one.run_id), "promoted.by_hand", by_hand)
+    move_champion(client, number, passed_over=damaged)
+    entry = f"{action} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    client.set_model_version_tag(MODEL, number, BY_HAND, entry)
+    client.set_tag(str(version.run_id), "promoted", "true")
+    client.set_tag(str(version.run_id), "promoted.by_hand", entry)
 
 
-def changed_values(one: dict[str, Any], other: dict[str, Any]) -> list[Row]:
+def changed_values(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:
     """Names whose values differ, with both values."""
-    names = sorted(one.keys() | other.keys())
+    names = sorted(a.keys() | b.keys())
     return [
-        {"name": name, "a": one.get(name), "b": other.get(name)}
+        {"name": name, "a": a.get(name), "b": b.get(name)}
         for name in names
-        if one.get(name) != other.get(name)
+        if a.get(name) != b.get(name)
     ]
 
 
-def metric_changes(one: dict[str, float], other: dict[str, float]) -> list[Row]:
-    """Metrics that both have and that differ, with the difference, by name; not the machine's."""
-    both = [name for name in one.keys() & other.keys() if not name.startswith(SYSTEM)]
-    rows = changed_values(*({name: of[name] for name in both} for of in (one, other)))
+def metric_changes(a: Mapping[str, float], b: Mapping[str, float]) -> list[Row]:
+    """Metrics of both runs that differ, by name, without those of the machine."""
+    names = [name for name in a.keys() & b.keys() if not name.startswith(SYSTEM)]
+    rows = changed_values({name: a[name] for name in names}, {name: b[name] for name in names})
     return [row | {"difference": row["b"] - row["a"]} for row in rows]
 
 
-def genre_changes(one: Sequence[Row], other: Sequence[Row]) -> list[Row]:
-    """F1 of each genre that both know, greatest change first."""
-    theirs = {row["genre"]: row["f1"] for row in other}
-    rows = [
+def genre_changes(a: Sequence[Row], b: Sequence[Row]) -> list[Row]:
+    """F1 of each genre that both versions predict, greatest change first."""
+    f1_of_b = {row["genre"]: row["f1"] for row in b}
+    changes = [
         {
             "genre": row["genre"],
             "support": row["support"],
             "a": row["f1"],
-            "b": theirs[row["genre"]],
+            "b": f1_of_b[row["genre"]],
+            "difference": f1_of_b[row["genre"]] - row["f1"],
         }
-        for row in one
-        if row["f1"] is not None and theirs.get(row["genre"]) is not None
+        for row in a
+        if row["f1"] is not None and f1_of_b.get(row["genre"]) is not None
     ]
-    found = [row | {"difference": row["b"] - row["a"]} for row in rows]
-    return sorted(found, key=lambda row: -abs(row["difference"]))
+    return sorted(changes, key=lambda change: -abs(change["difference"]))
 
 
-def list_changes(one: Sequence[Row], other: Sequence[Row]) -> list[Row]:
-    """Share of each well-known film's list that stayed, least first, with what left and came."""
-    theirs = {row["film"]: row["movies like it"].split("; ") for row in other}
-    rows = []
-    for row in one:
-        if row["film"] not in theirs:
-            continue
-        old, new = row["movies like it"].split("; "), theirs[row["film"]]
-        stayed = len(set(old) & set(new)) / max(len(old), len(new))
-        left, came = ("; ".join(m for m in a if m not in b) for a, b in ((old, new), (new, old)))
-        rows.append({"film": row["film"], "stayed": stayed, "left": left, "came": came})
-    return sorted(rows, key=lambda row: row["stayed"])
+def list_changes(a: Sequence[Row], b: Sequence[Row]) -> list[Row]:
+    """Overlap of the lists of each well-known film, least first, and the movies that changed.
+
+    `stayed` is the share of movies in both lists, relative to the longer one.
+    """
+    lists_a, lists_b = _lists_by_film(a), _lists_by_film(b)
+    changes = [
+        {"film": film} | _list_change(old, lists_b[film])
+        for film, old in lists_a.items()
+        if film in lists_b
+    ]
+    return sorted(changes, key=lambda change: change["stayed"])
 
 
-def diff_versions(client: mlflow.MlflowClient, one: str, other: str) -> Difference:
-    """What sets version `other` (b) apart from version `one` (a)."""
-    runs = [registering_run(client, find_version(client, name)) for name in (one, other)]
-    genres, lists = (
-        [_table(run, f"evaluation/{name}.parquet") for run in runs]
-        for name in ("genres", "sample_lists")
-    )
+def _lists_by_film(rows: Sequence[Row]) -> dict[str, list[str]]:
+    return {row["film"]: row["movies like it"].split("; ") for row in rows}
+
+
+def _list_change(old: Sequence[str], new: Sequence[str]) -> Row:
+    return {
+        "stayed": len(set(old) & set(new)) / max(len(old), len(new)),
+        "left": "; ".join(movie for movie in old if movie not in new),
+        "came": "; ".join(movie for movie in new if movie not in old),
+    }
+
+
+def diff_versions(client: mlflow.MlflowClient, a: str, b: str) -> Difference:
+    """Differences between two versions, each a number or an alias.
+
+    Raises:
+        UserError: there is no such version, or its run was deleted.
+    """
+    run_a, run_b = (registering_run(client, find_version(client, name)) for name in (a, b))
     return Difference(
-        changed_values(*(run.data.params for run in runs)),
-        metric_changes(*(run.data.metrics for run in runs)),
-        genre_changes(*genres),
-        list_changes(*lists),
+        params=changed_values(run_a.data.params, run_b.data.params),
+        metrics=metric_changes(run_a.data.metrics, run_b.data.metrics),
+        genres=genre_changes(_evaluation_rows(run_a, "genres"), _evaluation_rows(run_b, "genres")),
+        lists=list_changes(
+            _evaluation_rows(run_a, "sample_lists"), _evaluation_rows(run_b, "sample_lists")
+        ),
     )
 
 
-def _table(run: Run, path: str) -> list[Row]:
-    """Rows of a logged table; none where the run, as one of `refresh`, has no such table."""
-    mlflow.set_tracking_uri(connect().tracking_uri)
-    known = {file.path for file in connect().list_artifacts(run.info.run_id, "evaluation")}
-    if path not in known:
+def _evaluation_rows(run: Run, table: str) -> list[Row]:
+    """Rows of a logged evaluation table; none if the run, such as one of `refresh`, lacks it."""
+    client = connect()
+    path = f"evaluation/{table}.parquet"
+    if path not in {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")}:
         return []
     file = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/{path}")
     rows: list[Row] = pq.read_table(file).to_pylist()

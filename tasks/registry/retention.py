@@ -1,6 +1,6 @@
-"""What runs left behind -> what is kept: versions, failed runs' models, cached stages, logs.
+"""Versions, models of failed runs, cache and logs -> those within the configured limits.
 
-Scores, plots and reports stay in MLflow for good. Everything else has its limit here.
+Metrics, plots and reports stay in MLflow without a limit.
 """
 
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import RunStatus
+from mlflow.entities import Run, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -22,87 +22,113 @@ from tasks.core.strict_config import StrictConfig
 from tasks.recommend.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry.aliases import champion_lock, training_run_id, versions_by_alias
 from tasks.registry.model_registry import MODEL
-from tasks.registry.release import GONE, versions
-from tasks.registry.tracking.tracking import connect, experiment_id, require_experiment_of_this_root
+from tasks.registry.release import DELETED_RUN_CODES, versions
+from tasks.registry.tracking.mlflow_client import (
+    connect,
+    experiment_id,
+    require_experiment_of_this_root,
+)
 
-#: What of a run is big, and of no use once its version cannot be promoted any more.
-BIG_FILES = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
-LAST_VERSIONS = 2  # of a training: its newest one, and the one before the last refresh
-FILES_DELETED = "files_deleted"  # tag of a run whose big files were deleted
+#: Large files and folders of a run, needed only as long as its version can be promoted.
+LARGE_ARTIFACTS = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
+LAST_VERSIONS = 2  # kept per training: the newest one and the one before the last refresh
+FILES_DELETED = "files_deleted"  # tag of a run whose large files were deleted
 DAY_SECONDS = 24 * 3600.0
-GRACE_SECONDS = DAY_SECONDS / 4  # another run may be at work with what it used this recently
+GRACE_SECONDS = DAY_SECONDS / 4  # entries used this recently may belong to a running run
 
 
 class RetentionConfig(StrictConfig):
-    """How much of what runs leave behind is kept."""
+    """How much of the output of earlier runs is kept."""
 
     trainings: int = Field(
         5,
         ge=1,
-        description="Newest trainings whose versions are kept beside the champion and the previous "
-        "one; refreshes of a training do not count",
+        description="Number of newest trainings whose model versions are kept, in addition to the "
+        "current and the previous champion; refreshes do not count as trainings",
     )
     failed_days: float = Field(
-        7, ge=0, description="Days that the models of a run which registered no version are kept"
+        7,
+        ge=0,
+        description="Days after which the model files of failed and killed runs are deleted; their "
+        "metrics stay",
     )
     cache_gb: float = Field(
-        20, gt=0, description="Size in GB to which the cache is cut after a run, oldest use first"
+        20,
+        gt=0,
+        description="Maximum size of the cache in GB after a run; the least recently used entries "
+        "are deleted first",
     )
     log_days: float = Field(
-        30, ge=0, description="Days after its last line that a file of artifacts/logs is kept"
+        30,
+        ge=0,
+        description="Days after its last line at which a file in artifacts/logs is deleted",
     )
 
 
-def sorted_for_retirement(
-    registered: Sequence[ModelVersion], roles: Iterable[str], trainings: int
+def split_by_retention(
+    registered: Sequence[ModelVersion], aliased: Iterable[str], trainings: int
 ) -> tuple[list[ModelVersion], list[ModelVersion]]:
-    """Versions that stay and those that go, newest first; `registered` is newest first too.
+    """Versions to keep and versions to retire; `registered` and the results are newest first.
 
-    What has a role stays; of the newest `trainings` their first version and their last
-    `LAST_VERSIONS`; and what something else registered. A training is as old as its first version.
+    Kept are versions with an alias (`aliased`), versions that another program registered, and of
+    the newest `trainings` the first version and the last `LAST_VERSIONS`. A training is as old as
+    its first version.
     """
     by_training: dict[str | None, list[ModelVersion]] = {}
-    for one in registered:
-        by_training.setdefault(training_run_id(one), []).append(one)
+    for version in registered:
+        by_training.setdefault(training_run_id(version), []).append(version)
     foreign = by_training.pop(None, [])
     newest = sorted(by_training.values(), key=lambda group: -int(group[-1].version))[:trainings]
-    kept = {str(one.version) for group in newest for one in (*group[:LAST_VERSIONS], group[-1])}
-    kept |= {str(one.version) for one in foreign} | set(roles)
-    stay = [one for one in registered if str(one.version) in kept]
-    return stay, [one for one in registered if str(one.version) not in kept]
+    protected = {*aliased, *(str(version.version) for version in foreign)}
+    for group in newest:
+        protected |= {str(version.version) for version in (*group[:LAST_VERSIONS], group[-1])}
+    keep = [version for version in registered if str(version.version) in protected]
+    return keep, [version for version in registered if str(version.version) not in protected]
 
 
 def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
-    """Delete the models and index versions that nobody goes back to, and what dead runs left.
+    """Delete old versions with their models and indexes; return their numbers.
 
-    Scores stay. The champion and the previous one never go, nor the run whose models they use. A
-    clean-up that was cut off is repeated by the next one, since the version itself goes last.
+    Metrics stay, and so do the models that a remaining version uses. An interrupted clean-up is
+    completed by the next one, since a version is deleted after everything that belongs to it.
     """
     with champion_lock():
-        stay, go = sorted_for_retirement(
+        keep, retire = split_by_retention(
             versions(client), versions_by_alias(client).values(), trainings
         )
-        for one in go:
-            delete_model(client, str(one.source).removeprefix("models:/"))
-        for run_id in {one.tags["run_id"] for one in go} - runs_in_use(stay):
-            delete_big_files(client, run_id)
-        going = {one.version for one in go}
-        now = [one for one in versions(client) if one.version not in going]
-        indexed = {one.tags.get("index_tag") for one in now}
-        unused = version_tags(lancedb_uri()) - indexed
-        drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
-        for one in go:
-            client.delete_model_version(MODEL, one.version)
-    return [str(one.version) for one in go]
+        for version in retire:
+            delete_model(client, str(version.source).removeprefix("models:/"))
+        for run_id in {version.tags["run_id"] for version in retire} - runs_in_use(keep):
+            delete_large_artifacts(client, run_id)
+        drop_unused_indexes(client, retire)
+        for version in retire:
+            client.delete_model_version(MODEL, version.version)
+    return [str(version.version) for version in retire]
+
+
+def drop_unused_indexes(client: mlflow.MlflowClient, retired: Iterable[ModelVersion]) -> None:
+    """Drop index versions of retired versions and of ended runs that registered none."""
+    retired_numbers = {version.version for version in retired}
+    used = {
+        version.tags.get("index_tag")
+        for version in versions(client)
+        if version.version not in retired_numbers
+    }
+    unused = version_tags(lancedb_uri()) - used
+    drop_versions(lancedb_uri(), [tag for tag in sorted(unused) if has_ended(client, tag)])
 
 
 def runs_in_use(registered: Iterable[ModelVersion]) -> set[str]:
-    """Runs whose models some versions answer with, and those that registered them."""
-    return {str(run_id) for one in registered for run_id in (training_run_id(one), one.run_id)}
+    """Ids of the runs that trained or registered some versions."""
+    return {
+        str(run_id)
+        for version in registered
+        for run_id in (training_run_id(version), version.run_id)
+    }
 
 
 def delete_model(client: mlflow.MlflowClient, model: str) -> None:
-    """Delete a logged model and its files; nothing where that was done before."""
+    """Delete a logged model and its files; does nothing if it is already deleted."""
     try:
         location = client.get_logged_model(model).artifact_location
     except MlflowException as error:
@@ -113,84 +139,94 @@ def delete_model(client: mlflow.MlflowClient, model: str) -> None:
     client.delete_logged_model(model)
 
 
-def delete_big_files(client: mlflow.MlflowClient, run_id: str) -> None:
-    """Delete the model files of a run, whose scores, plots and report stay.
+def delete_large_artifacts(client: mlflow.MlflowClient, run_id: str) -> None:
+    """Delete the model files of a run; metrics, plots and report stay.
 
-    Nothing where the run was deleted from MLflow.
+    Does nothing if the run was deleted from MLflow.
     """
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in GONE:
+        if error.error_code not in DELETED_RUN_CODES:
             raise
         return
-    for name in BIG_FILES:
+    for name in LARGE_ARTIFACTS:
         delete_files(run.info.artifact_uri, name)
     client.set_tag(run_id, FILES_DELETED, "true")
 
 
 def delete_files(location: str, path: str | None = None) -> None:
-    """Delete a run's or model's files, or one of them, wherever MLflow keeps them."""
+    """Delete all files of a run or model, or one path of them, in any storage of MLflow."""
     get_artifact_repository(location).delete_artifacts(path)  # type: ignore[no-untyped-call]
 
 
-def run_of_tag(tag: str) -> str:
+def index_run_id(tag: str) -> str:
     """Id of the run that wrote an index version."""
     return tag.removeprefix(RUN_PREFIX).split("-")[0]
 
 
 def has_ended(client: mlflow.MlflowClient, tag: str) -> bool:
-    """Whether the run that wrote an index version has ended: no other may lose its own."""
+    """Whether the run that wrote an index version has ended; false if MLflow has no such run."""
     try:
-        status = client.get_run(run_of_tag(tag)).info.status
+        status = client.get_run(index_run_id(tag)).info.status
     except MlflowException as error:
-        if error.error_code in GONE:
+        if error.error_code in DELETED_RUN_CODES:
             return False
         raise
     return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
 
 
 def delete_failed_models(client: mlflow.MlflowClient, days: float) -> int:
-    """Delete the model files of failed and killed runs that ended so long ago; how many runs."""
-    in_use = runs_in_use(versions(client))
-    before = int((time.time() - days * DAY_SECONDS) * 1000)
-    experiments, old = [experiment_id(client)], f"attributes.end_time < {before}"
-    runs = [
-        run
-        for status in ("FAILED", "KILLED")
-        for run in client.search_runs(experiments, f"{old} AND attributes.status = '{status}'")
-        if run.info.run_id not in in_use and FILES_DELETED not in run.data.tags
-    ]
+    """Delete the model files of runs that failed more than `days` ago; return the run count."""
+    experiment = experiment_id(client)
+    runs = failed_runs(client, experiment, days)
     for run in runs:
-        source = f"source_run_id = '{run.info.run_id}'"
-        for model in client.search_logged_models(experiments, source):
+        query = f"source_run_id = '{run.info.run_id}'"
+        for model in client.search_logged_models([experiment], query):
             delete_model(client, model.model_id)
-        delete_big_files(client, run.info.run_id)
+        delete_large_artifacts(client, run.info.run_id)
     return len(runs)
 
 
+def failed_runs(client: mlflow.MlflowClient, experiment: str, days: float) -> list[Run]:
+    """Failed and killed runs that ended more than `days` ago and still have their model files."""
+    in_use = runs_in_use(versions(client))
+    latest_end = int((time.time() - days * DAY_SECONDS) * 1000)
+    ended = f"attributes.end_time < {latest_end}"
+    return [
+        run
+        for status in ("FAILED", "KILLED")
+        for run in client.search_runs([experiment], f"{ended} AND attributes.status = '{status}'")
+        if run.info.run_id not in in_use and FILES_DELETED not in run.data.tags
+    ]
+
+
 def delete_old_logs(folder: Path, days: float) -> int:
-    """Delete log files without a line for so many days; how many."""
-    before = time.time() - days * DAY_SECONDS
-    old = [file for file in folder.glob("*.log*") if file.stat().st_mtime < before]
-    for file in old:
+    """Delete log files that were not written to for `days`; return the number of files."""
+    latest_change = time.time() - days * DAY_SECONDS
+    old_files = [file for file in folder.glob("*.log*") if file.stat().st_mtime < latest_change]
+    for file in old_files:
         file.unlink(missing_ok=True)
-    return len(old)
+    return len(old_files)
 
 
 def _client() -> mlflow.MlflowClient:
-    """A client that may delete: that of a copied root would delete the files of the original."""
+    """A client for deleting; in a copied artifacts root it would delete the original's files.
+
+    Raises:
+        UserError: the root was moved or copied.
+    """
     client = connect()
     require_experiment_of_this_root(client, experiment_id(client))
     return client
 
 
 def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
-    """What is cleaned up, by what the log says of it."""
+    """Clean-up steps by the text under which their result is logged."""
     logs = store.artifacts_root() / "logs"
     return {
         "versions retired": lambda: ", ".join(retire_versions(_client(), config.trainings)),
-        "failed runs without models now": lambda: delete_failed_models(
+        "failed runs whose models were deleted": lambda: delete_failed_models(
             _client(), config.failed_days
         ),
         "old log files deleted": lambda: delete_old_logs(logs, config.log_days),
@@ -202,16 +238,16 @@ def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
 
 @task(name="clean-up", cache_policy=NO_CACHE)
 def clean_up(config: RetentionConfig) -> None:
-    """Keep disk use bounded after a run; what fails is logged and repeated after the next run.
+    """Limit disk use after a run. A failed step is logged, and repeated after the next run.
 
-    The run has published by then: a failure here must not make it look failed.
+    It raises nothing, since the run has already published its result.
     """
     logger = get_run_logger()
-    for outcome, step in _steps(config).items():
+    for description, step in _steps(config).items():
         try:
             result = step()
         except Exception as error:
-            logger.error("Not cleaned up (%s): %s", outcome, error, exc_info=error)
+            logger.error("Clean-up failed (%s): %s", description, error, exc_info=error)
         else:
             if result:
-                logger.info("Clean-up, %s: %s", outcome, result)
+                logger.info("Clean-up, %s: %s", description, result)

@@ -1,1 +1,1 @@
-"""What a run stored -> figures, the HTML report and Prefect artifacts."""
+"""Stored outputs of a run -> figures, the HTML report and Prefect artifacts."""

@@ -1,4 +1,8 @@
-"""What stages have stored -> the run's figures: scores, training, texts, lists, drift, map."""
+"""Stored outputs of the stages -> figures: training, genre scores, recommendations, drift, map.
+
+The plotting modules are imported inside the functions that draw: loading matplotlib takes a while,
+and a fully cached run does not need it.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERSION = 3
-MAPPED = ["title", "year", "genres", "content", "genre_vector"]
+MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 
 def _draw_training(
@@ -40,17 +44,16 @@ def _draw_training(
 ) -> FiguresRef:
     from tasks.reports import plots, run_plots
 
-    passes, moves = (
-        pq.read_table(store.locate(of) / "history.parquet") for of in (classifier, doc2vec)
-    )
-    texts = store.chunks(documents, ["document"])
-    lengths = [len(text.split()) for part in texts for text in part["document"].to_pylist()]
+    classifier_history = pq.read_table(store.locate(classifier) / "history.parquet")
+    doc2vec_history = pq.read_table(store.locate(doc2vec) / "history.parquet")
+    chunks = store.chunks(documents, ["document"])
+    lengths = [len(text.split()) for chunk in chunks for text in chunk["document"].to_pylist()]
     counts = pq.read_table(store.locate(doc2vec) / "vocabulary.parquet")["count"].to_pylist()
     figures = {
-        "training": run_plots.training_curves(passes, moves, protocol),
+        "training": run_plots.training_curves(classifier_history, doc2vec_history, protocol),
         "texts": run_plots.text_histograms(lengths, counts),
     }
-    plots.save(figures, writer.folder)
+    plots.save_figures(figures, writer.folder)
     return writer.folder_ref(FiguresRef)
 
 
@@ -58,13 +61,18 @@ def _draw_training(
 def draw_training(
     documents: DocumentsRef, doc2vec: Doc2VecRef, classifier: ClassifierRef, protocol: str
 ) -> FiguresRef:
-    """Figures of how both trainings went, and of the texts that they read."""
-    given = (documents, doc2vec, classifier)
+    """Figures of the training curves of both models, and of the length and words of the texts."""
     return store.get_or_create(
         "training-figures",
-        [VERSION, protocol, *(of.digest for of in given)],
+        [VERSION, protocol, documents.digest, doc2vec.digest, classifier.digest],
         FiguresRef,
-        lambda writer: _draw_training(*given, protocol, writer),
+        lambda writer: _draw_training(
+            documents=documents,
+            doc2vec=doc2vec,
+            classifier=classifier,
+            protocol=protocol,
+            writer=writer,
+        ),
     )
 
 
@@ -73,30 +81,29 @@ def _draw_scores(
 ) -> FiguresRef:
     from tasks.reports import plots
 
-    folder = store.locate(scores)
-    test = pq.read_table(folder / "test_predictions.parquet")
-    genres = pq.read_table(folder / "genres.parquet")
+    test = pq.read_table(store.locate(scores) / "test_predictions.parquet")
+    genres = pq.read_table(store.locate(scores) / "genres.parquet")
     classes = genres["genre"].to_pylist()
     thresholds = genres["threshold"].to_numpy().astype(np.float32)
     probabilities = np.array(test["probabilities"].to_pylist(), np.float32)
-    actual = binarize(test["actual_genres"].to_pylist(), classes)
+    labels = binarize(test["actual_genres"].to_pylist(), classes)
     predictions = apply_thresholds(probabilities, thresholds)
     tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
-    figures = {"genre_bars": plots.genre_bars(actual, predictions, tfidf, classes, protocol)}
-    if len(classes) > 1:  # with one genre every test movie carries it: there is nothing to show
+    figures = {"genre_bars": plots.genre_bars(labels, predictions, tfidf, classes, protocol)}
+    if len(classes) > 1:  # with a single genre, all test movies have it: nothing can be compared
         figures |= {
-            "reliability": plots.reliability(actual, probabilities, protocol),
-            "precision_recall": plots.precision_recall(actual, probabilities, classes, protocol),
-            "thresholds": plots.threshold_curve(actual, probabilities, thresholds, protocol),
-            "cooccurrence": plots.cooccurrence(actual, predictions, classes, protocol),
+            "reliability": plots.reliability(labels, probabilities, protocol),
+            "precision_recall": plots.precision_recall(labels, probabilities, classes, protocol),
+            "thresholds": plots.threshold_curve(labels, probabilities, thresholds, protocol),
+            "cooccurrence": plots.cooccurrence(labels, predictions, classes, protocol),
         }
-    plots.save(figures, writer.folder)
+    plots.save_figures(figures, writer.folder)
     return writer.folder_ref(FiguresRef, test.num_rows)
 
 
 @task(name="draw-scores", cache_policy=NO_CACHE)
 def draw_scores(scores: ScoresRef, baseline: ScoresRef, protocol: Protocol) -> FiguresRef:
-    """Figures of the genre scores, drawn from the predictions that an evaluation stored."""
+    """Figures of the genre scores, from the test predictions that the evaluation stored."""
     return store.get_or_create(
         "score-figures",
         [VERSION, protocol, scores.digest, baseline.digest],
@@ -116,19 +123,21 @@ def _draw_lists(
         "votes_curve": lambda curve: plots.votes_curve(curve, votes),
     }
     for name, draw in draw_by_table.items():
-        for file in (store.locate(ref) / f"{name}.parquet" for ref in evaluations):
-            plots.save({name: draw(pq.read_table(file)) if file.exists() else None}, writer.folder)
+        for file in (store.locate(scores) / f"{name}.parquet" for scores in evaluations):
+            if file.exists():
+                plots.save_figures({name: draw(pq.read_table(file))}, writer.folder)
     return writer.folder_ref(FiguresRef)
 
 
 @task(name="draw-lists", cache_policy=NO_CACHE)
 def draw_lists(evaluations: list[ScoresRef], config: RankConfig) -> FiguresRef:
-    """Figures of recall by list length and by weight of votes and, where there was a champion, of
-    the source's drift."""
-    key = [VERSION, config.votes, *(ref.digest for ref in evaluations)]
+    """Figures of recall by list length, relevance by weight of votes, and drift of the source.
+
+    A figure whose table is in none of the `evaluations` is left out.
+    """
     return store.get_or_create(
         "list-figures",
-        key,
+        [VERSION, config.votes, *(scores.digest for scores in evaluations)],
         FiguresRef,
         lambda writer: _draw_lists(evaluations, config.votes, writer),
     )
@@ -137,20 +146,23 @@ def draw_lists(evaluations: list[ScoresRef], config: RankConfig) -> FiguresRef:
 def _draw_map(rows: RowsRef, writer: store.EntryWriter) -> FiguresRef:
     from tasks.reports import movie_map, plots, run_plots
 
-    with threadpool_limits(1):  # more would only wait for those that evaluate the lists
-        table = movie_map.build_map(movie_map.sample_movies(store.chunks(rows, MAPPED), rows.rows))
+    sample = movie_map.sample_movies(store.chunks(rows, MAP_COLUMNS), rows.rows)
+    with threadpool_limits(1):  # more threads would compete with the evaluation of the lists
+        table = movie_map.build_map(sample)
     genres = table["genre"].to_pylist()
     positions = table.select(["x", "y"]).to_pandas().to_numpy()
-    still = run_plots.movie_map(positions, genres, movie_map.frequent_genres(genres))
-    plots.save({"map": still}, writer.folder)
+    figure = run_plots.movie_map(positions, genres, movie_map.frequent_genres(genres))
+    plots.save_figures({"map": figure}, writer.folder)
     pq.write_table(table, writer.folder / "map.parquet")
     return writer.folder_ref(FiguresRef, table.num_rows)
 
 
 @task(name="draw-map", cache_policy=NO_CACHE)
 def draw_map(rows: RowsRef, compute: Compute) -> FiguresRef:
-    """The map of the catalogue, still, and what the report's interactive one is drawn from."""
-    key = [VERSION, rows.digest]
+    """The map of the catalogue as an image, and the table for the report's interactive map."""
     return store.get_or_create(
-        "map", key, FiguresRef, lambda writer: run_stage(compute, _draw_map, rows, writer)
+        "map",
+        [VERSION, rows.digest],
+        FiguresRef,
+        lambda writer: run_stage(compute, _draw_map, rows, writer),
     )

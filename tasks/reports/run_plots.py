@@ -1,74 +1,74 @@
-"""Tables of a run and its source -> figures: how it learnt, what it read, how far lists reach."""
+"""Tables of a run -> figures: training, texts, recall, drift, map and stage times."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tasks.core.contracts import StageTime
 from tasks.reports.plots import BLUE, GREY, ORANGE
 
-#: Name, colour and marker of whose lists are drawn: told apart without colour too.
-METHODS = {
+#: Label, colour and marker of each scorer; the markers distinguish them without colour.
+SCORERS = {
     "ours": ("this run", BLUE, "o"),
     "tfidf": ("TF-IDF", ORANGE, "s"),
     "tfidf_genre": ("TF-IDF and genre", "#009E73", "^"),
     "genre": ("genre", "#CC79A7", "D"),
-    "random": ("chance", GREY, "x"),
+    "random": ("random", GREY, "x"),
 }
 
-KINDS = {"franchise": "Franchise", "colike": "Co-like"}
+QUERY_SETS = {"franchise": "Franchise", "colike": "Co-like"}
 
-#: Okabe and Ito's colours, for the most frequent genres of the map.
+#: Colours of Okabe and Ito, for the most frequent genres of the map.
 MAP_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def training_curves(classifier: pa.Table, doc2vec: pa.Table, protocol: str) -> Figure:
-    """Losses and validation F1 of the first network, and Doc2Vec's drift, by epoch.
+    """Losses and validation F1 of the first network, and change of the Doc2Vec vectors, by epoch.
 
-    `classifier` has the columns member, epoch, train_loss, val_loss and val_f1_micro, `doc2vec`
+    `classifier` has the columns member, epoch, train_loss, val_loss and val_f1_micro; `doc2vec` has
     epoch and drift.
     """
     figure = Figure(figsize=(12, 4), layout="constrained")
     losses, f1, drift = figure.subplots(1, 3)
-    first = [row for row in classifier.to_pylist() if row["member"] == 0]
-    epochs = [row["epoch"] for row in first]
-    losses.plot(epochs, [row["train_loss"] for row in first], color=BLUE, marker="o", label="train")
-    validation = [row["val_loss"] for row in first]
-    losses.plot(epochs, validation, color=ORANGE, marker="s", label="validation")
-    losses.set(title="Classifier's loss", xlabel="epoch", ylabel="cross-entropy")
+    epochs = [row for row in classifier.to_pylist() if row["member"] == 0]
+    numbers = [row["epoch"] for row in epochs]
+    train_loss, val_loss = ([row[name] for row in epochs] for name in ("train_loss", "val_loss"))
+    losses.plot(numbers, train_loss, color=BLUE, marker="o", label="train")
+    losses.plot(numbers, val_loss, color=ORANGE, marker="s", label="validation")
+    losses.set(title="Classifier loss", xlabel="epoch", ylabel="cross-entropy")
     losses.legend()
-    f1.plot(epochs, [row["val_f1_micro"] for row in first], color=BLUE, marker="o")
+    f1.plot(numbers, [row["val_f1_micro"] for row in epochs], color=BLUE, marker="o")
     f1.set(title="F1 micro on validation", xlabel="epoch", ylabel="F1")
     drift.plot(doc2vec["epoch"].to_pylist(), doc2vec["drift"].to_pylist(), color=BLUE, marker="o")
-    drift.set(title="Doc2Vec still moves", xlabel="epoch", ylabel="1 - cosine")
+    drift.set(title="Change of Doc2Vec vectors", xlabel="epoch", ylabel="1 - cosine")
     figure.suptitle(f"Training, {protocol}")
     return figure
 
 
 def text_histograms(lengths: Sequence[int], counts: Sequence[int]) -> Figure:
-    """Documents by their number of words, and words by how often they occur in training."""
+    """Histograms of document lengths in words, and of word counts in training."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     documents, words = figure.subplots(1, 2)
-    longest = max(1, int(np.quantile(lengths, 0.99)))
-    shortest = min(lengths)
-    step = max(1, -(-(longest - shortest) // 40))  # whole words: a bar of no number would be empty
+    longest, shortest = max(1, int(np.quantile(lengths, 0.99))), min(lengths)
+    step = max(1, -(-(longest - shortest) // 40))  # at least 1: no bin without a whole number
     bins = np.arange(shortest, longest + 1 + step, step) - 0.5
     documents.hist(np.minimum(lengths, longest), bins=bins, color=BLUE)
     documents.set(title="Document length", ylabel="documents")
-    documents.set_xlabel(f"words (the longest 1% at {longest})")
-    most = max(counts, default=1)
-    words.hist(counts, np.geomspace(1, most + 1, 30), color=BLUE)
+    documents.set_xlabel(f"words (the longest 1% count as {longest})")
+    words.hist(counts, np.geomspace(1, max(counts, default=1) + 1, 30), color=BLUE)
     words.set(title=f"Vocabulary: {len(counts)} words", xscale="log", yscale="log")
     words.set(xlabel="occurrences in training", ylabel="words")
     return figure
 
 
 def recall_by_k(table: pa.Table) -> Figure | None:
-    """Recall of lists by their length, a panel a kind of query; None where there is no query.
+    """Recall by list length k, a panel per query set; None without queries.
 
     Columns kind, method, k and recall (`tasks.recommend.evaluation.list_evaluation.recall_by_k`).
     """
@@ -78,44 +78,54 @@ def recall_by_k(table: pa.Table) -> Figure | None:
         return None
     figure = Figure(figsize=(1 + 5 * len(kinds), 4.5), layout="constrained")
     for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
-        for method, (name, colour, marker) in METHODS.items():
-            own = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
-            at = [row["k"] for row in own], [row["recall"] for row in own]
-            axes.plot(*at, color=colour, marker=marker, label=name)
-        axes.set(title=f"{KINDS[kind]} recall@k", xlabel="k, movies in a list", xscale="log")
-        ks = sorted({row["k"] for row in rows})
-        axes.set_xticks(ks, [str(k) for k in ks])
-        axes.minorticks_off()
-        axes.set(ylabel="recall (reported half)", ylim=(0, None))
-        axes.legend()
+        _draw_recall(axes, kind, [row for row in rows if row["kind"] == kind])
     return figure
+
+
+def _draw_recall(axes: Axes, kind: str, rows: Sequence[dict[str, Any]]) -> None:
+    for method, (label, colour, marker) in SCORERS.items():
+        curve = [row for row in rows if row["method"] == method]
+        ks, recalls = ([row[name] for row in curve] for name in ("k", "recall"))
+        axes.plot(ks, recalls, color=colour, marker=marker, label=label)
+    axes.set(title=f"{QUERY_SETS[kind]} recall@k", xlabel="k (list length)", xscale="log")
+    ticks = sorted({row["k"] for row in rows})
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.minorticks_off()
+    axes.set(ylabel="recall (reported queries)", ylim=(0, None))
+    axes.legend()
 
 
 def drift_bars(table: pa.Table) -> Figure:
-    """Shares of movies before and now, a panel a distribution.
+    """Shares of movies in the champion's source and in this one, a panel per distribution.
 
     Columns distribution, bin, before and now (`tasks.data.drift`).
     """
-    rows = table.to_pylist()
-    kinds = sorted({row["distribution"] for row in rows})
-    tallest = max(sum(row["distribution"] == kind for row in rows) for kind in kinds)
-    size = (5 * len(kinds), 1.5 + 0.32 * tallest)
+    bins = defaultdict(list)
+    for row in table.to_pylist():
+        bins[row["distribution"]].append(row)
+    size = (5 * len(bins), 1.5 + 0.32 * max(map(len, bins.values())))
     figure = Figure(figsize=size, layout="constrained")
-    for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
-        own = sorted((r for r in rows if r["distribution"] == kind), key=_by_number)
-        at = np.arange(len(own))
-        for shift, name, colour in ((-0.2, "before", GREY), (0.2, "now", BLUE)):
-            axes.barh(at + shift, [row[name] for row in own], 0.4, color=colour, label=name)
-        axes.set_yticks(at, [row["bin"] for row in own])
-        axes.invert_yaxis()
-        axes.set(title=kind, xlabel="share of movies")
-    axes.legend()
-    figure.suptitle("The source since the champion's")
+    panels = figure.subplots(1, len(bins), squeeze=False)[0]
+    for name, axes in zip(sorted(bins), panels, strict=True):
+        _draw_bins(axes, name, sorted(bins[name], key=_bin_order))
+    panels[-1].legend()
+    figure.suptitle("Source of the champion and of this run")
     return figure
 
 
-def _by_number(row: dict[str, Any]) -> tuple[float, bool, str]:
-    """Bins in the order of the number in their name; those without one at the end, by name."""
+def _draw_bins(axes: Axes, name: str, bins: Sequence[dict[str, Any]]) -> None:
+    positions = np.arange(len(bins))
+    bars = (("before", "champion's source", GREY, -0.2), ("now", "this source", BLUE, 0.2))
+    for column, label, colour, offset in bars:
+        shares = [row[column] for row in bins]
+        axes.barh(positions + offset, shares, 0.4, color=colour, label=label)
+    axes.set_yticks(positions, [row["bin"] for row in bins])
+    axes.invert_yaxis()
+    axes.set(title=name, xlabel="share of movies")
+
+
+def _bin_order(row: dict[str, Any]) -> tuple[float, bool, str]:
+    """Sort key of a bin: the number in its name; bins without a number are last, by name."""
     digits = "".join(filter(str.isdigit, row["bin"]))
     return (float(digits or "inf"), not row["bin"].startswith("under"), row["bin"])
 
@@ -123,35 +133,36 @@ def _by_number(row: dict[str, Any]) -> tuple[float, bool, str]:
 def movie_map(
     positions: NDArray[np.float32], genres: Sequence[str], shown: Sequence[str]
 ) -> Figure:
-    """Movies at their `positions` (n, 2), in the colour of their first genre where it is shown."""
+    """Movies at their `positions` (n, 2), coloured by first genre if it is in `shown`."""
     figure = Figure(figsize=(9, 7), layout="constrained")
-    axes, names = figure.subplots(), np.array(genres, dtype=object)
-    size = float(np.clip(20_000 / max(1, len(names)), 1, 20))
-    other = ~np.isin(names, list(shown))
-    x, y = positions[other].T
-    axes.scatter(x, y, color="#CCCCCC", s=size, label="other", linewidths=0)
-    for name, colour in zip(shown, MAP_COLOURS, strict=False):
-        of = names == name
-        x, y = positions[of].T
-        axes.scatter(x, y, color=colour, s=size, label=name, linewidths=0)
-    axes.set(title=f"Map of {len(names)} movies, by first genre", xticks=[], yticks=[])
+    axes, first_genres = figure.subplots(), np.array(genres, dtype=object)
+    size = float(np.clip(20_000 / max(1, len(genres)), 1, 20))
+    groups = [("other", "#CCCCCC", ~np.isin(first_genres, list(shown)))]
+    groups += [
+        (genre, colour, first_genres == genre)
+        for genre, colour in zip(shown, MAP_COLOURS, strict=False)
+    ]
+    for label, colour, rows in groups:
+        x, y = positions[rows].T
+        axes.scatter(x, y, color=colour, s=size, label=label, linewidths=0)
+    axes.set(title=f"Map of {len(genres)} movies, by first genre", xticks=[], yticks=[])
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=20 / max(size, 4))
     return figure
 
 
 def stage_waterfall(stages: Sequence[StageTime]) -> Figure | None:
-    """When each stage ran and for how long; None where nothing is known of any."""
+    """Start and duration of each stage as a bar; None without stages."""
     if not stages:
         return None
     figure = Figure(figsize=(12, 1.2 + 0.26 * len(stages)), layout="constrained")
-    axes, at = figure.subplots(), np.arange(len(stages))
+    axes, positions = figure.subplots(), np.arange(len(stages))
     seconds = [stage.end - stage.start for stage in stages]
-    axes.barh(at, seconds, left=[stage.start for stage in stages], color=BLUE)
+    axes.barh(positions, seconds, left=[stage.start for stage in stages], color=BLUE)
     for row, stage in enumerate(stages):
-        axes.annotate(f" {stage.end - stage.start:.1f} s", (stage.end, row), va="center")
-    named = [f"{one.name} ({one.tasks})" if one.tasks > 1 else one.name for one in stages]
-    axes.set_yticks(at, named)
+        axes.annotate(f" {seconds[row]:.1f} s", (stage.end, row), va="center")
+    labels = [f"{s.name} ({s.tasks})" if s.tasks > 1 else s.name for s in stages]
+    axes.set_yticks(positions, labels)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set(title="Stages (number of tasks)", xlabel="seconds from the start", xlim=(0, None))
+    axes.set(title="Stages (number of tasks)", xlabel="seconds since the start", xlim=(0, None))
     return figure

@@ -1,4 +1,4 @@
-"""Task runs of a flow run -> when each stage ran."""
+"""Task runs of a flow run -> start and end of each stage."""
 
 import time
 from collections import defaultdict
@@ -12,57 +12,66 @@ from prefect.client.schemas.sorting import TaskRunSort
 
 from tasks.core.contracts import StageTime
 
-PAGE = 200  # task runs that a server gives at once
-SECONDS_TO_RECORD = 10  # a server hears of a task's end by an event, some time after it
+PAGE_SIZE = 200  # maximum task runs that the server returns per request
+MAX_WAIT_SECONDS = 10  # the server records the end of a task with a delay
 
 
-def stage_times(tasks: Sequence[TaskRun], now: datetime) -> list[StageTime]:
-    """Stages in the order of their starts, the chunks of one together.
+def stage_times(task_runs: Sequence[TaskRun], now: datetime) -> list[StageTime]:
+    """Stages in the order of their starts; all chunks of a stage count as one.
 
-    One that has not ended lasts until `now`; one that has not begun is left out.
+    A running task lasts until `now`; tasks that have not started are left out.
     """
     spans = defaultdict(list)
-    for one in tasks:
-        if one.start_time:
-            name = one.task_key.split("-")[0].replace("_", "-")
-            spans[name].append((one.start_time.timestamp(), (one.end_time or now).timestamp()))
-    first = min((start for of in spans.values() for start, _ in of), default=0.0)
-    found = [
-        StageTime(name, min(starts) - first, max(ends) - first, len(of))
-        for name, of in spans.items()
-        for starts, ends in [zip(*of, strict=True)]
+    for run in task_runs:
+        if run.start_time:
+            stage = run.task_key.split("-")[0].replace("_", "-")
+            spans[stage].append((run.start_time.timestamp(), (run.end_time or now).timestamp()))
+    origin = min((start for times in spans.values() for start, _ in times), default=0.0)
+    stages = [
+        StageTime(
+            name=stage,
+            start=min(start for start, _ in times) - origin,
+            end=max(end for _, end in times) - origin,
+            tasks=len(times),
+        )
+        for stage, times in spans.items()
     ]
-    return sorted(found, key=lambda stage: stage.start)
+    return sorted(stages, key=lambda stage: stage.start)
 
 
-def read_task_runs(client: SyncPrefectClient, flow_run: str) -> list[TaskRun]:
-    """All tasks of a flow run that the server knows of."""
-    of = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-    found: list[TaskRun] = []
-    while len(found) % PAGE == 0:
+def read_task_runs(client: SyncPrefectClient, flow_run_id: str) -> list[TaskRun]:
+    """All task runs of a flow run that the server has recorded."""
+    flow_run_filter = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    task_runs: list[TaskRun] = []
+    while len(task_runs) % PAGE_SIZE == 0:
         page = client.read_task_runs(
-            flow_run_filter=of, sort=TaskRunSort.ID_DESC, limit=PAGE, offset=len(found)
+            flow_run_filter=flow_run_filter,
+            sort=TaskRunSort.ID_DESC,
+            limit=PAGE_SIZE,
+            offset=len(task_runs),
         )
         if not page:
             break
-        found += page
-    return found
+        task_runs += page
+    return task_runs
 
 
-def is_complete(tasks: Sequence[TaskRun], asking: str) -> bool:
-    """Whether the server has heard of the task that asks, and of the ends of all before it."""
-    return any(str(one.id) == asking for one in tasks) and all(
-        one.end_time or str(one.id) == asking for one in tasks
-    )
+def is_complete(task_runs: Sequence[TaskRun], reading_task_id: str) -> bool:
+    """Whether the reading task is recorded, and the end of every other task is recorded."""
+    recorded = any(str(run.id) == reading_task_id for run in task_runs)
+    return recorded and all(run.end_time or str(run.id) == reading_task_id for run in task_runs)
 
 
-def wait_for_stage_times(flow_run: str, asking: str) -> list[StageTime]:
-    """When each stage of a flow run ran, read by a task of it once the server knows, or after ten
-    seconds; none where it has heard of no task by then."""
-    deadline = time.monotonic() + SECONDS_TO_RECORD
+def wait_for_stage_times(flow_run_id: str, reading_task_id: str) -> list[StageTime]:
+    """Stage times of a flow run, read by one of its tasks.
+
+    Waits until the server has recorded all tasks, at most MAX_WAIT_SECONDS; then those recorded so
+    far are returned, maybe none.
+    """
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
     with get_client(sync_client=True) as client:
         while True:
-            found = read_task_runs(client, flow_run)
-            if is_complete(found, asking) or time.monotonic() > deadline:
-                return stage_times(found, datetime.now(UTC))
+            task_runs = read_task_runs(client, flow_run_id)
+            if is_complete(task_runs, reading_task_id) or time.monotonic() > deadline:
+                return stage_times(task_runs, datetime.now(UTC))
             time.sleep(0.5)

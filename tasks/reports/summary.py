@@ -1,4 +1,4 @@
-"""The outcome of a training run as text: scores, notes, next commands, links."""
+"""Outcome of a training run -> texts: scores, notes, next commands, links."""
 
 import shlex
 import sys
@@ -15,19 +15,19 @@ from tasks.core.storage import store
 from tasks.registry.champion import UI_ADDRESS, USUAL_UI
 
 REPORT = "report.html"
-SHOWN_ROWS = 200  # of a table, at most
+SHOWN_ROWS = 200  # maximum rows of a table
 LEAKY = (
-    "These scores leak: the genres stand in the text and Doc2Vec was trained on the test movies. "
-    "They are here to be compared with, not to be believed."
+    "These scores leak: genre labels are in the texts and Doc2Vec was trained on the test movies. "
+    "Use them only for comparison with the blog post."
 )
 HELD_OUT = (
-    "Held-out: no model saw the test movies, no genre word was put into a text, the threshold "
-    "was tuned on validation movies."
+    "Held-out: no model was trained on the test movies, no genre label was added to a text, and "
+    "thresholds were tuned on validation movies."
 )
 ONE_GENRE = (
-    "One genre alone is learnt: there is nothing to tell apart, and its scores mean nothing."
+    "Only one genre is learned: there is nothing to distinguish, so its scores are not meaningful."
 )
-NAMES = {"held-out": "test", "blog": "blog"}
+METRIC_PREFIXES = {"held-out": "test", "blog": "blog"}
 METRICS = (
     ("f1_micro", "F1 micro"),
     ("f1_macro", "F1 macro"),
@@ -35,12 +35,12 @@ METRICS = (
     ("recall_micro", "Recall micro"),
     ("average_precision_macro", "Average precision macro"),
 )
-#: What is said of the lists, where the catalogue has franchises or ratings; of the same queries.
-LISTS = (
+#: Scores of the recommendations; those without collections or ratings in the source are missing.
+LIST_METRICS = (
     ("franchise_recall_at_10", "Franchise recall@10"),
     ("colike_ndcg_at_10", "Co-like nDCG@10"),
 )
-LISTS_BY = ("", "baseline_tfidf_", "baseline_prior_")
+LIST_PREFIXES = ("", "baseline_tfidf_", "baseline_prior_")
 
 
 class Summary(BaseModel, frozen=True):
@@ -58,51 +58,51 @@ class Summary(BaseModel, frozen=True):
 
     @property
     def is_sample(self) -> bool:
-        """Whether the run learnt from the embedded sample, too small for scores to mean much."""
+        """Whether the run was trained on the bundled sample, too small for useful scores."""
         return self.ingested.source == "sample_movies.csv"
 
 
 def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ...]]:
-    """Table of metric, this run, TF-IDF and prior baseline; `–` where one has no such score."""
-    prefixes = (NAMES[protocol], "baseline_tfidf", "baseline_prior")
+    """Rows of metric, this run, TF-IDF and prior baseline; `–` for a missing score."""
+    prefixes = (METRIC_PREFIXES[protocol], "baseline_tfidf", "baseline_prior")
     rows = [
         (title, *(format_score(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
         for metric, title in METRICS
     ]
     return rows + [
-        (title, *(format_score(scores.get(f"rec_{prefix}{metric}")) for prefix in LISTS_BY))
-        for metric, title in LISTS
+        (title, *(format_score(scores.get(f"rec_{prefix}{metric}")) for prefix in LIST_PREFIXES))
+        for metric, title in LIST_METRICS
         if f"rec_{metric}" in scores
     ]
 
 
 def format_score(value: float | None) -> str:
-    """A score as people read it."""
+    """A score with three decimals; `–` for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def relative_path(path: Path) -> Path:
-    """A path as seen from here."""
+    """The path relative to the working directory, if it is inside it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def next_commands(summary: Summary) -> list[str]:
-    """What to run after a training run, with the programs of this environment."""
+    """Commands to run after a training run, with the programs of this environment."""
     programs = relative_path(Path(sys.executable).parent)
     promoted = (
         []
         if summary.champion or summary.protocol == "blog"
-        else [f"{programs}/python -m flows.release promote {summary.model_version}"]
+        else [f"{programs}/movie-recommender release promote {summary.model_version}"]
     )
     return [
         *promoted,
-        f'{programs}/python -m flows.recommend "Vertical Limit"',
-        _look_at(summary.run, programs),
+        f'{programs}/movie-recommender recommend "Vertical Limit"',
+        _mlflow_command(summary.run, programs),
     ]
 
 
-def _look_at(run: RunRef, programs: Path) -> str:
-    """How to see a run in MLflow; an address with a password is taken from the environment."""
+def _mlflow_command(run: RunRef, programs: Path) -> str:
+    """The command that shows a run in MLflow; it never contains a password."""
     if run.tracking_uri.startswith("http"):
         return f"# open {run_page(run)}"
     if redacted(run.tracking_uri) == run.tracking_uri:
@@ -111,51 +111,56 @@ def _look_at(run: RunRef, programs: Path) -> str:
 
 
 def notes(summary: Summary) -> list[str]:
-    """Sentences that keep the scores from being misread."""
-    found = [LEAKY if summary.protocol == "blog" else HELD_OUT]
+    """Sentences that explain the scores and the promotion decision."""
+    sentences = [LEAKY if summary.protocol == "blog" else HELD_OUT]
     if summary.scores.get("genres_learnt") == 1:
-        found.append(ONE_GENRE)
-    found.append(promotion_text(summary))
+        sentences.append(ONE_GENRE)
+    sentences.append(promotion_text(summary))
     if summary.is_sample:
-        found.append("Trained on the embedded sample: it shows the way, its scores mean little.")
-    return found
+        sentences.append(
+            f"Trained on the bundled sample of {summary.ingested.kept} movies: "
+            "the scores are for demonstration only."
+        )
+    return sentences
 
 
 def promotion_text(summary: Summary) -> str:
-    """Whether the version answers from now on, and why."""
-    status = "is the champion" if summary.champion else "was not promoted"
-    return f"Version {summary.model_version} {status}: {summary.why}."
+    """Whether the model version was promoted, with the reason in brackets."""
+    status = "was promoted to champion" if summary.champion else "was not promoted"
+    return f"Model version {summary.model_version} {status} ({summary.why})."
 
 
 def title_text(summary: Summary) -> str:
-    """What was learnt, in a line."""
+    """Title of the run: source and number of movies."""
     return f"{summary.ingested.source}: {summary.ingested.kept} movies"
 
 
 def row_counts_text(ingested: IngestRef) -> str:
-    """Where the rows of the source went."""
+    """How many rows of the source were kept and quarantined, with the reasons."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
-    kept = f"{ingested.kept} kept ({ingested.unlabelled} without genres)"
-    quarantined = f"{ingested.quarantine.rows} quarantined{f' ({reasons})' if reasons else ''}"
-    return f"Rows: {ingested.rows}, of them {kept} and {quarantined}"
+    return (
+        f"Rows read: {ingested.rows}. "
+        f"Kept: {ingested.kept} ({ingested.unlabelled} without genres). "
+        f"Quarantined: {ingested.quarantine.rows}{f' ({reasons})' if reasons else ''}."
+    )
 
 
 def run_page(run: RunRef) -> str:
-    """Where MLflow shows a run: on its server, else on the UI of this machine."""
-    up = store.artifacts_root() / UI_ADDRESS
-    here = up.read_text() if up.exists() else USUAL_UI
-    address = redacted(run.tracking_uri).replace(f"//{HIDDEN}@", "//")  # a link has no login
-    server = address if address.startswith("http") else here
+    """Address of the run's page: on the MLflow server, else in the MLflow UI of this machine."""
+    address_file = store.artifacts_root() / UI_ADDRESS
+    local_ui = address_file.read_text() if address_file.exists() else USUAL_UI
+    address = redacted(run.tracking_uri).replace(f"//{HIDDEN}@", "//")  # without credentials
+    server = address if address.startswith("http") else local_ui
     return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
 
 def report_page(run: RunRef) -> str:
-    """Where MLflow shows the report of a run."""
+    """Address of the report in MLflow."""
     return f"{run_page(run)}/artifacts/{REPORT}"
 
 
 def markdown(summary: Summary) -> str:
-    """The Prefect artifact of a run."""
+    """The Prefect artifact of a run, and the note of its MLflow run."""
     rows = "\n".join(
         f"| {' | '.join(row)} |" for row in score_rows(summary.scores, summary.protocol)
     )
@@ -181,7 +186,7 @@ with its [report]({report_page(summary.run)})
 
 
 def quarantine_summary(quarantine: pa.Table) -> list[dict[str, Any]]:
-    """A row a reason and column: how many rows, and where and what the first one is."""
+    """A row per reason and column: number of rows, and file, row and value of the first."""
     grouped = quarantine.group_by(["reason", "column"], use_threads=False).aggregate(
         [("row", "count"), ("source", "first"), ("row", "first"), ("value", "first")]
     )

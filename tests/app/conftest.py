@@ -1,4 +1,4 @@
-"""A published hand-made catalogue, and the champion that leads to it."""
+"""A small published catalogue and its champion."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +11,21 @@ from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.index import publish_version
 from tasks.recommend.scoring import ItemFeatures, RankConfig
+from tasks.recommend.text_model import NO_KNOWN_WORD
 from tasks.registry.champion import Champion
 from tests.index_rows import TITLES, rows
 
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-class KnowsStory:
-    """A text model that knows the one word `story`, and takes it for war."""
+class StoryModel:
+    """A text model whose only known word is `story`; it predicts the genre War."""
 
-    def profile(self, text: str, catalogue: Catalogue) -> ItemFeatures:
+    def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         if "story" not in text.split():
-            raise UserError("Not one word of the text is known to the model: nothing can be said.")
+            raise UserError(NO_KNOWN_WORD)
         content = np.full((1, 6), 6**-0.5, np.float32)
-        return catalogue.profile(content, np.array([[0, 1]], np.float32), {"story": 1.0})
+        return catalogue.text_features(content, np.array([[0, 1]], np.float32), {"story": 1.0})
 
 
 def champion_of(index: IndexRef) -> Champion:
@@ -39,8 +40,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> IndexRef:
 
 @pytest.fixture(scope="session")
 def trained(published: IndexRef) -> Iterator[None]:
-    """The published catalogue is the champion's."""
+    """Makes the published catalogue the champion's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(main, "load_champion", lambda: champion_of(published))
-        patch.setattr(main, "text_model", lambda _: KnowsStory())
+        patch.setattr(main, "text_model", lambda _: StoryModel())
         yield

@@ -1,4 +1,4 @@
-"""The page in a real browser, asked with the keyboard as a person would."""
+"""The page in a real browser, operated with the keyboard."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, needs_browser]
 
 @pytest.fixture(scope="module")
 def address(trained) -> Iterator[str]:
-    """The page on a port of its own."""
+    """The page on a free port."""
     port = free_port()
     config = uvicorn.Config(main.create_app(), host="127.0.0.1", port=port, log_level="warning")
     server = uvicorn.Server(config)
@@ -31,18 +31,18 @@ def address(trained) -> Iterator[str]:
 
 @pytest.fixture
 def opened(address, browser) -> Iterator[Callable[..., Page]]:
-    """Opens the page; in the end nothing may have failed or been asked of another host."""
-    heard = list[tuple[Page, list[str]]]()
+    """Opens the page; afterwards, no request may have failed or gone to another host."""
+    opened_pages = list[tuple[Page, list[str]]]()
 
-    def opening(**options: object) -> Page:
+    def open_page(**options: object) -> Page:
         page = browser.new_context(**options).new_page()
-        heard.append((page, listen(page, f"{address}/", silent=True)))
+        opened_pages.append((page, listen(page, f"{address}/", silent=True)))
         page.goto(address)
         expect(page.locator("#genres input")).to_have_count(2)
         return page
 
-    yield opening
-    for page, complaints in heard:
+    yield open_page
+    for page, complaints in opened_pages:
         page.context.close()
         assert complaints == []
 
@@ -69,20 +69,20 @@ def cards(page: Page) -> list[str]:
     return page.get_by_role("heading", level=2).all_inner_texts()
 
 
-def asked(page: Page, question: str, count: int = 10) -> None:
+def expect_list(page: Page, question: str, count: int = 10) -> None:
     """Wait until the status says what the list is."""
     many = "1 movie" if count == 1 else f"{count} movies"
     expect(page.locator("#status")).to_have_text(f"{many} like {question}")
 
 
 def background(page: Page) -> str:
-    found: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return found
+    color: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return color
 
 
 def test_a_title_is_completed_and_answered_by_keyboard(page):
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     assert len(cards(page)) == 10
     expect(page.get_by_role("button", name="Remove Toy Story (1984)")).to_be_visible()
 
@@ -104,7 +104,7 @@ def test_the_box_tells_assistive_technology_what_is_active(page):
 
 def test_a_list_says_why(page):
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     first = page.get_by_role("listitem").filter(has=page.get_by_role("heading")).first
     expect(first.get_by_text("Popularity")).to_be_hidden()
     first.get_by_text("Why this one").focus()
@@ -118,11 +118,11 @@ def test_a_list_says_why(page):
 
 def test_titles_are_mixed_and_taken_away_again(page):
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     choose(page, "amel")
-    asked(page, "Toy Story (1984) + Amélie (1981)")
+    expect_list(page, "Toy Story (1984) + Amélie (1981)")
     page.get_by_role("button", name="Remove Toy Story (1984)").press("Enter")
-    asked(page, "Amélie (1981)")
+    expect_list(page, "Amélie (1981)")
 
 
 def test_filters_narrow_the_list_and_are_reset(page):
@@ -137,7 +137,7 @@ def test_filters_narrow_the_list_and_are_reset(page):
     expect(page.locator("#status")).to_have_text("No movie passes the filters.")
     expect(page.locator("#active")).to_have_text("(2 set)")
     page.get_by_role("button", name="Reset filters").click()
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
 
 
 def test_a_year_out_of_bounds_is_said(page):
@@ -150,7 +150,7 @@ def test_a_year_out_of_bounds_is_said(page):
 
 def test_the_slider_asks_for_variety(page):
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     closest = cards(page)
     page.locator("#filters > summary").click()
     with page.expect_response(lambda response: "diversity=1" in response.url):
@@ -165,7 +165,7 @@ def test_an_unknown_title_gets_suggestions_to_choose_from(page):
     box.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("No movie is called “toy stry”. Did you mean:")
     page.get_by_role("button", name="Toy Story (1984)").press("Enter")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     expect(page.get_by_role("alert")).to_be_empty()
 
 
@@ -173,12 +173,12 @@ def test_a_story_is_answered(page):
     page.get_by_label("A story", exact=True).check()
     page.get_by_label("A story in your own words").fill("a story of two")
     page.get_by_role("button", name="Find movies").click()
-    asked(page, "“a story of two”")
+    expect_list(page, "“a story of two”")
 
 
 def test_a_title_of_markup_is_text(page):
     choose(page, "img src")
-    asked(page, f"{MARKUP} (1998)")
+    expect_list(page, f"{MARKUP} (1998)")
     assert page.locator("img").count() == 0
 
 
@@ -198,7 +198,7 @@ def test_the_page_is_dark_where_the_system_is(opened):
 def test_the_page_fits_a_narrow_screen(opened):
     page = opened(viewport={"width": 360, "height": 740})
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     page.locator("#filters > summary").click()
     page.get_by_text("Why this one").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
@@ -206,7 +206,7 @@ def test_the_page_fits_a_narrow_screen(opened):
 
 def test_every_control_has_a_name(page):
     choose(page, "toy st")
-    asked(page, "Toy Story (1984)")
+    expect_list(page, "Toy Story (1984)")
     unnamed = page.evaluate(
         "[...document.querySelectorAll('input, select, textarea, button')]"
         ".filter(c => !c.labels?.length && !c.ariaLabel && !c.textContent.trim())"

@@ -76,7 +76,7 @@ def call(
 
 def start_run(client: SyncPrefectClient, config: dict[str, Any]) -> UUID:
     """Have the worker run the deployment `train`."""
-    deployment = client.read_deployment_by_name("train/train")
+    deployment = client.read_deployment_by_name("train/on-demand")
     parameters = {"config": config}
     return client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
 

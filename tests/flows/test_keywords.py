@@ -9,14 +9,14 @@ from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.refresh import refresh
 from flows.train import train
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
 from tests.flows.test_refresh import asked_to_add
 from tests.flows.test_train import settings
 from tests.system.test_remote_mlflow import titles_like
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 WITH_KEYWORDS = [*COLUMNS, "keywords"]
 
 

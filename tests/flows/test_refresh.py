@@ -6,18 +6,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.batch import BatchConfig, batch
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 NEW = [
     {"id": "9001", "title": "Ghost of the Ranch", "overview": "A ghost and a curse at midnight."},
     {"id": "1000", "title": "Horror Story Zero", "overview": "A haunted grave, told again."},
@@ -49,10 +49,10 @@ def asked_to_add(file: Path, **more: object) -> RefreshConfig:
 
 
 def titles_like(title: str) -> list[str]:
-    champion, config = load_champion(), RecommendConfig(titles=[title])
+    champion, request = load_champion(), RecommendationRequest(titles=[title])
     version = get_version(champion.index)
-    question = resolve_query(config, version, champion)
-    return [movie["title"] for movie in recommend(champion, version, question, config)]
+    query = query_from_movies(request, version)
+    return [movie["title"] for movie in recommend(query, request, version, champion.rank)]
 
 
 def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):

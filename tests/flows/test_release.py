@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.release import ReleaseConfig, answer, command, release
+from flows.cli.release import command
+from flows.release import ReleaseConfig, answer, release
 from flows.train import SKIPPED, train
 from tasks.core.contracts import UserError
 from tasks.recommend.index import lancedb_uri, publish_version
@@ -16,13 +17,13 @@ from tasks.registry.aliases import versions_by_alias
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, movie, write_csv
 from tests.flows.test_train import settings
 from tests.index_rows import rows
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
 def trained(source: Path, **more: object) -> Summary:
@@ -58,9 +59,10 @@ def at_its_root(history, monkeypatch) -> None:
 
 def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
     first, worse, again, larger = history[1]
-    assert (first.champion, first.why) == (True, "the first to answer")
+    assert (first.champion, first.why) == (True, "no earlier champion")
     assert not worse.champion
-    assert worse.why.startswith("worse than the champion: test_f1_micro")
+    assert worse.why.startswith("F1 micro is 0.")
+    assert worse.why.endswith(" lower than the champion's (tolerance 0.01)")
     assert (again.champion, larger.champion) == (False, True)
     assert "same source" in again.why
     run = connect().get_run(worse.run.run_id)
@@ -75,7 +77,7 @@ def test_versions_are_listed_with_their_role(history, capsys):
     assert command(parse(ReleaseConfig, "release", ["list", "--json"])) == 0
     listed = json.loads(capsys.readouterr().out)["versions"]
     assert [row["role"] for row in listed] == ["champion", "", "", "previous"]
-    assert listed[2]["why"].startswith("worse than the champion")
+    assert "lower than the champion's" in listed[2]["why"]
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
 
@@ -182,7 +184,7 @@ def test_drift_above_the_limit_fails_the_run(history, tmp_path):
     rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
     config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
     before = load_champion()
-    with pytest.raises(UserError, match=r"moved too far from the champion's: genres \d"):
+    with pytest.raises(UserError, match=r"drifted too far from the champion's: genres \d"):
         train(config)
     assert load_champion() == before
     larger = connect().get_run(history[1][-1].run.run_id)

@@ -12,11 +12,11 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 
 from flows.batch import BatchConfig, batch
-from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
+from flows.runtime.parameters import FlowParameters
 from flows.train import train
 from tasks.core.contracts import UserError
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.flows.runtime.test_hooks import latest_failure
 from tests.flows.test_train import settings
@@ -65,7 +65,7 @@ def test_a_training_is_resumed(root, tmp_path):
     source = tmp_path / AWKWARD
     write_csv(source, catalogue(120) + [row | {"id": "x"} for row in catalogue(60)])
     config = settings(source, preset="default")
-    fails(train, config, "33% of the rows are damaged")
+    fails(train, config, "33% of the rows are invalid")
     write_csv(source, catalogue(60))
     assert "F1 micro" in resumes()
     (trained, failed) = connect().search_runs(["1"])

@@ -21,13 +21,13 @@ from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versi
 from tasks.registry.champion import from_tags, load_champion
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import find_version, promote, roll_back, versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_refresh import asked_to_add
 from tests.flows.test_train import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEEP = {"trainings": 20}  # both of the first trainings are needed to the end
 WORSE = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6}
 
@@ -59,7 +59,7 @@ def nobody_moves_the_champion_without_its_lock(at_its_root, folder, monkeypatch)
         assert is_locked(folder / "artifacts" / "champion.lock")
         move_champion(*arguments, **options)
 
-    for module in ("tasks.registry.tracking.tracking", "tasks.registry.release"):
+    for module in ("tasks.registry.tracking.registered_model", "tasks.registry.release"):
         monkeypatch.setattr(f"{module}.move_champion", checked)
 
 

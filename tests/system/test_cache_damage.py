@@ -10,7 +10,7 @@ from tasks.core.storage import store
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import own, settings
 
-pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 RUNS, DAMAGES = 30, 10
 
 

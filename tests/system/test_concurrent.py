@@ -9,7 +9,7 @@ import pytest
 from tasks.recommend.search import open_version
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.flows.stages import flags
 

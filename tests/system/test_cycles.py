@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.release import ReleaseConfig, answer
 from flows.train import train
 from tasks.recommend.index import version_tags
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import load_champion
 from tasks.registry.release import versions
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEPT = 1  # newest versions, beside the champion and the previous one
 CYCLES = 20
 
@@ -30,13 +30,14 @@ class Reader(threading.Thread):
         self.enough, self.answered, self.errors = threading.Event(), 0, list[str]()
 
     def run(self) -> None:
-        config = RecommendConfig(titles=["Horror Story 0"])
+        request = RecommendationRequest(titles=["Horror Story 0"])
         while not self.enough.is_set():
             try:
                 found = load_champion()
                 version = get_version(found.index)
-                movies = recommend(found, version, resolve_query(config, version, found), config)
-                assert len(movies) == config.limit
+                query = query_from_movies(request, version)
+                movies = recommend(query, request, version, found.rank)
+                assert len(movies) == request.limit
                 self.answered += 1
             except Exception as error:
                 self.errors.append(repr(error))

@@ -13,13 +13,13 @@ from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 from tests.system.test_remote_mlflow import titles_like
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,9 @@ def test_an_index_that_is_gone(folder):
         titles_like("Horror Story 0")
     summary = train_again(folder, skip_unchanged=True)
     assert summary.champion
-    assert summary.why.startswith(f"version {damaged.version} was passed over: The index ")
+    assert summary.why.startswith(
+        f"the champion (version {damaged.version}) cannot be compared: The index "
+    )
     assert versions_by_alias(connect()) == {CHAMPION: summary.model_version}
     assert len(titles_like("Horror Story 0")) == 10
     with pytest.raises(DamagedVersionError):
@@ -80,7 +82,7 @@ def test_models_that_are_gone(folder, capsys):
     damaged = load_champion()
     shutil.rmtree(folder / "artifacts" / "mlruns" / damaged.run_id / "artifacts" / "classifier")
     assert len(titles_like("Horror Story 0")) == 10
-    with pytest.raises(DamagedVersionError, match="its classifier is gone"):
+    with pytest.raises(DamagedVersionError, match="its classifier is missing"):
         predict(PredictConfig(text="A haunted grave"))
     summary = train_again(folder)
     assert summary.champion

@@ -12,7 +12,7 @@ from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT
 from tests.index_rows import rows
 
@@ -20,19 +20,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
 READER = f"""
 import json
-from flows.cli.recommend import RecommendConfig, asked, recommend
-from tasks.registry.champion import champion
-from tasks.recommend.search import opened
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
+from tasks.recommend.search import get_version
+from tasks.registry.champion import load_champion
 
 print("ready", flush=True)
 seen, mixed = set(), 0
 for number in range({QUESTIONS}):
-    found = champion()
-    version = opened(found.index)
-    config = RecommendConfig(id=1 + number % {FILMS})
-    movies = recommend(found, version, asked(config, version, found), config)
+    champion = load_champion()
+    version = get_version(champion.index)
+    request = RecommendationRequest(id=1 + number % {FILMS})
+    movies = recommend(query_from_movies(request, version), request, version, champion.rank)
     versions = {{movie["title"].split()[-1] for movie in movies}}
-    mixed += versions != {{found.index.tag}} or len(movies) != 10
+    mixed += versions != {{champion.index.tag}} or len(movies) != 10
     seen |= versions
 print(json.dumps([mixed, sorted(seen)]))
 """

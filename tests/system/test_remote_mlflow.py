@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.recommend import RecommendConfig, recommend, resolve_query
 from flows.refresh import refresh
 from flows.train import train
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back, version_rows
-from tasks.registry.tracking.tracking import connect
+from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, free_port, running, wait_for, write_csv
 from tests.flows.stages import call
 from tests.flows.test_refresh import NEW, asked_to_add
@@ -28,7 +28,7 @@ from tests.flows.test_train import settings
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.integration,
-    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.usefixtures("prefect_server", "blank_figures"),
 ]
 
 
@@ -87,8 +87,8 @@ def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
 
 def titles_like(title: str) -> list[str]:
     current = load_champion()
-    version, config = get_version(current.index), RecommendConfig(titles=[title])
-    hits = recommend(current, version, resolve_query(config, version, current), config)
+    version, request = get_version(current.index), RecommendationRequest(titles=[title])
+    hits = recommend(query_from_movies(request, version), request, version, current.rank)
     return [hit["title"] for hit in hits]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, LogSort, TaskRunSort
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL
@@ -71,11 +72,14 @@ def leaks_of_prefect() -> list[str]:
     """Logs, artifacts and runs that name a secret; parameters alone hold the source as given."""
     APILogWorker.drain_all(timeout=5)
     EventsWorker.drain_all()
-    with get_client(sync_client=True) as client:
-        runs = [run.model_dump_json(exclude={"parameters"}) for run in client.read_flow_runs()]
-        runs += [run.model_dump_json() for run in client.read_task_runs()]
-        artifacts = [artifact.model_dump_json() for artifact in client.read_artifacts()]
-        logs = [log.model_dump_json() for log in client.read_logs()]
+    with get_client(sync_client=True) as client:  # it answers with the first 200 of a kind
+        flow_runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+        task_runs = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC)
+        runs = [run.model_dump_json(exclude={"parameters"}) for run in flow_runs]
+        runs += [run.model_dump_json() for run in task_runs]
+        newest = client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+        artifacts = [artifact.model_dump_json() for artifact in newest]
+        logs = [log.model_dump_json() for log in client.read_logs(sort=LogSort.TIMESTAMP_DESC)]
     assert runs
     assert artifacts
     assert logs

@@ -1,1 +1,1 @@
-"""The artifacts root: a content-addressed store of stage outputs, local or shared by URL."""
+"""The artifacts root: content-addressed store of stage outputs, local or on an object store."""

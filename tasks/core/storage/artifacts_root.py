@@ -1,4 +1,4 @@
-"""The artifacts root, and the digests by which what lies there is named."""
+"""Location of the artifacts root, and the digests that name its entries."""
 
 import hashlib
 import json
@@ -23,42 +23,46 @@ GENERATION = f"{CACHE}/generation"
 
 
 def root_setting() -> str:
-    """`RECOMMENDER_ARTIFACTS`, else `artifacts/`: a URL, or an absolute path.
+    """`RECOMMENDER_ARTIFACTS`, by default `artifacts/`, as a URL or an absolute path.
 
     Raises:
-        UserError: the URL has a login in it, which would be recorded with every version.
+        UserError: the URL contains a login, which every index version would record.
     """
-    where = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
-    if remote.is_url(where) and redacted(where) != where:
+    location = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
+    if not remote.is_url(location):
+        return str(Path(location).absolute())
+    if redacted(location) != location:
         raise UserError(
-            f"RECOMMENDER_ARTIFACTS={redacted(where)} has a login or a query in it: name the "
-            "bucket and folder alone, and give the login as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY."
+            f"RECOMMENDER_ARTIFACTS={redacted(location)} has a login or a query: give only bucket "
+            "and folder, and set the login as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
-    return where.rstrip("/") if remote.is_url(where) else str(Path(where).absolute())
+    return location.rstrip("/")
 
 
 def artifacts_root() -> Path:
-    """Absolute local root of everything a run writes; for a URL, a folder of its own here."""
-    where = root_setting()
-    if not remote.is_url(where):
-        return Path(where)
-    return Path("artifacts").absolute() / re.sub(r"\W+", "-", where)
+    """Absolute local path of everything that a run writes.
+
+    If the setting is a URL, this is a local folder named after the URL.
+    """
+    location = root_setting()
+    if not remote.is_url(location):
+        return Path(location)
+    return Path("artifacts").absolute() / re.sub(r"\W+", "-", location)
 
 
 def remote_store() -> RemoteStore | None:
-    """The artifacts root that other machines see; None where it is a path."""
-    where = root_setting()
-    return remote.open_remote(where) if remote.is_url(where) else None
+    """The artifacts root if it is a URL, which other machines share; None if it is a path."""
+    location = root_setting()
+    return remote.open_remote(location) if remote.is_url(location) else None
 
 
 def uri_of(name: str) -> str:
-    """Where something lies that no stage writes, under the root as it is set."""
+    """Path or URL of a folder of the artifacts root that is not an entry, such as the index."""
     return f"{root_setting()}/{name}"
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Hexadecimal SHA-256 of the parts, each preceded by its length so that borders count."""
+    """Hexadecimal SHA-256 of the parts; each is preceded by its length, so that splits differ."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
@@ -66,45 +70,49 @@ def sha256(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path, without: Sequence[str] = ()) -> str:
-    """SHA-256 of a file, or of a folder's files with their names, but for those named."""
+def file_digest(path: Path, exclude: Sequence[str] = ()) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files.
+
+    Files with a name in `exclude` are ignored.
+    """
     if not path.is_dir():
         return sha256_of(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in without)
-    return sha256(f"{p.relative_to(path)} {sha256_of(p)}".encode() for p in files)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name not in exclude)
+    return sha256(f"{file.relative_to(path)} {sha256_of(file)}".encode() for file in files)
 
 
 def key_of(parts: Sequence[object]) -> str:
-    """Hash of a stage's inputs; pydantic models count by their JSON."""
+    """Hash of the inputs of a stage, as 32 hexadecimal digits; models are hashed as JSON."""
     return sha256(_canonical(part) for part in parts)[:32]
 
 
 def cache_root() -> Path:
-    """Local folder of all entries."""
+    """Local folder of all cache entries."""
     return artifacts_root() / CACHE
 
 
 def cache_generation() -> str:
-    """What `forget` wrote last: a part of every entry's key."""
-    if copy := remote_store():
-        return copy.text(GENERATION) or ""
+    """Text that the last `invalidate_cache` wrote; it is a part of the key of every entry."""
+    if remote_root := remote_store():
+        return remote_root.read_text(GENERATION) or ""
     file = artifacts_root() / GENERATION
     return sha256([file.read_bytes()]) if file.exists() else ""
 
 
 def invalidate_cache() -> None:
-    """Make every entry unreachable: what follows is computed anew, and pruned away in time."""
-    if copy := remote_store():
-        copy.write(GENERATION, uuid4().hex)
+    """Make all entries unreachable, so that they are computed again; pruning deletes them later."""
+    if remote_root := remote_store():
+        remote_root.write_text(GENERATION, uuid4().hex)
         return
     with atomic_write(artifacts_root() / GENERATION) as new:
         new.write_text(uuid4().hex)
 
 
 def require_writable() -> None:
-    """Raises UserError where the artifacts root cannot be written to, before minutes are spent.
+    """Check before a run that the artifacts root is writable.
 
-    A URL must be one that can be opened; the local folder of its files must be writable.
+    Raises:
+        UserError: its URL cannot be opened, or its local folder is not writable.
     """
     remote_store()
     disk.require_writable(artifacts_root())

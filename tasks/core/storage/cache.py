@@ -1,4 +1,4 @@
-"""The store before a run: what it may reuse."""
+"""First task of a flow: decides whether the run may reuse stored entries."""
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -8,7 +8,7 @@ from tasks.core.storage import store
 
 @task(name="open-cache", cache_policy=NO_CACHE)
 def open_cache(refresh: bool) -> None:
-    """With `refresh`, make the run use nothing that was cached before it."""
+    """Invalidate all cache entries if `refresh` is set, so that the run computes every stage."""
     if refresh:
         store.invalidate_cache()
-        get_run_logger().info("nothing cached so far will be used")
+        get_run_logger().info("all cache entries invalidated: every stage is computed again")

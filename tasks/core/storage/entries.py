@@ -1,17 +1,16 @@
-"""Entries of the store: stage outputs under the artifacts root, addressed by their input.
+"""Entries: stage outputs in the artifacts root, stored under a hash of the stage's inputs.
 
-An entry is a folder named by the hash of everything that went into it: input digests, config and
-the stage's code version. It is written under a temporary name and renamed when complete, so that
-an entry exists whole or not at all, whatever kills the writer. Who writes it holds its lock: a
-second run of the same waits and finds it. A file that is missing or changed is noticed when the
-entry is looked up, and the entry is made again (`entry_record`). Where the root is a URL, entries
-are copied up when they are complete, and fetched when they are read (`remote`).
+An entry is a folder named by the hash of everything that affects its content: input digests, config
+and code version of the stage. It is written under a temporary name and renamed when it is complete,
+so that a killed writer never leaves a partial entry. Its writer holds a lock: a second run with
+equal inputs waits, then reads the entry. Every look-up checks the files of the entry
+(`entry_record`); a damaged entry is written again. If the root is a URL, complete entries are
+uploaded, and downloaded when they are read (`remote`).
 """
 
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,18 +21,16 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ValidationError
 
 from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
-from tasks.core.files import GONE, delete_atomically, delete_best_effort
-from tasks.core.locks import file_lock, is_locked
+from tasks.core.files import delete_atomically, delete_best_effort
+from tasks.core.locks import file_lock
 from tasks.core.storage.artifacts_root import (
     CACHE,
     artifacts_root,
     cache_generation,
-    cache_root,
     file_digest,
     key_of,
     remote_store,
@@ -61,9 +58,10 @@ logger = logging.getLogger("prefect.movie_recommender")
 
 @dataclass(frozen=True)
 class EntryWriter:
-    """Where a stage writes its output: files go into `folder`, references point to the entry.
+    """Where a stage writes its output: files go into `folder`, references name the entry.
 
-    Both names are relative to the artifacts root, so that a worker elsewhere has its own `folder`.
+    `writing` and `entry` are relative to the artifacts root, because `folder` is another path for a
+    worker on another machine.
     """
 
     writing: str
@@ -71,73 +69,75 @@ class EntryWriter:
 
     @property
     def folder(self) -> Path:
-        """Where the entry is being written on this machine."""
+        """Local folder in which the entry is written."""
         return artifacts_root() / self.writing
 
     @property
     def target_dir(self) -> Path:
-        """Where the entry will be on this machine."""
+        """Local folder of the complete entry."""
         return artifacts_root() / self.entry
 
     @property
     def checkpoint_dir(self) -> Path:
-        """A folder for checkpoints: it outlives a killed writer, and the next one finds it."""
+        """Checkpoint directory: it outlives a killed writer, and the next one resumes from it."""
         folder = self.target_dir.with_name(f".work-{self.target_dir.name}")
         folder.mkdir(exist_ok=True)
         return folder
 
     def file_ref(self, kind: type[R], name: str, rows: int = 0) -> R:
-        """Reference to the file or folder `name` that was written into the writer."""
+        """Reference of type `kind` to the file or folder `name` in `folder`."""
         path = str(Path(self.entry) / name)
         return kind(paths=(path,), digest=file_digest(self.folder / name), rows=rows)
 
     def table_ref(self, kind: type[R], name: str, table: pa.Table) -> R:
-        """Write a table as parquet into the writer and refer to it."""
+        """Write a table as the parquet file `name`; return the reference to it."""
         pq.write_table(table, self.folder / name)
         return self.file_ref(kind, name, table.num_rows)
 
     def folder_ref(self, kind: type[R], rows: int = 0, measured: str = "") -> R:
-        """Reference to the writer as one folder.
+        """Reference of type `kind` to the whole entry.
 
-        The file `measured` holds times and the like, which no two runs share: it is no part of the
-        digest, so that equal runs give equal references.
+        The digest ignores the file `measured`, which contains times and other values that differ
+        between runs, so that equal runs give equal references.
         """
-        digest = file_digest(self.folder, without=[measured])
+        digest = file_digest(self.folder, exclude=[measured])
         return kind(paths=(self.entry,), digest=digest, rows=rows)
 
 
 def get_or_create(
     stage: str, key: Sequence[object], kind: type[M], write: Callable[[EntryWriter], M]
 ) -> M:
-    """The stored output of `stage` for `key`, written by `write` unless it is there already.
+    """The stored output of `stage` for `key`; if there is none, `write` writes it.
+
+    `key` must contain everything that affects the output.
 
     Raises:
-        UserError: the disk is full, or another run is still at this entry after a day.
+        UserError: the disk is full, or another run has held the lock of the entry for a day.
     """
     name = f"{CACHE}/{stage}/{key_of([*key, cache_generation()])}"
-    stored = _stored(name, kind)
+    stored = _load(name, kind)
     if stored is not None:
         return stored
-    with file_lock(_lock_of(name), f"write the {stage} entry of the cache", LOCK_SECONDS):
-        stored = _stored(name, kind)  # another run may have written it in the meantime
-        return _write(name, write) if stored is None else stored
+    with file_lock(_lock_path(name), f"write the {stage} entry of the cache", LOCK_SECONDS):
+        stored = _load(name, kind)  # another run may have written it while this run waited
+        return _create(name, write) if stored is None else stored
 
 
-def _lock_of(name: str) -> Path:
-    """The lock of the one who writes an entry, on this machine."""
+def _lock_path(name: str) -> Path:
+    """Lock of the writer of an entry, on this machine."""
     stage, key = Path(name).parts[1:]
     return artifacts_root() / LOCKS / f"{stage}-{key}"
 
 
-def _write(name: str, write: Callable[[EntryWriter], M]) -> M:
-    """Write an entry while its lock is held; the result that stands."""
-    final = artifacts_root() / name
-    folder = final.with_name(f"{_prefix(final)}{uuid4().hex[:8]}")
+def _create(name: str, write: Callable[[EntryWriter], M]) -> M:
+    """Write an entry; the caller holds its lock. Returns the result of the stored entry."""
+    target = artifacts_root() / name
+    folder = target.with_name(f"{_writing_prefix(target)}{uuid4().hex[:8]}")
     try:
-        _clear(final)
+        _delete_leftovers(target)
         folder.mkdir(parents=True)
         result = write(EntryWriter(str(folder.relative_to(artifacts_root())), name))
-        record = _keep(folder, name, result)
+        record = _store(folder, name, result)
     except UserError:
         raise
     except Exception as error:
@@ -146,143 +146,113 @@ def _write(name: str, write: Callable[[EntryWriter], M]) -> M:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(final.with_name(f".work-{final.name}"), ignore_errors=True)
+    shutil.rmtree(target.with_name(f".work-{target.name}"), ignore_errors=True)
     return type(result).model_validate(record.result)
 
 
-def _clear(final: Path) -> None:
-    """Delete what stands in an entry's place and cannot be used, and what dead writers left."""
-    if final.exists():
-        logger.warning("%s is damaged, or of an earlier version: it is made again.", final)
-        delete_atomically(final)
-    for leftover in final.parent.glob(f"{_prefix(final)}*"):
-        delete_best_effort(leftover)  # its writer is dead, or the lock would not be ours
+def _delete_leftovers(target: Path) -> None:
+    """Delete an unusable entry, and the folders of writers that were killed."""
+    if target.exists():
+        logger.warning("%s is damaged or of an earlier version; it is computed again.", target)
+        delete_atomically(target)
+    for leftover in target.parent.glob(f"{_writing_prefix(target)}*"):
+        delete_best_effort(leftover)  # its writer is dead, else this run would not hold the lock
 
 
-def _prefix(final: Path) -> str:
-    """What the folders begin with that this machine writes an entry in: a lock may not reach
-    further than one machine."""
-    return f".writing-{final.name}-{gethostname()}-"
+def _writing_prefix(target: Path) -> str:
+    """Prefix of the temporary folders of an entry.
+
+    It contains the host name: on a shared disk, a lock may be invisible to other machines.
+    """
+    return f".writing-{target.name}-{gethostname()}-"
 
 
-def _stored(name: str, kind: type[M]) -> M | None:
-    """The result of a complete entry whose files are as they were written; else None."""
-    record = _record(name)
+def _load(name: str, kind: type[M]) -> M | None:
+    """The result of a complete and intact entry; None if there is none."""
+    record = _find_record(name)
     try:
         return None if record is None else kind.model_validate(record.result)
-    except ValidationError:  # of an earlier version
+    except ValidationError:  # written by an earlier version
         return None
 
 
-def _record(name: str) -> Record | None:
-    """The record of a complete entry; where the root is shared, as others see it."""
-    folder, copy = artifacts_root() / name, remote_store()
-    there = folder.exists()
-    own = record_in(folder)
-    if own is not None and not is_intact(folder, own.files):
-        own = None
-    if own is not None:
-        with suppress(OSError):  # another user's: it only looks as if it had not been used
-            os.utime(folder / RECORD)  # when it was used last: what `prune` goes by
-    if copy is None:
-        return own
-    theirs = parse_record(copy.record(name))
-    if theirs is None and own is not None:  # pruned there and not here
-        copy.push(folder, name, own.model_dump_json())
-    elif there and theirs != own:  # damaged here, or written anew by another machine
+def _find_record(name: str) -> Record | None:
+    """The record of a complete and intact entry; None if there is none.
+
+    The record in a remote store overrides the local one. A local entry that the remote store lost
+    is uploaded; a local entry that differs from the remote one is deleted.
+    """
+    folder, remote_root = artifacts_root() / name, remote_store()
+    folder_exists = folder.exists()
+    local_record = _local_record(folder)
+    if remote_root is None:
+        return local_record
+    remote_record = parse_record(remote_root.read_record(name))
+    if remote_record is None and local_record is not None:  # the remote store was pruned
+        remote_root.push(folder, name, local_record.model_dump_json())
+    elif folder_exists and remote_record != local_record:  # damaged, or rewritten elsewhere
         delete_atomically(folder)
-    return theirs or own
+    return remote_record or local_record
 
 
-def _keep(folder: Path, name: str, result: BaseModel) -> Record:
-    """Make an entry of what was written into a folder; where the root is shared, there first."""
-    copy, files = remote_store(), list_files(folder)
-    if copy is None:
-        return _publish(folder, artifacts_root() / name, new_record(result, files))
-    if standing := parse_record(copy.record(name)):  # another machine was first: its entry stands
-        return standing
-    written_elsewhere = parse_files(copy.text(f"{name}/{FILE_LIST}")) if not files else {}
-    record = new_record(result, files or written_elsewhere)
+def _local_record(folder: Path) -> Record | None:
+    """The record of an intact local entry, which is marked as used now; None if there is none."""
+    record = record_in(folder)
+    if record is None or not is_intact(folder, record.files):
+        return None
+    with suppress(OSError):  # another user's file: pruning sees an older time of use
+        os.utime(folder / RECORD)
+    return record
+
+
+def _store(folder: Path, name: str, result: BaseModel) -> Record:
+    """Make a written folder a complete entry; returns the record that is stored."""
+    remote_root = remote_store()
+    if remote_root is None:
+        return _publish(folder, artifacts_root() / name, new_record(result, list_files(folder)))
+    if existing := parse_record(remote_root.read_record(name)):  # another machine was faster
+        return existing
+    return _store_remotely(remote_root, folder=folder, name=name, result=result)
+
+
+def _store_remotely(remote_root: RemoteStore, folder: Path, name: str, result: BaseModel) -> Record:
+    """Upload an entry, then publish it here; a worker may have uploaded its files already."""
+    files = list_files(folder)
     if not files:
-        copy.write(f"{name}/{RECORD}", record.model_dump_json())
+        uploaded_files = parse_files(remote_root.read_text(f"{name}/{FILE_LIST}"))
+        record = new_record(result, uploaded_files)
+        remote_root.write_text(f"{name}/{RECORD}", record.model_dump_json())
         return record
-    copy.push(folder, name, record.model_dump_json())
+    record = new_record(result, files)
+    remote_root.push(folder, name, record.model_dump_json())
     return _publish(folder, artifacts_root() / name, record)
 
 
 def upload_entry(writer: EntryWriter) -> None:
-    """Copy up what was written into a writer on a machine with a disk of its own.
+    """Upload the files that a worker on a machine with another disk has written.
 
     Raises:
-        UserError: there is nowhere to copy it to.
+        UserError: the artifacts root is not shared between machines.
     """
-    copy = remote_store()
-    if copy is None:
+    remote_root = remote_store()
+    if remote_root is None:
         raise UserError(
-            "Dask workers on other machines need an artifacts root that they share: a path that "
-            "all see, or RECOMMENDER_ARTIFACTS=s3://…"
+            "Dask workers on other machines need a shared artifacts root: a path on a shared disk, "
+            "or RECOMMENDER_ARTIFACTS=s3://…"
         )
     (writer.folder / FILE_LIST).write_bytes(dump_files(list_files(writer.folder)))
-    copy.up(writer.folder, writer.entry)
+    remote_root.upload(writer.folder, writer.entry)
     shutil.rmtree(writer.folder)
 
 
-def _publish(folder: Path, final: Path, record: Record) -> Record:
-    """Rename into place; where a run on another machine was first, its entry stands."""
+def _publish(folder: Path, target: Path, record: Record) -> Record:
+    """Rename a folder to its entry; an entry that another machine published first is kept."""
     (folder / RECORD).write_text(record.model_dump_json())
     try:
-        folder.rename(final)
+        folder.rename(target)
     except OSError:
-        if standing := record_in(final):
-            return standing
-        delete_atomically(final)
-        folder.rename(final)
+        if existing := record_in(target):
+            return existing
+        delete_atomically(target)
+        folder.rename(target)
     return record
-
-
-def prune(max_bytes: int, unused_since: float) -> int:
-    """Delete entries, least recently used first, until `max_bytes` are left; the bytes freed.
-
-    Entries used after `unused_since` (seconds since the epoch) stay whatever they take, and so a
-    run never loses its own. What killed writers left behind before then goes first.
-    """
-    freed = prune_local(max_bytes, unused_since)
-    return freed + (copy.prune(CACHE, max_bytes, unused_since) if (copy := remote_store()) else 0)
-
-
-def prune_local(max_bytes: int, unused_since: float) -> int:
-    """`prune` of this machine's files alone."""
-    _sweep(unused_since)
-    return RemoteStore(LocalFileSystem(), str(artifacts_root())).prune(
-        CACHE, max_bytes, unused_since
-    )
-
-
-def oldest_writer_start() -> float:
-    """When the writer that has been at work longest took its lock (seconds since the epoch).
-
-    It may need again what it read before then; now, where no writer is at work.
-    """
-    held = [lock for lock in (artifacts_root() / LOCKS).glob("*") if is_locked(lock)]
-    return min((lock.stat().st_mtime for lock in held), default=time.time())
-
-
-def _sweep(unused_since: float) -> None:
-    """Delete what is left of deleting and of dead writers, and the locks that nobody holds."""
-    held = {lock.name for lock in (artifacts_root() / LOCKS).glob("*") if is_locked(lock)}
-    for leftover in cache_root().glob("*/.*"):
-        key = "".join(leftover.name.split("-")[1:2])
-        at_work = f"{leftover.parent.name}-{key}" in held
-        if leftover.name.startswith(GONE) or not (at_work or _used(leftover, unused_since)):
-            delete_best_effort(leftover)
-    for lock in (artifacts_root() / LOCKS).glob("*"):
-        if lock.name not in held and not _used(lock, unused_since):
-            lock.unlink(missing_ok=True)
-
-
-def _used(path: Path, since: float) -> bool:
-    """Whether a file or folder was changed after then; False where it is gone."""
-    try:
-        return path.stat().st_mtime >= since
-    except FileNotFoundError:
-        return False

@@ -1,7 +1,7 @@
-"""An entry's `ref.json`: the stage's result, and what the entry's files have to look like.
+"""The record `ref.json` of an entry: result of the stage, and sizes and digests of its files.
 
-It is what tells damage from data. Every file of the entry is listed with size and SHA-256, and the
-record holds a digest of its own content, so that a changed byte is noticed wherever it is.
+The record detects damage. It lists every file of the entry with size and SHA-256, and contains a
+digest of its contents, so that any changed byte is detected.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 RECORD = "ref.json"
-FILE_LIST = "files.json"  # written by a worker on another disk for the one who writes the record
+FILE_LIST = "files.json"  # a worker with another disk writes it for the writer of the record
 
 
 class StoredFile(BaseModel, frozen=True):
@@ -27,7 +27,7 @@ _files = TypeAdapter(Files)
 
 
 class Record(BaseModel, frozen=True):
-    """Content of a `ref.json`; `digest` is the SHA-256 of `result` and `files`."""
+    """Content of a `ref.json`. `digest` is the SHA-256 of `result` and `files`."""
 
     result: dict[str, Any]
     files: Files
@@ -35,13 +35,13 @@ class Record(BaseModel, frozen=True):
 
 
 def new_record(result: BaseModel, files: Files) -> Record:
-    """The record of an entry with these files, from what its stage returned."""
+    """Record of an entry from the result of its stage and its files."""
     plain = json.loads(result.model_dump_json())
     return Record(result=plain, files=files, digest=_digest(plain, files))
 
 
 def parse_record(text: str | bytes | None) -> Record | None:
-    """What a `ref.json` says; None where it is damaged, or of an earlier version."""
+    """Parse a `ref.json`; None if it is missing, damaged or of an earlier version."""
     try:
         record = Record.model_validate_json(text or "")
     except ValidationError:
@@ -50,7 +50,7 @@ def parse_record(text: str | bytes | None) -> Record | None:
 
 
 def record_in(folder: Path) -> Record | None:
-    """The record in an entry's folder; None where there is none that can be used."""
+    """Read the record in the folder of an entry; None if it is missing or unusable."""
     try:
         return parse_record((folder / RECORD).read_bytes())
     except OSError:
@@ -58,7 +58,7 @@ def record_in(folder: Path) -> Record | None:
 
 
 def list_files(folder: Path) -> Files:
-    """All files of a folder by their relative path, but for the record and the list itself."""
+    """Files of a folder by relative path, without the record and the file list."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {
@@ -69,17 +69,17 @@ def list_files(folder: Path) -> Files:
 
 
 def dump_files(files: Files) -> bytes:
-    """Content of the file `FILE_LIST`."""
+    """Serialise a file list as the content of `FILE_LIST`."""
     return _files.dump_json(files)
 
 
 def parse_files(text: str | None) -> Files:
-    """The inverse of `dump_files`; no files where there is no text."""
+    """Inverse of `dump_files`; an empty list if `text` is None or empty."""
     return _files.validate_json(text or "{}")
 
 
 def is_intact(folder: Path, files: Files) -> bool:
-    """Whether a folder holds these files as they were written: sizes first, which cost nothing."""
+    """Whether all files have the recorded size and digest; sizes first, which is fast."""
     try:
         sizes = {name: (folder / name).stat().st_size for name in files}
         return all(sizes[name] == file.size for name, file in files.items()) and all(

@@ -1,11 +1,13 @@
-"""The store's shared copy: what lets workers on other machines go on from each other's work.
+"""The remote store: a copy of the artifacts root that workers on several machines share.
 
-With `RECOMMENDER_ARTIFACTS` a URL (`s3://bucket/folder`, or any that Arrow opens), files are still
-worked on in a local folder. Every finished entry is copied up, and what is not here is fetched.
-An object store has no rename, so an entry's `ref.json` goes last and says that it is whole.
-Credentials and endpoint come from the provider's own environment variables, as `AWS_ENDPOINT_URL`.
+If `RECOMMENDER_ARTIFACTS` is a URL (`s3://bucket/folder`, or any other that Arrow opens), stages
+still read and write a local folder. Every finished entry is uploaded, and missing entries are
+downloaded. An object store has no rename: `ref.json` is uploaded last, and an entry without it is
+incomplete. Credentials and endpoint are environment variables of the provider, such as
+`AWS_ENDPOINT_URL`.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -19,122 +21,147 @@ from tasks.core.contracts import UserError
 from tasks.core.files import delete_atomically
 from tasks.core.storage.entry_record import RECORD, is_intact, record_in
 
-TOUCHED_AGAIN = timedelta(hours=1)  # how exactly it is known when an entry was used last
+TOUCH_INTERVAL = timedelta(hours=1)  # resolution of the time of last use
+ENTRY_DEPTH = 3  # parts of the name of an entry: cache, stage, key
 
 
 def is_url(root: str) -> bool:
-    """Whether an artifacts root is elsewhere."""
+    """Whether an artifacts root is a URL."""
     return "://" in root
 
 
+class EntryUsage(NamedTuple):
+    """Size of an entry in bytes, and when it was last used (seconds since the epoch)."""
+
+    name: str
+    size: int
+    last_used: float
+
+
 class RemoteStore(NamedTuple):
-    """A folder on an object store; names are relative to it."""
+    """A folder `base` of a file system; all names are relative to it."""
 
     files: FileSystem
     base: str
 
-    def text(self, name: str) -> str | None:
-        """Content of a small file; None where there is none."""
+    def read_text(self, name: str) -> str | None:
+        """Content of a small file; None if it does not exist."""
         path = f"{self.base}/{name}"
         if self.files.get_file_info(path).type != FileType.File:
             return None
         with self.files.open_input_stream(path) as stream:
-            return str(stream.read().decode(errors="replace"))  # a damaged one is found out later
+            return str(stream.read().decode(errors="replace"))  # parsing detects damage
 
-    def write(self, name: str, text: str) -> None:
-        """Write a small file; it is there whole or not at all."""
+    def write_text(self, name: str, text: str) -> None:
+        """Write a small file; object stores do this atomically."""
         with self.files.open_output_stream(f"{self.base}/{name}") as stream:
             stream.write(text.encode())
 
-    def record(self, entry: str) -> str | None:
-        """What a whole entry says of itself, and a mark that it was used; None without it."""
+    def read_record(self, entry: str) -> str | None:
+        """Text of the record of an entry; None if the entry is incomplete.
+
+        Reading counts as use: a record older than an hour is written again.
+        """
         info = self.files.get_file_info(f"{self.base}/{entry}/{RECORD}")
         if info.type != FileType.File:
             return None
-        text = self.text(f"{entry}/{RECORD}")
-        if text and datetime.now(UTC) - info.mtime > TOUCHED_AGAIN:
-            self.write(f"{entry}/{RECORD}", text)
+        text = self.read_text(f"{entry}/{RECORD}")
+        if text and datetime.now(UTC) - info.mtime > TOUCH_INTERVAL:
+            self.write_text(f"{entry}/{RECORD}", text)
         return text
 
-    def up(self, folder: Path, entry: str) -> None:
-        """Copy the files of a local folder up."""
+    def upload(self, folder: Path, entry: str) -> None:
+        """Upload the files of a local folder."""
         self.files.create_dir(f"{self.base}/{entry}")
         copy_files(str(folder), f"{self.base}/{entry}", LocalFileSystem(), self.files)
 
     def push(self, folder: Path, entry: str, record: str) -> None:
-        """Copy a local folder up; then, with its record, the entry is whole."""
-        self.up(folder, entry)
-        self.write(f"{entry}/{RECORD}", record)
+        """Upload a local folder, then its record, which makes the entry complete."""
+        self.upload(folder, entry)
+        self.write_text(f"{entry}/{RECORD}", record)
 
     def pull(self, entry: str, folder: Path) -> None:
-        """Copy an entry into a local folder, that is there whole or not at all.
+        """Download an entry into a local folder, atomically.
 
         Raises:
-            UserError: it is damaged; it is then no entry any more.
+            UserError: the entry is damaged. Its record is deleted, so that it is computed again.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = folder.with_name(f".fetching-{uuid4().hex}")
-        part.mkdir()
+        partial = folder.with_name(f".fetching-{uuid4().hex}")
+        partial.mkdir()
         try:
-            copy_files(f"{self.base}/{entry}", str(part), self.files, LocalFileSystem())
-            record = record_in(part)
-            if record is None or not is_intact(part, record.files):
-                self.files.delete_file(f"{self.base}/{entry}/{RECORD}")
-                raise UserError(f"{self.base}/{entry} is damaged: run again, it is made anew.")
-            part.rename(folder)
+            self._download(entry, partial)
+            partial.rename(folder)
         except OSError:
-            if not (folder / RECORD).exists():  # else another thread was first
+            if not (folder / RECORD).exists():  # else another thread has downloaded it
                 raise
         finally:
-            rmtree(part, ignore_errors=True)
+            rmtree(partial, ignore_errors=True)
+
+    def _download(self, entry: str, folder: Path) -> None:
+        copy_files(f"{self.base}/{entry}", str(folder), self.files, LocalFileSystem())
+        record = record_in(folder)
+        if record is None or not is_intact(folder, record.files):
+            self.files.delete_file(f"{self.base}/{entry}/{RECORD}")
+            raise UserError(
+                f"{self.base}/{entry} is damaged: run again, then it is computed again."
+            )
 
     def prune(self, name: str, max_bytes: int, unused_since: float) -> int:
-        """Delete entries under `name`, least recently used first, until `max_bytes` are left; the
-        bytes freed. What was used after `unused_since` (seconds since the epoch) stays.
+        """Delete entries under `name`, least recently used first, until `max_bytes` remain.
 
-        A folder without a record, left by a writer that was killed, counts as used when its
-        newest file was written.
+        Entries used after `unused_since` (seconds since the epoch) are kept. A folder without a
+        record, left by a killed writer, counts as used when its newest file was written. Returns
+        the number of bytes freed.
         """
-        sizes, used, written = dict[str, int](), dict[str, float](), dict[str, float]()
-        for info in self._found(name):
-            entry = "/".join(info.path.removeprefix(f"{self.base}/").split("/")[:3])
-            sizes[entry] = sizes.get(entry, 0) + (info.size or 0)
-            written[entry] = max(written.get(entry, 0.0), info.mtime.timestamp())
-            if info.base_name == RECORD:
-                used[entry] = info.mtime.timestamp()
-        used, freed, excess = written | used, 0, sum(sizes.values()) - max_bytes
-        for entry in sorted(used, key=lambda one: used[one]):
-            if freed >= excess or used[entry] >= unused_since:
+        usage = sorted(self._entry_usage(name), key=lambda entry: entry.last_used)
+        freed, excess = 0, sum(entry.size for entry in usage) - max_bytes
+        for entry in usage:
+            if freed >= excess or entry.last_used >= unused_since:
                 break
-            self._delete(entry)
-            freed += sizes[entry]
+            self._delete(entry.name)
+            freed += entry.size
         return freed
 
-    def _found(self, name: str) -> list[FileInfo]:
-        """Files of entries; hidden ones are at work, or locks."""
-        chosen = FileSelector(f"{self.base}/{name}", recursive=True, allow_not_found=True)
-        infos = [info for info in self.files.get_file_info(chosen) if info.type == FileType.File]
-        parts = [info.path.removeprefix(f"{self.base}/{name}/").split("/") for info in infos]
-        return [
-            info
-            for info, names in zip(infos, parts, strict=True)
-            if len(names) > 2 and not any(name.startswith(".") for name in names)
-        ]
+    def _entry_usage(self, name: str) -> list[EntryUsage]:
+        """Usage of every folder at the depth of entries under `name`."""
+        files = dict[str, list[FileInfo]]()
+        for info in self._list_files(name):
+            parts = info.path.removeprefix(f"{self.base}/").split("/")
+            files.setdefault("/".join(parts[:ENTRY_DEPTH]), []).append(info)
+        return [_usage(entry, infos) for entry, infos in files.items()]
+
+    def _list_files(self, name: str) -> list[FileInfo]:
+        """Files of entries under `name`; hidden folders are locks or are being written."""
+        selector = FileSelector(f"{self.base}/{name}", recursive=True, allow_not_found=True)
+        infos = [info for info in self.files.get_file_info(selector) if info.type == FileType.File]
+        return [info for info in infos if self._is_in_entry(info, name)]
+
+    def _is_in_entry(self, info: FileInfo, name: str) -> bool:
+        parts = info.path.removeprefix(f"{self.base}/{name}/").split("/")
+        return len(parts) > 2 and not any(part.startswith(".") for part in parts)
 
     def _delete(self, entry: str) -> None:
         if isinstance(self.files, LocalFileSystem):
             delete_atomically(Path(self.base) / entry)
             return
-        self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first, so that none starts on it
+        self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first, so that no reader starts
         self.files.delete_dir(f"{self.base}/{entry}")
+
+
+def _usage(entry: str, files: Sequence[FileInfo]) -> EntryUsage:
+    """An entry was last used when its record was last written, else its newest file."""
+    records = [info for info in files if info.base_name == RECORD]
+    last_used = max(info.mtime.timestamp() for info in records or files)
+    return EntryUsage(entry, sum(info.size or 0 for info in files), last_used)
 
 
 @lru_cache(maxsize=4)
 def open_remote(url: str) -> RemoteStore:
-    """The folder that a URL names.
+    """The remote store at a URL.
 
     Raises:
-        UserError: nothing here opens such a URL.
+        UserError: Arrow has no file system for the URL, or cannot open it.
     """
     try:
         return RemoteStore(*FileSystem.from_uri(url))

@@ -1,6 +1,6 @@
-"""Content-addressed store of stage outputs under the artifacts root: what stages read and write.
+"""Content-addressed store of stage outputs: the functions with which stages read and write.
 
-Entries are in `entries`, the root and its digests in `artifacts_root`.
+Entries are implemented in `entries` and `pruning`, the root and its digests in `artifacts_root`.
 """
 
 import json
@@ -26,20 +26,14 @@ from tasks.core.storage.artifacts_root import (
     sha256,
     uri_of,
 )
-from tasks.core.storage.entries import (
-    EntryWriter,
-    get_or_create,
-    oldest_writer_start,
-    prune,
-    prune_local,
-    upload_entry,
-)
+from tasks.core.storage.entries import EntryWriter, get_or_create, upload_entry
+from tasks.core.storage.pruning import oldest_writer_start, prune, prune_local
+from tasks.core.storage.remote import ENTRY_DEPTH
 
 __all__ = [
     "EntryWriter",
     "artifacts_root",
     "cache_root",
-    "chosen_vectors",
     "chunks",
     "file_digest",
     "get_or_create",
@@ -57,6 +51,7 @@ __all__ = [
     "remote_store",
     "require_writable",
     "root_setting",
+    "select_vectors",
     "sha256",
     "upload_entry",
     "uri_of",
@@ -65,64 +60,63 @@ __all__ = [
 ]
 
 R = TypeVar("R", bound=Ref)
-ENTRY_PARTS = 3  # of a path: cache, stage, key
 
 
 def join(refs: Sequence[R]) -> R:
-    """One reference to the concatenation of several, in order."""
+    """One reference to the concatenation of several outputs, in order."""
     paths = tuple(path for ref in refs for path in ref.paths)
     digest = sha256(ref.digest.encode() for ref in refs)
     return type(refs[0])(paths=paths, digest=digest, rows=sum(ref.rows for ref in refs))
 
 
 def locate(ref: Ref) -> Path:
-    """Absolute path of a reference to one file or folder, fetched where it is not here."""
+    """Absolute local path of the file or folder of a reference, downloaded if it is missing."""
     (path,) = ref.paths
-    return _here(path)
+    return _local_path(path)
 
 
-def _here(path: str) -> Path:
-    """A path of an entry on this machine."""
-    entry = "/".join(Path(path).parts[:ENTRY_PARTS])
-    copy, folder = remote_store(), artifacts_root() / entry
-    if copy and not folder.exists():
-        copy.pull(entry, folder)
+def _local_path(path: str) -> Path:
+    """Absolute path of a file of an entry, which is downloaded if it is missing."""
+    entry = "/".join(Path(path).parts[:ENTRY_DEPTH])
+    remote_root, folder = remote_store(), artifacts_root() / entry
+    if remote_root and not folder.exists():
+        remote_root.pull(entry, folder)
     return artifacts_root() / path
 
 
 def read(ref: Ref, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table behind a reference, chunks concatenated in order."""
+    """Read the table of a reference; chunks are concatenated in order."""
     return pa.concat_tables(chunks(ref, columns))
 
 
 def chunks(ref: Ref, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The tables behind a reference, one at a time: what a pass over all movies reads."""
+    """Read the tables of a reference one at a time, so that only one chunk is in memory."""
     names = list(columns) if columns is not None else None
-    return (_read_table(_here(path), names) for path in ref.paths)
+    return (_read_table(_local_path(path), names) for path in ref.paths)
 
 
 def _read_table(file: Path, columns: list[str] | None) -> pa.Table:
     try:
-        # Reading ahead is for object stores: on a disk it only holds more memory.
+        # Reading ahead helps on object stores; on a disk it only needs more memory.
         return pq.read_table(file, columns=columns, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
-            f"{file} was damaged or deleted while it was in use: run again, it is made anew."
+            f"{file} was damaged or deleted while it was in use: run again, it is computed again."
         ) from error
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file."""
+    """Read a JSON file."""
     return json.loads(path.read_text())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as readable JSON."""
+    """Write a value as indented JSON."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def vectors_table(ids: pa.ChunkedArray, vectors: NDArray[np.float32]) -> pa.Table:
-    """Table of `id` and `embedding` (fixed-size list of float32) from an array (n, size)."""
+    """Table of `id` and `embedding` (fixed-size list of float32) from an array (n_rows, size)."""
     flat = pa.array(vectors.ravel(), pa.float32())
     return pa.table(
         {"id": ids, "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
@@ -130,22 +124,26 @@ def vectors_table(ids: pa.ChunkedArray, vectors: NDArray[np.float32]) -> pa.Tabl
 
 
 def matrix(table: pa.Table) -> NDArray[np.float32]:
-    """Embeddings of a `vectors_table` as an array (n, size)."""
+    """Embeddings of a `vectors_table` as an array (n_rows, size)."""
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found: NDArray[np.float32] = flat.reshape(table.num_rows, -1)
-    return found
+    embeddings: NDArray[np.float32] = flat.reshape(table.num_rows, -1)
+    return embeddings
 
 
-def chosen_vectors(vectors: VectorsRef, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Embeddings (n_chosen, size) of the documents that `chosen` marks, read a chunk at a time."""
-    parts, first = list[NDArray[np.float32]](), 0
+def select_vectors(vectors: VectorsRef, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Embeddings (n_selected, size) of the documents where `mask` (n_documents,) is True.
+
+    Reads one chunk at a time.
+    """
+    selected, first_row = list[NDArray[np.float32]](), 0
     for table in chunks(vectors, ["embedding"]):
-        parts.append(matrix(table)[chosen[first : first + table.num_rows]])
-        first += table.num_rows
-    return np.concatenate(parts)
+        end_row = first_row + table.num_rows
+        selected.append(matrix(table)[mask[first_row:end_row]])
+        first_row = end_row
+    return np.concatenate(selected)
 
 
 def read_labels(labels: LabelsRef) -> tuple[NDArray[np.uint8], list[str]]:
-    """The stored indicator matrix (n_documents, n_genres) and the names of its columns."""
+    """The indicator matrix (n_documents, n_genres) and the genre names of its columns."""
     folder = locate(labels)
     return np.load(folder / "labels.npy", allow_pickle=False), read_json(folder / "classes.json")

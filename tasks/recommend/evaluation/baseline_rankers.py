@@ -1,4 +1,4 @@
-"""Whose lists are measured: the recommender's own, and those of simple methods beside it."""
+"""Scorers to evaluate, the recommender and the baselines -> ranked lists."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,54 +15,58 @@ from tasks.recommend.scoring import (
 )
 
 K = 10
-BLOCK = 32  # queries that are ranked at a time
-#: Scores of a block of queries, (n_queries, n_movies).
+BLOCK = 32  # queries that are scored at a time
+GENRE_WEIGHT = np.float32(0.7**2)  # of the genre cosine in `tfidf_genre`; that of TF-IDF is 1
+#: Scores (n_queries, n_movies) of a block of query rows.
 Scorer = Callable[[Sequence[int]], Array]
 
 
 def ranked_lists(
     catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0, k: int = K
 ) -> Lists:
-    """Rows of the best `k` movies for each query, as a reader gets them; -1 in shorter lists."""
-    listed = np.full((len(queries), k), -1, np.int64)
-    for first in range(0, len(queries), BLOCK):
-        block = queries[first : first + BLOCK]
-        for at, (row, score) in enumerate(zip(block, scorer(block), strict=True)):
-            found = catalogue.listed(score, [row], k, diversity)
-            listed[first + at, : len(found)] = found
-    return listed
+    """Top-`k` rows (n_queries, k) of each query as a reader gets them; -1 fills shorter lists."""
+    lists = np.full((len(queries), k), -1, np.int64)
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK]
+        for position, (row, scores) in enumerate(zip(block, scorer(block), strict=True), start):
+            top_rows = catalogue.top_rows(scores, [row], k, diversity)
+            lists[position, : len(top_rows)] = top_rows
+    return lists
 
 
 def recommender_scorer(catalogue: Catalogue, config: RankConfig) -> Scorer:
-    """The recommender's own scores."""
+    """The ranking score of the recommender."""
 
     def score(rows: Sequence[int]) -> Array:
-        return weighted_scores(
-            similarity_features(catalogue.features_of(rows), catalogue.items), config
-        )
+        features = similarity_features(catalogue.features_of(rows), catalogue.items)
+        return weighted_scores(features, config)
 
     return score
 
 
 def baseline_scorers(
-    profiles: ItemFeatures, items: ItemFeatures, seed: int = 0
+    features: ItemFeatures, items: ItemFeatures, seed: int = 0
 ) -> dict[str, Scorer]:
-    """What simple methods say: TF-IDF of overview and title, genres, both, and chance."""
+    """Baselines by name: TF-IDF cosine of the words, genre cosine, their sum, random.
+
+    `items` are the same features transposed by `by_term`.
+    """
 
     def tfidf(rows: Sequence[int]) -> Array:
-        found: Array = (profiles.words[list(rows)] @ items.words).toarray()
-        return found
+        scores: Array = (features.words[list(rows)] @ items.words).toarray()
+        return scores
 
     def genre(rows: Sequence[int]) -> Array:
-        return profiles.genres[list(rows)] @ profiles.genres.T
+        return features.genres[list(rows)] @ features.genres.T
 
-    def chance(rows: Sequence[int]) -> Array:
-        draws = [np.random.default_rng([seed, row]).random(len(profiles.years)) for row in rows]
-        return np.array(draws, np.float32)
+    def uniform(rows: Sequence[int]) -> Array:
+        n_movies = len(features.years)
+        scores = [np.random.default_rng([seed, row]).random(n_movies) for row in rows]
+        return np.array(scores, np.float32)
 
     return {
         "tfidf": tfidf,
-        "tfidf_genre": lambda rows: tfidf(rows) + np.float32(0.7**2) * genre(rows),
+        "tfidf_genre": lambda rows: tfidf(rows) + GENRE_WEIGHT * genre(rows),
         "genre": genre,
-        "random": chance,
+        "random": uniform,
     }

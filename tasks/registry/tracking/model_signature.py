@@ -1,5 +1,6 @@
-"""What the registered model takes and gives, as MLflow checks it."""
+"""Inputs and outputs of the registered model: the schema that MLflow enforces, and an example."""
 
+import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Map, Object, Property
@@ -30,4 +31,12 @@ SIGNATURE = ModelSignature(
         ]
     ),
     params=ParamSchema([ParamSpec("limit", DataType.long, 10)]),
+)
+#: A request with one row of each kind: a movie of the catalogue by title, and a free text. Unused
+#: cells are empty and not None, since MLflow would store None as NaN, which is not valid JSON.
+INPUT_EXAMPLE = pd.DataFrame(
+    {
+        "title": ["Toy Story", ""],
+        "text": ["", "A detective hunts a serial killer in a rainy city."],
+    }
 )

@@ -6,17 +6,16 @@ import sys
 import pytest
 from rich.console import Console
 
-from flows.cli.command_line import _OneSentence, main, parse
+from flows.cli.command_line import _WithoutTraceback, main, parse
 from flows.cli.recommend import RecommendConfig
 from flows.config import TrainConfig
 from flows.release import ReleaseConfig
 from tasks.core.contracts import UserError
 
 
-def run(monkeypatch, arguments, command) -> int:
-    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+def exit_code(arguments, command, config=TrainConfig) -> int:
     with pytest.raises(SystemExit) as caught:
-        main(TrainConfig, "program", command)
+        main(config=config, program="program", command=command, arguments=arguments)
     return int(caught.value.code)
 
 
@@ -27,47 +26,53 @@ def fail_with(error: Exception):
     return command
 
 
-def test_flags_reach_the_stage_that_owns_them():
+def test_flags_reach_the_config_of_their_stage():
     config = parse(TrainConfig, "p", ["--preset", "blog", "--doc2vec.epochs", "20"])
     assert (config.preset, config.doc2vec.epochs, config.doc2vec.restarts) == ("blog", 20, 10)
     assert type(config) is TrainConfig
 
 
-def test_null_and_lists_can_be_given():
+def test_null_and_lists_are_parsed_for_settings_that_are_no_texts():
     arguments = ["--classifier.patience", "null", "--classifier.hidden", "8,4"]
     config = parse(TrainConfig, "p", arguments)
     assert config.classifier.patience is None
     assert config.classifier.hidden == (8, 4)
 
 
-def test_the_environment_does_not_change_a_run(monkeypatch):
+def test_environment_variables_do_not_change_a_config(monkeypatch):
     monkeypatch.setenv("SOURCE", "elsewhere.csv")
     monkeypatch.setenv("DOC2VEC", '{"epochs": 1}')
     assert parse(TrainConfig, "p", []) == TrainConfig()
 
 
-def test_a_title_with_dashes_and_quotes_is_a_title():
+def test_a_title_with_quotes_is_not_parsed():
     config = parse(RecommendConfig, "p", ["x' OR '1'='1", "--year", "1979", "--json"])
     assert (config.titles, config.year, config.as_json) == (["x' OR '1'='1"], 1979, True)
 
 
-def test_exit_codes(monkeypatch, capsys):
-    assert run(monkeypatch, [], lambda _: 0) == 0
-    assert run(monkeypatch, [], fail_with(UserError("No such file: m.csv."))) == 2
+def test_a_completed_command_exits_with_0():
+    assert exit_code([], lambda _: 0) == 0
+
+
+def test_a_user_error_is_one_sentence_and_exit_code_2(capsys):
+    assert exit_code([], fail_with(UserError("No such file: m.csv."))) == 2
     assert capsys.readouterr().err == "No such file: m.csv.\n"
-    assert run(monkeypatch, [], fail_with(RuntimeError("broken"))) == 1
-    assert capsys.readouterr().err == ("Failed: broken (RuntimeError; --debug shows where).\n")
 
 
-def test_a_full_disk_says_what_to_do(monkeypatch, capsys):
+def test_any_other_error_is_one_sentence_and_exit_code_1(capsys):
+    assert exit_code([], fail_with(RuntimeError("broken"))) == 1
+    assert capsys.readouterr().err == "Failed: broken (RuntimeError; --debug shows where).\n"
+
+
+def test_a_full_disk_is_reported_with_advice(capsys):
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert run(monkeypatch, [], fail_with(error)) == 1
+    assert exit_code([], fail_with(error)) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("The disk is full: ")
 
 
-def test_a_value_out_of_bounds_names_its_flag(monkeypatch, capsys):
-    assert run(monkeypatch, ["--doc2vec.epochs", "0"], lambda _: 0) == 2
+def test_a_value_out_of_bounds_names_its_flag(capsys):
+    assert exit_code(["--doc2vec.epochs", "0"], lambda _: 0) == 2
     assert "--doc2vec.epochs: Input should be greater than or equal to 1" in capsys.readouterr().err
 
 
@@ -87,33 +92,37 @@ def print_much(config: TrainConfig) -> int:
     return 0
 
 
-def test_a_command_succeeds_where_nobody_reads_what_it_prints(monkeypatch):
+def test_a_command_succeeds_if_the_reader_closes_its_output(monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as unread:
         monkeypatch.setattr(sys, "stdout", unread)
-        assert run(monkeypatch, [], print_much) == 0
+        assert exit_code([], print_much) == 0
 
 
 def test_a_command_succeeds_without_a_standard_output(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    assert run(monkeypatch, [], print_much) == 0
+    assert exit_code([], print_much) == 0
 
 
-def test_debug_shows_the_traceback(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["program", "--debug"])
+def test_debug_raises_the_error(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    command = fail_with(UserError("no"))
     with pytest.raises(UserError):
-        main(TrainConfig, "program", fail_with(UserError("no")))
+        main(config=TrainConfig, program="program", command=command, arguments=["--debug"])
 
 
-def test_the_log_keeps_a_users_mistake_to_its_sentence():
-    def record(error: Exception) -> logging.LogRecord:
-        info = (type(error), error, None)
-        found = logging.LogRecord("n", logging.ERROR, "p", 1, "Encountered %s", ("x",), info)
-        _OneSentence().filter(found)
-        return found
+def log_record(error: Exception) -> logging.LogRecord:
+    exc_info = (type(error), error, None)
+    record = logging.LogRecord("n", logging.ERROR, "p", 1, "Encountered %s", ("x",), exc_info)
+    _WithoutTraceback().filter(record)
+    return record
 
-    mended, other = record(UserError("m.csv: empty.")), record(RuntimeError("bug"))
-    assert (mended.getMessage(), mended.exc_info) == ("m.csv: empty.", None)
-    assert other.exc_info is not None
+
+def test_a_user_error_is_logged_without_a_traceback():
+    record = log_record(UserError("m.csv: empty."))
+    assert (record.getMessage(), record.exc_info) == ("m.csv: empty.", None)
+
+
+def test_any_other_error_is_logged_with_its_traceback():
+    assert log_record(RuntimeError("bug")).exc_info is not None

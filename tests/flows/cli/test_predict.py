@@ -2,28 +2,30 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.cli.predict import PredictConfig, genres_of
+from flows.cli.predict import PredictConfig, select_genres
 from tasks.recommend.text_model import GenrePrediction
 
-ANSWER = GenrePrediction(["War", "Drama"], {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3})
+PROBABILITIES = {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3}
+PREDICTION = GenrePrediction(["War", "Drama"], PROBABILITIES)
 
 
-def test_genres_over_their_thresholds_come_most_probable_first():
-    assert list(genres_of(ANSWER, None).items()) == [("War", 0.7), ("Drama", 0.5)]
+def test_genres_above_their_thresholds_are_sorted_by_probability():
+    assert list(select_genres(PREDICTION, None).items()) == [("War", 0.7), ("Drama", 0.5)]
 
 
-def test_the_top_n_are_taken_whatever_their_thresholds():
-    assert genres_of(ANSWER, 3) == {"War": 0.7, "Drama": 0.5, "Music": 0.3}
+def test_the_top_n_genres_ignore_the_thresholds():
+    assert select_genres(PREDICTION, 3) == {"War": 0.7, "Drama": 0.5, "Music": 0.3}
 
 
-def test_nothing_is_said_of_a_text_without_known_words():
-    assert genres_of(GenrePrediction([], {}), None) == genres_of(GenrePrediction([], {}), 3) == {}
+@pytest.mark.parametrize("top_n", [None, 3])
+def test_a_text_without_known_words_has_no_genres(top_n):
+    assert select_genres(GenrePrediction([], {}), top_n) == {}
 
 
-@pytest.mark.parametrize("given", [{}, {"title": "Alien", "text": "A ship."}])
-def test_exactly_one_question_is_asked(given):
+@pytest.mark.parametrize("settings", [{}, {"title": "Alien", "text": "A ship."}])
+def test_exactly_one_input_is_required(settings):
     with pytest.raises(ValidationError, match="one of a title, --text or --file"):
-        PredictConfig.model_validate(given)
+        PredictConfig.model_validate(settings)
 
 
 def test_flags_of_the_command_line():

@@ -15,11 +15,11 @@ from prefect.states import Failed
 
 from flows.cli.command_line import parse
 from flows.config import TrainConfig
-from flows.runtime.hooks import notification_block, page, run_parts
+from flows.runtime.hooks import notification_block, page, run_steps
 from flows.runtime.resume_commands import arguments
 from flows.train import train
 from tasks.core.contracts import UserError
-from tasks.registry.tracking.tracking import connect, experiment_id
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tests.conftest import catalogue, write_csv
 from tests.flows.test_train import settings
 
@@ -48,63 +48,63 @@ def receiver() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 def latest_failure() -> str:
     with get_client(sync_client=True) as client:
-        (found,) = client.read_artifacts(
+        (artifact,) = client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failure"])),
             sort=ArtifactSort.CREATED_DESC,
             limit=1,
         )
-    assert found.flow_run_id is not None
-    return str(found.data)
+    assert artifact.flow_run_id is not None
+    return str(artifact.data)
 
 
 def damaged(tmp_path) -> str:
-    """A source that looks well at its beginning."""
+    """A source whose first rows are valid."""
     rows = catalogue(120) + [row | {"id": "x"} for row in catalogue(60)]
     return str(write_csv(tmp_path / "none.csv", rows))
 
 
-def test_a_failed_run_says_why_how_to_go_on_and_tells_someone(tmp_path, receiver):
+def test_a_failed_run_writes_reason_and_command_and_sends_a_notification(tmp_path, receiver):
     address, posted = receiver
     message = {"subject": "{{subject}}", "body": "{{body}}"}
     hook = CustomWebhookNotificationBlock(name="team", url=address, json_data=message)
     hook.save("team", overwrite=True)
     config = settings(damaged(tmp_path), notify="custom-webhook/team")
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
     page = latest_failure()
     assert "33% of the rows are damaged" in page
-    assert "-m flows.train" in page
+    assert "movie-recommender train" in page
     assert config.source[0] in page
-    (told,) = posted
-    assert told["subject"].endswith(": Failed")
-    assert told["body"] == page
+    (message,) = posted
+    assert message["subject"].endswith(": Failed")
+    assert message["body"] == page
     (run,) = connect().search_runs([experiment_id(connect())])
     assert run.info.status == "FAILED"
 
 
-def test_a_webhook_that_does_not_answer_hides_nothing(tmp_path, caplog):
+def test_the_page_is_written_if_the_webhook_does_not_respond(tmp_path, caplog):
     config = settings(damaged(tmp_path), notify="custom-webhook/nobody")
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
     assert "33% of the rows are damaged" in latest_failure()
-    assert "Nobody was told" in caplog.text
+    assert "The notification was not sent" in caplog.text
 
 
-def test_a_part_that_fails_or_hangs_keeps_no_other_from_it(caplog):
-    done = []
+def test_a_step_that_fails_or_hangs_does_not_block_the_others(caplog):
+    sent = []
 
     def fail() -> None:
         raise OSError("no space")
 
     hang = threading.Event().wait
-    parts = {"MLflow": fail, "Page": hang, "Nobody was told": lambda: done.append("told")}
-    run_parts(parts, 0.2, logging.getLogger("hooks"))
-    assert done == ["told"]
+    steps = {"MLflow": fail, "Page": hang, "Notification": lambda: sent.append("page")}
+    run_steps(steps, 0.2, logging.getLogger("hooks"))
+    assert sent == ["page"]
     assert "MLflow: no space (OSError)" in caplog.text
     assert "Page: not done within 0.2 s" in caplog.text
 
 
-def test_a_page_is_written_where_no_command_can_be(monkeypatch):
+def test_the_page_is_written_without_a_command(monkeypatch):
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "https://alice:s3cr3t@bucket/folder")
     run = FlowRun(name="blue-fox", flow_id=uuid4(), parameters={"config": {"source": ["m.csv"]}})
     text = page(train, run, Failed(message="disk full"))
@@ -121,11 +121,11 @@ def test_a_page_is_written_where_no_command_can_be(monkeypatch):
         ({"notify": None}, None),
     ],
 )
-def test_overrides_too_may_name_the_notification_block(config, name):
+def test_the_notification_block_may_be_set_by_overrides(config, name):
     assert notification_block(config) == name
 
 
-def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):
+def test_the_notification_is_sent_if_mlflow_is_down(tmp_path, receiver, monkeypatch, caplog):
     def down(*_: str) -> None:
         raise ConnectionError("refused")
 
@@ -133,15 +133,15 @@ def test_mlflow_down_hides_nothing(tmp_path, receiver, monkeypatch, caplog):
     block = CustomWebhookNotificationBlock(name="team", url=address, json_data={"body": "{{body}}"})
     block.save("team", overwrite=True)
     monkeypatch.setattr("flows.runtime.hooks.fail_run", down)
-    with pytest.raises(UserError, match="33% of the rows are damaged"):
+    with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(settings(damaged(tmp_path), notify="custom-webhook/team"))
     assert posted == [{"body": latest_failure()}]
     assert "The MLflow run was not closed: refused (ConnectionError)" in caplog.text
 
 
 @pytest.mark.parametrize("preset", ["default", "blog"])
-def test_what_was_given_gives_the_config_again_and_no_more(preset):
-    given = {"preset": preset, "source": ["m.csv"], "doc2vec": {"seed": 7}}
-    config = TrainConfig.model_validate(given)
-    assert config.explicit_settings == given
+def test_explicit_settings_restore_the_config(preset):
+    settings = {"preset": preset, "source": ["m.csv"], "doc2vec": {"seed": 7}}
+    config = TrainConfig.model_validate(settings)
+    assert config.explicit_settings == settings
     assert parse(TrainConfig, "train", arguments(config)) == config

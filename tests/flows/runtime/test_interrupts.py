@@ -1,8 +1,9 @@
-"""A run that is killed or interrupted takes its child processes with it, whatever it is doing."""
+"""A killed or interrupted run leaves no child process, whatever stage it is in."""
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,14 +30,17 @@ def command(tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """Of Prefect: its database is made once for all tests here."""
-    return tmp_path_factory.mktemp("prefect")
+def home(tmp_path_factory, migrated_database) -> Path:
+    """Of Prefect: its database is made once for all tests here, if no other test has made it."""
+    folder: Path = tmp_path_factory.mktemp("prefect")
+    if migrated_database.exists():
+        shutil.copy(migrated_database, folder / "prefect.db")
+    return folder
 
 
 @pytest.fixture
 def environment(home, artifacts) -> dict[str, str]:
-    """No server is configured: a run starts its own."""
+    """No server is configured: a run starts a temporary one."""
     names = {"RECOMMENDER_ARTIFACTS": str(artifacts), "PREFECT_HOME": str(home)}
     return {name: value for name, value in os.environ.items() if "PREFECT" not in name} | names
 
@@ -69,15 +73,15 @@ def start_until(
 
 def alive(environment: dict[str, str]) -> list[str]:
     """Commands of the processes that have the artifacts root in their environment."""
-    found = []
+    commands = []
     for process in psutil.process_iter():
         try:
             name = process.environ().get("RECOMMENDER_ARTIFACTS")
             if name == environment["RECOMMENDER_ARTIFACTS"]:
-                found.append(" ".join(process.cmdline()))
+                commands.append(" ".join(process.cmdline()))
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-    return found
+    return commands
 
 
 def none_alive_within(seconds: float, environment: dict[str, str]) -> bool:
@@ -94,8 +98,8 @@ def messages(stderr: str) -> list[str]:
 
 def test_a_killed_run_leaves_no_process(command, environment):
     process = start_until(in_preprocessing, [*command, "--runner", "process"], environment)
-    assert any("uvicorn" in one for one in alive(environment))
-    assert any("loky" in one for one in alive(environment))
+    assert any("uvicorn" in line for line in alive(environment))
+    assert any("loky" in line for line in alive(environment))
     process.kill()
     process.communicate()
     assert none_alive_within(10, environment), alive(environment)
@@ -112,11 +116,22 @@ def test_ctrl_c_ends_a_training_within_seconds(command, environment):
     assert none_alive_within(10, environment), alive(environment)
 
 
-def test_ctrl_c_while_modules_are_imported_is_one_line(environment):
-    command = [sys.executable, "-X", "importtime", "-m", "flows.recommend", "x"]
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [
+        (["-m", "flows.recommend"], "| flows\n"),
+        (
+            ["-c", "from flows.cli.app import main; main()", "recommend"],
+            " flows.cli.command_line\n",
+        ),
+    ],
+    ids=["module", "console script"],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(arguments, imported, environment):
+    command = [sys.executable, "-X", "importtime", *arguments, "x"]
     process = start(command, environment)
     assert process.stderr is not None
-    while not process.stderr.readline().endswith("| flows\n"):
+    while not process.stderr.readline().endswith(imported):
         continue
     process.send_signal(signal.SIGINT)
     stderr = process.communicate()[1]

@@ -14,9 +14,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.batch import BatchConfig, batch
 from flows.cli.command_line import parse
 from flows.config import TrainConfig
-from flows.parameters import FlowParameters
 from flows.refresh import RefreshConfig, refresh
 from flows.release import ReleaseConfig
+from flows.runtime.parameters import FlowParameters
 from flows.runtime.resume_commands import arguments, command_of, flags, resume_command
 from flows.runtime.stack_access import LOCAL_SERVER
 from flows.train import train
@@ -83,8 +83,8 @@ def test_arguments_of_a_config_give_the_config_again(config, data):
 def test_a_shell_hands_over_what_a_command_quotes(name):
     wanted = RefreshConfig(file=name, into=name)
     words = shlex.split(command_of("refresh", wanted))
-    assert words[1:3] == ["-m", "flows.refresh"]
-    assert parse(RefreshConfig, "refresh", words[3:]) == wanted
+    assert words[1] == "refresh"
+    assert parse(RefreshConfig, "refresh", words[2:]) == wanted
 
 
 def test_a_command_has_what_differs_and_no_more():
@@ -134,7 +134,7 @@ def test_a_command_names_what_decides_where_files_are(monkeypatch, tmp_path):
     assert "MLFLOW" not in command
     monkeypatch.delenv("RECOMMENDER_ARTIFACTS")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert resume_command(batch, run_of({})).endswith("python -m flows.batch")
+    assert resume_command(batch, run_of({})).endswith("movie-recommender batch")
 
 
 def test_a_command_has_stars_for_credentials_and_says_so(monkeypatch):

@@ -20,12 +20,12 @@ Server = Callable[[], "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    found = os.environ | {
+    variables = os.environ | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
     }
-    found.pop("MLFLOW_TRACKING_URI", None)
-    return found
+    variables.pop("MLFLOW_TRACKING_URI", None)
+    return variables
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def serve(environment: dict[str, str]) -> Iterator[Server]:
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """With -9, and all that it has started."""
     if process.poll() is None:
-        for one in psutil.Process(process.pid).children(recursive=True):
-            one.kill()
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
     process.kill()
     process.wait()
 

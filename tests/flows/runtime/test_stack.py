@@ -1,4 +1,4 @@
-"""What the stack does before, between and after its servers; without any of them."""
+"""The local stack without its servers: schedules, access, processes."""
 
 import os
 import signal
@@ -17,6 +17,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows.cli.stack import StackConfig, command
 from flows.runtime import interrupts, stack, stack_access, stack_processes
 from flows.runtime.stack_schedules import wait_for_schedules
 from tasks.core.contracts import UserError
@@ -28,7 +29,7 @@ STACK_URL = "http://127.0.0.1:4310/api"
 
 
 class Server:
-    """A Prefect server with one deployment, as its client sees it."""
+    """A client of a Prefect server with a single deployment."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ def wait(server: Any) -> None:
     wait_for_schedules(server, "local", Path("logs/prefect.log"), limit_seconds=0)
 
 
-def test_a_schedule_without_a_run_is_named_with_the_server_s_log():
+def test_a_schedule_without_a_run_is_a_user_error():
     server = Server()
     server.schedule_run(uuid4())  # of a schedule that is no more
     with pytest.raises(UserError, match=r"No run of train-weekly .*its log is logs/prefect\.log"):
@@ -82,24 +83,24 @@ def test_a_scheduled_run_ends_the_wait():
 
 
 @pytest.mark.parametrize("state", [{"active": False}, {"paused": True}])
-def test_an_inactive_schedule_and_a_paused_deployment_are_not_waited_for(state):
+def test_inactive_schedules_and_paused_deployments_need_no_run(state):
     wait(Server(**state))
 
 
-def test_a_schedule_that_prefect_creates_no_run_for_yet_is_not_waited_for():
+def test_a_schedule_beyond_the_horizon_needs_no_run():
     month = (datetime.now(UTC) + timedelta(days=180)).month
     wait(Server(cron=f"0 4 1 {month} *"))
 
 
 @pytest.mark.parametrize(("pool", "created"), [(True, []), (False, [("work-pool", "create")])])
-def test_a_pool_that_exists_keeps_its_template(pool, created, monkeypatch):
+def test_an_existing_pool_is_not_changed(pool, created, monkeypatch):
     called = list[tuple[str, ...]]()
     monkeypatch.setattr(stack, "prefect", lambda *words, environment: called.append(words[:2]))
     stack.prepare(Server(pool=pool), {})  # type: ignore[arg-type]
     assert called == [*created, ("deploy", "--all")]
 
 
-def test_the_password_is_private_and_stays_from_start_to_start():
+def test_the_password_is_private_and_reused():
     first = stack_access.write_access(STACK_URL)
     again = stack_access.write_access("http://127.0.0.1:4311/api")
     assert first["PREFECT_API_AUTH_STRING"] == again["PREFECT_API_AUTH_STRING"]
@@ -111,7 +112,7 @@ def test_the_password_is_private_and_stays_from_start_to_start():
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe", b"export PREFECT_API_AUTH_STRING=recommender:a"]
 )
-def test_a_damaged_access_file_is_no_obstacle_and_no_weak_password(content, monkeypatch):
+def test_a_damaged_access_file_is_replaced_with_a_strong_password(content, monkeypatch):
     stack_access.access_file().parent.mkdir(parents=True)
     stack_access.access_file().write_bytes(content)
     assert running(monkeypatch) is None
@@ -121,8 +122,8 @@ def test_a_damaged_access_file_is_no_obstacle_and_no_weak_password(content, monk
 def test_a_shell_can_source_the_access_file():
     access = stack_access.write_access(STACK_URL)
     script = f"source {stack_access.access_file()} && printenv PREFECT_API_AUTH_STRING"
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == access["PREFECT_API_AUTH_STRING"]
+    printed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == access["PREFECT_API_AUTH_STRING"]
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *answering: str, configured: str | None = None) -> Any:
@@ -132,7 +133,7 @@ def running(monkeypatch: pytest.MonkeyPatch, *answering: str, configured: str | 
         return stack_access.running_server()
 
 
-def test_a_run_finds_the_stack_s_server_with_its_password(monkeypatch):
+def test_a_run_uses_the_stack_s_server_and_password(monkeypatch):
     access = stack_access.write_access(STACK_URL)
     expected = {
         PREFECT_API_URL: STACK_URL,
@@ -142,7 +143,7 @@ def test_a_run_finds_the_stack_s_server_with_its_password(monkeypatch):
     assert running(monkeypatch, configured=STACK_URL) == expected
 
 
-def test_a_run_finds_another_local_server_when_the_stack_is_down(monkeypatch):
+def test_a_run_uses_another_local_server_if_the_stack_is_down(monkeypatch):
     stack_access.write_access(STACK_URL)
     local = stack_access.LOCAL_SERVER
     assert running(monkeypatch, local) == {PREFECT_API_URL: local}
@@ -156,7 +157,7 @@ def test_the_configured_server_never_gets_the_stack_s_password(monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, "", '{"worker": "12', '{"worker": "1 a"}', '{"a": ""}'])
-def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, monkeypatch):
+def test_processes_are_stopped_without_their_record(content, monkeypatch):
     monkeypatch.setattr(stack_processes, "ENDING_SECONDS", 1)  # a start may swallow the interrupt
     stack_processes.launch("sleeper", ["http.server", "0", "--bind", "127.0.0.1"], {})
     process = stack_processes.running_processes()["sleeper"]
@@ -164,8 +165,8 @@ def test_processes_are_stopped_when_their_record_is_damaged_or_deleted(content, 
         stack_processes.record_file().unlink()
     else:
         stack_processes.record_file().write_text(content)
-    with pytest.raises(UserError, match="up already"):
-        stack.start(stack.StackConfig(action="start"))
+    with pytest.raises(UserError, match="already running"):
+        stack.start(stack.StackPorts())
     assert stack_processes.stop() == [f"process {process.pid}"]
     assert not process.is_running()
     assert stack_processes.stop() == []
@@ -194,7 +195,7 @@ def start_program(config):
 
 interrupts.install()
 stack._start = start_program
-stack.start(stack.StackConfig(action="start", prefect_port=PORTS[0], mlflow_port=PORTS[1]))
+stack.start(stack.StackPorts(prefect_port=PORTS[0], mlflow_port=PORTS[1]))
 """
 
 
@@ -223,10 +224,10 @@ def test_a_signal_while_the_stack_starts_leaves_nothing(number, tmp_path):
 
 
 @pytest.mark.parametrize("action", ["start", "stop"])
-def test_a_root_that_is_a_file_is_one_sentence(action, artifacts):
+def test_an_artifacts_root_that_is_a_file_is_a_user_error(action, artifacts):
     artifacts.touch()
     with pytest.raises(UserError, match="is a file, not a folder"):
-        stack.command(stack.StackConfig(action=action))
+        command(StackConfig(action=action))
 
 
 def worker(**changes: Any) -> Any:
@@ -243,19 +244,19 @@ def worker(**changes: Any) -> Any:
         ([worker(last_heartbeat_time=None), worker()], True),
     ],
 )
-def test_a_worker_must_have_reported_since_the_start(workers, ready):
+def test_a_worker_is_ready_after_a_heartbeat_since_the_start(workers, ready):
     client: Any = SimpleNamespace(read_workers_for_work_pool=lambda _: workers)
     since = datetime(2026, 2, 1, tzinfo=UTC)
     assert stack.has_worker(client, since) == ready
 
 
-def test_a_program_that_ends_while_it_is_waited_for_is_one_sentence():
+def test_a_program_that_ends_during_the_wait_is_a_user_error():
     stack_processes.launch("worker", ["this"], {})
-    with pytest.raises(UserError, match=r"worker has ended; why is in .*worker\.log"):
+    with pytest.raises(UserError, match=r"worker has ended; the reason is in .*worker\.log"):
         stack_processes.wait_for("worker", lambda: False)
 
 
-def test_a_proxy_sees_neither_the_password_nor_a_server_of_this_machine(monkeypatch):
+def test_no_request_to_this_machine_uses_the_proxy(monkeypatch):
     requests = list[str]()
     api = f"http://127.0.0.1:{free_port()}/api"
     monkeypatch.setenv("no_proxy", "")  # both names are put back after the test
@@ -272,7 +273,7 @@ def test_a_proxy_sees_neither_the_password_nor_a_server_of_this_machine(monkeypa
     assert requests == []
 
 
-def test_without_a_proxy_the_environment_stays_as_it_is(monkeypatch):
+def test_without_a_proxy_the_environment_is_not_changed(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -280,7 +281,7 @@ def test_without_a_proxy_the_environment_stays_as_it_is(monkeypatch):
     assert "NO_PROXY" not in os.environ
 
 
-def test_an_access_file_that_cannot_be_written_leaves_no_password_behind(artifacts, monkeypatch):
+def test_a_failed_write_of_the_access_file_leaves_no_password(artifacts, monkeypatch):
     def fail(path: Path, text: str) -> None:
         path.write_bytes(text.encode())
         raise OSError("full")

@@ -31,7 +31,7 @@ def write_record(process: "subprocess.Popen[bytes]", owner: str, host: str | Non
     ],
     ids=["owner dead", "owner alive", "another machine"],
 )
-def test_a_left_server_is_ended_by_the_next_run(owner, host, ended):
+def test_a_server_whose_run_was_killed_is_ended_by_the_next_run(owner, host, ended):
     process = sleeper()
     write_record(process, owner, host)
     temporary_server.end_left_servers()
@@ -49,7 +49,7 @@ def test_a_left_server_is_ended_by_the_next_run(owner, host, ended):
         '{"host": "HERE", "owner": "", "server": "x"}',
     ],
 )
-def test_a_damaged_record_is_removed_and_stops_no_run(content):
+def test_a_damaged_record_is_removed(content):
     record = temporary_server._records() / "1.json"
     record.parent.mkdir(parents=True)
     record.write_text(content.replace("HERE", socket.gethostname()))
@@ -59,10 +59,10 @@ def test_a_damaged_record_is_removed_and_stops_no_run(content):
 
 @pytest.mark.parametrize(
     ("command", "sentence"),
-    [(["true"], "has ended; why is in"), (["sleep", "60"], "Run the same command again")],
+    [(["true"], "has ended; the reason is in"), (["sleep", "60"], "Run the same command again")],
     ids=["ends at once", "never answers"],
 )
-def test_a_server_that_does_not_come_up_is_one_sentence(command, sentence, monkeypatch):
+def test_a_server_that_does_not_start_is_a_user_error(command, sentence, monkeypatch):
     monkeypatch.setattr(temporary_server, "STARTUP_SECONDS", 0.5)
     monkeypatch.setattr(temporary_server, "_start", lambda *_: subprocess.Popen(command))
     with pytest.raises(UserError, match=sentence):
@@ -71,15 +71,15 @@ def test_a_server_that_does_not_come_up_is_one_sentence(command, sentence, monke
 
 
 @pytest.mark.parametrize("through", ["proxy", "direct"])
-def test_a_server_that_is_not_ready_is_asked_directly_and_with_pauses(through, monkeypatch):
+def test_the_wait_for_a_server_uses_no_proxy_and_pauses(through, monkeypatch):
     requests = list[str]()
     process = sleeper()
     monkeypatch.setattr(temporary_server, "STARTUP_SECONDS", 0.5)
     with recording_server(200 if through == "proxy" else 503, requests) as address:
         monkeypatch.setenv("http_proxy", address)
-        asked = f"http://127.0.0.1:{free_port()}" if through == "proxy" else address
-        with pytest.raises(UserError, match="did not answer within"):
-            temporary_server._wait_for(asked, process)
+        target = f"http://127.0.0.1:{free_port()}" if through == "proxy" else address
+        with pytest.raises(UserError, match="did not respond within"):
+            temporary_server._wait_for(target, process)
     process.kill()
     process.wait()
     assert len(requests) == 0 if through == "proxy" else 0 < len(requests) <= 6

@@ -14,76 +14,76 @@ def add(first: int, second: int) -> tuple[int, int]:
 
 
 def fail() -> None:
-    raise UserError("no such luck")
+    raise UserError("expected failure")
 
 
 def root() -> str:
     return str(store.artifacts_root())
 
 
-def test_work_elsewhere_sees_the_artifacts_root_of_here(monkeypatch, tmp_path):
+def test_a_worker_uses_the_artifacts_root_of_the_caller(monkeypatch, tmp_path):
     for name in ("one", "two"):
         monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / name))
         assert run_chunk(Compute("process"), 1, root) == str(tmp_path / name)
 
 
-def test_work_alone_has_a_process_that_ends_with_it():
-    _, pool = run_chunk(Compute("process"), 1, add, 1, 2)
-    total, own = run_in_fresh_process(Compute("process", chunks=1), add, 1, 2)
+def test_a_fresh_process_ends_after_its_function():
+    _, pool_pid = run_chunk(Compute("process"), 1, add, 1, 2)
+    total, pid = run_in_fresh_process(Compute("process", chunks=1), add, 1, 2)
     assert total == 3
-    assert own not in (pool, os.getpid())
-    psutil.wait_procs([psutil.Process(own)] if psutil.pid_exists(own) else [], timeout=30)
-    assert not psutil.pid_exists(own)
-    assert psutil.pid_exists(pool)
+    assert pid not in (pool_pid, os.getpid())
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
+    assert not psutil.pid_exists(pid)
+    assert psutil.pid_exists(pool_pid)
 
 
-def test_work_alone_is_done_here_where_no_process_pays():
+def test_no_fresh_process_is_started_for_the_thread_runner():
     assert run_in_fresh_process(Compute("thread"), add, 1, 2) == (3, os.getpid())
 
 
-def test_a_stage_stays_on_this_machine_where_chunks_go_to_a_cluster():
-    nowhere = Compute("dask", "tcp://127.0.0.1:1", chunks=1)
-    assert run_stage(nowhere, add, 1, 2) == (3, os.getpid())
+def test_a_stage_runs_locally_even_if_chunks_run_on_dask():
+    unreachable = Compute("dask", "tcp://127.0.0.1:1", chunks=1)
+    assert run_stage(unreachable, add, 1, 2) == (3, os.getpid())
 
 
-def test_a_thread_is_this_process():
+def test_the_thread_runner_uses_this_process():
     assert run_chunk(Compute("thread"), 1, add, 1, 2) == (3, os.getpid())
 
 
-def test_auto_takes_processes_where_they_pay(monkeypatch):
+def test_auto_uses_processes_from_the_minimum_number_of_chunks_on(monkeypatch):
     monkeypatch.setattr(compute, "cpu_count", lambda: 2)
-    assert Compute("auto", chunks=2).where(pays_from=3) == "thread"
-    assert Compute("auto", chunks=3).where(pays_from=3) == "process"
-    assert Compute("thread", chunks=9).where(pays_from=3) == "thread"
-    monkeypatch.setattr(compute, "cpu_count", lambda: 1)  # of this process, not of the machine
-    assert Compute("auto", chunks=9).where(pays_from=3) == "thread"
+    assert Compute("auto", chunks=2).choose_runner(min_chunks=3) == "thread"
+    assert Compute("auto", chunks=3).choose_runner(min_chunks=3) == "process"
+    assert Compute("thread", chunks=9).choose_runner(min_chunks=3) == "thread"
+    monkeypatch.setattr(compute, "cpu_count", lambda: 1)  # cores that this process may use
+    assert Compute("auto", chunks=9).choose_runner(min_chunks=3) == "thread"
 
 
 @pytest.mark.parametrize("runner", ["process", "dask"])
-def test_work_and_errors_come_back_from_elsewhere(runner):
+def test_workers_return_results_and_errors(runner):
     if runner == "dask":
         pytest.importorskip("distributed", reason="the dask extra is not installed")
-    total, process = run_chunk(Compute(runner), 1, add, 1, 2)
+    total, pid = run_chunk(Compute(runner), 1, add, 1, 2)
     assert total == 3
-    assert process != os.getpid()
-    with pytest.raises(UserError, match="no such luck"):
+    assert pid != os.getpid()
+    with pytest.raises(UserError, match="expected failure"):
         run_chunk(Compute(runner), 1, fail)
 
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_cluster_with_an_address_does_the_work():
+def test_chunks_run_on_the_cluster_at_the_address():
     distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
         pids = {worker.pid for worker in cluster.workers.values()}
         compute = Compute("dask", cluster.scheduler_address)
-        found = {run_chunk(compute, 1, add, number, 0)[1] for number in range(20)}
-    assert found <= pids
-    assert found
+        worker_pids = {run_chunk(compute, 1, add, number, 0)[1] for number in range(20)}
+    assert worker_pids
+    assert worker_pids <= pids
 
 
-def test_an_address_where_no_scheduler_answers_is_an_error():
+def test_an_unreachable_scheduler_is_a_user_error():
     pytest.importorskip("distributed", reason="the dask extra is not installed")
     with pytest.raises(UserError, match="No Dask scheduler answers at nowhere"):
         run_chunk(Compute("dask", "nowhere"), 1, add, 1, 2)

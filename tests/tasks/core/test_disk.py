@@ -11,34 +11,34 @@ from tasks.core.disk import full_disk_message
 from tasks.core.storage import store
 
 
-def test_a_root_that_can_be_made_is_not_made_yet(artifacts):
+def test_checking_a_missing_root_does_not_create_it(artifacts):
     store.require_writable()
     assert not artifacts.exists()
     assert list(artifacts.parent.iterdir()) == []
 
 
-def test_a_root_that_is_a_file_is_refused(artifacts):
+def test_a_root_that_is_a_file_is_rejected(artifacts):
     artifacts.touch()
     with pytest.raises(UserError, match=f"{artifacts} is a file, not a folder"):
         store.require_writable()
 
 
-def test_a_root_that_cannot_be_written_to_is_refused(artifacts, monkeypatch):
-    def refuse(*_: object, **__: object) -> None:
+def test_a_root_without_write_permission_is_rejected(artifacts, monkeypatch):
+    def deny(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", deny)
     with pytest.raises(UserError, match=r"cannot be written to \(Permission denied\)"):
         store.require_writable()
 
 
-def test_a_full_disk_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "NEEDED_MB", float("inf"))
+def test_a_full_disk_is_rejected(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "MIN_FREE_MB", float("inf"))
     with pytest.raises(UserError, match=r"The disk of .* is full"):
         disk.require_writable(Path(tmp_path))
 
 
-FULL = [
+FULL_DISK_ERRORS = [
     OSError(errno.ENOSPC, "No space left on device"),
     sqlite3.OperationalError("database or disk is full"),
     RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 351 vs 350"),
@@ -46,40 +46,40 @@ FULL = [
 ]
 
 
-@pytest.mark.parametrize("error", FULL, ids=str)
-def test_a_full_disk_is_said_in_one_sentence(error, tmp_path):
+@pytest.mark.parametrize("error", FULL_DISK_ERRORS, ids=str)
+def test_a_full_disk_error_becomes_a_message_with_advice(error, tmp_path):
     message = full_disk_message(error, tmp_path / "not" / "there")
     assert message is not None
     assert message.startswith("The disk is full: ")
     assert "make clean-cache" in message
 
 
-def test_the_cause_of_an_error_counts(tmp_path):
+def test_the_cause_of_an_error_is_checked_too(tmp_path):
     error = ValueError("cannot write")
-    error.__cause__ = FULL[0]
+    error.__cause__ = FULL_DISK_ERRORS[0]
     assert full_disk_message(error, tmp_path)
 
 
-def test_another_error_is_not_taken_for_a_full_disk(tmp_path):
+def test_another_error_is_not_a_full_disk(tmp_path):
     assert full_disk_message(ValueError("bad"), tmp_path) is None
 
 
-def test_any_error_is_where_nothing_is_left(tmp_path, monkeypatch):
+def test_any_error_on_a_disk_without_space_is_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.core.disk._free_bytes", lambda folder: 1000)
     assert full_disk_message(ValueError("bad"), tmp_path)
 
 
-def test_deleting_the_cache_is_advised_where_it_frees_the_full_disk(tmp_path, monkeypatch):
+def test_deleting_the_cache_is_advised_only_if_it_is_on_the_full_disk(tmp_path, monkeypatch):
     root, home = tmp_path / "artifacts", tmp_path / "home"
     monkeypatch.setattr(disk, "_free_bytes", lambda folder: 1000 if folder == home else 10**9)
-    same_disk = full_disk_message(FULL[0], root, home)
+    same_disk = full_disk_message(FULL_DISK_ERRORS[0], root, home)
     monkeypatch.setattr(disk, "_disk_of", hash)
-    other_disk = full_disk_message(FULL[0], root, home)
+    other_disk = full_disk_message(FULL_DISK_ERRORS[0], root, home)
     assert "make clean-cache" in str(same_disk)
     assert f"{home}. Free space there, then run" in str(other_disk)
 
 
-def test_a_url_that_cannot_be_opened_is_refused(monkeypatch):
+def test_a_url_that_cannot_be_opened_is_rejected(monkeypatch):
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "nothing://bucket/folder")
     with pytest.raises(UserError, match="nothing://bucket/folder cannot be opened"):
         store.require_writable()

@@ -4,17 +4,17 @@ from tasks.core.contracts import UserError
 from tasks.core.files import PRIVATE, atomic_write, delete_atomically, require_folder
 
 
-def test_two_writers_of_a_file_do_not_meet(tmp_path):
+def test_of_two_writers_the_last_to_finish_replaces_the_file(tmp_path):
     path = tmp_path / "out" / "lists.parquet"
     with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
         assert not path.exists()
-    assert path.read_text() == "first"  # replaced last
+    assert path.read_text() == "first"  # its block ended last
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path):
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path):
     path = tmp_path / "lists.parquet"
     path.write_text("before")
 
@@ -28,7 +28,7 @@ def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_private_file_is_private_while_it_is_written(tmp_path):
+def test_a_private_file_is_private_from_its_creation_on(tmp_path):
     path = tmp_path / "password"
     with atomic_write(path, PRIVATE) as new:
         assert new.stat().st_mode & 0o777 == PRIVATE
@@ -36,7 +36,7 @@ def test_a_private_file_is_private_while_it_is_written(tmp_path):
     assert path.stat().st_mode & 0o777 == PRIVATE
 
 
-def test_a_root_in_a_file_is_named_and_a_missing_one_is_none_of_it(tmp_path):
+def test_a_root_below_a_file_is_rejected_and_a_missing_root_is_not(tmp_path):
     (tmp_path / "file").touch()
     require_folder(tmp_path / "missing" / "root")
     for root in (tmp_path / "file", tmp_path / "file" / "root"):
@@ -44,7 +44,7 @@ def test_a_root_in_a_file_is_named_and_a_missing_one_is_none_of_it(tmp_path):
             require_folder(root)
 
 
-def test_what_is_discarded_is_gone_and_may_be_gone_already(tmp_path):
+def test_files_and_folders_are_deleted_and_missing_ones_ignored(tmp_path):
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "file").touch()
     for name in ("folder", "file", "nothing"):

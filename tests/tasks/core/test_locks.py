@@ -18,12 +18,12 @@ with file_lock(Path(sys.argv[1]), "test", 5):
 """
 
 
-def test_holder_is_named_when_the_limit_is_reached(tmp_path):
+def test_the_error_at_the_time_limit_names_the_holder(tmp_path):
     path = tmp_path / "some.lock"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
-    said = f"process {holder.pid} on .* still holds"
-    with pytest.raises(UserError, match=said), file_lock(path, "write", 0.2):
+    message = f"process {holder.pid} on .* still holds"
+    with pytest.raises(UserError, match=message), file_lock(path, "write", 0.2):
         pass
     holder.kill()
     holder.wait()
@@ -31,13 +31,13 @@ def test_holder_is_named_when_the_limit_is_reached(tmp_path):
         assert str(os.getpid()) in path.read_text()
 
 
-def test_only_one_thread_is_inside(tmp_path):
-    inside, most = [], []
+def test_only_one_thread_holds_the_lock(tmp_path):
+    inside, counts = [], []
 
     def enter() -> None:
         with file_lock(tmp_path / "x.lock", "count", 10):
             inside.append(1)
-            most.append(len(inside))
+            counts.append(len(inside))
             inside.pop()
 
     threads = [threading.Thread(target=enter) for _ in range(8)]
@@ -45,4 +45,4 @@ def test_only_one_thread_is_inside(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] * 8
+    assert counts == [1] * 8

@@ -15,7 +15,7 @@ CHILD += "end_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sl
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
 
 
-def test_a_process_has_one_name():
+def test_the_name_of_a_process_is_stable_and_finds_it():
     name = processes.process_name()
     process = processes.find_process(name)
     assert process is not None
@@ -23,13 +23,13 @@ def test_a_process_has_one_name():
     assert processes.process_name() == name
 
 
-def test_another_process_with_the_same_number_is_not_taken_for_it():
+def test_a_process_with_a_reused_id_is_not_found():
     assert processes.find_process(f"{os.getpid()} 2001-01-01T00:00:00+00:00") is None
     assert processes.find_process(f"{os.getpid()} another-boot:1") is None
 
 
-@pytest.mark.parametrize("name", ["", "12", "worker 1", "-1 mark", f"{10**20} mark"])
-def test_a_damaged_name_is_no_process_s(name):
+@pytest.mark.parametrize("name", ["", "12", "worker 1", "-1 start", f"{10**20} start"])
+def test_a_damaged_name_finds_no_process(name):
     assert processes.find_process(name) is None
 
 
@@ -42,7 +42,7 @@ time.sleep(60)
 """
 
 
-def test_processes_that_ignore_the_request_are_killed_with_their_children():
+def test_processes_that_ignore_the_signal_are_killed_with_their_children():
     command = [sys.executable, "-c", STUBBORN]
     parents = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     children = [int(parent.stdout.readline()) for parent in parents if parent.stdout]
@@ -50,29 +50,30 @@ def test_processes_that_ignore_the_request_are_killed_with_their_children():
     processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)
     assert [parent.poll() is None for parent in parents] == [False, False]
     assert not any(is_running(child) for child in children)
-    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)  # they may have ended already
+    processes.end_trees(roots, signal.SIGINT, limit_seconds=0.2)  # ended processes are ignored
 
 
-def is_running(number: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def test_names_that_earlier_versions_recorded_are_understood():
-    own = psutil.Process()
-    assert processes.find_process(f"{own.pid} {processes._start_time(own)}") == own
+def test_names_of_earlier_versions_are_still_found():
+    process = psutil.Process()
+    name = f"{process.pid} {processes._start_time(process)}"
+    assert processes.find_process(name) == process
 
 
 @pytest.mark.skipif(not processes.BOOT_ID.exists(), reason="Linux only")
-def test_a_step_of_the_clock_does_not_end_a_process(monkeypatch):
+def test_setting_the_clock_does_not_change_a_name(monkeypatch):
     name = processes.process_name()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
     assert processes.find_process(name) is not None
 
 
-def test_a_child_ends_after_its_parent_was_killed():
+def test_a_child_ends_after_its_parent_is_killed():
     command = [sys.executable, "-c", PARENT]
     parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

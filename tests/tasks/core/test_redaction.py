@@ -9,7 +9,7 @@ SECRETS = ("s3cr3t", "alice")
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("https://alice:s3cr3t@host/movies.csv", "https://***@host/movies.csv"),
         ("https://s3cr3t@host/movies.csv", "https://***@host/movies.csv"),
@@ -38,8 +38,8 @@ SECRETS = ("s3cr3t", "alice")
         ("(see https://h/m.csv?sig=s3cr3t).", "(see https://h/m.csv?***)."),
     ],
 )  # fmt: skip
-def test_credentials_are_hidden_and_the_text_around_them_stays(text, shown):
-    assert redacted(text) == shown
+def test_credentials_are_redacted_and_other_text_is_unchanged(text, expected):
+    assert redacted(text) == expected
     assert not [secret for secret in SECRETS if secret in redacted(text)]
 
 
@@ -66,16 +66,16 @@ def test_credentials_are_hidden_and_the_text_around_them_stays(text, shown):
         "Is it at https://host/x.csv? Give another.",
     ],
 )
-def test_what_holds_no_credentials_stays_to_the_letter(text):
+def test_text_without_credentials_is_unchanged(text):
     assert redacted(text) == text
 
 
-def test_redacting_twice_changes_nothing_more():
-    once = redacted("zip://a.csv::https://alice:s3cr3t@h/x.zip?sig=1#t=2")
-    assert redacted(once) == once
+def test_redaction_is_idempotent():
+    text = redacted("zip://a.csv::https://alice:s3cr3t@h/x.zip?sig=1#t=2")
+    assert redacted(text) == text
 
 
-def test_a_long_text_is_redacted_in_no_time():
+def test_long_text_is_redacted_in_linear_time():
     texts = ["a." * 50_000, "https://" + "a:" * 50_000, "x://y?" * 10_000, "@" * 50_000 + "://"]
     start = time.monotonic()
     for text in texts:
@@ -83,7 +83,7 @@ def test_a_long_text_is_redacted_in_no_time():
     assert time.monotonic() - start < 5
 
 
-def test_a_log_record_of_any_library_has_no_credentials(caplog):
+def test_log_records_of_libraries_are_redacted(caplog):
     url = "https://alice:s3cr3t@h/m.csv?sig=s3cr3t"
     logger = logging.getLogger("some.library")
     logger.error("Cannot reach %s (%d)", url, 503)

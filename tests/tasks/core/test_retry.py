@@ -2,39 +2,39 @@ import pytest
 from prefect import flow
 
 from tasks.core.contracts import UserError
-from tasks.core.retry import WAITS, io_task
+from tasks.core.retry import RETRY_DELAYS, io_task
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def tries_until(errors: list[Exception], monkeypatch) -> int:
-    """How often a task is tried that raises these errors one after the other."""
-    monkeypatch.setattr("tasks.core.retry.WAITS", [0.01, 0.01])
-    tried = []
+def count_tries(errors: list[Exception], monkeypatch) -> int:
+    """Number of tries of a task that raises these errors in turn; negative if it fails."""
+    monkeypatch.setattr("tasks.core.retry.RETRY_DELAYS", [0.01, 0.01])
+    tries = []
 
     @io_task("flaky")
     def flaky() -> int:
-        tried.append(1)
+        tries.append(1)
         if errors:
             raise errors.pop(0)
-        return len(tried)
+        return len(tries)
 
     @flow
-    def one() -> int:
+    def flaky_flow() -> int:
         return flaky()
 
     try:
-        one()
+        flaky_flow()
     except (OSError, UserError):
-        return -len(tried)
-    return len(tried)
+        return -len(tries)
+    return len(tries)
 
 
-def test_a_connection_that_comes_back_is_waited_for(monkeypatch):
-    assert tries_until([ConnectionError(), TimeoutError()], monkeypatch) == 3
-    assert tries_until([ConnectionError()] * 9, monkeypatch) == -(len(WAITS) + 1)
+def test_a_connection_error_is_retried(monkeypatch):
+    assert count_tries([ConnectionError(), TimeoutError()], monkeypatch) == 3
+    assert count_tries([ConnectionError()] * 9, monkeypatch) == -(len(RETRY_DELAYS) + 1)
 
 
 @pytest.mark.parametrize("error", [UserError("no such file"), FileNotFoundError("m.csv")])
-def test_what_would_fail_again_is_tried_once(monkeypatch, error):
-    assert tries_until([error], monkeypatch) == -1
+def test_a_permanent_error_is_not_retried(monkeypatch, error):
+    assert count_tries([error], monkeypatch) == -1

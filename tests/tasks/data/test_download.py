@@ -1,4 +1,4 @@
-"""What lies on a web server is fetched again when it changed there, and only then."""
+"""A file on a web server is downloaded again only if it has changed."""
 
 import hashlib
 import threading
@@ -13,9 +13,9 @@ from tasks.data.sources import find_ratings, resolve_source, source_name
 
 
 class Site(ThreadingHTTPServer):
-    """A web server with one file, that says of it what the test lets it say."""
+    """A web server with one file, which sends the version header that a test chooses."""
 
-    content, validator, written, fetched = b"id\n1\n", "ETag", 1_000_000_000, 0
+    content, version_header, modified, downloads = b"id\n1\n", "ETag", 1_000_000_000, 0
 
     @property
     def address(self) -> str:
@@ -23,12 +23,12 @@ class Site(ThreadingHTTPServer):
 
     def headers(self) -> dict[str, str]:
         etag = hashlib.sha256(self.content).hexdigest()
-        said = {"ETag": f'"{etag}"', "Last-Modified": formatdate(self.written, usegmt=True)}
+        versions = {"ETag": f'"{etag}"', "Last-Modified": formatdate(self.modified, usegmt=True)}
         length = {"Content-Length": str(len(self.content))}
-        return length | {name: said[name] for name in said if name == self.validator}
+        return length | {name: versions[name] for name in versions if name == self.version_header}
 
     def write(self, content: bytes) -> None:
-        self.content, self.written = content, self.written + 60
+        self.content, self.modified = content, self.modified + 60
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,12 +41,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        self.server.fetched += 1
+        self.server.downloads += 1
         self.do_HEAD()
         self.wfile.write(self.server.content)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -58,62 +58,62 @@ def site() -> Iterator[Site]:
     server.server_close()
 
 
-def fetched(site: Site, query: str = "") -> bytes:
+def read_source(site: Site, query: str = "") -> bytes:
     (path,) = resolve_source(site.address + query).files
     assert path.name == "movies.csv"
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("validator", ["ETag", "Last-Modified"])
-def test_a_file_is_fetched_again_when_it_changed_and_only_then(site, validator):
-    site.validator = validator
-    assert [fetched(site), fetched(site)] == [b"id\n1\n"] * 2
-    assert site.fetched == 1
-    site.write(b"id\n2\n")  # as long as before
-    assert fetched(site) == b"id\n2\n"
-    assert site.fetched == 2
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_is_downloaded_again_only_if_it_changed(site, header):
+    site.version_header = header
+    assert [read_source(site), read_source(site)] == [b"id\n1\n"] * 2
+    assert site.downloads == 1
+    site.write(b"id\n2\n")  # of equal length
+    assert read_source(site) == b"id\n2\n"
+    assert site.downloads == 2
 
 
-def test_a_file_of_which_nothing_is_said_is_fetched_each_time(site):
-    site.validator = "none"
+def test_a_file_without_version_headers_is_downloaded_every_time(site):
+    site.version_header = "none"
     assert resolve_source(site.address) == resolve_source(site.address)
-    assert site.fetched == 2
+    assert site.downloads == 2
     site.write(b"id\n2\n")
-    assert fetched(site) == b"id\n2\n"
+    assert read_source(site) == b"id\n2\n"
 
 
-def test_a_file_that_changes_while_it_is_fetched_is_refused(site, monkeypatch):
-    answer = Handler.do_GET
+def test_a_file_that_changes_during_the_download_is_rejected(site, monkeypatch):
+    respond = Handler.do_GET
 
-    def change_then_answer(handler: Handler) -> None:
+    def change_then_respond(handler: Handler) -> None:
         handler.server.write(b"id\n3\n")
-        answer(handler)
+        respond(handler)
 
-    monkeypatch.setattr(Handler, "do_GET", change_then_answer)
+    monkeypatch.setattr(Handler, "do_GET", change_then_respond)
     with pytest.raises(UserError, match=r"movies.csv changed while it was read: run again"):
-        fetched(site)
+        read_source(site)
 
 
-def test_a_signature_in_an_address_gets_into_no_name(site):
+def test_a_signed_query_is_not_part_of_any_name(site):
     assert source_name(f"{site.address}?X-Amz-Signature=a/b.c") == "movies"
-    assert fetched(site, "?X-Amz-Signature=a/b.c") == b"id\n1\n"
+    assert read_source(site, "?X-Amz-Signature=a/b.c") == b"id\n1\n"
 
 
-@pytest.mark.parametrize("validator", ["ETag", "none"])
-def test_a_login_in_an_address_without_a_file_gets_into_no_name(site, validator):
-    site.validator = validator
+@pytest.mark.parametrize("header", ["ETag", "none"])
+def test_a_login_is_not_part_of_any_name(site, header):
+    site.version_header = header
     address = f"http://alice:s3cr3t@127.0.0.1:{site.server_port}/?file=movies.csv"
-    named = resolve_source(address)
-    assert (named.name, [file.name for file in named.files]) == ("127", ["movies"])
+    source = resolve_source(address)
+    assert (source.name, [file.name for file in source.files]) == ("127", ["movies"])
     assert "cr3t" not in source_name("http://alice:s3?cr3t@host/")
 
 
-def test_ratings_are_not_looked_for_beside_a_copy(site):
+def test_remote_sources_have_no_ratings(site):
     assert find_ratings([f"films={site.address}"]) is None
-    assert site.fetched == 0
+    assert site.downloads == 0
 
 
-def test_a_server_that_fails_is_named(site, monkeypatch):
+def test_the_error_for_a_failing_server_has_its_address(site, monkeypatch):
     monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.send_error(500))
     with pytest.raises(UserError, match=r"Cannot read http://127\.0\.0\.1"):
-        fetched(site)
+        read_source(site)

@@ -7,30 +7,30 @@ from tasks.core.contracts import UserError
 from tasks.data.labels import binarize, learnable_genres, require_genres
 
 
-def test_genre_below_support_is_not_learnt():
+def test_genre_below_support_is_not_learned():
     genres = [["Drama"], ["Drama", "War"], ["Drama"]]
     assert learnable_genres(genres, min_support=2) == ["Drama"]
 
 
-def test_a_genre_named_twice_in_a_row_counts_once():
+def test_a_genre_repeated_in_a_row_counts_once():
     assert learnable_genres([["War", "War"]], min_support=2) == []
 
 
 @given(st.lists(st.lists(st.sampled_from(["Drama", "War", "Comedy"]))))
-def test_rows_of_the_matrix_match_the_lists(genres):
+def test_rows_of_the_matrix_match_the_genre_lists(genres):
     names = ["Comedy", "Drama", "War"]
     matrix = binarize(genres, names)
     assert matrix.shape == (len(genres), 3)
     assert [sorted(set(row)) for row in genres] == [
-        [n for n, on in zip(names, r, strict=True) if on] for r in matrix
+        [name for name, is_set in zip(names, row, strict=True) if is_set] for row in matrix
     ]
 
 
-def test_names_that_are_not_learnt_are_left_out():
+def test_genres_that_are_not_learned_are_ignored():
     assert np.array_equal(binarize([["Foreign"], ["War"]], ["War"]), [[0], [1]])
 
 
-def test_a_source_without_a_genre_to_learn_is_refused():
+def test_a_source_without_a_learnable_genre_is_rejected():
     require_genres(["Drama"], 5)
-    with pytest.raises(UserError, match="none is here"):
+    with pytest.raises(UserError, match="No genre has the 5 training movies"):
         require_genres([], 5)

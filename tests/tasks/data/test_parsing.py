@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tasks.data.parsing import (
     clean_text,
-    names_or_none,
     overview_problem,
     parse_count,
     parse_id,
     parse_literal,
     parse_names,
+    parse_names_or_empty,
     parse_year,
 )
 
@@ -34,7 +34,7 @@ KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
         ("nan", ()),
     ],
 )
-def test_names_are_read_from_every_shape_of_list(cell, names):
+def test_names_are_read_from_every_list_format(cell, names):
     assert parse_names(cell) == names
 
 
@@ -51,12 +51,12 @@ def test_names_are_read_from_every_shape_of_list(cell, names):
         "(1, 2)",
     ],
 )
-def test_a_cell_without_readable_names_is_refused(cell):
+def test_a_cell_that_is_not_a_list_of_names_is_rejected(cell):
     with pytest.raises(ValueError):
         parse_names(cell)
 
 
-def test_code_in_a_cell_is_never_run(tmp_path, monkeypatch):
+def test_code_in_a_cell_is_never_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for cell in (
         "__import__('os').system('touch eval_was_here')",
@@ -68,7 +68,7 @@ def test_code_in_a_cell_is_never_run(tmp_path, monkeypatch):
 
 
 @given(st.text())
-def test_any_text_is_a_literal_or_a_value_error(text):
+def test_any_text_is_parsed_or_raises_value_error(text):
     try:
         parse_literal(text)
     except ValueError:
@@ -85,7 +85,7 @@ def test_json_and_python_lists_give_the_same_names(names):
     ("text", "expected"),
     [("862", 862), ("862.0", 862), (" 862 ", 862), ("1997-08-20", None), ("0", None), ("", None)],
 )
-def test_an_id_is_a_positive_whole_number(text, expected):
+def test_an_id_is_a_positive_integer(text, expected):
     assert parse_id(text) == expected
 
 
@@ -93,23 +93,23 @@ def test_an_id_is_a_positive_whole_number(text, expected):
     ("text", "expected"),
     [("1995-10-30", 1995), ("1995", 1995), ("", None), ("0000-01-01", None), ("19951030", None)],
 )
-def test_the_year_is_what_a_date_starts_with(text, expected):
+def test_the_year_is_at_the_start_of_a_date(text, expected):
     assert parse_year(text) == expected
 
 
-def test_counts_may_be_floats_or_missing():
+def test_counts_can_be_floats_or_missing():
     assert [parse_count(text) for text in ("5415.0", "7", "", "many")] == [5415, 7, None, None]
 
 
-def test_unreadable_by_facts_are_nothing():
-    assert names_or_none("{'id': 10194, 'name': 'Toy Story Collection'}") == (
+def test_unreadable_optional_cells_are_empty():
+    assert parse_names_or_empty("{'id': 10194, 'name': 'Toy Story Collection'}") == (
         "Toy Story Collection",
     )
-    assert names_or_none("") == ()
-    assert names_or_none("{'id': ") == ()
+    assert parse_names_or_empty("") == ()
+    assert parse_names_or_empty("{'id': ") == ()
 
 
-def test_control_characters_and_line_breaks_leave_a_text():
+def test_control_characters_and_line_breaks_become_spaces():
     assert clean_text("\x00null\nbyte  ") == "null byte"
 
 

@@ -9,14 +9,14 @@ from tasks.core.storage import store
 from tasks.data.preprocess import (
     TextConfig,
     add_bigrams,
+    assign_split,
     blog_tokens,
+    build_document,
     check_documents,
     content_tokens,
-    document_of,
-    genre_dependent,
-    normalised,
-    shared_with_test,
-    split_of,
+    genre_dependent_ids,
+    keys_shared_with_test,
+    normalize_overview,
     to_documents,
 )
 
@@ -24,7 +24,7 @@ PLAIN = TextConfig(pairs=False)
 
 
 def movies(*rows: dict) -> pa.Table:
-    blank = {
+    defaults = {
         "id": 1,
         "title": "Alien",
         "overview": "A ghost on a ship.",
@@ -32,7 +32,7 @@ def movies(*rows: dict) -> pa.Table:
         "keywords": ["Haunted Ship"],
         "row": 1,
     }
-    return pa.Table.from_pylist([blank | row for row in rows], MOVIES)
+    return pa.Table.from_pylist([defaults | row for row in rows], MOVIES)
 
 
 def test_content_is_words_of_overview_and_title_without_stop_words():
@@ -47,7 +47,7 @@ def test_content_is_words_of_overview_and_title_without_stop_words():
     ]
 
 
-def test_a_text_of_stop_words_alone_keeps_them():
+def test_a_text_of_stop_words_alone_keeps_its_words():
     assert content_tokens("It", "He is the one.") == ["he", "is", "the", "one", "it"]
 
 
@@ -59,17 +59,17 @@ def test_accents_and_other_scripts_are_words():
     ]
 
 
-def test_genres_never_enter_the_content():
+def test_genres_are_not_part_of_the_content_recipe():
     table = to_documents(movies({"genres": ["Drama", "Western"]}), TextConfig())
     assert table["document"].to_pylist() == ["ghost ship alien ghost_ship ship_alien"]
 
 
-def test_keywords_enter_only_when_asked():
+def test_keywords_are_added_only_if_configured():
     table = to_documents(movies({}), TextConfig(keywords=True, pairs=False))
     assert table["document"].to_pylist() == ["ghost ship alien haunted ship"]
 
 
-def test_words_become_stems_and_pairs_of_neighbours():
+def test_words_become_stems_and_bigrams():
     assert add_bigrams(["haunted", "ships", "sailing"]) == [
         *("haunt", "ship", "sail"),
         *("haunt_ship", "ship_sail"),
@@ -78,60 +78,65 @@ def test_words_become_stems_and_pairs_of_neighbours():
 
 
 def split_documents(*rows: dict) -> pa.Table:
-    """Documents with a split of one's own choice."""
-    known = [{key: value for key, value in row.items() if key != "split"} for row in rows]
-    table = to_documents(movies(*known), PLAIN)
-    at = table.column_names.index("split")
-    return table.set_column(at, "split", pa.array([row["split"] for row in rows]))
+    """Documents whose rows have the splits that a test chooses."""
+    values = [{key: value for key, value in row.items() if key != "split"} for row in rows]
+    table = to_documents(movies(*values), PLAIN)
+    return replace_column(table, "split", [row["split"] for row in rows])
 
 
-def test_what_test_and_training_share_is_found():
-    apart = split_documents(
+def replace_column(table: pa.Table, name: str, values: list[str]) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def test_ids_and_overviews_shared_with_test_are_detected():
+    disjoint = split_documents(
         {"id": 1, "overview": "One.", "split": "train"},
         {"id": 2, "overview": "Two.", "split": "test"},
     )
-    assert shared_with_test(apart) == []
+    assert keys_shared_with_test(disjoint) == []
     same_text = split_documents(
         {"id": 1, "overview": "The same, twice.", "split": "validation"},
         {"id": 2, "overview": "the SAME twice", "split": "test"},
     )
-    assert shared_with_test(same_text) == ["the same twice"]
+    assert keys_shared_with_test(same_text) == ["the same twice"]
     same_id = split_documents(
         {"id": 7, "overview": "One.", "split": "train"},
         {"id": 7, "overview": "Two.", "split": "test"},
     )
-    assert shared_with_test(same_id) == ["None/7"]
+    assert keys_shared_with_test(same_id) == ["None/7"]
 
 
-def test_a_genre_that_got_into_a_document_is_found():
-    clean_text = to_documents(movies({"genres": ["Horror"]}), PLAIN)
-    assert genre_dependent(clean_text, PLAIN) == []
+def test_a_genre_in_a_document_is_detected():
+    documents = to_documents(movies({"genres": ["Horror"]}), PLAIN)
+    assert genre_dependent_ids(documents, PLAIN) == []
     leaky = to_documents(movies({"id": 5, "genres": ["Horror"]}), TextConfig(recipe="blog"))
-    assert genre_dependent(leaky, TextConfig(recipe="blog")) == [5]
-    at = clean_text.column_names.index("document")
-    added = clean_text.set_column(at, "document", pa.array(["ghost ship alien horror"]))
-    assert genre_dependent(added, PLAIN) == [1]
+    assert genre_dependent_ids(leaky, TextConfig(recipe="blog")) == [5]
+    with_genre = replace_column(documents, "document", ["ghost ship alien horror"])
+    assert genre_dependent_ids(with_genre, PLAIN) == [1]
 
 
-def test_a_genre_word_that_the_overview_holds_is_no_leak():
-    own = to_documents(movies({"overview": "A horror story.", "genres": ["Horror"]}), PLAIN)
-    assert genre_dependent(own, PLAIN) == []
+def test_a_genre_word_in_the_overview_is_not_leakage():
+    documents = to_documents(movies({"overview": "A horror story.", "genres": ["Horror"]}), PLAIN)
+    assert genre_dependent_ids(documents, PLAIN) == []
 
 
 @pytest.mark.parametrize(
     ("document", "overviews", "message"),
     [
-        ("ghost ship alien horror", ["One.", "A ghost on a ship."], "genres of movie 1 and others"),
+        (
+            "ghost ship alien horror",
+            ["One.", "A ghost on a ship."],
+            "documents of movie 1",
+        ),
         ("ghost ship alien", ["A ghost on a ship."] * 2, "1 ids or overviews are in test and in"),
     ],
 )
-def test_a_leak_stops_the_run(artifacts, document, overviews, message):
+def test_leakage_stops_the_run(artifacts, document, overviews, message):
     table = split_documents(
         {"id": 2, "overview": overviews[0], "split": "train"},
         {"id": 1, "overview": overviews[1], "split": "test"},
     )
-    at = table.column_names.index("document")
-    leaky = table.set_column(at, "document", pa.array(["ghost", document]))
+    leaky = replace_column(table, "document", ["ghost", document])
     ref = store.get_or_create(
         "d", [1], DocumentsRef, lambda writer: writer.table_ref(DocumentsRef, "d", leaky)
     )
@@ -139,24 +144,24 @@ def test_a_leak_stops_the_run(artifacts, document, overviews, message):
         check_documents.fn(ref, PLAIN, Compute())
 
 
-def test_the_blog_recipe_puts_genres_in_the_text():
+def test_the_blog_recipe_includes_genres():
     tokens = blog_tokens("Alien", "A ghost. On a ship.", ["Horror", "War"])
     assert " ".join(tokens) == (
         "overview : a ghost . on a ship . genres : horror , war title : alien"
     )
 
 
-def test_a_re_listed_copy_falls_in_the_same_split():
-    first, copy = "A man, a plan.", "  a MAN — a plan! "
-    assert normalised(first) == normalised(copy)
-    assert split_of(first, 0.1, 0.1) == split_of(copy, 0.1, 0.1)
+def test_duplicate_overviews_are_in_the_same_split():
+    overview, duplicate = "A man, a plan.", "  a MAN — a plan! "
+    assert normalize_overview(overview) == normalize_overview(duplicate)
+    assert assign_split(overview, 0.1, 0.1) == assign_split(duplicate, 0.1, 0.1)
 
 
-def test_splits_have_about_the_asked_shares_and_never_move():
-    splits = [split_of(f"overview number {n}", 0.1, 0.2) for n in range(4000)]
+def test_splits_have_the_configured_shares_and_never_change():
+    splits = [assign_split(f"overview number {n}", 0.1, 0.2) for n in range(4000)]
     assert abs(splits.count("test") / 4000 - 0.2) < 0.02
     assert abs(splits.count("validation") / 4000 - 0.1) < 0.02
-    assert [split_of(f"overview number {n}", 0.1, 0.1) for n in (0, 3, 16)] == [
+    assert [assign_split(f"overview number {n}", 0.1, 0.1) for n in (0, 3, 16)] == [
         "validation",
         "train",
         "test",
@@ -164,7 +169,7 @@ def test_splits_have_about_the_asked_shares_and_never_move():
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_any_text_gives_documents_without_white_space_inside_tokens(title, overview):
+def test_tokens_of_any_text_contain_no_white_space(title, overview):
     table = to_documents(movies({"title": title, "overview": overview}), TextConfig())
     assert table.schema == DOCUMENTS
     document = table["document"][0].as_py()
@@ -173,11 +178,11 @@ def test_any_text_gives_documents_without_white_space_inside_tokens(title, overv
 
 
 @pytest.mark.parametrize("config", [TextConfig(keywords=True), TextConfig()])
-def test_a_question_s_document_is_that_of_training(config):
-    """Training makes a table of documents, a question a single one: with keywords and without."""
+def test_a_query_has_the_same_document_as_training(config):
+    """Training builds a table of documents, a query a single one; with and without keywords."""
     table = movies({"title": "The Ranch", "keywords": ["haunted house", "sheriff"]})
     (stored,) = to_documents(table, config)["document"].to_pylist()
     (movie,) = table.to_pylist()
     texts = movie["title"], movie["overview"]
-    assert document_of(*texts, config, keywords=movie["keywords"]) == stored
+    assert build_document(*texts, config, keywords=movie["keywords"]) == stored
     assert ("sheriff" in stored.split()) == config.keywords

@@ -9,49 +9,49 @@ from tasks.data.source_check import require_trainable
 from tests.conftest import catalogue, movie, write_csv
 
 
-def look(path, **labels: int) -> str:
+def check(path, **labels: int) -> str:
     return require_trainable([str(path)], IngestConfig(), TextConfig(), LabelConfig(**labels))
 
 
-def test_sixty_movies_can_be_trained_on(tmp_path):
-    assert look(write_csv(tmp_path / "m.csv", catalogue(60))) == "m.csv"
+def test_sixty_movies_are_sufficient(tmp_path):
+    assert check(write_csv(tmp_path / "m.csv", catalogue(60))) == "m.csv"
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_few_movies_are_refused(tmp_path, count):
-    with pytest.raises(UserError, match="needs a genre that 5 train movies carry"):
-        look(write_csv(tmp_path / "m.csv", catalogue(count)))
+def test_too_few_movies_are_rejected(tmp_path, count):
+    with pytest.raises(UserError, match="No genre has the 5 training movies"):
+        check(write_csv(tmp_path / "m.csv", catalogue(count)))
 
 
-def test_movies_of_one_text_fall_into_one_split_and_are_refused(tmp_path):
-    equal = [movie(1, "Horror") | {"id": str(number)} for number in range(1, 61)]
-    with pytest.raises(UserError) as caught:
-        look(write_csv(tmp_path / "m.csv", equal), min_support=1)
-    assert str(caught.value).startswith(
-        "m.csv: too few different movies to train on: 60 usable movies with 1 different overviews"
+def test_movies_with_equal_overviews_are_in_one_split_and_are_rejected(tmp_path):
+    duplicates = [movie(1, "Horror") | {"id": str(number)} for number in range(1, 61)]
+    with pytest.raises(UserError) as error:
+        check(write_csv(tmp_path / "m.csv", duplicates), min_support=1)
+    assert str(error.value).startswith(
+        "m.csv: too few different movies to train on: 60 valid movies with 1 different overviews"
     )
 
 
-def test_a_source_without_train_movies_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(source_check, "split_of", lambda *_: "test")
-    with pytest.raises(UserError, match="none is here"):
-        look(write_csv(tmp_path / "m.csv", catalogue(60)))
+def test_a_source_without_training_movies_is_rejected(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_check, "assign_split", lambda *_: "test")
+    with pytest.raises(UserError, match="No genre has the 5 training movies"):
+        check(write_csv(tmp_path / "m.csv", catalogue(60)))
 
 
-def test_a_source_of_nothing_but_damage_says_so(tmp_path):
-    damaged = [row | {"id": "x"} for row in catalogue(60)]
-    with pytest.raises(UserError, match="none of its 60 rows can be used: 60 bad_id"):
-        look(write_csv(tmp_path / "m.csv", damaged))
+def test_the_error_for_a_source_without_valid_rows_has_the_reasons(tmp_path):
+    invalid = [row | {"id": "x"} for row in catalogue(60)]
+    with pytest.raises(UserError, match="none of its 60 rows is valid: 60 bad_id"):
+        check(write_csv(tmp_path / "m.csv", invalid))
 
 
-def test_no_more_is_read_than_it_takes(tmp_path, monkeypatch):
-    read = []
+def test_reading_stops_when_there_are_enough_movies(tmp_path, monkeypatch):
+    rows_read = []
 
-    def counted(*args):
+    def read_and_count(*args):
         for chunk in read_chunks(*args):
-            read.append(chunk.rows)
+            rows_read.append(chunk.rows)
             yield chunk
 
-    monkeypatch.setattr(source_check, "read_chunks", counted)
-    look(write_csv(tmp_path / "m.csv", catalogue(2000)))
-    assert sum(read) <= 400
+    monkeypatch.setattr(source_check, "read_chunks", read_and_count)
+    check(write_csv(tmp_path / "m.csv", catalogue(2000)))
+    assert sum(rows_read) <= 400

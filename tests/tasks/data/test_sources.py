@@ -31,7 +31,7 @@ def titles(path: Path) -> list[str]:
     return [row[source.positions["title"]] for row in source.rows]
 
 
-def test_compressed_files_read_like_plain_ones(plain, tmp_path):
+def test_compressed_files_have_the_rows_of_the_plain_file(plain, tmp_path):
     content, expected = plain.read_bytes(), titles(plain)
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(content))
     (tmp_path / "m.csv.bz2").write_bytes(bz2.compress(content))
@@ -47,7 +47,7 @@ def test_byte_order_mark_and_quoted_newlines_are_read(tmp_path):
     assert titles(path) == ["Two\nlines"]
 
 
-def test_parquet_with_nested_genres_reads_like_csv(tmp_path):
+def test_nested_parquet_values_become_json(tmp_path):
     rows = [{**movie(1, "Horror"), "id": 1001, "genres": [{"id": 27, "name": "Horror"}]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
     source = open_file(tmp_path / "m.parquet", Columns())
@@ -56,12 +56,12 @@ def test_parquet_with_nested_genres_reads_like_csv(tmp_path):
     assert row[source.positions["genres"]] == '[{"id": 27, "name": "Horror"}]'
 
 
-def test_a_glob_is_one_catalogue_in_parts(tmp_path):
+def test_a_glob_pattern_is_one_source_with_several_files(tmp_path):
     for part in ("b", "a"):
         write_csv(tmp_path / f"films-{part}.csv", [movie(1, "Horror")])
-    found = resolve_source(str(tmp_path / "films-*.csv"))
-    assert found.name == "films-"
-    assert [path.name for path in found.files] == ["films-a.csv", "films-b.csv"]
+    source = resolve_source(str(tmp_path / "films-*.csv"))
+    assert source.name == "films-"
+    assert [path.name for path in source.files] == ["films-a.csv", "films-b.csv"]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_a_glob_is_one_catalogue_in_parts(tmp_path):
         ("***", "source"),
     ],
 )
-def test_a_source_is_named_by_its_file_or_as_asked(source, name):
+def test_the_name_of_a_source_is_its_prefix_or_the_stem_of_its_file(source, name):
     assert source_name(source) == name
 
 
-def test_a_uri_is_fetched_once_and_again_when_it_changes(artifacts):
+def test_a_uri_is_downloaded_again_only_if_it_changed(artifacts):
     memory = fsspec.filesystem("memory")
     memory.pipe("/films.csv", b"id\n1\n")
     (first,) = resolve_source("memory://films.csv").files
@@ -91,11 +91,11 @@ def test_a_uri_is_fetched_once_and_again_when_it_changes(artifacts):
     assert second.read_bytes() == b"id\n2\n"
 
 
-def test_a_member_of_an_archive_can_be_named(plain, tmp_path):
+def test_a_file_of_an_archive_can_be_chosen(plain, tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(plain, "movies.csv")
         archive.write(plain, "other.csv")
-    with pytest.raises(UserError, match=r"an archive of 2 files .* zip://movies.csv::"):
+    with pytest.raises(UserError, match=r"the archive has 2 files .* zip://movies.csv::"):
         open_file(tmp_path / "all.zip", Columns())
     (path,) = resolve_source(f"zip://movies.csv::{tmp_path}/all.zip").files
     assert titles(path) == titles(plain)
@@ -105,28 +105,28 @@ def test_a_member_of_an_archive_can_be_named(plain, tmp_path):
     "source",
     ["nope.csv", "nope-*.csv", "memory://nope.csv", "memory://nope-*.csv", "nowhere://x.csv"],
 )
-def test_what_is_not_there_is_named(source):
+def test_the_error_for_a_missing_source_names_it(source):
     with pytest.raises(UserError, match=source.replace("*", r"\*")):
         resolve_source(source)
 
 
-def test_kaggle_is_downloaded_with_kagglehub_and_ratings_when_asked(monkeypatch, tmp_path):
+def test_kaggle_is_downloaded_with_kagglehub_and_ratings_only_if_configured(monkeypatch, tmp_path):
     kagglehub = pytest.importorskip("kagglehub", reason="the kaggle extra is not installed")
-    asked: list[str] = []
+    downloads: list[str] = []
 
     def download(dataset: str, path: str) -> str:
         assert dataset == "rounakbanik/the-movies-dataset"
-        asked.append(path)
+        downloads.append(path)
         return str(tmp_path / path)
 
     monkeypatch.setattr(kagglehub, "dataset_download", download)
     assert resolve_source("kaggle").files == (tmp_path / "movies_metadata.csv",)
-    assert asked == ["movies_metadata.csv"]
+    assert downloads == ["movies_metadata.csv"]
     resolve_source("kaggle", with_ratings=True)
-    assert asked[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
+    assert downloads[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
 
 
-def test_ratings_that_changed_since_their_digest_are_noticed(plain):
+def test_ratings_that_changed_since_their_digest_are_rejected(plain):
     for name in ("ratings_small.csv", "links_small.csv"):
         plain.with_name(name).write_text("userId\n1\n")
     ratings = find_ratings([str(plain)])
@@ -136,26 +136,26 @@ def test_ratings_that_changed_since_their_digest_are_noticed(plain):
         require_same_ratings(ratings)
 
 
-def message_of(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
+def error_message(path: Path) -> str:
+    with pytest.raises(UserError) as error:
         list(open_file(path, Columns()).rows)
-    return str(caught.value)
+    return str(error.value)
 
 
-def test_an_empty_file_is_named(tmp_path):
+def test_an_empty_file_is_rejected(tmp_path):
     (tmp_path / "m.csv").touch()
-    assert "the file is empty" in message_of(tmp_path / "m.csv")
+    assert "the file is empty" in error_message(tmp_path / "m.csv")
 
 
-def test_a_missing_column_is_named_beside_those_there_are(tmp_path):
+def test_the_error_for_a_missing_column_lists_the_columns_of_the_file(tmp_path):
     path = write_csv(tmp_path / "m.csv", [], ["id", "title", "genres"])
-    assert message_of(path) == (
+    assert error_message(path) == (
         "m.csv: no column 'overview' (has: id, title, genres). "
         "Map it with --ingest.columns.overview NAME."
     )
 
 
-def test_a_mapped_column_must_be_there():
+def test_a_mapped_column_must_exist():
     header = ["movie_id", "title", "plot", "genre"]
     assert find_columns("m.csv", header, Columns())["overview"] == 2
     assert find_columns("m.csv", header, Columns(overview="genre"))["overview"] == 3
@@ -163,24 +163,24 @@ def test_a_mapped_column_must_be_there():
         find_columns("m.csv", header, Columns(overview="text"))
 
 
-def test_text_in_another_encoding_is_located(tmp_path):
+def test_the_error_for_another_encoding_has_row_and_column(tmp_path):
     rows = [movie(1, "Horror"), movie(2, "Music") | {"title": "Amélie"}]
     path = write_csv(tmp_path / "m.csv", rows)
     path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
-    assert "row 2, column 'title' is not UTF-8" in message_of(path)
+    assert "row 2, column 'title' is not UTF-8" in error_message(path)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_binary_content_is_rejected(tmp_path):
     (tmp_path / "m.csv").write_bytes(bytes(range(128, 256)) * 8)
-    assert "not a text file in UTF-8" in message_of(tmp_path / "m.csv")
+    assert "not a UTF-8 text file" in error_message(tmp_path / "m.csv")
 
 
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv.gz", "m.zip", "m.csv.bz2"])
-def test_a_damaged_container_is_refused(tmp_path, name):
-    (tmp_path / name).write_text("no such thing")
-    assert str(tmp_path / name) in message_of(tmp_path / name)
+def test_a_damaged_archive_or_parquet_file_is_rejected(tmp_path, name):
+    (tmp_path / name).write_text("not an archive")
+    assert str(tmp_path / name) in error_message(tmp_path / name)
 
 
-def test_an_archive_that_ends_early_is_refused(plain, tmp_path):
+def test_a_truncated_archive_is_rejected(plain, tmp_path):
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(plain.read_bytes() * 50)[:-30])
-    assert "not a readable file" in message_of(tmp_path / "m.csv.gz")
+    assert "the file cannot be read" in error_message(tmp_path / "m.csv.gz")

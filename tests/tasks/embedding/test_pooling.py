@@ -8,24 +8,26 @@ WEIGHTS = WordWeights(
 )
 
 
-def test_a_vector_is_the_sum_of_its_words_directions_over_the_root_of_their_number():
-    once, twice, more = pooled_vectors(WEIGHTS, ["ghost", "saloon ghost", "ghost x ghost saloon"])
-    assert once.tolist() == [1, 0]
-    assert twice == pytest.approx([0.5**0.5, 0.5**0.5])
-    assert more == pytest.approx([2 / 3**0.5, 1 / 3**0.5])
+def test_vector_is_the_sum_of_word_directions_over_the_root_of_the_word_count():
+    ghost, two_words, repeated = pooled_vectors(
+        WEIGHTS, ["ghost", "saloon ghost", "ghost x ghost saloon"]
+    )
+    assert ghost.tolist() == [1, 0]
+    assert two_words == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert repeated == pytest.approx([2 / 3**0.5, 1 / 3**0.5])
 
 
-def test_the_order_of_words_and_the_documents_beside_do_not_matter():
+def test_vector_depends_neither_on_word_order_nor_on_other_documents():
     (alone,) = pooled_vectors(WEIGHTS, ["piano saloon"])
-    beside = pooled_vectors(WEIGHTS, ["ghost", "saloon piano", ""])
-    assert np.array_equal(alone, beside[1])
+    batch = pooled_vectors(WEIGHTS, ["ghost", "saloon piano", ""])
+    assert np.array_equal(alone, batch[1])
 
 
-def test_a_document_of_unknown_words_gets_the_mean_direction():
-    nobody, nothing = pooled_vectors(WEIGHTS, ["nobody knows", ""])
-    assert nobody == pytest.approx([0, 1 / 3])
-    assert np.array_equal(nobody, nothing)
+def test_document_without_known_words_gets_the_mean_direction():
+    unknown, empty = pooled_vectors(WEIGHTS, ["nobody knows", ""])
+    assert unknown == pytest.approx([0, 1 / 3])
+    assert np.array_equal(unknown, empty)
 
 
-def test_known_words_are_counted_as_often_as_they_occur():
+def test_token_rows_repeat_with_the_tokens():
     assert known_token_rows(WEIGHTS, ["ghost of a ghost", "x"]) == [[0, 0], []]

@@ -12,43 +12,48 @@ from tasks.recommend.index import (
     publish_version,
     version_tags,
 )
-from tasks.recommend.scoring import RankConfig
+from tasks.recommend.scoring import FEATURES, RankConfig
 from tasks.recommend.search import find_title, load_version, open_version
-from tests.index_rows import TITLES, rows
+from tests.index_rows import TITLES, VECTOR_SIZE, rows
+
+MANY_TITLES = [f"Film {number}" for number in range(600)]
 
 
 @pytest.fixture
-def published(tmp_path) -> IndexRef:
-    return publish_version(str(tmp_path / "lancedb"), [rows(TITLES)], "run-1")
+def uri(tmp_path) -> str:
+    return str(tmp_path / "lancedb")
 
 
-def test_a_version_holds_what_was_written_part_by_part(tmp_path):
+@pytest.fixture
+def published(uri) -> IndexRef:
+    return publish_version(uri, [rows(TITLES)], "run-1")
+
+
+def test_a_version_contains_all_tables_that_were_written(uri):
     table = rows(TITLES)
-    parts = [table.slice(0, 4), table.slice(4)]
-    ref = publish_version(str(tmp_path / "lancedb"), parts, "run-1")
-    assert ref.rows == len(TITLES)
-    assert open_version(ref.uri, ref.tag).to_arrow().sort_by("id").equals(table.sort_by("id"))
+    index = publish_version(uri, [table.slice(0, 4), table.slice(4)], "run-1")
+    assert index.rows == len(TITLES)
+    assert open_version(uri, "run-1").to_arrow().sort_by("id").equals(table.sort_by("id"))
 
 
-def test_a_part_of_which_nothing_is_left_is_no_obstacle(tmp_path):
-    """As where a refresh replaces every movie of a part of the version before."""
-    parts = [rows(["Up"]).slice(0, 0), rows(TITLES)]
-    assert publish_version(str(tmp_path / "lancedb"), parts, "run-1").rows == len(TITLES)
+def test_empty_tables_are_skipped(uri):
+    """A refresh that replaces all movies of a part of the old version leaves an empty table."""
+    tables = [rows(["Up"]).slice(0, 0), rows(TITLES)]
+    assert publish_version(uri, tables, "run-1").rows == len(TITLES)
 
 
-def test_a_reader_of_an_older_version_sees_it_after_a_publish(published):
+def test_an_opened_version_does_not_change_when_a_newer_one_is_published(published):
     table = open_version(published.uri, published.tag)
     newer = publish_version(published.uri, [rows(["Up"])], "run-2")
     assert table.count_rows() == len(TITLES)
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
     assert len(load_version(newer.uri, "run-2").catalogue) == 1
-    (found,) = find_title(load_version(published.uri, "run-1"), "Alien").found
-    assert found["id"] == 1
+    (movie,) = find_title(load_version(published.uri, "run-1"), "Alien").movies
+    assert movie["id"] == 1
 
 
-def test_a_version_that_lost_rows_is_not_published(tmp_path, monkeypatch):
+def test_a_version_that_lost_rows_is_not_published(uri, monkeypatch):
     monkeypatch.setattr("lancedb.table.LanceTable.count_rows", lambda *_: 3)
-    uri = str(tmp_path / "lancedb")
     with pytest.raises(ValueError, match="3 rows in the index, 19 written"):
         publish_version(uri, [rows(TITLES)], "run-1")
     with pytest.raises(UserError, match="run-1 is not in"):
@@ -61,12 +66,12 @@ def test_a_published_version_is_never_overwritten(published):
     assert open_version(published.uri, published.tag).count_rows() == len(TITLES)
 
 
-def test_dropped_versions_take_their_files_with_them(published):
+def test_dropping_versions_deletes_their_files(published):
     for tag in ("run-2", "run-3"):
         publish_version(published.uri, [rows(["Up"])], tag)
-    half = Path(published.uri) / "run-4.lance" / "data"  # what a killed run leaves
-    half.mkdir(parents=True)
-    (half / "a.lance").write_text("cut off")
+    incomplete = Path(published.uri) / "run-4.lance" / "data"  # as left by a killed run
+    incomplete.mkdir(parents=True)
+    (incomplete / "a.lance").write_text("cut off")
     assert version_tags(published.uri) == {"run-1", "run-2", "run-3", "run-4"}
     drop_versions(published.uri, ["run-2", "run-4"])
     assert sorted(path.stem for path in Path(published.uri).iterdir()) == ["run-1", "run-3"]
@@ -74,16 +79,16 @@ def test_dropped_versions_take_their_files_with_them(published):
 
 
 @pytest.mark.parametrize("bad", [0.0, float("nan")])
-def test_a_vector_without_direction_is_not_published(tmp_path, bad):
+def test_a_zero_or_not_finite_vector_is_not_published(uri, bad):
     table = rows(["Up", "Alien"])
-    flat = pa.array([bad] * 6 + [1.0] * 6, pa.float32())
-    broken = pa.FixedSizeListArray.from_arrays(flat, 6)
-    table = table.set_column(table.column_names.index("content"), "content", broken)
-    with pytest.raises((ValueError, RuntimeError), match="1 of 2 vectors have no direction"):
-        publish_version(str(tmp_path / "lancedb"), [table], "run-1")
+    flat = pa.array([bad] * VECTOR_SIZE + [1.0] * VECTOR_SIZE, pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, VECTOR_SIZE)
+    table = table.set_column(table.column_names.index("content"), "content", vectors)
+    with pytest.raises((ValueError, RuntimeError), match="1 of 2 vectors are zero or not finite"):
+        publish_version(uri, [table], "run-1")
 
 
-def test_profiles_survive_the_index(published):
+def test_features_are_unchanged_by_the_index(published):
     table = rows(TITLES)
     before, after = Catalogue(table), load_version(published.uri, published.tag).catalogue
     assert after.movies.sort_by("id").equals(before.movies.sort_by("id"))
@@ -91,46 +96,46 @@ def test_profiles_survive_the_index(published):
     assert (after.features.words != before.features.words).nnz == 0
 
 
-MANY = [f"Film {number}" for number in range(600)]
-
-
-def test_a_large_version_gets_an_index_whose_recall_is_measured(tmp_path):
+def test_a_large_version_gets_a_vector_index_with_measured_recall(uri):
     config = IndexConfig(ann_rows=256, min_recall=0.9)
-    ref = publish_version(str(tmp_path / "lancedb"), [rows(MANY)], "run-1", config)
-    version = load_version(ref.uri, ref.tag)
-    assert version.ann
-    assert 0.9 <= ref.recall <= 1
+    index = publish_version(uri, [rows(MANY_TITLES)], "run-1", config)
+    assert load_version(uri, "run-1").ann
+    assert 0.9 <= index.recall <= 1
+
+
+def test_the_vector_index_ranks_like_exact_search(uri):
+    config = IndexConfig(ann_rows=256, min_recall=0.9)
+    publish_version(uri, [rows(MANY_TITLES)], "run-1", config)
+    version = load_version(uri, "run-1")
     catalogue, queries = version.catalogue, version.catalogue.features_of([5])
-    near = version.near(queries)
-    exact = catalogue.ranked(queries, [5], 10, RankConfig())
-    found = catalogue.ranked(queries, [5], 10, RankConfig(), near=near)
-    assert [hit.row for hit in found] == [hit.row for hit in exact]
-    assert [hit.score for hit in found] == pytest.approx([hit.score for hit in exact])
+    nearest = version.nearest_rows(queries)
+    exact = catalogue.rank(queries, [5], 10, RankConfig())
+    approximate = catalogue.rank(queries, [5], 10, RankConfig(), nearest_rows=nearest)
+    assert [hit.row for hit in approximate] == [hit.row for hit in exact]
+    assert [hit.score for hit in approximate] == pytest.approx([hit.score for hit in exact])
 
 
-def test_vectors_that_are_not_near_do_not_count(tmp_path):
-    table = rows(MANY)
-    catalogue = Catalogue(table)
-    queries, only_vectors = (
-        catalogue.features_of([5]),
-        RankConfig(content=1, words=0, title=0, genre=0, year=0, votes=0),
-    )
-    (hit,) = catalogue.ranked(queries, [5], 1, only_vectors)
-    (again,) = catalogue.ranked(queries, [5], 1, only_vectors, near=[hit.row])
-    assert (again.row, again.score) == (hit.row, pytest.approx(hit.score))
+def test_embeddings_of_nearest_rows_are_compared_exactly():
+    catalogue = Catalogue(rows(MANY_TITLES))
+    queries = catalogue.features_of([5])
+    config = RankConfig(**dict.fromkeys(FEATURES, 0.0) | {"content": 1})
+    (exact,) = catalogue.rank(queries, [5], 1, config)
+    (approximate,) = catalogue.rank(queries, [5], 1, config, nearest_rows=[exact.row])
+    assert (approximate.row, approximate.score) == (exact.row, pytest.approx(exact.score))
 
 
-def test_an_index_that_finds_too_little_is_not_published(tmp_path, monkeypatch):
+def test_a_vector_index_with_low_recall_is_not_published(uri, monkeypatch):
     monkeypatch.setattr("tasks.recommend.index.ann_recall", lambda *_: 0.5)
-    uri = str(tmp_path / "lancedb")
-    with pytest.raises(ValueError, match=r"finds 0\.50 of the nearest, not 0\.95"):
+    with pytest.raises(
+        ValueError, match=r"recall@10 of the vector index is 0\.50, less than 0\.95"
+    ):
         publish_version(uri, [rows(TITLES)], "run-1")
     with pytest.raises(UserError, match="run-1 is not in"):
         open_version(uri, "run-1")
 
 
-def test_a_small_version_is_searched_exactly(published):
+def test_a_small_version_has_no_vector_index(published):
     version = load_version(published.uri, published.tag)
     assert not version.ann
-    assert version.near(version.catalogue.features_of([0])) is None
+    assert version.nearest_rows(version.catalogue.features_of([0])) is None
     assert ann_recall(version.table, []) == 1

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,75 +9,133 @@ from tasks.registry.challenge import (
     PairedPredictions,
     compare_genres,
     compare_lists,
+    decision_without_champion,
     join_lists,
+    predict_both,
     promotion_decision,
 )
+from tasks.registry.champion_check import CheckedChampion
 
 
-def compared(score: str, champion: float, challenger: float, spread: float = 0.02) -> Comparison:
+def comparison(
+    metric: str, champion: float, challenger: float, half_width: float = 0.02
+) -> Comparison:
     difference = challenger - champion
-    low, high = difference - spread, difference + spread
     return Comparison(
-        score=score,
+        score=metric,
         champion=champion,
         challenger=challenger,
         difference=difference,
-        low=low,
-        high=high,
+        low=difference - half_width,
+        high=difference + half_width,
     )
 
 
-def test_one_score_that_is_worse_keeps_the_champion():
-    found = [compared("test_f1_micro", 0.6, 0.7), compared("test_f1_macro", 0.5, 0.48)]
-    answer = promotion_decision(found, tolerance=0.01, same_source=False)
-    assert not answer.promote
-    assert answer.why == "worse than the champion: test_f1_macro 0.480, not 0.500"
-    assert promotion_decision(found, tolerance=0.03, same_source=False).promote
+def test_one_metric_below_the_tolerance_rejects_the_challenger():
+    comparisons = [
+        comparison("test_f1_micro", 0.6, 0.7),
+        comparison("test_f1_macro", 0.5, 0.488),
+    ]
+    decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
+    assert not decision.promote
+    assert decision.why == "F1 macro is 0.012 lower than the champion's (tolerance 0.01)"
+    assert promotion_decision(comparisons, tolerance=0.03, same_source=False).promote
 
 
-def test_chance_is_no_promotion():
-    found = [compared("test_f1_micro", 0.6, 0.61, spread=0.02)]
-    assert not promotion_decision(found, 0.01, same_source=True).promote
-    surely = [compared("test_f1_micro", 0.6, 0.61, spread=0.005)]
-    assert (
-        promotion_decision(surely, 0.01, same_source=True).why
-        == "better: test_f1_micro 0.610, not 0.600"
+def test_every_metric_below_the_tolerance_is_named():
+    comparisons = [
+        comparison("rec_franchise_recall_at_10", 0.9, 0.8),
+        comparison("rec_colike_ndcg_at_10", 0.5, 0.3),
+    ]
+    decision = promotion_decision(comparisons, tolerance=0.05, same_source=True)
+    assert decision.why == (
+        "franchise recall@10 is 0.100 lower and co-like nDCG@10 is 0.200 lower than the champion's "
+        "(tolerance 0.05)"
     )
 
 
-def test_a_new_source_is_worth_a_promotion_where_nothing_is_worse():
-    found = [compared("test_f1_micro", 0.6, 0.595)]
-    assert promotion_decision(found, 0.01, same_source=False).promote
-    assert promotion_decision([], 0.01, same_source=False).promote
+def test_on_the_same_source_only_a_significant_improvement_is_promoted():
+    within_noise = [comparison("test_f1_micro", 0.6, 0.61, half_width=0.02)]
+    decision = promotion_decision(within_noise, tolerance=0.01, same_source=True)
+    assert not decision.promote
+    assert decision.why == (
+        "no metric is significantly better than the champion's on the same source"
+    )
+    significant = [comparison("test_f1_micro", 0.6, 0.61, half_width=0.005)]
+    decision = promotion_decision(significant, tolerance=0.01, same_source=True)
+    assert decision.promote
+    assert decision.why == "F1 micro is 0.010 higher than the champion's (significant at 95%)"
 
 
-def guesses(right: float, labels: np.ndarray, seed: int) -> np.ndarray:
-    flip = np.random.default_rng(seed).random(labels.shape) > right
-    return np.where(flip, 1 - labels, labels).astype(np.uint8)
+def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
+    comparisons = [comparison("test_f1_micro", 0.6, 0.595)]
+    decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
+    assert decision.promote
+    assert decision.why == "no metric is worse than the champion's, and the source is new"
+    assert promotion_decision([], tolerance=0.01, same_source=False).promote
 
 
-def test_a_better_model_is_better_beyond_chance_and_an_equal_one_is_not():
-    labels = (np.random.default_rng(0).random((400, 6)) < 0.3).astype(np.uint8)
-    good, poor = guesses(0.95, labels, 1), guesses(0.8, labels, 2)
-    micro, macro = compare_genres(PairedPredictions(labels, champion=poor, challenger=good))
+def test_the_first_version_is_promoted():
+    decision = decision_without_champion(CheckedChampion())
+    assert (decision.promote, decision.why) == (True, "no earlier champion")
+
+
+def test_a_damaged_champion_is_replaced_and_named():
+    decision = decision_without_champion(CheckedChampion(version="3", damage="its index is empty"))
+    assert (decision.promote, decision.passed_over) == (True, True)
+    assert decision.why == "the champion (version 3) cannot be compared: its index is empty"
+
+
+def noisy_predictions(accuracy: float, y_true: np.ndarray, seed: int) -> np.ndarray:
+    flipped = np.random.default_rng(seed).random(y_true.shape) > accuracy
+    return np.where(flipped, 1 - y_true, y_true).astype(np.uint8)
+
+
+def test_a_better_model_is_significantly_better_and_an_equal_one_is_not():
+    y_true = (np.random.default_rng(0).random((400, 6)) < 0.3).astype(np.uint8)
+    good, poor = noisy_predictions(0.95, y_true, 1), noisy_predictions(0.8, y_true, 2)
+    micro, macro = compare_genres(PairedPredictions(y_true, champion=poor, challenger=good))
     assert micro.low > 0.05
     assert macro.difference == pytest.approx(macro.challenger - macro.champion)
-    same, _ = compare_genres(PairedPredictions(labels, champion=good, challenger=good))
-    assert (same.difference, same.low, same.high) == (0, 0, 0)
+    equal, _ = compare_genres(PairedPredictions(y_true, champion=good, challenger=good))
+    assert (equal.difference, equal.low, equal.high) == (0, 0, 0)
 
 
-def test_lists_are_compared_query_by_query():
+def model(*genres: str) -> SimpleNamespace:
+    """A model that predicts its genres for every movie."""
+    return SimpleNamespace(
+        classes=sorted(genres),
+        predict_genres=lambda titles, *_: [SimpleNamespace(genres=list(genres)) for _ in titles],
+    )
+
+
+def test_movies_without_a_genre_of_either_model_are_not_compared():
+    movies = pa.table(
+        {
+            "title": ["Alien", "Up", "Jazz"],
+            "overview": ["", "", ""],
+            "keywords": pa.array([[], [], []], pa.list_(pa.string())),
+            "genres": [["Horror"], ["Family"], ["Music"]],
+        }
+    )
+    predictions = predict_both(movies, champion=model("Horror"), challenger=model("Family"))
+    assert predictions.y_true.tolist() == [[0, 1], [1, 0]]
+    assert predictions.champion.tolist() == [[0, 1], [0, 1]]
+    assert predictions.challenger.tolist() == [[1, 0], [1, 0]]
+
+
+def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
     champion = np.random.default_rng(0).random(200).astype(np.float32)
-    found = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
-    assert found.score == "rec_colike_ndcg_at_10"
-    assert found.difference == pytest.approx(0.01, abs=1e-6)
-    assert found.low == pytest.approx(found.high, abs=1e-5)  # the queries' own spread is no noise
+    result = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
+    assert result.score == "rec_colike_ndcg_at_10"
+    assert result.difference == pytest.approx(0.01, abs=1e-6)
+    assert result.low == pytest.approx(result.high, abs=1e-5)
 
 
-def test_sample_lists_lie_beside_each_other():
-    one = pa.table({"film": ["Alien", "Up"], "movies like it": ["Aliens", "Cars"]})
-    other = pa.table({"film": ["Alien"], "movies like it": ["The Thing"]})
-    assert join_lists(one, other).to_pylist() == [
+def test_sample_lists_are_joined_by_film():
+    challenger = pa.table({"film": ["Alien", "Up"], "movies like it": ["Aliens", "Cars"]})
+    champion = pa.table({"film": ["Alien"], "movies like it": ["The Thing"]})
+    assert join_lists(challenger, champion).to_pylist() == [
         {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
         {"film": "Up", "challenger": "Cars", "champion": None},
     ]

@@ -26,10 +26,10 @@ from tasks.registry.model_registry import (
     CHAMPION,
     MODEL,
     champion_version,
-    require_sound_database,
+    require_intact_database,
     tracking_uri,
 )
-from tasks.registry.tracking.tracking import connect, experiment_id
+from tasks.registry.tracking.mlflow_client import connect, experiment_id, open_client
 from tests.conftest import ROOT, free_port
 
 READER = Champion(
@@ -37,20 +37,19 @@ READER = Champion(
     rank=RankConfig(votes=0.5),
     run_id="1",
     source="digest",
-    fingerprint="mark",
+    fingerprint="fingerprint",
     digests=(("doc2vec", "abc"),),
 )
-AWAY = r"MLflow does not answer at \w+://[*@]*127"
 
 
 def register(tags: dict[str, str]) -> None:
     client = connect()
     client.create_registered_model(MODEL)
-    made = client.create_model_version(MODEL, "file:///nowhere", tags=tags)
-    client.set_registered_model_alias(MODEL, CHAMPION, made.version)
+    version = client.create_model_version(MODEL, "file:///nowhere", tags=tags)
+    client.set_registered_model_alias(MODEL, CHAMPION, version.version)
 
 
-def test_before_the_first_training(artifacts):
+def test_without_a_training_there_is_no_champion(artifacts):
     assert champion_version() is None
     assert load_checked_champion().version == ""
     with pytest.raises(UserError, match="Nothing has been trained yet"):
@@ -58,7 +57,7 @@ def test_before_the_first_training(artifacts):
 
 
 @pytest.mark.parametrize("uri", [None, "sqlite:///other.db"])
-def test_a_root_that_is_a_file_is_no_missing_champion(uri, artifacts, monkeypatch):
+def test_a_root_that_is_a_file_is_an_error(uri, artifacts, monkeypatch):
     artifacts.touch()
     if uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -67,7 +66,7 @@ def test_a_root_that_is_a_file_is_no_missing_champion(uri, artifacts, monkeypatc
             read()
 
 
-def test_a_champion_of_an_early_release_is_passed_over_and_cannot_answer(artifacts):
+def test_a_champion_of_an_early_release_is_not_usable(artifacts):
     register({"index_uri": "u", "index_tag": "run-1"})
     checked = load_checked_champion()
     assert (checked.version, checked.champion) == ("1", None)
@@ -76,20 +75,20 @@ def test_a_champion_of_an_early_release_is_passed_over_and_cannot_answer(artifac
         load_champion()
 
 
-def test_tags_say_everything(artifacts):
+def test_tags_restore_the_champion(artifacts):
     assert from_tags(to_tags(READER)) == READER
     register(to_tags(READER))
     assert load_champion() == READER.model_copy(update={"version": "1"})
 
 
 def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, monkeypatch):
-    """Its readers may have another root."""
+    """Readers of a shared registry may have another root."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     reader = READER.model_copy(update={"index": IndexRef(uri=lancedb_uri(), tag="run-1")})
     assert to_tags(reader)["index_uri"] == str(artifacts / "lancedb")
 
 
-def test_the_index_is_found_where_the_root_is_now(artifacts, tmp_path, monkeypatch):
+def test_a_relative_index_path_starts_at_the_current_root(artifacts, tmp_path, monkeypatch):
     uri = lancedb_uri()
     tags = to_tags(READER.model_copy(update={"index": IndexRef(uri=uri, tag="run-1")}))
     assert tags["index_uri"] == "lancedb"
@@ -119,29 +118,31 @@ def test_an_empty_database_has_no_champion(artifacts, content):
         load_champion()
 
 
-def test_a_damaged_database_is_no_missing_champion(artifacts):
-    """The advice is followed: moved away, a new one is made."""
+def test_a_damaged_database_is_an_error(artifacts):
+    """The advice of the message works: after the file is moved away, a new one is created."""
     register(to_tags(READER))
     file = artifacts / "mlflow.db"
-    connect.__globals__["_opened"].cache_clear()
+    open_client.cache_clear()
     for name in ("mlflow.db-wal", "mlflow.db-shm"):
         (artifacts / name).unlink(missing_ok=True)
     content = bytearray(file.read_bytes())
     content[100 : len(content) // 2] = b"x" * (len(content) // 2 - 100)
     file.write_bytes(content)
-    for read in (load_champion, champion_version, require_sound_database):
+    for read in (load_champion, champion_version, require_intact_database):
         with pytest.raises(RegistryError, match=r"mlflow.db is damaged .*move it away \(mv"):
             read()
     with pytest.raises(RegistryError, match="is damaged"):
         connect()
     file.rename(artifacts / "mlflow.db.damaged")
-    require_sound_database()
-    again = (
-        "from tasks.registry.tracking.tracking import connect; "
+    require_intact_database()
+    reconnect = (
+        "from tasks.registry.tracking.mlflow_client import connect; "
         "print(connect().search_registered_models())"
     )
-    done = subprocess.run([sys.executable, "-c", again], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "[]\n", done.stderr
+    completed = subprocess.run(
+        [sys.executable, "-c", reconnect], cwd=ROOT, capture_output=True, text=True
+    )
+    assert completed.stdout == "[]\n", completed.stderr
     assert champion_version() is None
 
 
@@ -152,14 +153,14 @@ def test_a_damaged_database_is_no_missing_champion(artifacts):
         "postgresql://u:s3cr3t@127.0.0.1:{port}/db",
     ],
 )
-def test_a_registry_that_is_away_is_one_sentence_without_its_password(
+def test_an_unreachable_registry_is_one_sentence_without_its_password(
     artifacts, monkeypatch, address
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(port=free_port()))
     for read in (
         load_champion,
         connect,
-        require_sound_database,
+        require_intact_database,
         partial(fetch_artifact, "1", "doc2vec"),
     ):
         with pytest.raises(
@@ -169,7 +170,7 @@ def test_a_registry_that_is_away_is_one_sentence_without_its_password(
         assert "s3cr3t" not in str(raised.value)
 
 
-def test_a_registry_that_answers_with_an_error_is_no_missing_champion(artifacts, monkeypatch):
+def test_a_registry_that_answers_with_an_error_is_an_error(artifacts, monkeypatch):
     class Broken(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(403)
@@ -177,30 +178,29 @@ def test_a_registry_that_answers_with_an_error_is_no_missing_champion(artifacts,
             self.wfile.write(json.dumps({"error_code": "PERMISSION_DENIED"}).encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing is printed."""
+            """Print nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Broken)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(RegistryError, match=r"does not do what it is asked: .*PERMISSION_DENIED"):
+    with pytest.raises(RegistryError, match=r"answered with an error: .*PERMISSION_DENIED"):
         champion_version()
     server.shutdown()
 
 
-def test_models_that_are_gone_are_named(artifacts):
+def test_missing_models_are_named(artifacts):
     client = connect()
     run_id = client.create_run(experiment_id(client)).info.run_id
-    with pytest.raises(DamagedVersionError, match="its doc2vec is gone"):
+    with pytest.raises(DamagedVersionError, match="its doc2vec is missing"):
         model_folders(READER.model_copy(update={"run_id": run_id}))
     with pytest.raises(DamagedVersionError, match="MLflow has no run"):
         model_folders(READER.model_copy(update={"run_id": "0" * 32}))
 
 
 @pytest.mark.parametrize("name", ["doc2vec", "source/profile.json"])
-def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
+def test_a_local_file_is_read_in_place_and_a_remote_one_is_downloaded_once(
     artifacts, monkeypatch, name
 ):
-    """A remote run's address is of another kind; MLflow's own download is used."""
     client = connect()
     run = client.create_run(experiment_id(client))
     for path in ("doc2vec/words.txt", "source/profile.json"):
@@ -208,20 +208,20 @@ def test_a_local_file_is_read_where_it_lies_and_a_remote_one_is_copied_once(
     local = fetch_artifact(run.info.run_id, name)
     assert local.is_relative_to(artifacts / "mlruns")
 
-    where, registry = run.info.artifact_uri, "mlflow.store.artifact.artifact_repository_registry"
+    registry = "mlflow.store.artifact.artifact_repository_registry"
     monkeypatch.setattr("tasks.registry.champion._artifact_uri", lambda _: "mlflow-artifacts:/1")
-    repository = LocalArtifactRepository(where)
+    repository = LocalArtifactRepository(run.info.artifact_uri)
     monkeypatch.setattr(f"{registry}.get_artifact_repository", lambda *_, **__: repository)
     copies = {fetch_artifact(run.info.run_id, name) for _ in range(2)}
     (copy,) = copies
     assert copy.is_relative_to(artifacts / "cache")
     text = (copy if copy.is_file() else copy / "words.txt").read_text()
     assert text == "words"
-    with pytest.raises(DamagedVersionError, match="has no source"):
+    with pytest.raises(DamagedVersionError, match=r"no longer has source/gone\.json"):
         fetch_artifact(run.info.run_id, "source/gone.json")
 
 
-def test_the_login_of_a_tracking_server_goes_to_mlflow_s_own_variables(monkeypatch):
+def test_the_login_of_a_tracking_server_moves_to_mlflow_variables(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://team:s3%40cr3t@mlflow:5000/x")

@@ -12,49 +12,50 @@ from tasks.registry.release import (
     metric_changes,
     promotion_reason,
 )
-from tasks.registry.retention import delete_old_logs, sorted_for_retirement
+from tasks.registry.retention import delete_old_logs, split_by_retention
 
 
-def test_only_what_differs_is_shown():
-    one, other = {"epochs": "1", "seed": "42"}, {"epochs": "2", "seed": "42", "new": "x"}
-    assert changed_values(one, other) == [
+def test_equal_values_are_not_listed():
+    a = {"epochs": "1", "seed": "42"}
+    b = {"epochs": "2", "seed": "42", "new": "x"}
+    assert changed_values(a, b) == [
         {"name": "epochs", "a": "1", "b": "2"},
         {"name": "new", "a": None, "b": "x"},
     ]
 
 
-def test_metrics_that_one_lacks_cannot_differ():
+def test_metrics_of_only_one_version_are_not_listed():
     (row,) = metric_changes({"f1": 0.5, "old": 1.0}, {"f1": 0.7, "new": 2.0})
     assert row["name"] == "f1"
     assert row["difference"] == pytest.approx(0.2)
 
 
-def test_what_the_machine_was_busy_with_is_no_difference():
+def test_system_metrics_are_not_listed():
     assert metric_changes({"system/cpu": 1.0, "f1": 0.5}, {"system/cpu": 9.0, "f1": 0.5}) == []
 
 
-def test_genres_that_changed_most_come_first():
+def test_genres_are_sorted_by_change():
     def rows(*scores: float | None) -> list[dict[str, object]]:
         names = ("Drama", "War", "Music")
         return [
             {"genre": name, "support": 9, "f1": f1} for name, f1 in zip(names, scores, strict=True)
         ]
 
-    found = genre_changes(rows(0.5, 0.5, None), rows(0.6, 0.2, 0.9))
-    assert [row["genre"] for row in found] == ["War", "Drama"]
+    changes = genre_changes(rows(0.5, 0.5, None), rows(0.6, 0.2, 0.9))
+    assert [row["genre"] for row in changes] == ["War", "Drama"]
 
 
-def test_lists_that_changed_most_come_first():
-    one = [
+def test_lists_are_sorted_by_change():
+    a = [
         {"film": "Alien", "movies like it": "Aliens (1986); Up (2009)"},
         {"film": "Up", "movies like it": "Cars (2006); Wall-E (2008)"},
         {"film": "Gone", "movies like it": "Cars (2006)"},
     ]
-    other = [
+    b = [
         {"film": "Alien", "movies like it": "Up (2009); Aliens (1986)"},
         {"film": "Up", "movies like it": "Cars (2006); Coco (2017)"},
     ]
-    assert list_changes(one, other) == [
+    assert list_changes(a, b) == [
         {"film": "Up", "stayed": 0.5, "left": "Wall-E (2008)", "came": "Coco (2017)"},
         {"film": "Alien", "stayed": 1.0, "left": "", "came": ""},
     ]
@@ -66,35 +67,35 @@ def registered(number: int, run_id: str | None) -> SimpleNamespace:
 
 
 def numbers(versions: list[SimpleNamespace]) -> list[int]:
-    return [int(one.version) for one in versions]
+    return [int(version.version) for version in versions]
 
 
-def test_the_newest_trainings_and_what_has_a_role_stay():
-    found = [registered(number, f"t{number}") for number in (9, 8, 7, 6, 5)]
-    stay, go = sorted_for_retirement(found, ["5", "8"], trainings=2)
-    assert numbers(stay) == [9, 8, 5]
-    assert numbers(go) == [7, 6]
+def test_the_newest_trainings_and_versions_with_an_alias_are_kept():
+    versions = [registered(number, f"t{number}") for number in (9, 8, 7, 6, 5)]
+    keep, retire = split_by_retention(versions, ["5", "8"], trainings=2)
+    assert numbers(keep) == [9, 8, 5]
+    assert numbers(retire) == [7, 6]
 
 
 def test_daily_refreshes_do_not_crowd_out_trainings():
-    """Of each training its first and last two versions stay, however often it was refreshed."""
+    """The first and the last two versions of each training are kept."""
     runs = {1: "a", 2: "b", 3: "c", **dict.fromkeys(range(4, 20), "a")}
-    found = [registered(number, runs[number]) for number in sorted(runs, reverse=True)]
-    stay, go = sorted_for_retirement(found, ["19", "2"], trainings=3)
-    assert numbers(stay) == [19, 18, 3, 2, 1]
-    assert set(numbers(go)) == set(range(4, 18))
-    stay, _ = sorted_for_retirement(found, ["19", "2"], trainings=1)
-    assert numbers(stay) == [19, 3, 2]
+    versions = [registered(number, runs[number]) for number in sorted(runs, reverse=True)]
+    keep, retire = split_by_retention(versions, ["19", "2"], trainings=3)
+    assert numbers(keep) == [19, 18, 3, 2, 1]
+    assert set(numbers(retire)) == set(range(4, 18))
+    keep, _ = split_by_retention(versions, ["19", "2"], trainings=1)
+    assert numbers(keep) == [19, 3, 2]
 
 
-def test_a_version_of_something_else_is_never_retired_and_takes_no_place():
-    found = [registered(4, None), registered(3, "c"), registered(2, "b"), registered(1, "a")]
-    stay, go = sorted_for_retirement(found, [], trainings=2)
-    assert numbers(stay) == [4, 3, 2]
-    assert numbers(go) == [1]
+def test_a_version_of_another_program_is_kept_and_not_counted():
+    versions = [registered(4, None), registered(3, "c"), registered(2, "b"), registered(1, "a")]
+    keep, retire = split_by_retention(versions, [], trainings=2)
+    assert numbers(keep) == [4, 3, 2]
+    assert numbers(retire) == [1]
 
 
-def test_previous_is_another_training_where_there_is_one():
+def test_previous_is_a_version_of_another_training_where_possible():
     first, second = registered(1, "a"), registered(2, "b")
     refreshed, again = registered(3, "b"), registered(4, "b")
     assert next_previous(None, first, None) is None
@@ -107,22 +108,22 @@ def test_previous_is_another_training_where_there_is_one():
     assert next_previous(second, second, first) == "1"
 
 
-def test_the_reason_tells_what_was_done_by_hand():
-    by_hand = {"by_hand": "promoted by hand on 2026-11-25 12:00 UTC", "why": "worse"}
-    said = [
-        promotion_reason(SimpleNamespace(tags=tags)) for tags in ({"why": "better"}, by_hand, {})
+def test_the_reason_names_a_manual_promotion():
+    manual = {"by_hand": "promoted manually on 2026-11-25 12:00 UTC", "why": "worse"}
+    reasons = [
+        promotion_reason(SimpleNamespace(tags=tags)) for tags in ({"why": "better"}, manual, {})
     ]
-    assert said == [
+    assert reasons == [
         "better",
-        "promoted by hand on 2026-11-25 12:00 UTC; the gate had said: worse",
+        "promoted manually on 2026-11-25 12:00 UTC; promotion gate: worse",
         "",
     ]
 
 
-def test_only_logs_without_a_new_line_are_deleted(tmp_path):
+def test_only_logs_without_a_recent_line_are_deleted(tmp_path):
     for name, days in (("old.log", 31), ("new.log", 29)):
         (tmp_path / name).write_text("x")
-        when = time.time() - days * 86400
-        os.utime(tmp_path / name, (when, when))
+        last_line = time.time() - days * 86400
+        os.utime(tmp_path / name, (last_line, last_line))
     assert delete_old_logs(tmp_path, 30) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["new.log"]

@@ -12,7 +12,7 @@ from tasks.reports.movie_map import (
 from tests.index_rows import TITLES, rows
 
 
-def test_every_movie_has_a_place_title_and_first_genre():
+def test_every_movie_has_a_position_title_and_genre():
     table = build_map(rows(TITLES))
     assert table.num_rows == len(TITLES)
     assert np.isfinite(table["x"].to_numpy()).all()
@@ -20,35 +20,35 @@ def test_every_movie_has_a_place_title_and_first_genre():
     assert "Toy Story (1984)" in table["title"].to_pylist()
 
 
-@pytest.mark.parametrize(("most", "taken"), [(9, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 3, 6])])
-def test_an_even_sample_goes_on_from_chunk_to_chunk(most, taken):
-    whole = pa.table({"row": range(7)})
-    parts = [whole.slice(0, 2), whole.slice(2, 4), whole.slice(6)]
-    assert sample_movies(parts, 7, most)["row"].to_pylist() == taken
+@pytest.mark.parametrize(("max_rows", "sampled"), [(9, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 3, 6])])
+def test_sample_is_even_across_chunks(max_rows, sampled):
+    movies = pa.table({"row": range(7)})
+    chunks = [movies.slice(0, 2), movies.slice(2, 4), movies.slice(6)]
+    assert sample_movies(chunks, 7, max_rows)["row"].to_pylist() == sampled
 
 
 @pytest.mark.parametrize("count", [1, 8, 60])
-def test_places_are_finite_and_the_same_again(count):
+def test_positions_are_finite_and_reproducible(count):
     vectors = np.random.default_rng(0).normal(size=(count, 12)).astype(np.float32)
-    first, again = map_positions(vectors), map_positions(vectors)
+    first, second = map_positions(vectors), map_positions(vectors)
     assert first.shape == (count, 2)
     assert np.isfinite(first).all()
-    assert np.array_equal(first, again)
+    assert np.array_equal(first, second)
 
 
-def test_two_crowds_are_apart_on_the_map():
+def test_clusters_are_apart_on_the_map():
     rng = np.random.default_rng(0)
-    crowds = [rng.normal(size=(80, 12)) + 20 * side for side in (0, 1)]
-    one, other = np.split(map_positions(np.vstack(crowds).astype(np.float32)), 2)
-    spread = max(of.std(axis=0).max() for of in (one, other))
-    assert np.linalg.norm(one.mean(axis=0) - other.mean(axis=0)) > spread
+    clusters = [rng.normal(size=(80, 12)) + 20 * side for side in (0, 1)]
+    left, right = np.split(map_positions(np.vstack(clusters).astype(np.float32)), 2)
+    spread = max(cluster.std(axis=0).max() for cluster in (left, right))
+    assert np.linalg.norm(left.mean(axis=0) - right.mean(axis=0)) > spread
 
 
-def test_the_most_frequent_genres_are_coloured():
+def test_most_frequent_genres_are_coloured():
     assert frequent_genres(["War", "Drama", "Drama", "no genre"]) == ["Drama", "War"]
 
 
-def test_the_interactive_map_has_every_movie_once_and_titles_as_text():
+def test_interactive_map_has_every_movie_once_and_escapes_titles():
     table = build_map(rows([*TITLES, "<b>Bold</b>"]))
     traces = interactive_map(table).data
     titles = [title for trace in traces for title in trace.text]
@@ -60,7 +60,7 @@ def test_the_interactive_map_has_every_movie_once_and_titles_as_text():
     }
 
 
-def test_places_of_the_interactive_map_are_in_proportion():
+def test_positions_of_the_interactive_map_are_scaled_to_the_grid():
     table = pa.table({"x": [-2.0, 1.0], "y": [0.0, 0.5], "title": ["a", "b"], "genre": ["War"] * 2})
     war = interactive_map(table).data[1]
     assert (war.x.tolist(), war.y.tolist()) == ([-30_000, 15_000], [0, 7_500])

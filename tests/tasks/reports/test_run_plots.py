@@ -13,8 +13,8 @@ from tasks.reports.run_plots import (
 )
 
 
-def test_training_is_drawn_for_the_first_network_and_for_doc2vec():
-    passes = pa.table(
+def test_training_curves_show_the_first_network_and_doc2vec():
+    classifier = pa.table(
         {
             "member": [0, 0, 1],
             "epoch": [1, 2, 1],
@@ -23,20 +23,20 @@ def test_training_is_drawn_for_the_first_network_and_for_doc2vec():
             "val_f1_micro": [0.1, 0.4, 0.0],
         }
     )
-    moves = pa.table({"epoch": [1, 2], "drift": [0.5, 0.1]})
-    losses, f1, drift = training_curves(passes, moves, "held-out").axes
+    doc2vec = pa.table({"epoch": [1, 2], "drift": [0.5, 0.1]})
+    losses, f1, drift = training_curves(classifier, doc2vec, "held-out").axes
     assert [list(line.get_ydata()) for line in losses.lines] == [[0.9, 0.5], [0.8, 0.6]]
     assert list(f1.lines[0].get_ydata()) == [0.1, 0.4]
     assert list(drift.lines[0].get_ydata()) == [0.5, 0.1]
 
 
-def test_every_document_and_word_is_in_a_bar():
+def test_histograms_count_every_document_and_word():
     documents, words = text_histograms([3, 4, 4, 90], [2, 2, 50]).axes
     assert sum(bar.get_height() for bar in documents.patches) == 4
     assert sum(bar.get_height() for bar in words.patches) == 3
 
 
-def test_recall_has_a_panel_a_kind_and_none_without_queries():
+def test_recall_has_a_panel_per_query_set_and_none_without_queries():
     rows = [
         {"kind": kind, "method": "ours", "k": k, "recall": k / 10}
         for kind in ("franchise", "colike")
@@ -48,7 +48,7 @@ def test_recall_has_a_panel_a_kind_and_none_without_queries():
     assert recall_by_k(pa.table({"kind": [], "method": [], "k": [], "recall": []})) is None
 
 
-def test_drift_has_a_panel_a_distribution():
+def test_drift_has_a_panel_per_distribution():
     rows = [
         {"distribution": name, "bin": "a", "before": 0.2, "now": 0.3}
         for name in ("genres", "lengths")
@@ -58,13 +58,15 @@ def test_drift_has_a_panel_a_distribution():
 
 
 @pytest.mark.parametrize("bins", [["under 10", "from 10", "from 120"], ["1990s", "unknown"]])
-def test_bins_of_a_distribution_stand_in_the_order_of_their_numbers(bins):
-    rows = [{"distribution": "x", "bin": b, "before": 0.1, "now": 0.1} for b in reversed(bins)]
+def test_bins_of_a_distribution_are_ordered_by_their_numbers(bins):
+    rows = [
+        {"distribution": "x", "bin": name, "before": 0.1, "now": 0.1} for name in reversed(bins)
+    ]
     (axes,) = drift_bars(pa.Table.from_pylist(rows)).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == bins
 
 
-def test_a_map_colours_the_genres_that_are_shown():
+def test_map_has_a_colour_per_shown_genre():
     positions = np.array([[0, 0], [1, 1], [2, 2]], np.float32)
     (axes,) = movie_map(positions, ["Drama", "War", "Drama"], ["Drama"]).axes
     other, drama = axes.collections
@@ -72,7 +74,7 @@ def test_a_map_colours_the_genres_that_are_shown():
     assert drama.get_offsets().tolist() == [[0, 0], [2, 2]]
 
 
-def test_the_waterfall_has_a_bar_a_stage_from_its_start_to_its_end():
+def test_waterfall_has_a_bar_per_stage_from_its_start_to_its_end():
     stages = [StageTime("ingest", 0.0, 1.5, 1), StageTime("embed", 1.0, 4.0, 3)]
     (axes,) = stage_waterfall(stages).axes
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0.0, 1.5), (1.0, 3.0)]

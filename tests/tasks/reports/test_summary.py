@@ -41,17 +41,17 @@ def summary() -> Summary:
         run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
         model_version="4",
         champion=True,
-        why="the first to answer",
+        why="no earlier champion",
     )
 
 
-def test_scores_stand_beside_their_baselines(summary):
+def test_score_rows_have_the_baselines_beside_the_scores(summary):
     rows = {row[0]: row[1:] for row in score_rows(summary.scores, "held-out")}
     assert rows["F1 micro"] == ("0.612", "0.600", "–")
     assert rows["Recall micro"] == ("–", "–", "–")
 
 
-def test_lists_are_scored_where_there_is_something_to_score_them_by(summary):
+def test_recommendation_scores_are_shown_if_there_are_any(summary):
     lists = {"rec_franchise_recall_at_10": 0.9, "rec_baseline_tfidf_franchise_recall_at_10": 0.8}
     assert score_rows(summary.scores | lists, "held-out")[-1] == (
         "Franchise recall@10",
@@ -62,13 +62,13 @@ def test_lists_are_scored_where_there_is_something_to_score_them_by(summary):
     assert len(score_rows(summary.scores, "held-out")) == 5
 
 
-def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summary):
+def test_artifact_counts_all_rows_and_names_the_next_commands(summary):
     text = markdown(summary)
-    assert "Rows: 10, of them 7 kept (1 without genres) and 3 quarantined" in text
-    assert "2 bad_id, 1 missing_title" in text
+    assert "Rows read: 10. Kept: 7 (1 without genres)." in text
+    assert "Quarantined: 3 (2 bad_id, 1 missing_title)." in text
     assert "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/abc) `abc`" in text
     assert "(http://127.0.0.1:5000/#/experiments/1/runs/abc/artifacts/report.html)" in text
-    assert 'python -m flows.recommend "Vertical Limit"' in text
+    assert 'movie-recommender recommend "Vertical Limit"' in text
     assert "mlflow ui --backend-store-uri sqlite:///m.db" in text
     assert "Held-out" in text
 
@@ -94,7 +94,7 @@ def test_the_artifact_says_what_happened_to_every_row_and_what_to_do_next(summar
         ),
     ],
 )
-def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown, command):
+def test_summary_hides_the_credentials_of_the_tracking_server(summary, uri, shown, command):
     run = summary.run.model_copy(update={"tracking_uri": uri})
     protected = summary.model_copy(update={"run": run})
     text = markdown(protected)
@@ -105,25 +105,32 @@ def test_a_summary_hides_the_login_of_the_tracking_server(summary, uri, shown, c
     assert not [link for link in links if "@" in link]
 
 
-def test_a_leaky_run_says_that_it_leaks(summary):
-    leaky = summary.model_copy(update={"protocol": "blog", "champion": False})
+def test_promotion_is_explained(summary):
+    assert "Model version 4 was promoted to champion (no earlier champion)." in notes(summary)
+
+
+def test_leaky_run_is_labelled(summary):
+    update = {"protocol": "blog", "champion": False, "why": "its scores leak"}
+    leaky = summary.model_copy(update=update)
     assert "These scores leak" in markdown(leaky)
-    assert "Version 4 was not promoted" in markdown(leaky)
+    assert "Model version 4 was not promoted (its scores leak)." in markdown(leaky)
 
 
-def test_a_run_on_the_sample_says_so(summary):
+def test_run_on_the_sample_is_labelled(summary):
     assert len(notes(summary)) == 2
     ingested = INGESTED.model_copy(update={"source": "sample_movies.csv"})
-    assert "embedded sample" in notes(summary.model_copy(update={"ingested": ingested}))[-1]
+    assert (
+        "bundled sample of 7 movies" in notes(summary.model_copy(update={"ingested": ingested}))[-1]
+    )
 
 
-def test_quarantine_is_summed_up_by_reason_with_its_first_row():
+def test_quarantine_summary_has_a_row_per_reason_with_the_first_example():
     rows = [
         {"source": "m.csv", "row": row, "column": "id", "reason": reason, "value": str(row)}
         for row, reason in ((4, "bad_id"), (7, "duplicate_id"), (9, "duplicate_id"))
     ]
-    found = quarantine_summary(pa.Table.from_pylist(rows, QUARANTINE))
-    assert [(row["reason"], row["rows"], row["first_row"]) for row in found] == [
+    summary_rows = quarantine_summary(pa.Table.from_pylist(rows, QUARANTINE))
+    assert [(row["reason"], row["rows"], row["first_row"]) for row in summary_rows] == [
         ("duplicate_id", 2, 7),
         ("bad_id", 1, 4),
     ]

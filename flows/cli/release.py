@@ -1,0 +1,64 @@
+"""The subcommand `release`: list, promote, roll back or compare versions; print tables or JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.command_line import DONE
+from flows.release import ReleaseConfig, answer
+from tasks.registry.model_registry import limit_client
+
+#: Fields of a version that are printed, with their column heads.
+COLUMN_HEADS = {
+    "version": "version",
+    "role": "role",
+    "made": "made",
+    "source": "source",
+    "test_f1_micro": "F1 micro",
+    "test_f1_macro": "macro",
+    "why": "why",
+}
+MAX_ROWS = 15  # printed of a table; `--json` prints all
+
+
+def command(config: ReleaseConfig) -> int:
+    """Change or list releases without a Prefect server."""
+    limit_client()
+    tables = answer(config)
+    if config.as_json:
+        print(json.dumps(tables, ensure_ascii=False, indent=2))
+        return DONE
+    for title, rows in tables.items():
+        show(title, version_columns(rows) if title == "versions" else rows)
+    return DONE
+
+
+def version_columns(versions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The printed fields of each version, by column head."""
+    return [{head: version[name] for name, head in COLUMN_HEADS.items()} for version in versions]
+
+
+def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as a table with at most `MAX_ROWS` rows."""
+    console = Console()
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(title=title)
+    for column in rows[0]:
+        is_numeric = any(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if is_numeric else "left")
+    for row in rows[:MAX_ROWS]:
+        table.add_row(*map(_cell, row.values()))
+    console.print(table)
+    if len(rows) > MAX_ROWS:
+        console.print(f"and {len(rows) - MAX_ROWS} more (--json shows them)")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,43 @@
+"""The subcommand `train`: check the source, train, print the scores."""
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.command_line import DONE
+from flows.config import TrainConfig
+from flows.runtime.server import prefect_server
+from flows.train import train
+from tasks.core.storage import store
+from tasks.data.source_check import require_trainable
+from tasks.reports.summary import Summary, next_commands, notes, score_rows
+
+
+def command(config: TrainConfig) -> int:
+    """Train; an unreadable source is refused before a server is started."""
+    store.require_writable()
+    names = require_trainable(config.source, config.ingest, config.text, config.label)
+    with prefect_server() as server:
+        print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
+        outcome = train(config)
+        print(outcome) if isinstance(outcome, str) else show(outcome)
+    return DONE
+
+
+def show(summary: Summary) -> None:
+    """Print the scores, the path of the report and the next commands."""
+    console = Console()
+    console.print(score_table(summary))
+    for line in notes(summary):
+        console.print(line)
+    console.print(f"Report: {summary.report}", soft_wrap=True)
+    console.print("Next:", *next_commands(summary), sep="\n  ", soft_wrap=True)
+
+
+def score_table(summary: Summary) -> Table:
+    """Scores of the run beside those of the baselines."""
+    table = Table(title=f"{summary.ingested.source}: {summary.protocol} protocol")
+    for column in ("score", "this run", "TF-IDF", "prior"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for row in score_rows(summary.scores, summary.protocol):
+        table.add_row(*row)
+    return table

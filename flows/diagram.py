@@ -1,0 +1,113 @@
+"""Task runs of a training, as Prefect recorded them -> the diagram of `docs/architecture.md`.
+
+Shown are the tasks that a result of `ingest` reaches: with double sides if they ran once per chunk,
+rounded if they write to Prefect or MLflow. An arrow leads from a task to one that took its result,
+unless a longer path connects them.
+"""
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import TaskRun, TaskRunResult
+
+from flows.config import TrainConfig
+from flows.runtime.server import prefect_server
+from flows.train import train
+from tasks.registry.tracking.mlflow_client import connect
+from tasks.registry.tracking.runs import FLOW_RUN_TAG
+from tasks.reports.stage_times import read_task_runs
+from tasks.reports.summary import Summary
+
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+START, END = "<!-- diagram: python -m flows.diagram -->\n", "<!-- diagram end -->"
+FIRST, LAST = "ingest", "clean_up"
+RECORDING = ("track_", "report", "register")
+SECONDS_TO_RECORD = 30
+#: Tasks by name, each with the names of the tasks whose results it took.
+Inputs = dict[str, set[str]]
+
+
+def task_name(run: TaskRun) -> str:
+    """Name of the function that a task run executed."""
+    return run.task_key.split("-")[0]
+
+
+def inputs_of(runs: Sequence[TaskRun]) -> Inputs:
+    """The edges between task runs as edges between tasks."""
+    names, inputs = {run.id: task_name(run) for run in runs}, Inputs()
+    for run in runs:
+        upstream = [part for parts in run.task_inputs.values() for part in parts]
+        sources = {names[part.id] for part in upstream if isinstance(part, TaskRunResult)}
+        inputs.setdefault(task_name(run), set()).update(sources)
+    return inputs
+
+
+def ancestors(inputs: Inputs, task: str) -> set[str]:
+    """All tasks that a task waits for, directly or not."""
+    return inputs[task].union(*(ancestors(inputs, source) for source in inputs[task]))
+
+
+def reduce_edges(inputs: Inputs) -> Inputs:
+    """Only tasks that depend on `FIRST`, without the edges that a longer path implies.
+
+    A task comes after its inputs; otherwise the order is that of the number of ancestors.
+    """
+    reached = {task: ancestors(inputs, task) for task in inputs}
+    shown = {task for task in inputs if FIRST in reached[task] or task == FIRST}
+    order = sorted(shown, key=lambda task: (len(reached[task] & shown), task))
+    return {
+        task: (inputs[task] & shown) - set().union(*(reached[source] for source in inputs[task]))
+        for task in order
+    }
+
+
+def mermaid(runs: Sequence[TaskRun]) -> str:
+    """The diagram in Mermaid's language, left to right."""
+    inputs, counts = reduce_edges(inputs_of(runs)), Counter(map(task_name, runs))
+    lines = ["flowchart LR", f"    source[(source)] --> {FIRST}"]
+    lines += [f"    {task}[[{task}]]" for task in inputs if counts[task] > 1]
+    lines += [f"    {task}({task})" for task in inputs if task.startswith(RECORDING)]
+    for task in inputs:
+        targets = [target for target, sources in inputs.items() if task in sources]
+        lines += [f"    {task} --> {' & '.join(targets)}"] if targets else []
+    return "\n".join(lines) + "\n"
+
+
+def write_diagram(runs: Sequence[TaskRun], page: Path = PAGE) -> None:
+    """Replace the diagram of a page."""
+    before, after = page.read_text(encoding="utf-8").split(START)
+    diagram = f"```mermaid\n{mermaid(runs)}```\n"
+    page.write_text(f"{before}{START}{diagram}{END}{after.split(END)[1]}", encoding="utf-8")
+
+
+def recorded_task_runs(summary: Summary) -> list[TaskRun]:
+    """All task runs of a training; the server records their ends in order, with some delay."""
+    flow_run = connect().get_run(summary.run.run_id).data.tags[FLOW_RUN_TAG]
+    deadline = time.monotonic() + SECONDS_TO_RECORD
+    with get_client(sync_client=True) as client:
+        while True:
+            runs = read_task_runs(client, flow_run)
+            ended = {task_name(run) for run in runs if run.end_time}
+            if LAST in ended or time.monotonic() > deadline:
+                return runs
+            time.sleep(0.5)
+
+
+def main() -> None:
+    """Train twice on the sample, so that the second run has a champion to compare with."""
+    config = TrainConfig.model_validate({"ingest": {"chunk_rows": 500}})
+    with tempfile.TemporaryDirectory() as folder, prefect_server():
+        os.environ["RECOMMENDER_ARTIFACTS"] = folder
+        train(config)
+        summary = train(config)
+        assert isinstance(summary, Summary)  # noqa: S101 - only a skipped run returns a text
+        write_diagram(recorded_task_runs(summary))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""`python -m flows.recommend`: the subcommand of this name, see `flows/cli/recommend.py`."""
+
+from flows.cli.app import run_module
+
+if __name__ == "__main__":
+    run_module("recommend")

@@ -1,0 +1,72 @@
+"""State of a network in training -> checkpoint file and back, with a checksum.
+
+torch does not verify what it reads, so the file starts with the SHA-256 of its content: training
+never continues from weights that a disk has changed. The state is read with `weights_only`.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from tasks.core.files import atomic_write
+from tasks.genres.network import GenreNetwork
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Epoch(NamedTuple):
+    """Log of one training epoch of one member; `seconds` are those of the training steps alone."""
+
+    member: int
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_f1_micro: float
+    seconds: float
+
+
+@dataclass
+class TrainingState:
+    """A network in training, with its optimiser, the weights of its best epoch and its log."""
+
+    network: GenreNetwork
+    optimizer: torch.optim.Optimizer
+    best_weights: dict[str, Any]
+    history: list[Epoch]
+
+
+def save_checkpoint(path: Path, state: TrainingState) -> None:
+    """Write the state atomically, preceded by its SHA-256."""
+    content = io.BytesIO()
+    values = {
+        "network": state.network.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "best": state.best_weights,
+        "history": [tuple(epoch) for epoch in state.history],
+    }
+    torch.save(values, content)
+    with atomic_write(path) as new:
+        new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
+
+
+def restore_checkpoint(path: Path, state: TrainingState) -> None:
+    """Set `state`, of a network of the same shape, to what `save_checkpoint` wrote.
+
+    Raises:
+        ValueError: the checksum does not match. torch raises further errors of any type for
+            content that does not fit; `state` is then undefined.
+    """
+    content = path.read_bytes()
+    digest, saved = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    if hashlib.sha256(saved).digest() != digest:
+        raise ValueError("its checksum does not match its content")
+    device = next(state.network.parameters()).device
+    values = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
+    state.network.load_state_dict(values["network"])
+    state.optimizer.load_state_dict(values["optimizer"])
+    state.best_weights = values["best"]
+    state.history = [Epoch(*epoch) for epoch in values["history"]]

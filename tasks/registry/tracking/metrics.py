@@ -1,0 +1,51 @@
+"""Numbers -> MLflow metrics: final values, or one value per epoch."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import mlflow
+import pyarrow as pa
+from mlflow.entities import Metric
+
+from tasks.core.contracts import RunRef
+
+BATCH = 1000  # metrics per request, MLflow's limit
+
+
+def log_metrics(
+    client: mlflow.MlflowClient, run: RunRef, values: Mapping[str, float], step: int = 0
+) -> None:
+    """Log final values by name."""
+    timestamp = _milliseconds()
+    metrics = [Metric(name, value, timestamp, step) for name, value in values.items()]
+    client.log_batch(run.run_id, metrics=metrics)
+
+
+def log_epochs(
+    client: mlflow.MlflowClient, run: RunRef, history: pa.Table, names: Mapping[str, str]
+) -> None:
+    """Log columns of a training history as metrics, with the epoch as the step.
+
+    `names` maps column to metric name. The metrics of further ensemble members are called
+    `network_2/…` and so on.
+    """
+    timestamp = _milliseconds()
+    metrics = [
+        metric for row in history.to_pylist() for metric in _epoch_metrics(row, names, timestamp)
+    ]
+    for first in range(0, len(metrics), BATCH):
+        client.log_batch(run.run_id, metrics=metrics[first : first + BATCH])
+
+
+def _epoch_metrics(
+    row: Mapping[str, Any], names: Mapping[str, str], timestamp: int
+) -> Iterator[Metric]:
+    prefix = f"network_{row['member'] + 1}/" if row.get("member") else ""
+    for column, name in names.items():
+        yield Metric(prefix + name, row[column], timestamp, row["epoch"])
+
+
+def _milliseconds() -> int:
+    """The current Unix time in milliseconds, the unit of MLflow's timestamps."""
+    return int(time.time() * 1000)

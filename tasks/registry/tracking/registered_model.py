@@ -1,0 +1,80 @@
+"""A finished run -> a version of the registered model, promoted to champion if the gate allows."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+from mlflow.models import Model
+from mlflow.models.model import ModelInfo
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.core.contracts import RunRef
+from tasks.recommend.model_folders import ModelFolders
+from tasks.registry.aliases import move_champion
+from tasks.registry.champion import Champion, to_tags
+from tasks.registry.model_registry import MODEL
+from tasks.registry.tracking import unloaded_pyfunc
+from tasks.registry.tracking.metrics import log_metrics
+from tasks.registry.tracking.mlflow_client import connect
+from tasks.registry.tracking.model_signature import INPUT_EXAMPLE, SIGNATURE
+from tasks.registry.tracking.runs import PACKAGES
+
+SERVED_MODEL = Path(__file__).parents[1] / "served_model.py"  # imports `tasks` alone, no `flows`
+
+
+class Promotion(NamedTuple):
+    """Whether a new version becomes the champion, and why.
+
+    `passed_over`: the current champion is damaged, so that a rollback must not return to it.
+    """
+
+    promote: bool
+    why: str
+    passed_over: bool = False
+
+
+@task(name="register", cache_policy=NO_CACHE)
+def register(run: RunRef, folders: ModelFolders, reader: Champion, promotion: Promotion) -> str:
+    """Register the model with the tag of its index, finish the run and return the new version.
+
+    With `promotion.promote`, the alias `champion` moves to the new version. Call it under the
+    `champion_lock` under which the current champion was last checked.
+    """
+    client = connect()
+    with mlflow.start_run(run_id=run.run_id):
+        model = _log_model(folders, reader)
+        log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
+        tags = to_tags(reader) | {"why": promotion.why}
+        registered = mlflow.register_model(model.model_uri, MODEL, tags=tags)
+        if promotion.promote:
+            move_champion(client, str(registered.version), promotion.passed_over)
+        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
+        client.set_tag(run.run_id, "promoted.why", promotion.why)
+    return str(registered.version)
+
+
+def _log_model(folders: ModelFolders, reader: Champion) -> ModelInfo:
+    """Log the model with its files, signature and input example to the active run."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "reader.json"
+        file.write_text(reader.model_dump_json())
+        model: ModelInfo = Model.log(
+            artifact_path=None,
+            name="recommender",
+            flavor=unloaded_pyfunc,
+            flavor_name="pyfunc.ModelFromCode",
+            python_model=str(SERVED_MODEL),
+            artifacts={
+                "reader": str(file),
+                **{name: str(path) for name, path in folders.model_dump().items()},
+            },
+            code_paths=[str(SERVED_MODEL.parents[1])],
+            pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
+            signature=SIGNATURE,
+            input_example=INPUT_EXAMPLE,
+            validate_serving_input=False,
+        )
+    return model

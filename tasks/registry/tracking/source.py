@@ -1,0 +1,96 @@
+"""An ingested source -> MLflow: dataset with schema, row counts, quarantined rows and profile."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+
+from tasks.core.contracts import MOVIES, IngestRef, ProfileRef, RefreshRef, RunRef
+from tasks.core.retry import io_task
+from tasks.core.storage import store
+from tasks.registry.champion_check import PROFILE
+from tasks.registry.tracking.length_limits import DATASET_NAME_LENGTH, shorten
+from tasks.registry.tracking.metrics import log_metrics
+from tasks.registry.tracking.mlflow_client import connect
+
+MLFLOW_TYPES = {
+    pa.string(): DataType.string,
+    pa.int16(): DataType.integer,
+    pa.int64(): DataType.long,
+}
+
+
+def dataset_schema(columns: pa.Schema) -> Schema:
+    """An Arrow schema of strings, integers and lists of these, in MLflow's types.
+
+    Raises:
+        KeyError: a column has another type.
+    """
+    return Schema([_column_spec(column) for column in columns])
+
+
+def _column_spec(column: pa.Field) -> ColSpec:
+    required = not column.nullable
+    if pa.types.is_list(column.type):
+        items = Array(MLFLOW_TYPES[column.type.value_type])
+        return ColSpec(items, column.name, required=required)
+    return ColSpec(MLFLOW_TYPES[column.type], column.name, required=required)
+
+
+def source_dataset(ingested: IngestRef) -> Dataset:
+    """The source as an MLflow dataset: name, digest, row counts, and the schema of its rows as
+    ingested (`MOVIES`), whatever the columns of the file are called."""
+    schema = dataset_schema(MOVIES).to_dict()
+    return Dataset(
+        name=shorten(ingested.source, DATASET_NAME_LENGTH),
+        digest=ingested.digest[:32],
+        source_type="local",
+        source=json.dumps({"file": ingested.source, "sha256": ingested.digest}),
+        schema=json.dumps({"mlflow_colspec": schema}),
+        profile=json.dumps({"rows": ingested.rows, "kept": ingested.kept}),
+    )
+
+
+def row_count_metrics(ingested: IngestRef) -> dict[str, float]:
+    """Numbers of rows by outcome, as metrics `source_…`."""
+    counts = {
+        "rows": ingested.rows,
+        "kept": ingested.kept,
+        "quarantined": ingested.quarantine.rows,
+        "unlabelled": ingested.unlabelled,
+        "unreadable_keywords": ingested.unreadable_keywords,
+    }
+    counts |= {f"quarantined_{reason}": count for reason, count in ingested.reasons.items()}
+    return {f"source_{name}": float(count) for name, count in counts.items()}
+
+
+@io_task("track-source")
+def track_source(run: RunRef, ingested: IngestRef) -> None:
+    """Log the source as a dataset, its row counts and its quarantined rows."""
+    client = connect()
+    tags = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run.run_id, [DatasetInput(source_dataset(ingested), tags)])
+    log_metrics(client, run, row_count_metrics(ingested))
+    client.log_artifact(run.run_id, str(store.locate(ingested.quarantine)), "source")
+
+
+@io_task("track-profile")
+def track_profile(run: RunRef, profile: ProfileRef) -> None:
+    """Log the source's profile; the drift check of later runs compares theirs with it."""
+    connect().log_artifact(run.run_id, str(store.locate(profile)), Path(PROFILE).parent.as_posix())
+
+
+@io_task("track-refresh")
+def track_refresh(run: RunRef, refreshed: RefreshRef, trained_by: str) -> None:
+    """Log the numbers of added and updated movies, and the run that trained the models."""
+    client = connect()
+    client.set_tag(run.run_id, "trained", trained_by)
+    counts = {
+        "refresh_added": refreshed.added,
+        "refresh_updated": refreshed.updated,
+        "refresh_rows": refreshed.index.rows,
+    }
+    log_metrics(client, run, {name: float(count) for name, count in counts.items()})

@@ -1,0 +1,116 @@
+"""Sections of the report: figures and tables, their titles and captions."""
+
+from typing import NamedTuple
+
+from tasks.reports.summary import ONE_GENRE
+
+NOT_DRAWN = "This figure was not drawn in this run."
+LEAKY_RUN = "Not compared with the champion: the scores of this run leak."
+NO_CHAMPION = "There was no champion to compare with."
+NOTHING_SHARED = "The champion shares no test movies and no queries with this run."
+NO_QUERIES = (
+    "The recommendations cannot be scored: no two movies of the source belong to the same "
+    "collection, and there are no ratings."
+)
+
+
+class Panel(NamedTuple):
+    """A figure of the report: file stem, title, caption, and the text if it is missing."""
+
+    name: str
+    title: str
+    caption: str
+    missing: str = NOT_DRAWN
+
+
+class TablePanel(NamedTuple):
+    """A table of the report: file stem, section, title, and the text if it is empty."""
+
+    name: str
+    section: str
+    title: str
+    missing: str
+
+
+SECTIONS = {
+    "Genres": (
+        Panel(
+            "genre_bars",
+            "F1 per genre",
+            "Bars: this run. Marks: TF-IDF. In brackets: number of test movies.",
+        ),
+        Panel(
+            "thresholds",
+            "F1 by threshold",
+            "Scores on the test movies at other thresholds; dotted lines: the tuned thresholds.",
+            ONE_GENRE,
+        ),
+        Panel(
+            "reliability",
+            "Reliability",
+            "On the dashed line, predictions with a probability of 70% are right 7 times in 10.",
+            ONE_GENRE,
+        ),
+        Panel(
+            "precision_recall",
+            "Precision and recall",
+            "A curve closer to the upper right is better; the dashed line is random guessing.",
+            ONE_GENRE,
+        ),
+        Panel(
+            "cooccurrence",
+            "Genres that occur together",
+            "Share of a row's movies that also have the genre of the column. The predicted matrix "
+            "should look like the true one.",
+            ONE_GENRE,
+        ),
+    ),
+    "Recommendations": (
+        Panel(
+            "recall_by_k",
+            "Recall by list length",
+            "Share of the relevant movies that are among the first k recommendations.",
+            NO_QUERIES,
+        ),
+        Panel(
+            "votes_curve",
+            "Relevance and coverage",
+            "A higher weight of votes recommends better-known movies, but fewer different ones.",
+            "There are no queries to score, or votes do not change the recommendations.",
+        ),
+    ),
+    "Training": (
+        Panel(
+            "training",
+            "Training curves",
+            "Both losses should fall; if only the validation loss rises, the network overfits.",
+        ),
+        Panel("texts", "Texts", "Length of the documents and frequency of the words."),
+        Panel(
+            "stages",
+            "Time per stage",
+            "A bar per stage from its start to its end; cached stages take almost no time.",
+            "The Prefect server had not recorded the stages when this report was written.",
+        ),
+    ),
+    "Source": (
+        Panel(
+            "drift",
+            "Drift from the champion's source",
+            "Shares of movies in both sources; bars of different length mean drift.",
+            "There was no champion when this run started, so there is no source to compare with.",
+        ),
+    ),
+}
+
+TABLES = (
+    TablePanel("genres", "Genres", "Scores per genre", "No genre was scored."),
+    TablePanel("slices", "Genres", "Scores per group of movies", "No movie was scored."),
+    TablePanel("mistakes", "Genres", "Most confident errors", "All predictions are correct."),
+    TablePanel(
+        "sample_lists",
+        "Recommendations",
+        "Recommendations for well-known films",
+        "The source has none of the films of this table.",
+    ),
+)

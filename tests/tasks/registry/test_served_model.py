@@ -1,0 +1,38 @@
+"""Limits of the registered model, and rows that it cannot answer."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from tasks.registry.served_model import MAX_CHARACTERS, MAX_ROWS, MovieRecommender
+
+
+def answers(model: MovieRecommender, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = model.predict(None, pd.DataFrame(rows)).to_dict("records")
+    return records
+
+
+def test_a_request_with_too_many_rows_is_refused():
+    with pytest.raises(MlflowException, match=r"at most 1000 rows \(got 1001\)"):
+        answers(MovieRecommender(), [{"title": "Alien"}] * (MAX_ROWS + 1))
+
+
+@pytest.mark.parametrize("column", ["title", "text"])
+def test_a_text_that_is_too_long_is_an_error_of_its_row_alone(column):
+    (answer,) = answers(MovieRecommender(), [{column: "a" * (MAX_CHARACTERS + 1)}])
+    assert answer["error"] == "A title or text may have at most 10000 characters (got 10001)."
+
+
+def test_a_row_that_fails_leaves_the_other_answers_intact(monkeypatch, caplog):
+    def answer(_: object, row: dict[str, Any], limit: int) -> dict[str, Any]:
+        if row["title"] == "broken":
+            raise ZeroDivisionError("division by zero")
+        return {"genres": ["War"]}
+
+    monkeypatch.setattr(MovieRecommender, "_answer", answer)
+    failed, answered = answers(MovieRecommender(), [{"title": "broken"}, {"title": "Alien"}])
+    assert failed["error"] == "Failed: division by zero (ZeroDivisionError)."
+    assert (answered["error"], answered["genres"]) == ("", ["War"])
+    assert "A row could not be answered" in caplog.text
