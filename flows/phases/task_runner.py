@@ -56,8 +56,14 @@ class DeferredFuture(PrefectConcurrentFuture[Any]):
         self._task_run_id = running.task_run_id
         running.wrapped_future.add_done_callback(self.finish_as)
 
-    def input_finished(self, _: "Future[Any]") -> None:
-        """Start after the last input, unless a failure has finished this future before."""
+    def input_finished(self, upstream: "Future[Any]") -> None:
+        """Start after the last input, or end as an input did that failed.
+
+        A cancelled input must not start anything: the pool cancels under a lock that a start needs.
+        """
+        if has_failed(upstream):
+            self.finish_as(upstream)
+            return
         with self._lock:
             self._missing_inputs -= 1
             is_ready = not self._missing_inputs and not self.wrapped_future.done()

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from flows.cli.command_line import parse
 from flows.cli.release import command
+from flows.phases.start import SKIPPED
 from flows.release import ReleaseConfig, answer, release
-from flows.train import SKIPPED, train
+from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.search import open_version

@@ -8,7 +8,7 @@ from flows.train import train
 from tasks.core.files import atomic_write
 from tasks.core.storage import store
 from tests.conftest import catalogue, write_csv
-from tests.flows.test_train import own, settings
+from tests.flows.test_train import scores_of, settings
 
 pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 RUNS, DAMAGES = 30, 10
@@ -16,9 +16,9 @@ RUNS, DAMAGES = 30, 10
 
 def test_three_hundred_damaged_bytes_change_no_result(tmp_path):
     config = settings(write_csv(tmp_path / "movies.csv", catalogue(150)))
-    expected, rng = own(train(config)), random.Random(1)  # noqa: S311 - damage, no secret
+    expected, rng = scores_of(train(config)), random.Random(1)  # noqa: S311 - damage, no secret
     store.invalidate_cache()  # so that there is a file `generation` too
-    assert own(train(config)) == expected
+    assert scores_of(train(config)) == expected
     for _ in range(RUNS):
         files = sorted(path for path in store.cache_root().rglob("*") if path.is_file())
         for file in rng.sample([path for path in files if path.stat().st_size], DAMAGES):
@@ -26,4 +26,4 @@ def test_three_hundred_damaged_bytes_change_no_result(tmp_path):
             content[rng.randrange(len(content))] ^= rng.randrange(1, 256)
             with atomic_write(file) as new:  # this process still maps models of the run before
                 new.write_bytes(content)
-        assert own(train(config)) == expected
+        assert scores_of(train(config)) == expected

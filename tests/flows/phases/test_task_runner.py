@@ -139,6 +139,28 @@ def test_a_task_that_fails_among_hundreds_of_chunks_ends_the_flow():
         train()
 
 
+def test_a_flow_that_raises_drops_queued_tasks_and_those_behind_them():
+    event, started = Event(), []
+
+    @task
+    def stage(_: object) -> None:
+        started.append(True)
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> None:
+        blocking = wait_for_event.map([event, event])
+        futures = value.map(range(50))  # in the queue of the pool
+        for _ in range(3):
+            futures = stage.map(futures)
+        Timer(0.5, event.set).start()  # the flow waits for the two tasks that run
+        assert not blocking[0].wrapped_future.done()
+        raise UserError("The registry cannot be reached.")
+
+    with pytest.raises(UserError, match=r"The registry cannot be reached\."):
+        train()
+    assert not started
+
+
 def test_prefect_records_an_edge_for_every_input():
     @flow(task_runner=TWO_THREADS)
     def train() -> int:
