@@ -23,7 +23,7 @@ from tasks.data.ingest import (
 from tasks.data.sources import Columns, Source, open_file
 from tasks.data.validation import IngestState
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
-from tests.tasks.data.helpers import append_to, new_state, validate_file
+from tests.source_files import append_to, new_state, validate_file
 
 POSITIONS = {name: column for column, name in enumerate(COLUMNS)}
 KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"

@@ -6,7 +6,7 @@ import pytest
 from tasks.core.contracts import UserError
 from tasks.data.row_counts import RowCounts
 from tests.conftest import catalogue, movie, write_csv
-from tests.tasks.data.helpers import validate_file
+from tests.source_files import validate_file
 
 
 def count_rows(tmp_path: Path, rows: list[dict[str, str]]) -> RowCounts:

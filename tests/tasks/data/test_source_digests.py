@@ -8,7 +8,7 @@ from tasks.core.contracts import UserError
 from tasks.data.source_digests import file_states, read_unchanged
 from tasks.data.sources import Columns, open_file
 from tests.conftest import catalogue, write_csv
-from tests.tasks.data.helpers import append_to
+from tests.source_files import append_to
 
 
 @pytest.mark.parametrize("name", ["m.csv.gz", "m.parquet", "part-2.csv"])

@@ -5,7 +5,7 @@ import pytest
 from tasks.data.sources import Columns, Source
 from tasks.data.validation import RejectedRow, check_row
 from tests.conftest import COLUMNS, movie, write_csv
-from tests.tasks.data.helpers import validate_file
+from tests.source_files import validate_file
 
 POSITIONS = {name: column for column, name in enumerate(COLUMNS)}
 SOURCE = Source("m.csv", COLUMNS, POSITIONS, iter(()))
