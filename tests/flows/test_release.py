@@ -199,7 +199,7 @@ def test_models_that_changed_after_registration_are_not_loaded(history):
     before = file.read_text()
     file.write_text(before + "\n")
     try:
-        with pytest.raises(UserError, match="its classifier is not what was registered"):
+        with pytest.raises(UserError, match="its classifier has changed since it was registered"):
             model_folders(champion)
     finally:
         file.write_text(before)

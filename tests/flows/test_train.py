@@ -211,8 +211,8 @@ def recommended(**settings: Any) -> list[dict[str, Any]]:
     """Movies that `recommend` returns from the champion's index."""
     config, champion = RecommendConfig.model_validate(settings), load_champion()
     version = get_version(champion.index)
-    question = recommend_flow.resolve_query(config, version, champion)
-    return recommend_flow.recommend(champion, version, question, config)
+    query = recommend_flow.resolve_query(config, version, champion)
+    return recommend_flow.recommend(query, config, version, champion.rank)
 
 
 def test_the_registered_model_answers_titles_and_texts(summary):
@@ -477,7 +477,7 @@ def test_the_blog_preset_is_labelled_and_never_champion(trained, tmp_path):
 
 def test_a_run_that_fails_is_failed_in_mlflow_too(tmp_path):
     damaged = [row | {"id": "x"} for row in catalogue(60)]
-    with pytest.raises(UserError, match="rows are damaged"):
+    with pytest.raises(UserError, match="rows are invalid"):
         train(settings(write_csv(tmp_path / "m.csv", catalogue(120) + damaged)))
     client = connect()
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -526,7 +526,7 @@ def test_a_genre_of_one_movie_breaks_nothing(tmp_path, min_support):
         ("", "the file is empty"),
         ("id,title,genres\n1,a,[]\n", "no column 'overview'"),
         ("id,title,overview,genres\n", "a header but no rows"),
-        ("id,title,overview,genres\n1,a,A text of a ghost.,Horror\n", "needs a genre that 5"),
+        ("id,title,overview,genres\n1,a,A text of a ghost.,Horror\n", "No genre has the 5 training movies"),
     ],
 )
 def test_a_bad_source_is_refused_before_anything_starts(tmp_path, content, sentence, artifacts):

@@ -72,7 +72,7 @@ def test_a_failed_run_writes_reason_and_command_and_sends_a_notification(tmp_pat
     with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
     page = latest_failure()
-    assert "33% of the rows are damaged" in page
+    assert "33% of the rows are invalid" in page
     assert "movie-recommender train" in page
     assert config.source[0] in page
     (message,) = posted
@@ -86,7 +86,7 @@ def test_the_page_is_written_if_the_webhook_does_not_respond(tmp_path, caplog):
     config = settings(damaged(tmp_path), notify="custom-webhook/nobody")
     with pytest.raises(UserError, match="33% of the rows are invalid"):
         train(config)
-    assert "33% of the rows are damaged" in latest_failure()
+    assert "33% of the rows are invalid" in latest_failure()
     assert "The notification was not sent" in caplog.text
 
 
