@@ -33,7 +33,7 @@ $(READY_FOR_TESTS): $(READY)
 install: $(READY_FOR_TESTS) ## Create .venv and install everything into it
 
 .PHONY: train
-train: $(READY) ## Train on the embedded sample, or on SOURCE=path/to/movies_metadata.csv
+train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_metadata.csv
 	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
@@ -58,7 +58,7 @@ newest: ## Test the newest releases that pyproject.toml allows, in an environmen
 	@.venv-newest/bin/python -m pytest tests/system/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit
-audit: $(READY_FOR_TESTS) ## Ask the advisory database about what is installed; needs the internet
+audit: $(READY_FOR_TESTS) ## Check installed packages for known vulnerabilities; needs the internet
 	@$(BIN)/python -m pip_audit --strict --skip-editable $(ARGS)
 
 .PHONY: check
@@ -69,15 +69,15 @@ check: $(READY_FOR_TESTS) ## Lint, formatting, types and import rules
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: demo
-demo: $(READY) ## Ask the champion from a browser on http://127.0.0.1:8000
+demo: $(READY) ## Serve the demo page on http://127.0.0.1:8000
 	@$(BIN)/movie-recommender demo $(ARGS)
 
 .PHONY: serve
-serve: $(READY) ## Bring up the local stack: Prefect, its worker and deployments, MLflow
+serve: $(READY) ## Start the local stack: Prefect, its worker and deployments, MLflow
 	@$(BIN)/movie-recommender serve $(ARGS)
 
 .PHONY: stop
-stop: $(READY) ## End what `make serve` started, and nothing else
+stop: $(READY) ## Stop the local stack
 	@$(BIN)/movie-recommender stop
 
 .PHONY: prefect
@@ -103,7 +103,7 @@ worker: $(READY) ## Run deployed flows on this machine
 	@$(BIN)/prefect worker start --pool local --type process
 
 .PHONY: clean-cache
-clean-cache: $(READY) ## Delete what stages have cached on this machine; it only costs time
+clean-cache: $(READY) ## Delete the stage cache of this machine; the next run recomputes it
 	@$(BIN)/movie-recommender clean-cache
 
 .PHONY: clean

@@ -62,6 +62,20 @@ def read_titles(path: Path) -> list[tuple[str, str]]:
     return [(row["title"] or "", (row.get("year") or "").strip()) for row in rows]
 
 
+def parse_year(text: str) -> int | None:
+    """The year of a cell; None for an empty cell.
+
+    Raises:
+        UserError: the cell is not a number.
+    """
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"year '{text}' is not a number.") from None
+
+
 def find_rows(version: Version, path: Path) -> list[int]:
     """Index rows of the movies in a file, without duplicates.
 
@@ -73,8 +87,8 @@ def find_rows(version: Version, path: Path) -> list[int]:
     row_indices = []
     for number, (title, year) in enumerate(read_titles(path), start=1):
         try:
-            row_indices.append(row_by_title(version, title, int(year) if year else None, None))
-        except (UserError, ValueError) as error:
+            row_indices.append(row_by_title(version, title, parse_year(year), None))
+        except UserError as error:
             print(f"{path.name} row {number}: {error}", file=sys.stderr)
     if not row_indices:
         raise UserError(f"{path.name}: none of its titles is in the index.")

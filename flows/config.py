@@ -131,7 +131,9 @@ class TrainConfig(FlowParameters):
         None,
         description="Address of a Dask scheduler; left out: a local cluster is started for the run",
     )
-    refresh: bool = Field(False, description="Ignore what was cached before this run")
+    refresh: bool = Field(
+        False, description="Ignore all cache entries: every stage is computed again"
+    )
     skip_unchanged: bool = Field(
         False,
         description="Do nothing if the champion was trained on the same source with the same "

@@ -18,10 +18,11 @@ from tasks.data.ingest import IngestConfig, ingest
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
+from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.refresh import index_new_movies, index_source, merge
 from tasks.registry.retention import RetentionConfig, clean_up
-from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.registered_model import register
 from tasks.registry.tracking.runs import open_run
 from tasks.registry.tracking.source import track_refresh, track_source
 from tasks.reports.report import report_quarantine
@@ -108,7 +109,7 @@ def build_new_rows(
         ingested.chunks, unmapped(folders), unmapped(source), unmapped(compute)
     )
     rows = join_rows.submit(as_inputs(chunks))
-    gather("describe", chunks, ingested.kept)
+    gather("index-new-movies", chunks, ingested.kept)
     return source, rows.result()
 
 
@@ -118,7 +119,7 @@ def publish(run: RunRef, champion: Champion, rows: RowsRef, source: str) -> Refr
     refreshed = merge(champion.index, rows, source, run.index_tag, config)
     track_refresh(run, refreshed, champion.run_id)
     version = champion.model_copy(update={"index": refreshed.index, "version": ""})
-    promotion = Promotion(promote=True, why=WHY)
+    promotion = PromotionDecision(promote=True, why=WHY)
     register(run, model_folders(champion), version, promotion)
     return refreshed
 

@@ -36,7 +36,7 @@ class ReleaseConfig(FlowParameters):
         return self
 
 
-def answer(config: ReleaseConfig) -> Tables:
+def perform_action(config: ReleaseConfig) -> Tables:
     """Perform the action; tables of the versions or of their differences, by title.
 
     Raises:
@@ -55,7 +55,7 @@ def answer(config: ReleaseConfig) -> Tables:
 @flow(name="release", flow_run_name="release-{config.action}")
 def release(config: ReleaseConfig) -> Tables:
     """Perform the action and show the tables as artifacts in Prefect."""
-    tables = answer(config)
+    tables = perform_action(config)
     for title, rows in tables.items():
         create_table_artifact(rows, key=f"release-{title}", description=config.action)
     get_run_logger().info("%s %s done", config.action, " ".join(config.versions))

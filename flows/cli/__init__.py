@@ -39,5 +39,5 @@ SUBCOMMANDS = {
         "flows.clean_cache:command", "Delete cached stage outputs of this machine"
     ),
 }
-#: Commands of `python -m flows.NAME` that are no subcommands.
+#: Commands of `python -m flows.NAME` that are not subcommands.
 MODULES = {"stack": "flows.cli.stack:command"}

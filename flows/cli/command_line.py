@@ -27,7 +27,7 @@ from tasks.core.disk import full_disk_message
 from tasks.core.redaction import print_redacted, redacted
 from tasks.core.storage import store
 
-DONE, FAILED, UNANSWERABLE = 0, 1, 2
+DONE, FAILED, INVALID_INPUT = 0, 1, 2
 DEBUG = "--debug"
 C = TypeVar("C", bound=BaseModel)
 
@@ -180,7 +180,7 @@ def _exit_code(run: Callable[[], int], debug: bool) -> int:
         interrupts.hold_if_ending()  # the signal caused this error
         is_user_error = isinstance(error, UserError | ValidationError)
         print(_error_message(error), file=sys.stderr)
-        return UNANSWERABLE if is_user_error else FAILED
+        return INVALID_INPUT if is_user_error else FAILED
 
 
 def _error_message(error: Exception) -> str:
@@ -191,4 +191,6 @@ def _error_message(error: Exception) -> str:
         return message
     prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     disk_message = full_disk_message(error, store.artifacts_root(), prefect_home)
-    return disk_message or f"Failed: {message} ({type(error).__name__}; {DEBUG} shows where)."
+    return (
+        disk_message or f"Failed: {message} ({type(error).__name__}; {DEBUG} shows the traceback)."
+    )

@@ -53,7 +53,7 @@ def help_program() -> click.Group:
     group = OrderedGroup(
         PROGRAM,
         commands,
-        help="Train a movie recommender, ask it, and operate it.",
+        help="Train a movie recommender, get recommendations, and manage model versions.",
         epilog=EPILOG,
     )
     version: click.Group = click.version_option(package_name=PROGRAM)(group)

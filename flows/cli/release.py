@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE
-from flows.release import ReleaseConfig, answer
+from flows.release import ReleaseConfig, perform_action
 from tasks.registry.model_registry import limit_client
 
 #: Fields of a version that are printed, with their column heads.
@@ -27,7 +27,7 @@ MAX_ROWS = 15  # printed of a table; `--json` prints all
 def command(config: ReleaseConfig) -> int:
     """Change or list releases without a Prefect server."""
     limit_client()
-    tables = answer(config)
+    tables = perform_action(config)
     if config.as_json:
         print(json.dumps(tables, ensure_ascii=False, indent=2))
         return DONE

@@ -26,7 +26,7 @@ class Embeddings:
 
 
 def train_embeddings(config: TrainConfig, data: Documents) -> Embeddings:
-    """Train Doc2Vec on all documents, then compute the vectors chunk by chunk."""
+    """Train Doc2Vec on the train split, then compute the vector of every document by chunks."""
     documents, compute = as_input(data.documents), data.compute
     doc2vec = fit_doc2vec.submit(documents, config.doc2vec, config.text, compute)
     chunks = embed.map(data.chunks, unmapped(doc2vec), unmapped(compute))

@@ -54,4 +54,10 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         documents, as_input(embeddings.doc2vec), classifier, config.protocol
     )
     bars = draw_scores.submit(as_input(scores), as_input(baseline), config.protocol)
-    return Genres(labelled, trained, predicted, [scores, baseline], [training, bars])
+    return Genres(
+        labels=labelled,
+        classifier=trained,
+        probabilities=predicted,
+        scores=[scores, baseline],
+        figures=[training, bars],
+    )

@@ -15,7 +15,7 @@ from tasks.registry.champion_check import is_current_champion
 from tasks.registry.fingerprint import fingerprint
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
-from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.registered_model import register
 from tasks.registry.tracking.results import track_gate, track_results
 from tasks.reports.drawing import draw_lists
 from tasks.reports.report import report
@@ -24,7 +24,7 @@ from tasks.reports.summary import Summary
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the run, figures of them, and the metrics that MLflow has by now.
+    """Scores of the run, figures of them, and the the metrics logged so far.
 
     Scores of the comparison with the champion are in `Decision`.
     """
@@ -86,7 +86,7 @@ def track_evaluation(
 def describe_version(
     config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender
 ) -> Champion:
-    """What readers need to know of the version, before it has a number."""
+    """The record of the new version, before it has a number."""
     digest = data.ingested.digest
     return Champion(
         index=recommender.index.result(),
@@ -117,8 +117,13 @@ def register_version(
             return None
         if promotion.promote:
             documents = data.documents.result()
-            index = carry_over(version.index, documents, decision.champion, folders, config.index)
+            index = carry_over(
+                index=version.index,
+                documents=documents,
+                champion=decision.champion,
+                folders=folders,
+                config=config.index,
+            )
             version = version.model_copy(update={"index": index})
-        outcome = Promotion(promotion.promote, promotion.why, promotion.passed_over)
-        number = register(run, folders, version, outcome)
+        number = register(run, folders=folders, reader=version, promotion=promotion)
         return version.model_copy(update={"version": number})

@@ -53,9 +53,9 @@ class Recommender:
 def build_recommender(
     config: TrainConfig, run: RunRef, data: Documents, embeddings: Embeddings, genres: Genres
 ) -> Recommender:
-    """Rank lists from the rows of the index, evaluate them, and build the index."""
-    transformer, described = build_rows(data, embeddings, genres)
-    rows, compute = as_input(described), data.compute
+    """Build the index rows, evaluate the lists ranked from them, and build the index."""
+    transformer, index_rows = build_rows(data, embeddings, genres)
+    rows, compute = as_input(index_rows), data.compute
     lists = evaluate_lists.submit(rows, data.ratings, config.rank, compute)
     movie_map = draw_map.submit(rows, compute)
     return Recommender(
@@ -77,7 +77,7 @@ def build_recommender(
 def build_rows(
     data: Documents, embeddings: Embeddings, genres: Genres
 ) -> tuple[PrefectFuture[TransformerRef], PrefectFuture[RowsRef]]:
-    """Fit the transformer of the index, and describe every movie as a row of the index with it."""
+    """Fit the index transformer, and build the index row of every movie with it."""
     documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
     labels, compute = as_input(genres.labels), data.compute
     transformer = fit_transformer.submit(documents, vectors, labels, compute)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from flows.runtime.local_stack.access import bypass_proxy, running_server
-from flows.runtime.temporary_server import end_left_servers, temporary_server
+from flows.runtime.temporary_server import end_orphaned_servers, temporary_server
 
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 
@@ -18,7 +18,7 @@ def prefect_server() -> Iterator[str]:
     Yields the address of the server, or a text that says it is temporary.
     """
     bypass_proxy()
-    end_left_servers()
+    end_orphaned_servers()
     if settings := running_server():
         with temporary_settings(settings):
             yield settings[PREFECT_API_URL]

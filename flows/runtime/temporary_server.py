@@ -65,7 +65,7 @@ def temporary_server() -> Iterator[str]:
         record.unlink(missing_ok=True)
 
 
-def end_left_servers() -> None:
+def end_orphaned_servers() -> None:
     """End the servers of this machine whose runs were killed."""
     for record in _records().glob("*.json"):
         try:

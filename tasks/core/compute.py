@@ -155,7 +155,9 @@ def _connect_to_dask(address: str | None) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("The runner 'dask' needs Dask: pip install -e '.[dask]'.") from None
+        raise UserError(
+            "The runner 'dask' needs Dask: .venv/bin/pip install -c requirements.lock -e '.[dask]'."
+        ) from None
     logging.getLogger("distributed").setLevel(logging.WARNING)
     client = _local_cluster(Client) if address is None else _remote_cluster(Client, address)
     atexit.register(client.close)

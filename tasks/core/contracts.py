@@ -63,7 +63,7 @@ class DamagedVersionError(UserError):
 
     def __init__(self, damage: str) -> None:
         super().__init__(
-            f"{damage}. Train again (a damaged champion is passed over), or promote another "
+            f"{damage}. Train again (a damaged champion is ignored), or promote another "
             "version: `movie-recommender release list` shows them."
         )
         self.damage = damage

@@ -82,7 +82,7 @@ def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
     return index
 
 
-def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_words: float) -> dict[str, float]:
+def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_share: float) -> dict[str, float]:
     """Stability index by distribution, ratio of the movie counts, and share of unknown words."""
     indices = {
         f"drift_{name}": stability_index(getattr(old, name), getattr(new, name))
@@ -90,11 +90,11 @@ def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_words: float) 
     }
     return indices | {
         "drift_movies_ratio": new.movies / max(1, old.movies),
-        "drift_unknown_words": unknown_words,
+        "drift_unknown_words": unknown_share,
     }
 
 
-def unknown_words(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
+def unknown_word_share(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
     """Share of tokens that are not in the vocabulary of the Doc2Vec model in a folder.
 
     Reads an even sample of the `rows` documents.
@@ -149,7 +149,7 @@ def check_drift(
             writer.folder,
             old=_read_profile(old),
             new=_read_profile(store.locate(profile)),
-            unknown_share=unknown_words(tables, documents.rows, doc2vec),
+            unknown_share=unknown_word_share(tables, documents.rows, doc2vec),
         )
         return writer.folder_ref(ScoresRef, documents.rows)
 

@@ -159,7 +159,10 @@ def _download_from_kaggle(with_ratings: bool) -> Path:
     try:
         import kagglehub
     except ImportError:
-        raise UserError("Source 'kaggle' needs kagglehub: pip install -e '.[kaggle]'.") from None
+        raise UserError(
+            "Source 'kaggle' needs kagglehub: "
+            ".venv/bin/pip install -c requirements.lock -e '.[kaggle]'."
+        ) from None
     for name in KAGGLE_RATINGS if with_ratings else ():
         kagglehub.dataset_download(KAGGLE_DATASET, path=name)
     return Path(kagglehub.dataset_download(KAGGLE_DATASET, path=KAGGLE_MOVIES))

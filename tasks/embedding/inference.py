@@ -22,7 +22,7 @@ from tasks.embedding.pooling import known_token_rows, load_weights, pooled_vecto
 VERSION = 4
 # Minimum chunks for which a process pool is faster, its start-up of some seconds included.
 MIN_CHUNKS_TO_INFER_IN_POOL = 3
-MIN_CHUNKS_TO_POOL_IN_POOL = 10
+MIN_CHUNKS_FOR_PARALLEL_POOLING = 10
 Vectors = NDArray[np.float32]
 
 
@@ -61,7 +61,7 @@ def _embed(documents: DocumentsRef, model: Doc2VecRef, writer: store.EntryWriter
 def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
     """Vectors of one chunk of documents; a transductive model's are those from training."""
     pooled = load_config(store.locate(model)).features == "pooled"
-    min_chunks = MIN_CHUNKS_TO_POOL_IN_POOL if pooled else MIN_CHUNKS_TO_INFER_IN_POOL
+    min_chunks = MIN_CHUNKS_FOR_PARALLEL_POOLING if pooled else MIN_CHUNKS_TO_INFER_IN_POOL
     return store.get_or_create(
         "vectors",
         [VERSION, model.digest, documents.digest],

@@ -202,7 +202,7 @@ def _build(rows: RowsRef, config: IndexConfig, tag: str) -> IndexRef:
     return publish_version(lancedb_uri(), stored_batches(rows), tag, config)
 
 
-@task(name="index", cache_policy=NO_CACHE)
+@task(name="build-index", cache_policy=NO_CACHE)
 def build_index(rows: RowsRef, config: IndexConfig, tag: str, compute: Compute) -> IndexRef:
     """Publish index rows as a validated version named `tag`."""
     index = run_stage(compute, _build, rows, config, tag)

@@ -188,7 +188,7 @@ def _row_chunks(
         start = stop
 
 
-@task(name="fit-lexicon", cache_policy=NO_CACHE)
+@task(name="fit-transformer", cache_policy=NO_CACHE)
 def fit_transformer(
     documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, compute: Compute
 ) -> TransformerRef:
@@ -201,7 +201,7 @@ def fit_transformer(
     )
 
 
-@task(name="describe", cache_policy=NO_CACHE)
+@task(name="build-index-rows", cache_policy=NO_CACHE)
 def build_index_rows(
     documents: DocumentsRef,
     vectors: VectorsRef,

@@ -1,6 +1,6 @@
 """A request for recommendations -> a query -> recommended movies, best first.
 
-The terminal command, the demo page and the registered MLflow model answer through these functions.
+The terminal command, the demo page and the registered MLflow model all use these functions.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -68,10 +68,12 @@ def next_previous(
     return str(old.version)
 
 
-def move_champion(client: mlflow.MlflowClient, version: str, passed_over: bool = False) -> None:
+def move_champion(
+    client: mlflow.MlflowClient, version: str, champion_is_damaged: bool = False
+) -> None:
     """Give the alias `champion` to a version and update `previous`; call it under `champion_lock`.
 
-    `passed_over`: the current champion is damaged and must not become `previous`.
+    `champion_is_damaged`: the current champion is damaged and must not become `previous`.
     """
     by_alias = versions_by_alias(client)
     old, previous = (
@@ -79,7 +81,7 @@ def move_champion(client: mlflow.MlflowClient, version: str, passed_over: bool =
         for alias in (CHAMPION, PREVIOUS)
     )
     new = client.get_model_version(MODEL, version)
-    before = next_previous(None if passed_over else old, new, previous)
+    before = next_previous(None if champion_is_damaged else old, new, previous)
     if before == version:
         client.delete_registered_model_alias(MODEL, PREVIOUS)
     elif before and before != by_alias.get(PREVIOUS):

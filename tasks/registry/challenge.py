@@ -86,13 +86,13 @@ class Comparison(BaseModel, frozen=True):
 class PromotionDecision(BaseModel, frozen=True):
     """Whether the challenger is promoted to champion, and the reason in plain words.
 
-    `passed_over`: there is a champion, but it is damaged and was not compared.
+    `champion_is_damaged`: there is a champion, but it is damaged and was not compared.
     """
 
     promote: bool
     why: str
     comparisons: tuple[Comparison, ...] = ()
-    passed_over: bool = False
+    champion_is_damaged: bool = False
 
 
 class PairedPredictions(NamedTuple):
@@ -186,7 +186,7 @@ def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
     if not champion.version:
         return PromotionDecision(promote=True, why="no earlier champion")
     why = f"the champion (version {champion.version}) cannot be compared: {champion.damage}"
-    return PromotionDecision(promote=True, why=why, passed_over=True)
+    return PromotionDecision(promote=True, why=why, champion_is_damaged=True)
 
 
 def shared_test_movies(documents: pa.Table, champion: TextModel) -> pa.Table:
@@ -325,7 +325,7 @@ def challenge(
     return ref
 
 
-@task(name="judge", cache_policy=NO_CACHE)
+@task(name="decide-promotion", cache_policy=NO_CACHE)
 def decide_promotion(
     compared: ScoresRef, config: GateConfig, same_source: bool
 ) -> PromotionDecision:

@@ -53,7 +53,7 @@ def load_champion() -> Champion:
     if current is None:
         raise UserError(NO_CHAMPION)
     if "rank" not in current.tags:
-        raise UserError("The champion was trained by an earlier version: run `make train` again.")
+        raise UserError("The champion was trained by an earlier release: run `make train` again.")
     return from_tags(current.tags, current.version)
 
 

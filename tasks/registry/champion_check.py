@@ -87,7 +87,7 @@ def _profile(champion: Champion) -> Path | None:
     return path if path.is_file() else None
 
 
-@io_task("confirm-champion")
+@io_task("is-current-champion")
 def is_current_champion(version: str) -> bool:
     """Whether a version is the current champion; an empty one means that there is none.
 

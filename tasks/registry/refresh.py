@@ -171,7 +171,9 @@ def _index_new_movies(
     return writer.table_ref(RowsRef, f"{movies.name}.parquet", table)
 
 
-@task(name="describe-new", task_run_name="describe-new-{movies.name}", cache_policy=NO_CACHE)
+@task(
+    name="index-new-movies", task_run_name="index-new-movies-{movies.name}", cache_policy=NO_CACHE
+)
 def index_new_movies(
     movies: MoviesRef, folders: ModelFolders, source: str, compute: Compute
 ) -> RowsRef:

@@ -185,7 +185,7 @@ def _promote(client: mlflow.MlflowClient, version: ModelVersion, action: str) ->
     if current == number:
         return
     damaged = current is not None and is_damaged(client.get_model_version(MODEL, current))
-    move_champion(client, number, passed_over=damaged)
+    move_champion(client, number, champion_is_damaged=damaged)
     entry = f"{action} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     client.set_model_version_tag(MODEL, number, BY_HAND, entry)
     client.set_tag(str(version.run_id), "promoted", "true")

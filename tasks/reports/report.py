@@ -81,7 +81,7 @@ def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRe
         create_markdown_artifact(
             f"{text}\n{_genre_bars_markdown(folders)}",
             key="training-summary",
-            description="Scores",
+            description="Scores, promotion decision and next commands",
         )
     create_link_artifact(run_page(summary.run), "The run in MLflow", key="mlflow-run")
     create_link_artifact(report_page(summary.run), "The report in MLflow", key="report")

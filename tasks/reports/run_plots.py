@@ -70,7 +70,7 @@ def text_histograms(lengths: Sequence[int], counts: Sequence[int]) -> Figure:
 def recall_by_k(table: pa.Table) -> Figure | None:
     """Recall by list length k, a panel per query set; None without queries.
 
-    Columns kind, method, k and recall (`tasks.recommend.evaluation.list_evaluation.recall_by_k`).
+    Columns kind, method, k and recall (`tasks.recommend.evaluation.relevance_scores.recall_by_k`).
     """
     rows = table.to_pylist()
     kinds = list(dict.fromkeys(row["kind"] for row in rows))

@@ -66,7 +66,7 @@ class StackPorts(StrictConfig):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of MLflow's UI")
 
 
-def answers(address: str) -> bool:
+def is_responding(address: str) -> bool:
     """Whether a server on this machine responds; no proxy is used."""
     try:
         return httpx.get(address, timeout=2, trust_env=False).is_success
@@ -168,7 +168,7 @@ def _start(config: StackPorts) -> None:
     launch("prefect", server, environment | server_protection(config.prefect_port, password))
     if not remote_mlflow():
         start_mlflow(config.mlflow_port)
-    wait_for("prefect", lambda: answers(f"{api}/health"))
+    wait_for("prefect", lambda: is_responding(f"{api}/health"))
     with stack_client(access) as client:
         prepare(client, environment)
         launched = datetime.now(UTC)
@@ -176,7 +176,7 @@ def _start(config: StackPorts) -> None:
         wait_for_schedules(client, POOL, log_file("prefect"))
         wait_for("worker", lambda: has_worker(client, launched))
     if not remote_mlflow():
-        wait_for("mlflow", lambda: answers(f"http://{HOST}:{config.mlflow_port}/health"))
+        wait_for("mlflow", lambda: is_responding(f"http://{HOST}:{config.mlflow_port}/health"))
 
 
 def start_mlflow(port: int) -> None:

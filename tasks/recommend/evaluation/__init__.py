@@ -1,1 +1,1 @@
-"""Ranked lists -> relevance scores, beside baseline rankers."""
+"""Ranked lists -> relevance scores of the recommender and of the baseline rankers."""

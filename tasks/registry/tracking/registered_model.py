@@ -3,7 +3,6 @@
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 from mlflow.models import Model
@@ -14,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.contracts import RunRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.aliases import move_champion
+from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, to_tags
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking import unloaded_pyfunc
@@ -25,19 +25,10 @@ from tasks.registry.tracking.runs import PACKAGES
 SERVED_MODEL = Path(__file__).parents[1] / "served_model.py"  # imports `tasks` alone, no `flows`
 
 
-class Promotion(NamedTuple):
-    """Whether a new version becomes the champion, and why.
-
-    `passed_over`: the current champion is damaged, so that a rollback must not return to it.
-    """
-
-    promote: bool
-    why: str
-    passed_over: bool = False
-
-
 @task(name="register", cache_policy=NO_CACHE)
-def register(run: RunRef, folders: ModelFolders, reader: Champion, promotion: Promotion) -> str:
+def register(
+    run: RunRef, folders: ModelFolders, reader: Champion, promotion: PromotionDecision
+) -> str:
     """Register the model with the tag of its index, finish the run and return the new version.
 
     With `promotion.promote`, the alias `champion` moves to the new version. Call it under the
@@ -50,7 +41,7 @@ def register(run: RunRef, folders: ModelFolders, reader: Champion, promotion: Pr
         tags = to_tags(reader) | {"why": promotion.why}
         registered = mlflow.register_model(model.model_uri, MODEL, tags=tags)
         if promotion.promote:
-            move_champion(client, str(registered.version), promotion.passed_over)
+            move_champion(client, str(registered.version), promotion.champion_is_damaged)
         client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
         client.set_tag(run.run_id, "promoted.why", promotion.why)
     return str(registered.version)

@@ -61,7 +61,9 @@ def test_a_user_error_is_one_sentence_and_exit_code_2(capsys):
 
 def test_any_other_error_is_one_sentence_and_exit_code_1(capsys):
     assert exit_code([], fail_with(RuntimeError("broken"))) == 1
-    assert capsys.readouterr().err == "Failed: broken (RuntimeError; --debug shows where).\n"
+    assert (
+        capsys.readouterr().err == "Failed: broken (RuntimeError; --debug shows the traceback).\n"
+    )
 
 
 def test_a_full_disk_is_reported_with_advice(capsys):

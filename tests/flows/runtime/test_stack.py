@@ -290,7 +290,7 @@ def test_no_request_to_this_machine_uses_the_proxy(monkeypatch):
     with recording_server(200, requests) as proxy:
         monkeypatch.setenv("http_proxy", proxy)
         assert not stack_access._accepts(api, "recommender:hidden")
-        assert not stack.answers(f"{api}/health")
+        assert not stack.is_responding(f"{api}/health")
         stack_access.bypass_proxy()
         with pytest.raises(httpx.ConnectError):
             httpx.get(api)  # as Prefect's clients do

@@ -34,7 +34,7 @@ def write_record(process: "subprocess.Popen[bytes]", owner: str, host: str | Non
 def test_a_server_whose_run_was_killed_is_ended_by_the_next_run(owner, host, ended):
     process = sleeper()
     write_record(process, owner, host)
-    temporary_server.end_left_servers()
+    temporary_server.end_orphaned_servers()
     assert (process.poll() is not None) == ended
     process.kill()
     process.wait()
@@ -53,7 +53,7 @@ def test_a_damaged_record_is_removed(content):
     record = temporary_server._records() / "1.json"
     record.parent.mkdir(parents=True)
     record.write_text(content.replace("HERE", socket.gethostname()))
-    temporary_server.end_left_servers()
+    temporary_server.end_orphaned_servers()
     assert not record.exists()
 
 

@@ -50,7 +50,7 @@ def test_the_index_of_a_shift_from_50_to_60_percent():
 def test_distributions_above_the_limit_are_named():
     old = SourceProfile(movies=2, genres={"War": 2}, decades={"1980s": 2}, lengths={"from 40": 2})
     new = old.model_copy(update={"movies": 4, "genres": {"Drama": 4}})
-    metrics = drift_metrics(old, new, unknown_words=0.25)
+    metrics = drift_metrics(old, new, unknown_share=0.25)
     assert metrics["drift_movies_ratio"] == 2
     assert metrics["drift_unknown_words"] == 0.25
     assert [name.split()[0] for name in distributions_above(metrics, 0.1)] == ["genres"]

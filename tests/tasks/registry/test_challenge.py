@@ -82,7 +82,7 @@ def test_the_first_version_is_promoted():
 
 def test_a_damaged_champion_is_replaced_and_named():
     decision = decision_without_champion(CheckedChampion(version="3", damage="its index is empty"))
-    assert (decision.promote, decision.passed_over) == (True, True)
+    assert (decision.promote, decision.champion_is_damaged) == (True, True)
     assert decision.why == "the champion (version 3) cannot be compared: its index is empty"
 
 

@@ -8,12 +8,13 @@ import pytest
 from tasks.core.contracts import IndexRef, RunRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
+from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL, tracking_uri
 from tasks.registry.tracking import registered_model
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.model_signature import INPUT_EXAMPLE, SIGNATURE
-from tasks.registry.tracking.registered_model import Promotion, register
+from tasks.registry.tracking.registered_model import register
 
 UNUSABLE_MODEL = """
 import pandas as pd
@@ -53,7 +54,7 @@ def register_model(folder: Path, promote: bool = True) -> str:
             run=RunRef(run_id=run_id, experiment_id=experiment, tracking_uri=tracking_uri()),
             folders=ModelFolders.model_validate(paths),
             reader=Champion(index=index, rank=RankConfig(), run_id=run_id),
-            promotion=Promotion(promote=promote, why="no earlier champion"),
+            promotion=PromotionDecision(promote=promote, why="no earlier champion"),
         )
     return version
 
