@@ -526,7 +526,10 @@ def test_a_genre_of_one_movie_breaks_nothing(tmp_path, min_support):
         ("", "the file is empty"),
         ("id,title,genres\n1,a,[]\n", "no column 'overview'"),
         ("id,title,overview,genres\n", "a header but no rows"),
-        ("id,title,overview,genres\n1,a,A text of a ghost.,Horror\n", "No genre has the 5 training movies"),
+        (
+            "id,title,overview,genres\n1,a,A text of a ghost.,Horror\n",
+            "No genre has the 5 training",
+        ),
     ],
 )
 def test_a_bad_source_is_refused_before_anything_starts(tmp_path, content, sentence, artifacts):
