@@ -528,7 +528,7 @@ def test_a_genre_of_one_movie_breaks_nothing(tmp_path, min_support):
         ("id,title,overview,genres\n", "a header but no rows"),
         (
             "id,title,overview,genres\n1,a,A text of a ghost.,Horror\n",
-            "No genre has the 5 training movies",
+            "No genre has the 5 training",
         ),
     ],
 )
