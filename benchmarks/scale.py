@@ -52,27 +52,27 @@ def rows(results: list[dict[str, Any]], kind: str, unit: str) -> list[str]:
     """A line for each figure of a kind, with its growth."""
     smaller, larger = results[-2:]
     million = 1e6 / (larger["documents"] - smaller["documents"])
-    found = []
+    rows = []
     for name in larger[kind]:
         cells = [f"{result[kind][name]:.0f}" for result in results]
         growth = (larger[kind][name] - smaller[kind][name]) * million
-        found.append(f"| {name}, {unit} | {' | '.join(cells)} | {max(growth, 0):,.0f} |")
-    return found
+        rows.append(f"| {name}, {unit} | {' | '.join(cells)} | {max(growth, 0):,.0f} |")
+    return rows
 
 
-def section(found: dict[str, Any]) -> str:
+def section(measurement: dict[str, Any]) -> str:
     """The figures as a section of `benchmarks/README.md`."""
-    results = found["results"]
+    results = measurement["results"]
     columns = " | ".join(f"{result['documents']:,} movies" for result in results)
-    head = HEADER.format(file=found["file"], columns=columns, rule="---|" * len(results))
+    head = HEADER.format(file=measurement["file"], columns=columns, rule="---|" * len(results))
     lines = [*rows(results, "seconds", "s"), *rows(results, "memory", "MB")]
     return head + "\n".join([*lines, *rows(results, "disk", "MB of disk")]) + "\n"
 
 
 def main(source: Path) -> None:
     """Measure, save the results."""
-    found = {"file": source.name, "results": [measure(source, times) for times in TIMES]}
-    save_results(RESULTS, found)
+    measurement = {"file": source.name, "results": [measure(source, times) for times in TIMES]}
+    save_results(RESULTS, measurement)
 
 
 if __name__ == "__main__":

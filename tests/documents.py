@@ -82,13 +82,13 @@ def _console(body: str) -> list[Step]:
     """Commands after `$ `, with the lines after `> ` that belong to them."""
     whole = re.sub(r"\\\n> ", "", body)
     parts = re.split(r"^\$ ", whole, flags=re.MULTILINE)[1:]
-    found = []
+    steps = []
     for part in parts:
         first, *rest = part.splitlines()
         more = list(takewhile(lambda line: line.startswith("> "), rest))
         command = "\n".join([first, *(line[2:] for line in more)])
-        found.append(_command(command, *rest[len(more) :]))
-    return found
+        steps.append(_command(command, *rest[len(more) :]))
+    return steps
 
 
 def _command(line: str, *output: str) -> Step:
@@ -204,7 +204,7 @@ class Checkout:
         """
         said = io.StringIO()
         torch.set_num_threads(1)
-        given = [self.with_ports(argument) for argument in arguments]
+        values = [self.with_ports(argument) for argument in arguments]
         with (
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(said),
@@ -213,7 +213,7 @@ class Checkout:
             warnings.catch_warnings(action="ignore"),
         ):
             try:
-                run(SUBCOMMANDS[subcommand].function, subcommand, given)
+                run(SUBCOMMANDS[subcommand].function, subcommand, values)
             except SystemExit as end:
                 return Done(int(end.code or 0), said.getvalue())
 
@@ -256,7 +256,7 @@ class Checkout:
     def with_ports(self, text: str) -> str:
         """A command with free ports in place of those that it names."""
         named = "|".join(str(port) for port in SERVERS.values() if port)
-        return re.sub(rf"(?<=[: ])({named})\b", lambda found: str(self.port(int(found[1]))), text)
+        return re.sub(rf"(?<=[: ])({named})\b", lambda match: str(self.port(int(match[1]))), text)
 
 
 def listens(port: int) -> bool:
@@ -278,4 +278,4 @@ def relocated(trained: Checkout, folder: Path) -> Checkout:
 
 def spans(page: str) -> Iterator[str]:
     """Inline code of a page, blocks left out."""
-    return (found.strip() for found in re.findall(r"`([^`\n]+)`", BLOCK.sub("", page)))
+    return (code.strip() for code in re.findall(r"`([^`\n]+)`", BLOCK.sub("", page)))

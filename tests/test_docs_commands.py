@@ -93,12 +93,12 @@ def first_run(tmp_path_factory, real_server) -> Iterator[tuple[Checkout, Done]]:
 def checkout(first_run, tmp_path, monkeypatch) -> Iterator[Checkout]:
     """A checkout in which the sample has been trained on, once."""
     at_home(monkeypatch)
-    found = relocated(first_run[0], tmp_path)
+    copy = relocated(first_run[0], tmp_path)
     for name in OWN:
-        (found.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "data" / "sample_movies.csv", found.folder / name)
-    yield found
-    found.end()
+        (copy.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "data" / "sample_movies.csv", copy.folder / name)
+    yield copy
+    copy.end()
 
 
 def test_the_first_command_prints_what_the_readme_shows(first_run):
@@ -142,8 +142,8 @@ def config_of(name: str) -> type[BaseModel] | None:
 
 def inline(start: str) -> list[tuple[str, str]]:
     pages = {**TEXTS, "benchmarks/README.md": (ROOT / "benchmarks/README.md").read_text()}
-    found = {(page, span) for page, text in pages.items() for span in spans(text)}
-    return sorted((page, span) for page, span in found if re.match(start, span))
+    pairs = {(page, span) for page, text in pages.items() for span in spans(text)}
+    return sorted((page, span) for page, span in pairs if re.match(start, span))
 
 
 @pytest.mark.parametrize(("page", "span"), inline(r"(\.venv/bin/)?python -m "))

@@ -95,5 +95,5 @@ def test_all_that_the_project_leads_to_is_pinned():
 
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not run from make's .venv")
 def test_make_installed_the_pinned_releases():
-    found = {name: Version(version(name)).public for name in installed(ASKED)}
-    assert found == {name: str(*pins_of(name)) for name in found}
+    installed_versions = {name: Version(version(name)).public for name in installed(ASKED)}
+    assert installed_versions == {name: str(*pins_of(name)) for name in installed_versions}

@@ -98,11 +98,11 @@ def test_an_overview_has_40_to_80_words(films):
 
 
 def test_every_genre_is_on_8_films_or_more_with_its_tmdb_id(films):
-    found = Counter(
+    counts = Counter(
         (genre["name"], genre["id"]) for film in films for genre in ast.literal_eval(film["genres"])
     )
-    assert set(found) == set(GENRES.items())
-    assert min(found.values()) >= 8
+    assert set(counts) == set(GENRES.items())
+    assert min(counts.values()) >= 8
 
 
 def test_60_films_lie_in_20_collections_of_two_or_more(films):

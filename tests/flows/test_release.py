@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from flows.cli.command_line import parse
 from flows.cli.release import command
 from flows.phases.start import SKIPPED
-from flows.release import ReleaseConfig, answer, release
+from flows.release import ReleaseConfig, perform_action, release
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.recommend.index import lancedb_uri, publish_version
@@ -91,7 +91,7 @@ def test_a_rollback_can_be_undone_by_a_promotion(history):
         "champion": first.model_version,
         "previous": larger.model_version,
     }
-    answer(ReleaseConfig(action="promote", versions=["previous"]))
+    perform_action(ReleaseConfig(action="promote", versions=["previous"]))
     assert load_champion().run_id == larger.run.run_id
     table = open_version(load_champion().index.uri, load_champion().index.tag)
     assert table.count_rows() == larger.ingested.kept
@@ -125,13 +125,13 @@ def test_a_wrong_number_of_versions_is_refused(arguments, message):
 
 def test_an_unknown_version_is_refused_with_a_list_of_versions():
     with pytest.raises(UserError, match=r"There is no version '99'\. There are: 4, 3, 2, 1"):
-        answer(ReleaseConfig(action="promote", versions=["99"]))
+        perform_action(ReleaseConfig(action="promote", versions=["99"]))
 
 
 def test_a_rollback_without_a_previous_champion_is_refused(artifacts, monkeypatch):
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(artifacts))
     with pytest.raises(UserError, match="no previous champion"):
-        answer(ReleaseConfig(action="rollback"))
+        perform_action(ReleaseConfig(action="rollback"))
 
 
 def test_a_run_with_an_unchanged_source_settings_and_code_is_skipped(history):

@@ -39,9 +39,9 @@ def test_three_runs_at_once_of_which_two_are_equal(real_server, artifacts, tmp_p
     assert len(set(seconds)) == 2  # of the equal ones, one trained and the other waited for it
     rows = {open_version(one.index.uri, one.index.tag).count_rows() for one in made}
     assert rows == {200, 201}
-    found = load_champion()
-    assert found.model_copy(update={"version": ""}) in made
-    assert model_folders(found).doc2vec.is_dir()
+    champion = load_champion()
+    assert champion.model_copy(update={"version": ""}) in made
+    assert model_folders(champion).doc2vec.is_dir()
     answer = subprocess.run(
         [sys.executable, "-m", "flows.recommend", "Horror Story 3", "--json"],
         cwd=ROOT,

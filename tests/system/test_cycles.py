@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.release import ReleaseConfig, answer
+from flows.release import ReleaseConfig, perform_action
 from flows.train import train
 from tasks.recommend.index import version_tags
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
@@ -33,10 +33,10 @@ class Reader(threading.Thread):
         request = RecommendationRequest(titles=["Horror Story 0"])
         while not self.enough.is_set():
             try:
-                found = load_champion()
-                version = get_version(found.index)
+                champion = load_champion()
+                version = get_version(champion.index)
                 query = query_from_movies(request, version)
-                movies = recommend(query, request, version, found.rank)
+                movies = recommend(query, request, version, champion.rank)
                 assert len(movies) == request.limit
                 self.answered += 1
             except Exception as error:
@@ -50,10 +50,10 @@ def used(root: Path, kind: str) -> int:
 def cycle(source: Path, number: int) -> None:
     """A new version, promoted whatever it is worth, and taken back."""
     doc2vec = {"vector_size": 16, "epochs": 20, "seed": number}
-    found = train(settings(source, doc2vec=doc2vec, retention={"trainings": KEPT}))
-    assert isinstance(found, Summary)
-    answer(ReleaseConfig(action="promote", versions=[found.model_version]))
-    answer(ReleaseConfig(action="rollback"))
+    summary = train(settings(source, doc2vec=doc2vec, retention={"trainings": KEPT}))
+    assert isinstance(summary, Summary)
+    perform_action(ReleaseConfig(action="promote", versions=[summary.model_version]))
+    perform_action(ReleaseConfig(action="rollback"))
 
 
 @pytest.mark.endurance

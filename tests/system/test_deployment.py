@@ -85,9 +85,9 @@ def client(up, environment) -> Iterator[SyncPrefectClient]:
     names = (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
     with (
         temporary_settings({setting: environment[setting.name] for setting in names}),
-        get_client(sync_client=True) as found,
+        get_client(sync_client=True) as server_client,
     ):
-        yield found
+        yield server_client
 
 
 def run_weekly(environment: dict[str, str], config: dict[str, object] | None = None) -> None:
@@ -281,8 +281,8 @@ def two_runs(environment: dict[str, str]) -> list[Run]:
     client = MlflowClient(f"sqlite:///{environment['RECOMMENDER_ARTIFACTS']}/mlflow.db")
     for epochs in (1, 2):
         experiment = client.get_experiment_by_name("movie-recommender")
-        found = client.search_runs([experiment.experiment_id]) if experiment else []
-        if len(found) < 2:
+        runs = client.search_runs([experiment.experiment_id]) if experiment else []
+        if len(runs) < 2:
             run_weekly(environment, {"source": ["sample"], "doc2vec": {"epochs": epochs}})
     return list(client.search_runs([experiment.experiment_id], max_results=2))
 
