@@ -251,7 +251,7 @@ def test_recommend_takes_ids_texts_and_several_titles(summary):
     assert not {1000, 1002} & {movie["id"] for movie in movies}
     with pytest.raises(UserError, match="No movie has the id 5"):
         recommended(id=5)
-    with pytest.raises(UserError, match="Not one word"):
+    with pytest.raises(UserError, match="knows no word of the text"):
         recommended(text="zzz")
 
 
