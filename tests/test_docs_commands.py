@@ -20,7 +20,10 @@ from flows.runtime import PROGRAM
 from tests.conftest import ROOT
 from tests.documents import Checkout, Done, Step, comparable, promised, relocated, spans, steps_of
 
-PAGES = ["README.md", *sorted(str(one.relative_to(ROOT)) for one in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")),
+]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 #: Commands that are executed by something else, and where to see that: CI itself, or the tests of
 #: the whole stack, which brings up a server, a worker and MLflow's UI. Starting them again is slow.
@@ -186,10 +189,18 @@ def test_every_extra_that_is_installed_exists():
     assert extras <= set(project["optional-dependencies"])
 
 
+def anchors_of(page: Path) -> set[str]:
+    """Anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_link_between_the_documents_leads_somewhere():
     for page, text in TEXTS.items():
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+        for name, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+            target = (ROOT / page).parent / name if name else ROOT / page
+            assert target.exists(), f"{page}: {name}"
+            assert not anchor or anchor in anchors_of(target), f"{page}: {name}#{anchor}"
 
 
 def test_every_target_of_make_that_the_documents_name_exists():
