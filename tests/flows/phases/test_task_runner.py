@@ -3,6 +3,7 @@
 from concurrent.futures import Future, wait
 from threading import Event, Lock, Timer
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from prefect import flow, task, unmapped
@@ -142,17 +143,21 @@ def test_a_task_that_fails_among_hundreds_of_chunks_ends_the_flow():
 def test_a_flow_that_raises_drops_queued_tasks_and_those_behind_them():
     event, started = Event(), []
 
+    class Runner(DataflowTaskRunner):
+        def __exit__(self, *exception: Any) -> None:
+            Timer(1, event.set).start()  # the runner waits for the two tasks that run
+            super().__exit__(*exception)
+
     @task
     def stage(_: object) -> None:
         started.append(True)
 
-    @flow(task_runner=TWO_THREADS)
+    @flow(task_runner=Runner(max_workers=2))
     def train() -> None:
         blocking = wait_for_event.map([event, event])
         futures = value.map(range(50))  # in the queue of the pool
         for _ in range(3):
             futures = stage.map(futures)
-        Timer(0.5, event.set).start()  # the flow waits for the two tasks that run
         assert not blocking[0].wrapped_future.done()
         raise UserError("The registry cannot be reached.")
 
