@@ -71,7 +71,7 @@ def test_a_champion_of_an_early_release_is_not_usable(artifacts):
     checked = load_checked_champion()
     assert (checked.version, checked.champion) == ("1", None)
     assert "earlier release" in checked.damage
-    with pytest.raises(UserError, match="trained by an earlier version"):
+    with pytest.raises(UserError, match="trained by an earlier release"):
         load_champion()
 
 
