@@ -86,9 +86,9 @@ class ApiQuery(BaseModel, extra="forbid"):
     @model_validator(mode="after")
     def _require_movies_or_text(self) -> "ApiQuery":
         if bool(self.title or self.id) == (self.text is not None):
-            raise ValueError("Ask by title or id, or by text.")
+            raise ValueError("Give titles or ids, or a text.")
         if self.title and self.id and len(self.title) != len(self.id):
-            raise ValueError("Give each title its id, or none.")
+            raise ValueError("Give one id per title, or no ids.")
         return self
 
     def to_request(self) -> RecommendationRequest:
@@ -129,7 +129,11 @@ class Loader:
             if self._latest is None:
                 raise
             self._next_registry_request = time.monotonic() + RETRY_SECONDS
-            logger.warning("Answering from version %s: %s", self._latest.champion.version, error)
+            logger.warning(
+                "Serving version %s, because the registry cannot be read: %s",
+                self._latest.champion.version,
+                error,
+            )
             return self._latest
         with self._versions:
             self._latest = LoadedChampion(champion, get_version(champion.index))

@@ -11,7 +11,7 @@ const SHARES = {
   votes: "Popularity",
 };
 
-const state = { liked: [], options: [], active: -1, asked: "", told: "" };
+const state = { liked: [], options: [], active: -1, text: "" };
 const byId = (id) => document.getElementById(id);
 const form = byId("form");
 const box = byId("title");
@@ -244,9 +244,9 @@ function languageNames(codes) {
 
 // Recommendations
 
-/** What is asked about: `[name, value]` pairs, none where nothing is. */
+/** Query parameters of the chosen movies or the text; empty if there are none. */
 function subject() {
-  if (mode() === "text") return state.told ? [["text", state.told]] : [];
+  if (mode() === "text") return state.text ? [["text", state.text]] : [];
   return state.liked.flatMap((movie) => [
     ["title", movie.title],
     ["id", movie.id],
@@ -258,11 +258,11 @@ async function recommend() {
   if (!about.length) return nothingAsked();
   if (!form.checkValidity()) return fail("Years lie between 1800 and 2200.");
   const all = [...about, ...filters(), ["limit", byId("limit").value]];
-  const asked = new URLSearchParams(all).toString();
+  const query = new URLSearchParams(all).toString();
   say("Looking …");
   byId("movies").setAttribute("aria-busy", "true");
   try {
-    show(await ask("recommend", asked));
+    show(await ask("recommend", query));
   } catch (error) {
     failed(error);
   }
@@ -330,9 +330,9 @@ function card(movie) {
 
 function why({ why, score }) {
   const reasons = element("dl");
-  reasons.append(...row("In common", why.words.join(", ") || "no telling word"));
+  reasons.append(...row("In common", why.words.join(", ") || "no shared words"));
   if (why.genres.length) reasons.append(...row("Same genres", why.genres.join(", ")));
-  const hint = element("p", { class: "hint" }, "What each likeness adds to the score");
+  const hint = element("p", { class: "hint" }, "Contribution of each feature to the score");
   const shares = Object.entries(why.shares).sort(([, one], [, other]) => other - one);
   const bars = element("dl", { class: "shares" });
   for (const [name, value] of shares) bars.append(...row(SHARES[name] ?? name, share(value, score)));
@@ -354,7 +354,7 @@ function share(value, score) {
 // Wiring
 
 function tell() {
-  state.told = byId("text").value.trim();
+  state.text = byId("text").value.trim();
   recommend();
 }
 

@@ -189,9 +189,9 @@ def test_diversity_changes_the_list(client):
         ({"id": 1, "to_year": 10**30}, "to_year: Input should be less than or equal to 2200"),
         ({"id": "x" * 99}, f"valid integer, unable to parse string as an integer (got '{'x' * 60}"),
         ({"text": "t" * 5001}, "text: String should have at most 5000 characters"),
-        ({}, "Ask by title or id, or by text."),
-        ({"id": 1, "text": "story"}, "Ask by title or id, or by text."),
-        ({"title": ["Alien", "Aliens"], "id": 1}, "Give each title its id, or none."),
+        ({}, "Give titles or ids, or a text."),
+        ({"id": 1, "text": "story"}, "Give titles or ids, or a text."),
+        ({"title": ["Alien", "Aliens"], "id": 1}, "Give one id per title, or no ids."),
     ],
 )
 def test_invalid_parameters_are_one_sentence_each(client, parameters, message):
