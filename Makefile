@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 READY_FOR_TESTS := $(VENV)/.installed-for-tests
-INSTALL := -m pip install --quiet --disable-pip-version-check -c requirements.lock
 OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
 
 .DEFAULT_GOAL := help
@@ -17,17 +16,20 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Constraints, not requirements: which of the pinned packages a machine needs (CUDA's, for example)
-# depends on its build of torch.
-$(READY): pyproject.toml requirements.lock
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV)/ (some minutes the first time) …"
-	@$(BIN)/python $(INSTALL) -e .
-	@touch $@
+# depends on its build of torch. Without --no-compile, pip compiles every module of every package,
+# most of which are never imported.
+define install
+@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+@echo "Installing into $(VENV)/ (some minutes the first time) …"
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock -e '$(1)'
+@touch $(READY) $@
+endef
 
-$(READY_FOR_TESTS): $(READY)
-	@echo "Installing what tests need into $(VENV)/ …"
-	@$(BIN)/python $(INSTALL) -e '.[dev]'
-	@touch $@
+$(READY): pyproject.toml requirements.lock
+	$(call install,.)
+
+$(READY_FOR_TESTS): pyproject.toml requirements.lock
+	$(call install,.[dev])
 
 .PHONY: install
 install: $(READY_FOR_TESTS) ## Create .venv and install everything into it
