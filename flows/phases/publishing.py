@@ -24,7 +24,7 @@ from tasks.reports.summary import Summary
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the run, figures of them, and the the metrics logged so far.
+    """Scores of the run, figures of them, and the metrics logged so far.
 
     Scores of the comparison with the champion are in `Decision`.
     """

@@ -121,8 +121,11 @@ def test_a_schedule_beyond_the_horizon_needs_no_run():
 def test_an_existing_pool_is_not_changed(pool, created, monkeypatch):
     called = list[tuple[str, ...]]()
     monkeypatch.setattr(stack, "prefect", lambda *words, environment: called.append(words[:2]))
-    stack.prepare(Server(pool=pool), {})  # type: ignore[arg-type]
+    server: Any = Server(pool=pool)
+    server.named = ["refresh/refresh-daily"]  # registered by an earlier release
+    stack.prepare(server, {})
     assert called == [*created, ("deploy", "--all")]
+    assert not server.named
 
 
 def test_the_password_is_private_and_reused():
