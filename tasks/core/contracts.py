@@ -7,7 +7,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 #: A movie that passed validation. `source` and `id` together identify it. `row` is its row number
-#: in the source file, counted from 1 without the header.
+#: in the source file, counted from 1 without the header. `people` are its directors, then its
+#: leading actors.
 MOVIES = pa.schema(
     [
         ("source", pa.string()),
@@ -16,6 +17,8 @@ MOVIES = pa.schema(
         ("overview", pa.string()),
         ("genres", pa.list_(pa.string())),
         ("keywords", pa.list_(pa.string())),
+        ("people", pa.list_(pa.string())),
+        ("imdb_id", pa.string()),
         ("year", pa.int16()),
         ("language", pa.string()),
         ("collection", pa.string()),

@@ -20,7 +20,7 @@ from tasks.data.source_digests import FileState, file_states, read_unchanged
 from tasks.data.sources import REQUIRED, Columns, ResolvedSource, Source, open_file, resolve_source
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 4
+VERSION = 5
 Keywords = Mapping[int, Sequence[str]]
 OpenedSource = tuple[ResolvedSource, list[Source]]
 

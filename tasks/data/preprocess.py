@@ -22,7 +22,7 @@ from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import normalize_overview
 
-VERSION = 3
+VERSION = 4
 MIN_CHUNKS_FOR_PROCESSES = 100  # later stages of such a source use the process pool anyway
 SALT = "movie-recommender/1"
 

@@ -44,6 +44,7 @@ ALIASES = {
     "belongs_to_collection": ("belongs_to_collection", "collection"),
     "vote_count": ("vote_count",),
     "keywords": ("keywords",),
+    "imdb_id": ("imdb_id", "tconst"),
     "adult": ("adult",),
 }
 REQUIRED = ("id", "title", "overview", "genres")

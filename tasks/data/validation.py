@@ -74,6 +74,8 @@ def _optional_values(cells: Mapping[str, str]) -> Movie:
     collections = parse_names_or_empty(cells.get("belongs_to_collection", ""))
     return {
         "keywords": list(parse_names_or_empty(cells.get("keywords", ""))),
+        "people": [],
+        "imdb_id": clean_text(cells.get("imdb_id", "")) or None,
         "year": parse_year(cells.get("release_date", "")),
         "language": clean_text(cells.get("original_language", "")) or None,
         "collection": next(iter(collections), None),
