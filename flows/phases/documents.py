@@ -4,16 +4,23 @@ from dataclasses import dataclass
 
 from prefect import unmapped
 from prefect.futures import PrefectFuture
+from tasks.data.reference_files import find_known_items, find_ratings
 
 from flows.config import TrainConfig
 from flows.phases.futures import Chunks, as_input, as_inputs, join_documents
 from tasks.core.compute import Compute
-from tasks.core.contracts import DocumentsRef, IngestRef, ProfileRef, RatingsRef, RunRef
+from tasks.core.contracts import (
+    DocumentsRef,
+    IngestRef,
+    KnownItemsRef,
+    ProfileRef,
+    RatingsRef,
+    RunRef,
+)
 from tasks.core.progress import gather
 from tasks.data.drift import profile_source
 from tasks.data.ingest import ingest
 from tasks.data.preprocess import check_documents, preprocess
-from tasks.data.sources import find_ratings
 from tasks.registry.tracking.source import track_source
 from tasks.reports.report import report_quarantine
 
@@ -24,6 +31,7 @@ class Documents:
 
     ingested: IngestRef
     ratings: RatingsRef | None
+    known_items: KnownItemsRef | None
     compute: Compute
     chunks: Chunks[DocumentsRef]
     documents: PrefectFuture[DocumentsRef]
@@ -45,6 +53,7 @@ def prepare_documents(config: TrainConfig, run: RunRef) -> Documents:
     return Documents(
         ingested=ingested,
         ratings=find_ratings(config.source),
+        known_items=find_known_items(config.source),
         compute=compute,
         chunks=chunks,
         documents=documents,

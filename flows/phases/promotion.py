@@ -74,6 +74,7 @@ def decide(config: TrainConfig, data: Documents, recommender: Recommender) -> De
         challenger=recommender.folders(),
         lists=as_input(recommender.lists),
         ratings=data.ratings,
+        known_items=data.known_items,
         champion=current.champion,
         folders=current.folders,
         compute=data.compute,

@@ -67,7 +67,7 @@ def track_evaluation(
     """Wait for all scores and figures, and log them with the models to MLflow."""
     scores = [*(part.result() for part in recommender.scores), *decision.drift]
     all_scores = scores + decision.compared
-    drawn = [*recommender.figures, draw_lists.submit(all_scores, config.rank)]
+    drawn = [*recommender.figures, draw_lists.submit(all_scores)]
     figures = [part.result() for part in drawn]
     metrics = track_results.submit(
         run=run,
@@ -93,7 +93,9 @@ def describe_version(
         rank=config.rank,
         run_id=run.run_id,
         source=digest,
-        fingerprint=fingerprint(config.training_settings, digest, data.ratings, running_code()),
+        fingerprint=fingerprint(
+            config.training_settings, digest, (data.ratings, data.known_items), running_code()
+        ),
         digests=recommender.folders().digests(),
         index_config=config.index.model_dump_json(),
     )

@@ -56,7 +56,16 @@ def build_recommender(
     """Build the index rows, evaluate the lists ranked from them, and build the index."""
     transformer, index_rows = build_rows(data, embeddings, genres)
     rows, compute = as_input(index_rows), data.compute
-    lists = evaluate_lists.submit(rows, data.ratings, config.rank, compute)
+    models = (embeddings.doc2vec, genres.classifier, transformer)
+    lists = evaluate_lists.submit(
+        rows=rows,
+        documents=as_input(data.documents),
+        models=[as_input(model) for model in models],
+        ratings=data.ratings,
+        known_items=data.known_items,
+        config=config.rank,
+        compute=compute,
+    )
     movie_map = draw_map.submit(rows, compute)
     return Recommender(
         vectors=embeddings.vectors,
@@ -80,12 +89,22 @@ def build_rows(
     """Fit the index transformer, and build the index row of every movie with it."""
     documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
     labels, compute = as_input(genres.labels), data.compute
-    transformer = fit_transformer.submit(documents, vectors, labels, compute)
+    doc2vec, classifier = as_input(embeddings.doc2vec), as_input(genres.classifier)
+    transformer = fit_transformer.submit(
+        documents=documents,
+        vectors=vectors,
+        labels=labels,
+        doc2vec=doc2vec,
+        classifier=classifier,
+        compute=compute,
+    )
     rows = build_index_rows.submit(
         documents=documents,
         vectors=vectors,
         labels=labels,
         probabilities=as_input(genres.probabilities),
+        doc2vec=doc2vec,
+        classifier=classifier,
         lexicon=as_input(transformer),
         compute=compute,
     )

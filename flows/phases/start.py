@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from prefect.states import Completed
+from tasks.data.reference_files import find_known_items, find_ratings
 
 import tasks
 from flows.config import TrainConfig
@@ -13,7 +14,6 @@ from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.data.ingest import digests_of, resolve_sources, source_digest
 from tasks.data.source_check import check_source
-from tasks.data.sources import find_ratings
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tasks.registry.retention import clean_up
@@ -29,9 +29,8 @@ def is_champion_up_to_date(config: TrainConfig) -> bool:
     """Whether the champion was trained on the same source, with the same settings and code."""
     sources = resolve_sources(config.source, config.ingest)
     digest = source_digest(digests_of(sources, config.ingest))
-    expected = fingerprint(
-        config.training_settings, digest, find_ratings(config.source), running_code()
-    )
+    references = (find_ratings(config.source), find_known_items(config.source))
+    expected = fingerprint(config.training_settings, digest, references, running_code())
     return is_up_to_date(expected, load_checked_champion().champion)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
@@ -46,6 +47,28 @@ def pooled_vectors(weights: WordWeights, documents: Sequence[str]) -> Vectors:
     unknown = [not rows for rows in token_rows]
     if any(unknown):
         vectors[unknown] = normalize(weights.hidden).mean(axis=0)
+    return vectors
+
+
+def weighted_vectors(
+    weights: WordWeights, documents: Sequence[str], importance: Mapping[str, float]
+) -> Vectors:
+    """Weighted sums (n_documents, vector_size) of the words' directions, scaled to unit length.
+
+    As in `pooled_vectors`, but each word counts by its `importance`; words without one count 1. A
+    document without a known word gets the mean direction of all words.
+    """
+    tokens = [[t for t in text.split() if t in weights.row_by_word] for text in documents]
+    rows = np.array([weights.row_by_word[t] for words in tokens for t in words], np.int64)
+    values = np.array([importance.get(t, 1.0) for words in tokens for t in words], np.float32)
+    starts = np.concatenate([[0], np.cumsum([len(words) for words in tokens])])
+    used_rows = np.unique(np.concatenate([[0], rows]))
+    columns = np.searchsorted(used_rows, rows)
+    counts = sp.csr_array((values, columns, starts), shape=(len(documents), len(used_rows)))
+    vectors: Vectors = normalize(counts @ normalize(weights.hidden[used_rows]))
+    unknown = [not words for words in tokens]
+    if any(unknown):
+        vectors[unknown] = normalize(normalize(weights.hidden).mean(axis=0, keepdims=True))
     return vectors
 
 

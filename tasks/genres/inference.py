@@ -45,10 +45,19 @@ def genre_probabilities(classifier: Classifier, vectors: Array) -> Array:
     return probabilities
 
 
-def _logits(layers: list[Layer], units: Array) -> Array:
+def hidden_units(classifier: Classifier, vectors: Array) -> Array:
+    """Last hidden layers (n, n_members * n_units) of all members for document vectors (n, size)."""
+    return np.hstack([_hidden(layers, vectors) for layers in classifier.members])
+
+
+def _hidden(layers: list[Layer], units: Array) -> Array:
     for layer in layers[:-1]:
         units = np.maximum(units @ layer.weight + layer.bias, 0)
-    logits: Array = units @ layers[-1].weight + layers[-1].bias
+    return units
+
+
+def _logits(layers: list[Layer], vectors: Array) -> Array:
+    logits: Array = _hidden(layers, vectors) @ layers[-1].weight + layers[-1].bias
     return logits
 
 

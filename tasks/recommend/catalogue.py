@@ -26,7 +26,8 @@ from tasks.recommend.scoring import (
     weighted_scores,
 )
 
-MOVIE_COLUMNS = ["source", "id", "title", "year", "genres", "language", "overview", "keywords"]
+MOVIE_COLUMNS = ["source", "id", "imdb_id", "title", "year", "genres", "language"]
+MOVIE_COLUMNS += ["overview", "keywords", "people"]
 EXTRA_CANDIDATES = 50  # candidates beyond the limit, to replace dropped duplicates
 MMR_CANDIDATES = 4  # candidates per recommended movie where the list is diversified
 NEAREST = 1000  # movies whose embeddings are compared if there is an approximate index
@@ -102,13 +103,18 @@ class Catalogue:
 
     def __init__(self, rows: pa.Table) -> None:
         words, self.words = sparse_matrix(rows["words"], rows["words_weights"])
-        titles, self.title_words = sparse_matrix(rows["title_words"], rows["title_words_weights"])
+        titles, _ = sparse_matrix(rows["title_words"], rows["title_words_weights"])
+        people, _ = sparse_matrix(rows["people_terms"], rows["people_terms_weights"])
+        keywords, _ = sparse_matrix(rows["keyword_terms"], rows["keyword_terms_weights"])
         self.movies = rows.select([name for name in MOVIE_COLUMNS if name in rows.column_names])
         self.features = ItemFeatures(
             content=dense_matrix(rows["content"]),
+            hidden=dense_matrix(rows["hidden"]),
+            genres=dense_matrix(rows["genre_vector"]),
             words=words,
             titles=titles,
-            genres=dense_matrix(rows["genre_vector"]),
+            people=people,
+            keywords=keywords,
             years=rows["year"].cast(pa.float32()).to_numpy(zero_copy_only=False),
             votes=rows["votes"].to_numpy(),
         )
@@ -161,12 +167,12 @@ class Catalogue:
         return self.features.rows(np.array(rows, np.int64))
 
     def text_features(
-        self, content: Array, genres: Array, word_weights: Mapping[str, float]
+        self, content: Array, hidden: Array, genres: Array, word_weights: Mapping[str, float]
     ) -> ItemFeatures:
-        """Features (one row) of a text that is not a movie: without title, year and votes.
+        """Features (one row) of a text that is not a movie: without title, people, year and votes.
 
-        `content` (1, size) and `genres` (1, n_genres) have unit length. Words that no movie of the
-        catalogue contains are ignored.
+        `content` (1, size), `hidden` (1, n_axes) and `genres` (1, n_genres) have unit length. Words
+        that no movie of the catalogue contains are ignored.
         """
         columns = self._column_of_word
         weights = {
@@ -174,11 +180,15 @@ class Catalogue:
         }
         indices = (np.zeros(len(weights), np.int64), np.array(list(weights), np.int64))
         values = np.array(list(weights.values()), np.float32)
+        features = self.features
         return ItemFeatures(
             content=content,
-            words=sp.csr_array((values, indices), shape=(1, len(self.words))),
-            titles=sp.csr_array((1, len(self.title_words)), dtype=np.float32),
+            hidden=hidden,
             genres=genres,
+            words=sp.csr_array((values, indices), shape=(1, len(self.words))),
+            titles=sp.csr_array((1, features.titles.shape[1]), dtype=np.float32),
+            people=sp.csr_array((1, features.people.shape[1]), dtype=np.float32),
+            keywords=sp.csr_array((1, features.keywords.shape[1]), dtype=np.float32),
             years=np.array([np.nan], np.float32),
             votes=np.zeros(1, np.float32),
         )

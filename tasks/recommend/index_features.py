@@ -2,9 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from prefect import get_run_logger, task
@@ -12,6 +16,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import (
+    ClassifierRef,
+    Doc2VecRef,
     DocumentsRef,
     LabelsRef,
     ProbabilitiesRef,
@@ -20,30 +26,37 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.core.text import fold, normalize_overview, title_words
+from tasks.core.text import fold, normalize_overview
+from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
+from tasks.genres.inference import Classifier, hidden_units, load_classifier
 from tasks.recommend.index_transformer import (
     IndexTransformer,
     Vectors,
+    discount_names,
     l2_normalize,
     load_transformer,
-    mean_and_covariance,
+    principal_projection,
     save_transformer,
     single_words,
     smooth_idf,
     tfidf_weights,
-    whiten,
-    whitening_matrix,
+    title_idf,
+    whitening_projection,
 )
+from tasks.recommend.proper_names import common_names, count_capitalised
 from tasks.recommend.scoring import popularity_prior
+from tasks.recommend.title_terms import title_terms
 
-VERSION = 2
+VERSION = 3
 MOVIE_COLUMNS = [
     "source",
     "id",
+    "imdb_id",
     "title",
     "year",
     "genres",
     "keywords",
+    "people",
     "overview",
     "language",
     "collection",
@@ -51,7 +64,43 @@ MOVIE_COLUMNS = [
 ]
 REFRESHED = "refreshed"  # column: whether `refresh` added the movie without training on it
 #: Columns with few distinct values, written as dictionaries.
-DICTIONARY_COLUMNS = ["source", "language", "genres.list.element", "keywords.list.element"]
+DICTIONARY_COLUMNS = [
+    "source",
+    "language",
+    "genres.list.element",
+    "keywords.list.element",
+    "people.list.element",
+]
+
+
+@dataclass
+class TermCounts:
+    """Document frequencies of all kinds of terms, and the popularity priors, of movies."""
+
+    movies: int = 0
+    tokens: Counter[str] = field(default_factory=Counter)
+    titles: Counter[str] = field(default_factory=Counter)
+    people: Counter[str] = field(default_factory=Counter)
+    keywords: Counter[str] = field(default_factory=Counter)
+    capitalised: Counter[str] = field(default_factory=Counter)
+    after_preposition: Counter[str] = field(default_factory=Counter)
+    priors: list[float] = field(default_factory=list)
+
+    def add(self, documents: pa.Table) -> None:
+        """Count documents (`DOCUMENTS`)."""
+        self.movies += documents.num_rows
+        for document in documents["document"].to_pylist():
+            self.tokens.update(set(document.split()))
+        for title in documents["title"].to_pylist():
+            self.titles.update(set(title_terms(title)))
+        for name in ("people", "keywords"):
+            for terms in documents[name].to_pylist():
+                getattr(self, name).update(set(terms))
+        capitalised, after_preposition = count_capitalised(documents["overview"].to_pylist())
+        self.capitalised.update(capitalised)
+        self.after_preposition.update(after_preposition)
+        votes = documents["vote_count"].drop_null().to_pylist()
+        self.priors += popularity_prior(votes, 0.0).tolist()
 
 
 def genre_features(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors:
@@ -60,44 +109,77 @@ def genre_features(labels: NDArray[np.uint8], probabilities: Vectors) -> Vectors
     return np.where(is_labelled, labels, probabilities).astype(np.float32)
 
 
-def index_rows(
-    movies: pa.Table,
-    documents: Sequence[str],
-    vectors: Vectors,
-    genres: Vectors,
-    transformer: IndexTransformer,
-) -> pa.Table:
-    """Index rows of movies: the `MOVIE_COLUMNS`, keys, features and `REFRESHED`.
+class FeatureModels(NamedTuple):
+    """The models of one run that compute the features of a movie or text."""
 
-    `documents` are their tokenised texts, `vectors` (n, size) their document vectors, `genres`
-    (n, n_genres) their `genre_features`.
-    """
-    titles = movies["title"].to_pylist()
-    words = tfidf_columns("words", map(single_words, documents), transformer.words, transformer)
-    title_terms = map(title_words, titles)
-    columns: dict[str, pa.Array] = {
-        "title_key": pa.array(map(fold, titles), pa.string()),
-        "overview_key": pa.array(map(_overview_key, movies["overview"].to_pylist())),
-        "votes": pa.array(popularity_prior(movies["vote_count"].to_pylist(), transformer.votes)),
-        "content": _vector_column(movies["id"], whiten(vectors, transformer)),
-        "genre_vector": _vector_column(movies["id"], l2_normalize(genres)),
-        **words,
-        **tfidf_columns("title_words", title_terms, transformer.titles, transformer),
-        REFRESHED: pa.array([False] * movies.num_rows),
+    weights: WordWeights
+    network: Classifier
+    transformer: IndexTransformer
+
+    def content(self, documents: Sequence[str]) -> Vectors:
+        """Whitened vectors (n, size) of documents: Doc2Vec's words, pooled by squared IDF."""
+        pooled = weighted_vectors(self.weights, documents, self.transformer.pooling)
+        return self.transformer.content.unit_vectors(pooled)
+
+    def hidden(self, vectors: Vectors) -> Vectors:
+        """Reduced hidden layer (n, n_axes) of the genre network for document vectors (n, size)."""
+        return self.transformer.hidden.unit_vectors(hidden_units(self.network, vectors))
+
+    def index_rows(
+        self, movies: pa.Table, documents: Sequence[str], vectors: Vectors, genres: Vectors
+    ) -> pa.Table:
+        """Index rows of movies: the `MOVIE_COLUMNS`, keys, features and `REFRESHED`.
+
+        `documents` are their tokenised texts, `vectors` (n, size) their document vectors, `genres`
+        (n, n_genres) their `genre_features`.
+        """
+        titles, overviews = movies["title"].to_pylist(), movies["overview"].to_pylist()
+        priors = popularity_prior(movies["vote_count"].to_pylist(), self.transformer.votes)
+        columns: dict[str, pa.Array] = {
+            "title_key": pa.array(map(fold, titles), pa.string()),
+            "overview_key": pa.array(map(_overview_key, overviews), pa.string()),
+            "votes": pa.array(priors),
+            "content": _vector_column(movies["id"], self.content(documents)),
+            "hidden": _vector_column(movies["id"], self.hidden(vectors)),
+            "genre_vector": _vector_column(movies["id"], l2_normalize(genres)),
+            **_term_columns(movies, documents, self.transformer),
+            REFRESHED: pa.array([False] * movies.num_rows),
+        }
+        for name, column in columns.items():
+            movies = movies.append_column(name, column)
+        return movies
+
+
+def load_feature_models(doc2vec: Path, classifier: Path, transformer: Path) -> FeatureModels:
+    """The models in the folders of one run."""
+    return FeatureModels(
+        load_weights(str(doc2vec)),
+        load_classifier(classifier).classifier,
+        load_transformer(str(transformer)),
+    )
+
+
+def _term_columns(
+    movies: pa.Table, documents: Sequence[str], transformer: IndexTransformer
+) -> dict[str, pa.Array]:
+    titles = map(title_terms, movies["title"].to_pylist())
+    people, keywords = (movies[name].to_pylist() for name in ("people", "keywords"))
+    if not transformer.with_keywords:  # they judge the lists instead
+        keywords = [[]] * movies.num_rows
+    rare = transformer.rare
+    return {
+        **tfidf_columns("words", map(single_words, documents), transformer.words, rare),
+        **tfidf_columns("title_words", titles, transformer.titles, rare),
+        **tfidf_columns("people_terms", people, transformer.people, rare),
+        **tfidf_columns("keyword_terms", keywords, transformer.keywords, rare),
     }
-    for name, column in columns.items():
-        movies = movies.append_column(name, column)
-    return movies
 
 
 def tfidf_columns(
-    name: str,
-    documents: Iterable[Sequence[str]],
-    idf: Mapping[str, float],
-    transformer: IndexTransformer,
+    name: str, documents: Iterable[Sequence[str]], idf: Mapping[str, float], rare: float
 ) -> dict[str, pa.Array]:
     """Columns `name` and `name_weights`: the terms of each document and their TF-IDF weights."""
-    rows = [tfidf_weights(terms, idf, transformer.rare) for terms in documents]
+    rows = [tfidf_weights(terms, idf, rare) for terms in documents]
     terms = [list(row) for row in rows]
     weights = [list(row.values()) for row in rows]
     return {
@@ -114,38 +196,78 @@ def _vector_column(ids: pa.ChunkedArray, vectors: Vectors) -> pa.Array:
     return store.vectors_table(ids, vectors)["embedding"].combine_chunks()
 
 
-def count_terms(
-    documents: Iterable[pa.Table],
-) -> tuple[Counter[str], Counter[str], list[float], int]:
-    """Document frequencies of words and of title words, popularity priors, number of movies."""
-    words, titles, priors, count = Counter[str](), Counter[str](), list[float](), 0
+def count_terms(documents: Iterable[pa.Table]) -> TermCounts:
+    """Counts of the documents of the training split (`DOCUMENTS`)."""
+    counts = TermCounts()
     for table in documents:
-        for document in table["document"].to_pylist():
-            words.update(set(single_words(document)))
-        for title in table["title"].to_pylist():
-            titles.update(set(title_words(title)))
-        priors += popularity_prior(table["vote_count"].drop_null().to_pylist(), 0.0).tolist()
-        count += table.num_rows
-    return words, titles, priors, count
+        counts.add(table.filter(pc.equal(table["split"], "train")))
+    return counts
+
+
+class FittedTerms(NamedTuple):
+    """IDF weights by kind of term; the fields are those of `IndexTransformer`."""
+
+    words: dict[str, float]
+    titles: dict[str, float]
+    people: dict[str, float]
+    keywords: dict[str, float]
+    pooling: dict[str, float]
+    votes: float
+    rare: float
+
+
+def fit_terms(counts: TermCounts, vocabulary: Mapping[str, int]) -> FittedTerms:
+    """IDF weights of counted terms; `vocabulary` has the words of the Doc2Vec model."""
+    capitals = (counts.capitalised, counts.after_preposition)
+    names = common_names(capitals, counts.tokens, counts.movies)
+    idf = discount_names(smooth_idf(counts.tokens, counts.movies), names)
+    return FittedTerms(
+        words={term: weight for term, weight in idf.items() if "_" not in term},
+        titles=title_idf(counts.titles, counts.movies),
+        people=smooth_idf(counts.people, counts.movies),
+        keywords=smooth_idf(counts.keywords, counts.movies),
+        pooling={term: idf[term] ** 2 for term in vocabulary if term in idf},
+        votes=float(np.mean(counts.priors)) if counts.priors else 0.0,
+        rare=smooth_idf({"": 1}, counts.movies)[""],
+    )
 
 
 def _fit(
-    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, writer: store.EntryWriter
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    labels: LabelsRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    writer: store.EntryWriter,
 ) -> TransformerRef:
-    tables = store.chunks(documents, ["title", "vote_count", "document"])
-    words, titles, priors, count = count_terms(tables)
-    centre, covariance, n_train = mean_and_covariance(_train_vectors(documents, vectors))
+    folder = store.locate(doc2vec)
+    weights = load_weights(str(folder))
+    network = load_classifier(store.locate(classifier)).classifier
+    terms = fit_terms(count_terms(store.chunks(documents)), weights.row_by_word)
+    train_vectors = _train_vectors(documents, vectors)
     transformer = IndexTransformer(
-        words=smooth_idf(words, count),
-        titles=smooth_idf(titles, count),
-        centre=centre,
-        whitening=whitening_matrix(covariance, n_train),
-        votes=float(np.mean(priors)) if priors else 0.0,
+        **terms._asdict(),
+        content=whitening_projection(_train_stories(documents, weights, terms.pooling)),
+        hidden=principal_projection(hidden_units(network, part) for part in train_vectors),
         classes=store.read_labels(labels)[1],
-        rare=smooth_idf({"": 1}, count)[""],
+        with_keywords=uses_keywords(folder),
     )
     save_transformer(transformer, writer.folder)
     return writer.folder_ref(TransformerRef, documents.rows)
+
+
+def uses_keywords(doc2vec_folder: Path) -> bool:
+    """Whether a run uses keywords as a feature, so that they cannot judge its lists."""
+    return bool(store.read_json(doc2vec_folder / "text.json")["keywords"])
+
+
+def _train_stories(
+    documents: DocumentsRef, weights: WordWeights, pooling: Mapping[str, float]
+) -> Iterator[Vectors]:
+    """Chunk-wise story vectors of the training split."""
+    for table in store.chunks(documents, ["split", "document"]):
+        train = table.filter(pc.equal(table["split"], "train"))
+        yield weighted_vectors(weights, train["document"].to_pylist(), pooling)
 
 
 def _train_vectors(documents: DocumentsRef, vectors: VectorsRef) -> Iterator[Vectors]:
@@ -160,14 +282,14 @@ def _build(
     vectors: VectorsRef,
     labels: LabelsRef,
     probabilities: ProbabilitiesRef,
-    transformer: TransformerRef,
+    models: tuple[Doc2VecRef, ClassifierRef, TransformerRef],
     writer: store.EntryWriter,
 ) -> RowsRef:
     predicted = np.load(store.locate(probabilities), allow_pickle=False)
     genres = genre_features(store.read_labels(labels)[0], predicted)
-    fitted = load_transformer(str(store.locate(transformer)))
+    loaded = load_feature_models(*map(store.locate, models))
     parquet: pq.ParquetWriter | None = None
-    for table in _row_chunks(documents, vectors, genres, fitted):
+    for table in _row_chunks(documents, vectors, genres, loaded):
         parquet = parquet or pq.ParquetWriter(
             writer.folder / "rows.parquet", table.schema, use_dictionary=DICTIONARY_COLUMNS
         )
@@ -178,26 +300,34 @@ def _build(
 
 
 def _row_chunks(
-    documents: DocumentsRef, vectors: VectorsRef, genres: Vectors, transformer: IndexTransformer
+    documents: DocumentsRef, vectors: VectorsRef, genres: Vectors, models: FeatureModels
 ) -> Iterator[pa.Table]:
     start, matrices = 0, map(store.matrix, store.chunks(vectors))
     for table, matrix in zip(store.chunks(documents), matrices, strict=True):
         stop = start + table.num_rows
         movies, texts = table.select(MOVIE_COLUMNS), table["document"].to_pylist()
-        yield index_rows(movies, texts, matrix, genres[start:stop], transformer=transformer)
+        yield models.index_rows(movies, texts, matrix, genres[start:stop])
         start = stop
 
 
 @task(name="fit-transformer", cache_policy=NO_CACHE)
 def fit_transformer(
-    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, compute: Compute
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    labels: LabelsRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    compute: Compute,
 ) -> TransformerRef:
-    """Fit the index transformer: IDF on all movies, whitening on the training split."""
+    """Fit the index transformer on the training split: IDF weights and projections."""
+    inputs = (documents, vectors, labels, doc2vec, classifier)
     return store.get_or_create(
         "lexicon",
-        [VERSION, documents.digest, vectors.digest, labels.digest],
+        [VERSION, *(ref.digest for ref in inputs)],
         TransformerRef,
-        lambda writer: run_stage(compute, _fit, documents, vectors, labels, writer),
+        lambda writer: run_stage(
+            compute, _fit, documents, vectors, labels, doc2vec, classifier, writer
+        ),
     )
 
 
@@ -207,17 +337,20 @@ def build_index_rows(
     vectors: VectorsRef,
     labels: LabelsRef,
     probabilities: ProbabilitiesRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
     lexicon: TransformerRef,
     compute: Compute,
 ) -> RowsRef:
     """Index rows of all movies of a run."""
-    inputs = (documents, vectors, labels, probabilities, lexicon)
+    models = (doc2vec, classifier, lexicon)
+    inputs = (documents, vectors, labels, probabilities, *models)
     rows = store.get_or_create(
         "rows",
         [VERSION, *(ref.digest for ref in inputs)],
         RowsRef,
         lambda writer: run_stage(
-            compute, _build, documents, vectors, labels, probabilities, lexicon, writer
+            compute, _build, documents, vectors, labels, probabilities, models, writer
         ),
     )
     get_run_logger().info("%d index rows built", rows.rows)

@@ -1,11 +1,11 @@
-"""The fitted transformer of the index: IDF weights, embedding whitening, and their files."""
+"""The fitted transformer of the index: IDF weights, vector projections, and their files."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,26 +13,49 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.core.storage import store
+from tasks.recommend.proper_names import NAME_WEIGHT
+from tasks.recommend.title_terms import MAIN, PREFIX
 
 Vectors = NDArray[np.float32]
+MIN_RIDGE = 0.1  # of the mean variance, added to each: keeps the noise of rare directions small
+MAX_TITLES_OF_WORD = 12  # a single word in more titles than this does not mark a franchise
+HIDDEN_SIZE = 64  # principal components of the network's hidden layer; more find nothing more
+TERM_COLUMNS = ("words", "titles", "people", "keywords", "pooling")
+
+
+class Projection(NamedTuple):
+    """A linear map of vectors (n, size): minus `centre` (size,), times `axes` (size, n_axes)."""
+
+    centre: Vectors
+    axes: Vectors
+
+    def unit_vectors(self, vectors: Vectors) -> Vectors:
+        """Projected vectors (n, n_axes) of unit length."""
+        centred: Vectors = vectors - self.centre
+        return l2_normalize(centred @ self.axes)
 
 
 class IndexTransformer(NamedTuple):
-    """Fitted statistics that turn texts and document vectors into index features.
+    """Fitted statistics that turn texts and vectors into index features.
 
-    `words` and `titles` are inverse document frequencies by term, `rare` is that of a term outside
-    them. A document vector minus `centre` (size,), times `whitening` (size, size), has uncorrelated
-    dimensions of equal variance. `votes` is the mean popularity prior, used where the vote count is
-    unknown. `classes` are the genres of the columns of a genre vector.
+    `words`, `titles`, `people` and `keywords` are inverse document frequencies by term; `rare` is
+    that of a term outside them. `pooling` are the weights of Doc2Vec's words in the vector of a
+    story, `content` whitens these vectors, `hidden` reduces the hidden layer of the genre network.
+    `votes` is the mean popularity prior, used where the vote count is unknown. `classes` are the
+    genres of the columns of a genre vector. `with_keywords`: keywords are a feature.
     """
 
     words: dict[str, float]
     titles: dict[str, float]
-    centre: Vectors
-    whitening: Vectors
+    people: dict[str, float]
+    keywords: dict[str, float]
+    pooling: dict[str, float]
+    content: Projection
+    hidden: Projection
     votes: float
     classes: list[str]
     rare: float
+    with_keywords: bool
 
 
 def smooth_idf(document_frequencies: Mapping[str, int], n_documents: int) -> dict[str, float]:
@@ -43,16 +66,34 @@ def smooth_idf(document_frequencies: Mapping[str, int], n_documents: int) -> dic
     }
 
 
+def discount_names(idf: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    """IDF of words and bigrams (`first_second`), reduced for each proper name in them."""
+    return {
+        term: weight * NAME_WEIGHT ** sum(word in names for word in term.split("_"))
+        for term, weight in idf.items()
+    }
+
+
+def title_idf(document_frequencies: Mapping[str, int], n_movies: int) -> dict[str, float]:
+    """IDF of `title_terms`; 0 for single words that are common in titles."""
+    idf = smooth_idf(document_frequencies, n_movies)
+    for term, frequency in document_frequencies.items():
+        is_single_word = not term.startswith((MAIN, PREFIX)) and " " not in term
+        if is_single_word and frequency > MAX_TITLES_OF_WORD:
+            idf[term] = 0.0
+    return idf
+
+
 def tfidf_weights(terms: Sequence[str], idf: Mapping[str, float], rare: float) -> dict[str, float]:
     """TF-IDF weights (1 + log tf) × idf of a document's terms, scaled to unit length.
 
-    `rare` is the IDF of terms that are not in `idf`.
+    `rare` is the IDF of terms that are not in `idf`; terms with an IDF of 0 are left out.
     """
     weights = {
         term: (1 + math.log(count)) * idf.get(term, rare) for term, count in Counter(terms).items()
     }
     norm = sum(weight**2 for weight in weights.values()) ** 0.5
-    return {term: weight / norm for term, weight in weights.items()}
+    return {term: weight / norm for term, weight in weights.items() if weight}
 
 
 def single_words(document: str) -> list[str]:
@@ -73,16 +114,24 @@ def mean_and_covariance(parts: Iterable[Vectors]) -> tuple[Vectors, NDArray[np.f
     return np.asarray(mean, np.float32), covariance, count
 
 
-def whitening_matrix(covariance: NDArray[np.float64], n_documents: int) -> Vectors:
-    """PCA whitening matrix (size, size) of vectors with this covariance.
+def whitening_projection(parts: Iterable[Vectors]) -> Projection:
+    """PCA whitening of vectors that come in parts: uncorrelated axes of equal variance.
 
     The variances are shrunk towards their mean, more so for few documents, because directions that
     hardly vary in a small sample would be amplified.
     """
+    mean, covariance, n_documents = mean_and_covariance(parts)
     variances, directions = np.linalg.eigh(covariance)
-    ridge = variances.mean() * len(variances) / n_documents
+    ridge = variances.mean() * max(MIN_RIDGE, len(variances) / n_documents)
     scales = (np.maximum(variances, 0) + max(ridge, 1e-12)) ** -0.5
-    return np.asarray(directions * scales, np.float32)
+    return Projection(mean, np.asarray(directions * scales, np.float32))
+
+
+def principal_projection(parts: Iterable[Vectors], size: int = HIDDEN_SIZE) -> Projection:
+    """The first `size` principal components of vectors that come in parts."""
+    mean, covariance, _ = mean_and_covariance(parts)
+    directions = np.linalg.eigh(covariance).eigenvectors[:, -size:]  # ascending variances
+    return Projection(mean, np.ascontiguousarray(directions, np.float32))
 
 
 def l2_normalize(vectors: Vectors) -> Vectors:
@@ -92,36 +141,35 @@ def l2_normalize(vectors: Vectors) -> Vectors:
     return unit
 
 
-def whiten(vectors: Vectors, transformer: IndexTransformer) -> Vectors:
-    """Whitened document vectors (n, size) of unit length."""
-    centred: Vectors = vectors - transformer.centre
-    return l2_normalize(centred @ transformer.whitening)
-
-
 def save_transformer(transformer: IndexTransformer, folder: Path) -> None:
     """Write a transformer as parquet, NumPy and JSON files."""
-    for name, idf in (("words", transformer.words), ("titles", transformer.titles)):
+    for name in TERM_COLUMNS:
+        idf = getattr(transformer, name)
         terms = sorted(idf)  # the order of counting differs between processes
-        columns = {"term": terms, "idf": [idf[term] for term in terms]}
-        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
-    np.savez(folder / "whitening.npz", centre=transformer.centre, whitening=transformer.whitening)
-    settings = {name: getattr(transformer, name) for name in ("votes", "classes", "rare")}
-    store.write_json(folder / "lexicon.json", settings)
+        weights = pa.array([idf[term] for term in terms], pa.float64())
+        table = pa.table({"term": pa.array(terms, pa.string()), "idf": weights})
+        pq.write_table(table, folder / f"{name}.parquet")
+    arrays: dict[str, Any] = {}
+    for name in ("content", "hidden"):
+        projection: Projection = getattr(transformer, name)
+        arrays |= {f"{name}_centre": projection.centre, f"{name}_axes": projection.axes}
+    np.savez(folder / "projections.npz", allow_pickle=False, **arrays)
+    names = ("votes", "classes", "rare", "with_keywords")
+    store.write_json(folder / "lexicon.json", {name: getattr(transformer, name) for name in names})
 
 
 @lru_cache(maxsize=2)
 def load_transformer(folder: str) -> IndexTransformer:
     """The transformer that `save_transformer` wrote."""
     path = Path(folder)
-    with np.load(path / "whitening.npz", allow_pickle=False) as arrays:
-        centre, whitening = arrays["centre"], arrays["whitening"]
-    return IndexTransformer(
-        words=_read_idf(path / "words.parquet"),
-        titles=_read_idf(path / "titles.parquet"),
-        centre=centre,
-        whitening=whitening,
-        **store.read_json(path / "lexicon.json"),
-    )
+    with np.load(path / "projections.npz", allow_pickle=False) as arrays:
+        content, hidden = (
+            Projection(arrays[f"{name}_centre"], arrays[f"{name}_axes"])
+            for name in ("content", "hidden")
+        )
+    settings: dict[str, Any] = store.read_json(path / "lexicon.json")
+    terms = {name: _read_idf(path / f"{name}.parquet") for name in TERM_COLUMNS}
+    return IndexTransformer(content=content, hidden=hidden, **(settings | terms))
 
 
 def _read_idf(path: Path) -> dict[str, float]:

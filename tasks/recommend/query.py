@@ -141,6 +141,8 @@ def recommend(
     Raises:
         UserError: no movie has a genre that the request filters by.
     """
+    if not query.rows:
+        rank = rank.for_text()
     if request.diversity is not None:
         rank = rank.model_copy(update={"diversity": request.diversity})
     hits = version.catalogue.rank(

@@ -3,13 +3,13 @@
 Imports nothing slow: a single query from the terminal runs through this module.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.core.strict_config import StrictConfig
 
@@ -22,38 +22,93 @@ PROXIMITY_BY_DIFFERENCE = np.append(
     np.exp(-np.arange(255) / YEAR_DECAY), UNKNOWN_YEAR_PROXIMITY
 ).astype(np.float32)
 VOTES_OF_A_HIT = 10_000  # vote count at which the popularity prior is 1
-FEATURES = ("content", "words", "title", "genre", "year", "votes")
+KNOWN_VOTES = 100  # vote count from which the quality prior is 1
+SPARSE = ("words", "titles", "people", "keywords")  # features that are TF-IDF matrices
+FEATURES = (
+    "content",
+    "words",
+    "title",
+    "hidden",
+    "genre",
+    "people",
+    "keywords",
+    "year",
+    "quality",
+    "votes",
+)
+
+
+class TextWeights(StrictConfig, frozen=True):
+    """Weights of the similarity features for a plot description; it has no title and no year."""
+
+    content: float = Field(1.0, ge=0, le=10, description="Weight of `rank.content` for a text")
+    words: float = Field(5.5, ge=0, le=10, description="Weight of `rank.words` for a text")
+    genre: float = Field(0.3, ge=0, le=10, description="Weight of `rank.genre` for a text")
+    votes: float = Field(0.6, ge=0, le=10, description="Weight of `rank.votes` for a text")
 
 
 class RankConfig(StrictConfig, frozen=True):
     """Weights of the similarity features in the ranking score.
 
-    The defaults are rounded results of a random search on the choosing half of the queries
-    (`benchmarks/ranking.py`); a search that starts from them finds nothing better.
+    The defaults maximise keyword nDCG and franchise recall on the choosing half of the queries,
+    with limits on popularity bias (`benchmarks/ranking.py`).
     """
 
+    preset: Literal["relevant", "popular"] = Field(
+        "relevant",
+        description="relevant: similar movies, known or not. popular: similar movies that most "
+        "people know, so that lists repeat each other",
+    )
     content: float = Field(
-        0.2, ge=0, le=10, description="Weight of the cosine of the whitened document embeddings"
+        2.0, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
     )
     words: float = Field(
-        3.3, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
+        5.5, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
     )
     title: float = Field(
-        0.9, ge=0, le=10, description="Weight of the TF-IDF cosine of the title words alone"
+        2.5,
+        ge=0,
+        le=10,
+        description="Weight of the TF-IDF cosine of title phrases, which sequels share",
     )
-    genre: float = Field(0.5, ge=0, le=10, description="Weight of the cosine of the genre vectors")
+    hidden: float = Field(
+        0.8,
+        ge=0,
+        le=10,
+        description="Weight of the cosine of the genre network's hidden layers",
+    )
+    genre: float = Field(0.7, ge=0, le=10, description="Weight of the cosine of the genre vectors")
+    people: float = Field(
+        2.0,
+        ge=0,
+        le=10,
+        description="Weight of the TF-IDF cosine of directors and leading actors",
+    )
+    keywords: float = Field(
+        2.0,
+        ge=0,
+        le=10,
+        description="Weight of the TF-IDF cosine of the keywords; only with `text.keywords`",
+    )
     year: float = Field(
-        0.65,
+        0.6,
         ge=0,
         le=10,
         description="Weight of the release year proximity, exp(-d/8) for d years of difference",
     )
-    votes: float = Field(
-        1.05,
+    quality: float = Field(
+        0.25,
         ge=0,
         le=10,
-        description="Weight of the popularity prior of the recommended movie "
-        "(squared log vote count); 0: ignore popularity",
+        description="Weight of the bounded quality prior: 1 for a recommended movie with 100 votes "
+        "or more, less for one with fewer",
+    )
+    votes: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Weight of the popularity prior of the recommended movie (squared log vote "
+        "count); it lifts the same well-known movies into every list",
     )
     diversity: float = Field(
         0.0,
@@ -62,20 +117,40 @@ class RankConfig(StrictConfig, frozen=True):
         description="MMR diversity: the share of the best score that a movie loses if its "
         "embedding equals an earlier pick's; 0: rank by score alone",
     )
+    text: TextWeights = TextWeights()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return PRESETS.get(str(values.get("preset", "relevant")), {}) | values
+
+    def for_text(self) -> "RankConfig":
+        """The same settings with the weights of a plot description."""
+        return self.model_copy(update=dict.fromkeys(FEATURES, 0.0) | self.text.model_dump())
+
+
+#: Weights of each preset; explicit weights override them.
+PRESETS: dict[str, dict[str, Any]] = {"relevant": {}, "popular": {"quality": 0.0, "votes": 1.5}}
 
 
 class ItemFeatures(NamedTuple):
     """Features of movies or texts for similarity search, one row each.
 
-    `content` (n, size) and `genres` (n, n_genres) have rows of unit length, or of zeros if
-    unknown. `words` and `titles` are sparse TF-IDF matrices (n, n_terms) with unit rows. `years`
-    (n,) are NaN if unknown. `votes` (n,) are popularity priors between 0 and about 1.
+    `content` (n, size), `hidden` (n, n_axes) and `genres` (n, n_genres) have rows of unit length,
+    or of zeros if unknown. `words`, `titles`, `people` and `keywords` are sparse TF-IDF matrices
+    (n, n_terms) with rows of unit length or of zeros. `years` (n,) are NaN if unknown. `votes` (n,)
+    are popularity priors between 0 and about 1.
     """
 
     content: Array
+    hidden: Array
+    genres: Array
     words: sp.csr_array
     titles: sp.csr_array
-    genres: Array
+    people: sp.csr_array
+    keywords: sp.csr_array
     years: Array
     votes: Array
 
@@ -88,7 +163,7 @@ class ItemFeatures(NamedTuple):
 
         The product with a query then reads only the movies that contain one of its terms.
         """
-        return self._replace(words=self.words.T.tocsr(), titles=self.titles.T.tocsr())
+        return self._replace(**{name: getattr(self, name).T.tocsr() for name in SPARSE})
 
 
 def popularity_prior(votes: Sequence[int | None], neutral: float) -> Array:
@@ -112,28 +187,47 @@ def year_proximity(query_years: Array, item_years: Array) -> Array:
     return proximity
 
 
-def similarity_features(queries: ItemFeatures, items: ItemFeatures) -> dict[str, Array]:
+def quality_prior(votes: Array) -> Array:
+    """Quality (n,) from popularity priors: the logarithm of the vote count, 1 from 100 votes on."""
+    scale = np.log1p(VOTES_OF_A_HIT) / np.log1p(KNOWN_VOTES)
+    quality: Array = np.minimum(1.0, np.sqrt(votes) * scale).astype(np.float32)
+    return quality
+
+
+def similarity_features(
+    queries: ItemFeatures, items: ItemFeatures, names: Sequence[str] = FEATURES
+) -> dict[str, Array]:
     """Similarity of each query to each item by feature name, each (n_queries, n_items).
 
-    `items` are transposed by `by_term`.
+    `items` are transposed by `by_term`. Only the features in `names` are computed.
     """
-    votes = np.broadcast_to(items.votes, (len(queries.votes), len(items.votes)))
-    return {
-        "content": queries.content @ items.content.T,
-        "words": (queries.words @ items.words).toarray(),
-        "title": (queries.titles @ items.titles).toarray(),
-        "genre": queries.genres @ items.genres.T,
-        "year": year_proximity(queries.years, items.years),
-        "votes": votes,
+    shape = (len(queries.votes), len(items.votes))
+    compute: dict[str, Callable[[], Array]] = {
+        "content": lambda: queries.content @ items.content.T,
+        "words": lambda: (queries.words @ items.words).toarray(),
+        "title": lambda: (queries.titles @ items.titles).toarray(),
+        "hidden": lambda: queries.hidden @ items.hidden.T,
+        "genre": lambda: queries.genres @ items.genres.T,
+        "people": lambda: (queries.people @ items.people).toarray(),
+        "keywords": lambda: (queries.keywords @ items.keywords).toarray(),
+        "year": lambda: year_proximity(queries.years, items.years),
+        "quality": lambda: np.broadcast_to(quality_prior(items.votes), shape),
+        "votes": lambda: np.broadcast_to(items.votes, shape),
     }
+    return {name: compute[name]() for name in names}
 
 
-def weighted_scores(features: dict[str, Array], config: RankConfig) -> Array:
+def weighted_scores(features: Mapping[str, Array], config: RankConfig) -> Array:
     """Weighted mean (n_queries, n_items) of similarity features."""
     weights = {name: getattr(config, name) for name in FEATURES}
-    terms = [np.float32(weight) * features[name] for name, weight in weights.items() if weight]
+    terms = [features[name] * np.float32(weight) for name, weight in weights.items() if weight]
     total: Array = sum(terms[1:], start=terms[0]) if terms else np.zeros_like(features["content"])
     return total / np.float32(sum(weights.values()) or 1.0)
+
+
+def used_features(config: RankConfig) -> list[str]:
+    """Names of the features with a weight above 0; the first feature if there is none."""
+    return [name for name in FEATURES if getattr(config, name)] or [FEATURES[0]]
 
 
 def top_positions(scores: Array, count: int) -> NDArray[np.int64]:

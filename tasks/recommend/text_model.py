@@ -19,14 +19,8 @@ from tasks.embedding.inference import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.index_features import MOVIE_COLUMNS, genre_features, index_rows
-from tasks.recommend.index_transformer import (
-    l2_normalize,
-    load_transformer,
-    single_words,
-    tfidf_weights,
-    whiten,
-)
+from tasks.recommend.index_features import MOVIE_COLUMNS, genre_features, load_feature_models
+from tasks.recommend.index_transformer import l2_normalize, single_words, tfidf_weights
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import ItemFeatures
 
@@ -53,7 +47,7 @@ class TextModel:
             store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
         )
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
-        self.transformer = load_transformer(str(folders.lexicon))
+        self.features = load_feature_models(folders.doc2vec, folders.classifier, folders.lexicon)
 
     def documents(
         self,
@@ -115,16 +109,11 @@ class TextModel:
         documents = self.documents(titles, overviews, keywords)
         vectors = self.vectors(documents)
         labels = binarize(movies["genres"].to_pylist(), self.classes)
-        return index_rows(
-            movies.select(MOVIE_COLUMNS),
-            documents,
-            vectors,
-            genres=genre_features(labels, self.probabilities(vectors)),
-            transformer=self.transformer,
-        )
+        genres = genre_features(labels, self.probabilities(vectors))
+        return self.features.index_rows(movies.select(MOVIE_COLUMNS), documents, vectors, genres)
 
     def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
-        """Features (one row) of a text: words, embedding and predicted genres.
+        """Features (one row) of a text: words, vectors and predicted genres.
 
         Raises:
             UserError: the model knows no word of the text.
@@ -133,9 +122,11 @@ class TextModel:
         if not self.count_known_tokens(documents)[0]:
             raise UserError(NO_KNOWN_WORD)
         vectors = self.vectors(documents)
+        transformer = self.features.transformer
         words = single_words(documents[0])
         return catalogue.text_features(
-            whiten(vectors, self.transformer),
-            l2_normalize(self.probabilities(vectors)),
-            tfidf_weights(words, self.transformer.words, self.transformer.rare),
+            content=self.features.content(documents),
+            hidden=self.features.hidden(vectors),
+            genres=l2_normalize(self.probabilities(vectors)),
+            word_weights=tfidf_weights(words, transformer.words, transformer.rare),
         )

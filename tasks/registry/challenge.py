@@ -20,16 +20,18 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from tasks.core.compute import Compute, run_in_fresh_process
-from tasks.core.contracts import DocumentsRef, RatingsRef, ScoresRef
+from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.labels import binarize
 from tasks.data.preprocess import assign_split
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.query_sets import build_query_sets
+from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER, Scorers
+from tasks.recommend.evaluation.list_evaluation import add_known_items
+from tasks.recommend.evaluation.query_sets import build_query_sets, reported_sets
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_interval
-from tasks.recommend.evaluation.relevance_scores import recommender_scores
+from tasks.recommend.evaluation.relevance_scores import score_movies
 from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
@@ -37,18 +39,28 @@ from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
 
-VERSION = 2
+VERSION = 3
 COMPARED = pa.schema(
     [("score", pa.string())]
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference", "low", "high")]
 )
-#: What users read for the gated metrics.
+#: What users read for the compared metrics.
 METRIC_LABELS = {
     "test_f1_micro": "F1 micro",
     "test_f1_macro": "F1 macro",
+    "rec_keyword_ndcg_at_10": "keyword nDCG@10",
     "rec_franchise_recall_at_10": "franchise recall@10",
+    "rec_colike_matched_auc": "co-like AUC",
+    "rec_known_item_recall_at_10": "known-item recall@10",
     "rec_colike_ndcg_at_10": "co-like nDCG@10",
 }
+#: Metrics that decide the promotion; the others are only reported.
+GATED = (
+    "test_f1_micro",
+    "test_f1_macro",
+    "rec_keyword_ndcg_at_10",
+    "rec_franchise_recall_at_10",
+)
 
 
 class GateConfig(StrictConfig):
@@ -58,9 +70,9 @@ class GateConfig(StrictConfig):
         0.01,
         ge=0,
         le=1,
-        description="Largest difference by which a gated metric (F1 micro, F1 macro, franchise "
-        "recall@10, co-like nDCG@10) of a new version may be below the champion's on the same test "
-        "movies; with a larger one the new version is not promoted",
+        description="Largest difference by which a gated metric (F1 micro, F1 macro, keyword "
+        "nDCG@10, franchise recall@10) of a new version may be below the champion's on the same "
+        "test movies and queries; with a larger one the new version is not promoted",
     )
 
 
@@ -157,9 +169,11 @@ def promotion_decision(
     """Reject a challenger with a worse metric, or of the same source without a better one.
 
     Worse: below the champion's by more than `tolerance`. Better: the confidence interval of the
-    difference is above 0. `same_source`: both models were trained on the same data.
+    difference is above 0. Only metrics in `GATED` count. `same_source`: both models were trained on
+    the same data.
     """
-    promote, why = _outcome(comparisons, tolerance, same_source)
+    gated = [row for row in comparisons if row.score in GATED]
+    promote, why = _outcome(gated, tolerance, same_source)
     return PromotionDecision(promote=promote, why=why, comparisons=tuple(comparisons))
 
 
@@ -235,50 +249,34 @@ def _compare_recommendations(
     champion: Champion,
     model: TextModel,
     ratings: RatingsRef | None,
+    known_items: KnownItemsRef | None,
     lists: ScoresRef,
     writer: store.EntryWriter,
 ) -> list[Comparison]:
-    """Evaluate the champion's lists, write sample lists of both, compare the ranking metrics."""
+    """Evaluate the champion's lists, write sample lists of both, compare the ranking metrics.
+
+    A champion with keywords as a feature is not compared by keywords.
+    """
     rows = pa.concat_tables([model.to_index_rows(chunk) for chunk in store.chunks(documents)])
-    catalogue, query_sets = Catalogue(rows), build_query_sets(rows, ratings)
+    catalogue = Catalogue(rows)
+    query_sets = build_query_sets(rows, ratings, model.text.keywords)
     del rows  # the catalogue has what is needed of them
-    champion_scores = recommender_scores(catalogue, query_sets, champion.rank)
+    scorers = Scorers(catalogue, champion.rank)
+    query_scores, _ = score_movies(
+        scorers, reported_sets(catalogue, query_sets), [], champion.rank.diversity
+    )
+    add_known_items(query_scores, scorers, model, known_items, champion.rank.diversity)
     folder = store.locate(lists)
     challenger_lists = pq.read_table(folder / "sample_lists.parquet")
     sample = join_lists(challenger_lists, sample_lists(catalogue, champion.rank))
     pq.write_table(sample, writer.folder / "lists_beside.parquet")
+    champion_scores = query_scores[RECOMMENDER]
     with np.load(folder / "queries.npz", allow_pickle=False) as challenger_scores:
         return [
             compare_lists(metric, champion_scores[metric], scores)
             for metric, scores in challenger_scores.items()
-            if len(scores)
+            if metric in champion_scores
         ]
-
-
-def _challenge(
-    writer: store.EntryWriter,
-    documents: DocumentsRef,
-    challenger: ModelFolders,
-    lists: ScoresRef,
-    ratings: RatingsRef | None,
-    champion: Champion,
-    folders: ModelFolders,
-) -> ScoresRef:
-    champion_model = TextModel(folders)
-    columns = ["title", "overview", "genres", "keywords", "split"]
-    movies = shared_test_movies(store.read(documents, columns), champion_model)
-    predictions = predict_both(movies, champion_model, TextModel(challenger))
-    comparisons = compare_genres(predictions) if len(predictions.y_true) else []
-    comparisons += _compare_recommendations(
-        documents=documents,
-        champion=champion,
-        model=champion_model,
-        ratings=ratings,
-        lists=lists,
-        writer=writer,
-    )
-    _write_comparisons(comparisons, writer.folder)
-    return writer.folder_ref(ScoresRef, len(predictions.y_true))
 
 
 def _write_comparisons(comparisons: Sequence[Comparison], folder: Path) -> None:
@@ -295,6 +293,7 @@ def challenge(
     challenger: ModelFolders,
     lists: ScoresRef,
     ratings: RatingsRef | None,
+    known_items: KnownItemsRef | None,
     champion: Champion,
     folders: ModelFolders,
     compute: Compute,
@@ -313,6 +312,7 @@ def challenge(
             challenger=challenger,
             lists=lists,
             ratings=ratings,
+            known_items=known_items,
             champion=champion,
             folders=folders,
         )

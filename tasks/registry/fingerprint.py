@@ -1,11 +1,11 @@
 """Settings, source, ratings, code and libraries -> a fingerprint, equal for equal trainings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tasks.core.contracts import RatingsRef
+from tasks.core.contracts import KnownItemsRef, RatingsRef
 from tasks.core.storage import store
 from tasks.registry.champion import Champion
 
@@ -23,11 +23,18 @@ def code_digest(folders: Iterable[Path]) -> str:
 
 
 def fingerprint(
-    settings: Mapping[str, Any], source: str, ratings: RatingsRef | None, code: str
+    settings: Mapping[str, Any],
+    source: str,
+    references: Sequence[RatingsRef | KnownItemsRef | None],
+    code: str,
 ) -> str:
-    """Digest of everything that affects training results; `source` and `code` are digests."""
+    """Digest of everything that affects training results; `source` and `code` are digests.
+
+    `references` are files beside the source that judge the lists.
+    """
     libraries = [f"{name} {version(name)}" for name in LIBRARIES]
-    return store.key_of([settings, source, ratings.digest if ratings else None, code, libraries])
+    digests = [reference.digest if reference else None for reference in references]
+    return store.key_of([settings, source, digests, code, libraries])
 
 
 def is_up_to_date(run_fingerprint: str, champion: Champion | None) -> bool:

@@ -24,8 +24,8 @@ SYSTEM = "system/"  # prefix of MLflow's metrics of CPU, memory, disk and networ
 HEADLINE_METRICS = (
     "test_f1_micro",
     "test_f1_macro",
+    "rec_keyword_ndcg_at_10",
     "rec_franchise_recall_at_10",
-    "rec_colike_ndcg_at_10",
 )
 
 

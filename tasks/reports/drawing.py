@@ -26,12 +26,11 @@ from tasks.core.contracts import (
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.genres.metrics import Protocol, apply_thresholds
-from tasks.recommend.scoring import RankConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 3
+VERSION = 4
 MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 
@@ -112,34 +111,32 @@ def draw_scores(scores: ScoresRef, baseline: ScoresRef, protocol: Protocol) -> F
     )
 
 
-def _draw_lists(
-    evaluations: Sequence[ScoresRef], votes: float, writer: store.EntryWriter
-) -> FiguresRef:
+def _draw_lists(evaluations: Sequence[ScoresRef], writer: store.EntryWriter) -> FiguresRef:
     from tasks.reports import plots, run_plots
 
-    draw_by_table: dict[str, Callable[[pa.Table], Figure | None]] = {
-        "recall_by_k": run_plots.recall_by_k,
-        "drift": run_plots.drift_bars,
-        "votes_curve": lambda curve: plots.votes_curve(curve, votes),
+    figures: dict[str, tuple[str, Callable[[pa.Table], Figure | None]]] = {
+        "relevance_popularity": ("scorers", run_plots.relevance_popularity),
+        "relevance_by_scorer": ("scorers", run_plots.relevance_by_scorer),
+        "drift": ("drift", run_plots.drift_bars),
     }
-    for name, draw in draw_by_table.items():
-        for file in (store.locate(scores) / f"{name}.parquet" for scores in evaluations):
+    for figure, (table, draw) in figures.items():
+        for file in (store.locate(scores) / f"{table}.parquet" for scores in evaluations):
             if file.exists():
-                plots.save_figures({name: draw(pq.read_table(file))}, writer.folder)
+                plots.save_figures({figure: draw(pq.read_table(file))}, writer.folder)
     return writer.folder_ref(FiguresRef)
 
 
 @task(name="draw-lists", cache_policy=NO_CACHE)
-def draw_lists(evaluations: list[ScoresRef], config: RankConfig) -> FiguresRef:
-    """Figures of recall by list length, relevance by weight of votes, and drift of the source.
+def draw_lists(evaluations: list[ScoresRef]) -> FiguresRef:
+    """Figures of the relevance and popularity bias of the lists, and of drift of the source.
 
     A figure whose table is in none of the `evaluations` is left out.
     """
     return store.get_or_create(
         "list-figures",
-        [VERSION, config.votes, *(scores.digest for scores in evaluations)],
+        [VERSION, *(scores.digest for scores in evaluations)],
         FiguresRef,
-        lambda writer: _draw_lists(evaluations, config.votes, writer),
+        lambda writer: _draw_lists(evaluations, writer),
     )
 
 

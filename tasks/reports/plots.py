@@ -5,7 +5,6 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -66,33 +65,6 @@ def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> 
     curve.legend()
     counts.hist(probabilities.ravel(), np.linspace(0, 1, CALIBRATION_BINS + 1), color=BLUE)
     counts.set(xlabel="probability of a genre", ylabel="predictions", yscale="log", xlim=(0, 1))
-    return figure
-
-
-def votes_curve(curve: pa.Table, chosen: float) -> Figure | None:
-    """Relevance against catalogue coverage, by weight of votes; the `chosen` weight is marked.
-
-    `curve` has the columns `votes`, `coverage_at_10` and one per relevance metric. None if there is
-    no such metric, or if votes do not change the scores.
-    """
-    metrics = [name for name in curve.column_names if name not in ("votes", "coverage_at_10")]
-    if not metrics or len({tuple(row[name] for name in metrics) for row in curve.to_pylist()}) == 1:
-        return None
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, colour in zip(metrics, (BLUE, ORANGE), strict=False):
-        coverage, values = curve["coverage_at_10"].to_pylist(), curve[name].to_pylist()
-        axes.plot(coverage, values, color=colour, marker="o", label=name)
-        for weight, x, y in zip(curve["votes"].to_pylist(), coverage, values, strict=True):
-            if y is not None:
-                text = f"{weight:g}{' (chosen)' * (weight == chosen)}"
-                axes.annotate(text, (x, y), (0, 8), textcoords="offset points", ha="center")
-    axes.margins(y=0.2)
-    axes.set(
-        title="Recommendations by weight of votes", xlabel="share of the catalogue recommended"
-    )
-    axes.set_ylabel("score on the reported queries")
-    axes.legend()
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Tables of a run -> figures: training, texts, recall, drift, map and stage times."""
+"""Tables of a run -> figures: training, texts, relevance, drift, map and stage times."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,11 +18,20 @@ SCORERS = {
     "ours": ("this run", BLUE, "o"),
     "tfidf": ("TF-IDF", ORANGE, "s"),
     "tfidf_genre": ("TF-IDF and genre", "#009E73", "^"),
+    "bm25": ("BM25", "#E69F00", "v"),
     "genre": ("genre", "#CC79A7", "D"),
+    "no_text": ("genre, year and votes", "#56B4E9", "P"),
+    "popularity": ("popularity", "#000000", "*"),
     "random": ("random", GREY, "x"),
 }
 
-QUERY_SETS = {"franchise": "Franchise", "colike": "Co-like"}
+#: Relevance metrics in the order of their panels, and their titles.
+RELEVANCE = {
+    "keyword_ndcg_at_10": "Keyword nDCG@10",
+    "franchise_recall_at_10": "Franchise recall@10",
+    "colike_matched_auc": "Co-like AUC, vote-matched",
+    "known_item_recall_at_10": "Known-item recall@10",
+}
 
 #: Colours of Okabe and Ito, for the most frequent genres of the map.
 MAP_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -67,32 +76,50 @@ def text_histograms(lengths: Sequence[int], counts: Sequence[int]) -> Figure:
     return figure
 
 
-def recall_by_k(table: pa.Table) -> Figure | None:
-    """Recall by list length k, a panel per query set; None without queries.
+def relevance_by_scorer(table: pa.Table) -> Figure | None:
+    """Relevance with 95% intervals of this run and the baselines, a panel per judgement.
 
-    Columns kind, method, k and recall (`tasks.recommend.evaluation.relevance_scores.recall_by_k`).
+    Columns scorer, metric, value, low and high; None if there is no judgement.
     """
-    rows = table.to_pylist()
-    kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    if not kinds:
+    metrics = [name for name in RELEVANCE if name in table["metric"].to_pylist()]
+    if not metrics:
         return None
-    figure = Figure(figsize=(1 + 5 * len(kinds), 4.5), layout="constrained")
-    for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
-        _draw_recall(axes, kind, [row for row in rows if row["kind"] == kind])
+    figure = Figure(figsize=(1.5 + 3.2 * len(metrics), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for metric, axes in zip(metrics, panels, strict=True):
+        rows = {row["scorer"]: row for row in table.to_pylist() if row["metric"] == metric}
+        for position, (scorer, (_, colour, marker)) in enumerate(SCORERS.items()):
+            row = rows[scorer]
+            axes.plot([row["low"], row["high"]], [position, position], color=colour)
+            axes.plot(row["value"], position, color=colour, marker=marker)
+        axes.set_title(RELEVANCE[metric], fontsize=10)
+        axes.set(xlim=(0, None))
+    panels[0].set_yticks(range(len(SCORERS)), [label for label, *_ in SCORERS.values()])
+    panels[0].invert_yaxis()
+    figure.supxlabel("score on the reported queries, with 95% interval", fontsize=10)
     return figure
 
 
-def _draw_recall(axes: Axes, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    for method, (label, colour, marker) in SCORERS.items():
-        curve = [row for row in rows if row["method"] == method]
-        ks, recalls = ([row[name] for row in curve] for name in ("k", "recall"))
-        axes.plot(ks, recalls, color=colour, marker=marker, label=label)
-    axes.set(title=f"{QUERY_SETS[kind]} recall@k", xlabel="k (list length)", xscale="log")
-    ticks = sorted({row["k"] for row in rows})
-    axes.set_xticks(ticks, [str(k) for k in ticks])
-    axes.minorticks_off()
-    axes.set(ylabel="recall (reported queries)", ylim=(0, None))
-    axes.legend()
+def relevance_popularity(table: pa.Table) -> Figure | None:
+    """Headline relevance against the share of all places that 20 movies take, by scorer.
+
+    Columns as in `relevance_by_scorer`; None if there is no judgement.
+    """
+    present = table["metric"].to_pylist()
+    headline = next((name for name in RELEVANCE if name in present), None)
+    if headline is None:
+        return None
+    values = {(row["scorer"], row["metric"]): row["value"] for row in table.to_pylist()}
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for scorer, (label, colour, marker) in SCORERS.items():
+        x, y = values[scorer, "top20_share"], values[scorer, headline]
+        axes.plot(x, y, color=colour, marker=marker, linestyle="", markersize=8, label=label)
+        axes.annotate(label, (x, y), (6, 5), textcoords="offset points", fontsize=9)
+    axes.margins(x=0.25, y=0.15)
+    axes.set(title="Relevance and popularity bias", xscale="log", ylabel=RELEVANCE[headline])
+    axes.set_xlabel("share of all places that the 20 most frequent movies take")
+    return figure
 
 
 def drift_bars(table: pa.Table) -> Figure:

@@ -9,8 +9,8 @@ LEAKY_RUN = "Not compared with the champion: the scores of this run leak."
 NO_CHAMPION = "There was no champion to compare with."
 NOTHING_SHARED = "The champion shares no test movies and no queries with this run."
 NO_QUERIES = (
-    "The recommendations cannot be scored: no two movies of the source belong to the same "
-    "collection, and there are no ratings."
+    "The recommendations cannot be scored: the source has no keywords, no two movies of the same "
+    "collection, no ratings and no known items."
 )
 
 
@@ -67,16 +67,16 @@ SECTIONS = {
     ),
     "Recommendations": (
         Panel(
-            "recall_by_k",
-            "Recall by list length",
-            "Share of the relevant movies that are among the first k recommendations.",
+            "relevance_popularity",
+            "Relevance and popularity bias",
+            "Good lists are high and on the left: relevant, without the same movies everywhere.",
             NO_QUERIES,
         ),
         Panel(
-            "votes_curve",
-            "Relevance and coverage",
-            "A higher weight of votes recommends better-known movies, but fewer different ones.",
-            "There are no queries to score, or votes do not change the recommendations.",
+            "relevance_by_scorer",
+            "Relevance by judgement",
+            "This run and the baselines on the same queries, which no setting was chosen on.",
+            NO_QUERIES,
         ),
     ),
     "Training": (

@@ -35,12 +35,16 @@ METRICS = (
     ("recall_micro", "Recall micro"),
     ("average_precision_macro", "Average precision macro"),
 )
-#: Scores of the recommendations; those without collections or ratings in the source are missing.
+#: Scores of the recommendations; those that the source has nothing to judge by are missing.
 LIST_METRICS = (
+    ("keyword_ndcg_at_10", "Keyword nDCG@10"),
     ("franchise_recall_at_10", "Franchise recall@10"),
-    ("colike_ndcg_at_10", "Co-like nDCG@10"),
+    ("colike_matched_auc", "Co-like AUC, vote-matched"),
+    ("known_item_recall_at_10", "Known-item recall@10"),
+    ("top20_share", "Share of the 20 most frequent movies"),
+    ("popularity_lift", "Popularity lift"),
 )
-LIST_PREFIXES = ("", "baseline_tfidf_", "baseline_prior_")
+LIST_PREFIXES = ("", "baseline_tfidf_", "baseline_popularity_")
 
 
 class Summary(BaseModel, frozen=True):

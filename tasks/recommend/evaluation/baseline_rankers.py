@@ -1,72 +1,131 @@
-"""Scorers to evaluate, the recommender and the baselines -> ranked lists."""
+"""Queries -> ranking scores of the recommender and of the baselines, computed side by side."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.ranking_metrics import Lists
+from tasks.recommend.index_transformer import single_words
 from tasks.recommend.scoring import (
+    FEATURES,
     Array,
     ItemFeatures,
     RankConfig,
     similarity_features,
+    used_features,
     weighted_scores,
 )
 
-K = 10
 BLOCK = 32  # queries that are scored at a time
-GENRE_WEIGHT = np.float32(0.7**2)  # of the genre cosine in `tfidf_genre`; that of TF-IDF is 1
+BM25_K1, BM25_B = 1.2, 0.75  # Robertson & Zaragoza, 2009
+RECOMMENDER = "ours"  # name of the recommender among the scorers
 #: Scores (n_queries, n_movies) of a block of query rows.
 Scorer = Callable[[Sequence[int]], Array]
 
 
-def ranked_lists(
-    catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0, k: int = K
-) -> Lists:
-    """Top-`k` rows (n_queries, k) of each query as a reader gets them; -1 fills shorter lists."""
-    lists = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
-        for position, (row, scores) in enumerate(zip(block, scorer(block), strict=True), start):
-            top_rows = catalogue.top_rows(scores, [row], k, diversity)
-            lists[position, : len(top_rows)] = top_rows
-    return lists
+def weights(**values: float) -> RankConfig:
+    """Ranking weights of the named features alone."""
+    return RankConfig(**(dict.fromkeys(FEATURES, 0.0) | values))
+
+
+#: Baselines that are weighted sums of the recommender's features. `no_text` knows everything about
+#: a movie but its text.
+WEIGHTED_BASELINES = {
+    "tfidf": weights(words=1.0),
+    "tfidf_genre": weights(words=1.0, genre=0.49),
+    "genre": weights(genre=1.0),
+    "no_text": weights(genre=0.5, year=0.65, votes=1.05),
+    "popularity": weights(votes=1.0),
+}
+BASELINES = (*WEIGHTED_BASELINES, "bm25", "random")
+
+
+class Queries(NamedTuple):
+    """Queries to score: features (n rows), word counts (n, n_words), and a seed for each."""
+
+    features: ItemFeatures
+    counts: sp.csr_array
+    seeds: list[int]
+
+
+class Bm25(NamedTuple):
+    """BM25 over the words of a catalogue: counts and weights, both (n_movies, n_words)."""
+
+    counts: sp.csr_array
+    weights_by_word: sp.csc_array
+
+    def scores(self, counts: sp.csr_array) -> Array:
+        """Scores (n_queries, n_movies) of queries with these word counts."""
+        scores: Array = (counts @ self.weights_by_word.T).toarray()
+        return scores
+
+
+def word_counts(documents: Sequence[str], columns: Mapping[str, int]) -> sp.csr_array:
+    """Counts (n_documents, n_words) of the single words that have a column."""
+    counts = [
+        Counter(columns[word] for word in single_words(document) if word in columns)
+        for document in documents
+    ]
+    values = np.array([count for row in counts for count in row.values()], np.float32)
+    indices = np.array([column for row in counts for column in row], np.int64)
+    starts = np.cumsum([0, *map(len, counts)])
+    return sp.csr_array((values, indices, starts), shape=(len(documents), len(columns)))
+
+
+def fit_bm25(counts: sp.csr_array) -> Bm25:
+    """BM25 weights of documents with word counts (n_movies, n_words)."""
+    n_documents, lengths = counts.shape[0], np.asarray(counts.sum(axis=1)).ravel()
+    frequencies = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = np.log(1 + (n_documents - frequencies + 0.5) / (frequencies + 0.5))
+    scale = BM25_K1 * (1 - BM25_B + BM25_B * lengths / max(lengths.mean(), 1e-9))
+    rows = np.repeat(np.arange(n_documents), np.diff(counts.indptr))
+    saturated = counts.data * (BM25_K1 + 1) / (counts.data + scale[rows])
+    weighted = (saturated * idf[counts.indices]).astype(np.float32)
+    matrix = sp.csr_array((weighted, counts.indices, counts.indptr), shape=counts.shape)
+    return Bm25(counts, matrix.tocsc())
 
 
 def recommender_scorer(catalogue: Catalogue, config: RankConfig) -> Scorer:
     """The ranking score of the recommender."""
+    names = used_features(config)
 
     def score(rows: Sequence[int]) -> Array:
-        features = similarity_features(catalogue.features_of(rows), catalogue.items)
+        features = similarity_features(catalogue.features_of(rows), catalogue.items, names)
         return weighted_scores(features, config)
 
     return score
 
 
-def baseline_scorers(
-    features: ItemFeatures, items: ItemFeatures, seed: int = 0
-) -> dict[str, Scorer]:
-    """Baselines by name: TF-IDF cosine of the words, genre cosine, their sum, random.
+class Scorers:
+    """The recommender and, with `bm25`, all baselines, which share their features."""
 
-    `items` are the same features transposed by `by_term`.
-    """
+    def __init__(self, catalogue: Catalogue, config: RankConfig, bm25: Bm25 | None = None) -> None:
+        self.catalogue, self.bm25 = catalogue, bm25
+        self.configs = {RECOMMENDER: config} | (WEIGHTED_BASELINES if bm25 else {})
+        self.names = [RECOMMENDER, *(BASELINES if bm25 else ())]
 
-    def tfidf(rows: Sequence[int]) -> Array:
-        scores: Array = (features.words[list(rows)] @ items.words).toarray()
+    def movie_queries(self, rows: Sequence[int]) -> Queries:
+        """Movies of the catalogue as queries."""
+        counts = self.bm25.counts[list(rows)] if self.bm25 else sp.csr_array((len(rows), 0))
+        return Queries(self.catalogue.features_of(rows), counts, list(rows))
+
+    def scores(self, queries: Queries, *, is_text: bool = False) -> dict[str, Array]:
+        """Scores (n_queries, n_movies) by name of the scorer."""
+        configs = self.configs
+        if is_text:
+            configs = configs | {RECOMMENDER: configs[RECOMMENDER].for_text()}
+        names = list(dict.fromkeys(name for c in configs.values() for name in used_features(c)))
+        features = similarity_features(queries.features, self.catalogue.items, names)
+        scores = {name: weighted_scores(features, config) for name, config in configs.items()}
+        if self.bm25:
+            scores["bm25"] = self.bm25.scores(queries.counts)
+            scores["random"] = _random_scores(queries.seeds, len(self.catalogue))
         return scores
 
-    def genre(rows: Sequence[int]) -> Array:
-        return features.genres[list(rows)] @ features.genres.T
 
-    def uniform(rows: Sequence[int]) -> Array:
-        n_movies = len(features.years)
-        scores = [np.random.default_rng([seed, row]).random(n_movies) for row in rows]
-        return np.array(scores, np.float32)
-
-    return {
-        "tfidf": tfidf,
-        "tfidf_genre": lambda rows: tfidf(rows) + GENRE_WEIGHT * genre(rows),
-        "genre": genre,
-        "random": uniform,
-    }
+def _random_scores(seeds: Sequence[int], n_movies: int) -> Array:
+    scores = [np.random.default_rng([0, seed]).random(n_movies, np.float32) for seed in seeds]
+    return np.array(scores, np.float32)

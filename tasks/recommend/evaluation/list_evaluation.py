@@ -3,6 +3,8 @@
 All movies of the catalogue are candidates.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,77 +13,161 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.compute import Compute, run_in_fresh_process
-from tasks.core.contracts import RatingsRef, RowsRef, ScoresRef
+from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, Ref, RowsRef, ScoresRef
 from tasks.core.storage import store
+from tasks.data.reference_files import read_known_items, require_same_file
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.query_sets import build_query_sets
+from tasks.recommend.evaluation.baseline_rankers import (
+    RECOMMENDER,
+    Scorers,
+    fit_bm25,
+    word_counts,
+)
+from tasks.recommend.evaluation.list_metrics import (
+    RELEVANCE_METRICS,
+    list_metrics,
+    scorer_table,
+)
+from tasks.recommend.evaluation.query_sets import (
+    build_query_sets,
+    coverage_queries,
+    reported_sets,
+)
 from tasks.recommend.evaluation.relevance_scores import (
-    METRICS,
-    list_scores,
-    lists_for_recall_curve,
-    recall_by_k,
-    recommender_scores,
+    KNOWN_ITEMS,
+    QueryScores,
+    known_item_rows,
+    score_known_items,
+    score_movies,
 )
 from tasks.recommend.evaluation.sample_lists import sample_lists
-from tasks.recommend.evaluation.votes_curve import votes_curve
+from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
+from tasks.recommend.text_model import TextModel
 
-VERSION = 5
+VERSION = 6
 #: Columns of the index rows that the evaluation needs: all but the texts.
-COLUMNS = ["source", "id", "title", "year", "genres", "language", "collection", "votes"]
-COLUMNS += ["title_key", "overview_key", "content", "genre_vector"]
-COLUMNS += ["words", "words_weights", "title_words", "title_words_weights"]
+COLUMNS = ["source", "id", "title", "year", "genres", "keywords", "language", "collection"]
+COLUMNS += ["votes", "title_key", "overview_key", "content", "hidden", "genre_vector"]
+COLUMNS += [
+    column
+    for name in ("words", "title_words", "people_terms", "keyword_terms")
+    for column in (name, f"{name}_weights")
+]
 
 
 def _evaluate(
-    rows: RowsRef, ratings: RatingsRef | None, config: RankConfig, writer: store.EntryWriter
+    writer: store.EntryWriter,
+    rows: RowsRef,
+    documents: DocumentsRef,
+    folders: ModelFolders,
+    ratings: RatingsRef | None,
+    known_items: KnownItemsRef | None,
+    config: RankConfig,
 ) -> ScoresRef:
-    table = store.read(rows, COLUMNS)
-    catalogue, query_sets = Catalogue(table), build_query_sets(table, ratings)
-    scores = recommender_scores(catalogue, query_sets, config)
-    lists_by_method = lists_for_recall_curve(catalogue, query_sets, config)
-    metrics = list_scores(catalogue, query_sets, config, scores, lists_by_method)
+    table, model = store.read(rows, COLUMNS), TextModel(folders)
+    catalogue = Catalogue(table)
+    query_sets = build_query_sets(table, ratings, model.text.keywords)
+    texts = store.read(documents, ["document"])["document"].to_pylist()
+    columns = {word: column for column, word in enumerate(catalogue.words)}
+    scorers = Scorers(catalogue, config, fit_bm25(word_counts(texts, columns)))
+    queries = coverage_queries(catalogue)
+    query_scores, lists = score_movies(
+        scorers, reported_sets(catalogue, query_sets), queries, config.diversity
+    )
+    add_known_items(query_scores, scorers, model, known_items, config.diversity)
+    metrics = list_metrics(query_scores, lists, queries, catalogue)
     tables = {
-        "recall_by_k": recall_by_k(catalogue, query_sets, lists_by_method),
-        "votes_curve": pa.table(votes_curve(catalogue, query_sets, config)),
+        "scorers": scorer_table(metrics, scorers.names),
         "sample_lists": sample_lists(catalogue, config),
     }
+    _write(metrics, query_scores, tables, writer)
+    return writer.folder_ref(ScoresRef, len(catalogue))
+
+
+def add_known_items(
+    query_scores: QueryScores,
+    scorers: Scorers,
+    model: TextModel,
+    known_items: KnownItemsRef | None,
+    diversity: float,
+) -> None:
+    """Add the scores of the free-text questions, if the source has any about its movies.
+
+    Raises:
+        UserError: the file cannot be read, or changed since its digest was computed.
+    """
+    if known_items is None:
+        return
+    items = read_known_items(known_items.file)
+    require_same_file(known_items)
+    known = known_item_rows(
+        scorers.catalogue, known_items.source, ((item.id, item.query) for item in items)
+    )
+    if known:
+        for name, scores in score_known_items(scorers, known, model, diversity).items():
+            query_scores[name][KNOWN_ITEMS] = scores
+
+
+def _write(
+    metrics: dict[str, float],
+    query_scores: QueryScores,
+    tables: dict[str, pa.Table],
+    writer: store.EntryWriter,
+) -> None:
     store.write_json(writer.folder / "metrics.json", metrics)
-    np.savez(writer.folder / "queries.npz", allow_pickle=False, **scores)
+    np.savez(writer.folder / "queries.npz", allow_pickle=False, **query_scores[RECOMMENDER])
     for name, content in tables.items():
         pq.write_table(content, writer.folder / f"{name}.parquet")
-    return writer.folder_ref(ScoresRef, len(catalogue))
 
 
 @task(name="evaluate-lists", cache_policy=NO_CACHE)
 def evaluate_lists(
-    rows: RowsRef, ratings: RatingsRef | None, config: RankConfig, compute: Compute
+    rows: RowsRef,
+    documents: DocumentsRef,
+    models: Sequence[Ref],
+    ratings: RatingsRef | None,
+    known_items: KnownItemsRef | None,
+    config: RankConfig,
+    compute: Compute,
 ) -> ScoresRef:
-    """Score the lists against franchises and, if the source has ratings, co-liked movies."""
-    ratings_key = [ratings.source, ratings.digest] if ratings else None
-    scores = store.get_or_create(
-        "lists",
-        [VERSION, config, rows.digest, ratings_key],
-        ScoresRef,
-        lambda writer: run_in_fresh_process(compute, _evaluate, rows, ratings, config, writer),
-    )
+    """Score the lists by every judgement that the source has, with popularity bias beside it.
+
+    `models` are Doc2Vec model, classifier and index transformer.
+    """
+    references = [
+        [reference.source, reference.digest] if reference else None
+        for reference in (ratings, known_items)
+    ]
+
+    def evaluate(writer: store.EntryWriter) -> ScoresRef:
+        return run_in_fresh_process(
+            compute,
+            _evaluate,
+            writer,  # positional: a worker on another machine looks for it there
+            rows=rows,
+            documents=documents,
+            folders=ModelFolders.of(*map(store.locate, models)),
+            ratings=ratings,
+            known_items=known_items,
+            config=config,
+        )
+
+    digests = [ref.digest for ref in (rows, documents, *models)]
+    key = [VERSION, config, digests, references]
+    scores = store.get_or_create("lists", key, ScoresRef, evaluate)
     _log_scores(scores)
-    _create_artifacts(scores)
+    rows_shown = pq.read_table(store.locate(scores) / "sample_lists.parquet").to_pylist()
+    create_table_artifact(rows_shown, key="sample-lists")
     return scores
 
 
 def _log_scores(scores: ScoresRef) -> None:
     metrics = store.read_json(store.locate(scores) / "metrics.json")
-    names = [f"rec_{name}" for name in METRICS if f"rec_{name}" in metrics]
+    names = [f"rec_{name}" for name in RELEVANCE_METRICS if f"rec_{name}" in metrics]
     relevance = {name: round(metrics[name], 3) for name in names}
     get_run_logger().info(
-        "%s, coverage %.2f",
-        relevance or "no query has relevant movies",
-        metrics["rec_coverage_at_10"],
+        "%s, the 20 most frequent movies take %.1f%% of all places",
+        relevance or "the source has nothing to judge lists by",
+        100 * metrics["rec_top20_share"],
     )
-
-
-def _create_artifacts(scores: ScoresRef) -> None:
-    for name in ("votes_curve", "sample_lists"):
-        rows = pq.read_table(store.locate(scores) / f"{name}.parquet").to_pylist()
-        create_table_artifact(rows, key=name.replace("_", "-"))

@@ -1,48 +1,43 @@
-"""Index rows and ratings -> query sets: the queries of each relevance definition.
+"""Index rows, ratings, known items -> query sets: queries and the metric of each judgement.
 
-Each movie with relevant movies is a query. A hash of its id assigns it to one of two halves:
-ranking weights are chosen on one half (`benchmarks/ranking.py`), scores are reported on the other.
+A hash of its id assigns each query movie to one of two halves: ranking weights are chosen on one
+half (`benchmarks/ranking.py`), scores are reported on the other.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.core.contracts import RatingsRef
-from tasks.data.sources import require_same_ratings
+from tasks.data.reference_files import require_same_ratings
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.ranking_metrics import RelevantRows
-from tasks.recommend.evaluation.relevance import Relevant, co_liked, franchises, read_likes
+from tasks.recommend.evaluation.ranking_metrics import graded_ndcg, matched_auc, ndcg, recall
+from tasks.recommend.evaluation.relevance import (
+    KeywordJudgements,
+    Relevant,
+    co_liked,
+    franchises,
+    keyword_judgements,
+    read_likes,
+    vote_matched,
+)
+from tasks.recommend.scoring import Array
 
-MAX_COVERAGE_QUERIES = 5000
+MAX_QUERIES = 1000  # reported queries of a set; of more, an even sample
+MAX_COVERAGE_QUERIES = 2000
+#: Score of one query from its row, the ranking scores (n_movies,) and its list of ten rows.
+Metric = Callable[[int, Array, Sequence[int]], float]
 
 
 class QuerySet(NamedTuple):
-    """Queries of one relevance definition: the metric's name, and relevant rows by query row."""
+    """The queries of one judgement: the metric's name, catalogue rows, and the metric."""
 
     name: str
-    relevant: Relevant
-
-    @property
-    def kind(self) -> str:
-        """`franchise` or `colike`."""
-        return self.name.split("_")[0]
-
-
-class QueryHalves(NamedTuple):
-    """Query rows that weights are chosen on, and query rows that scores are reported on."""
-
-    choosing: list[int]
-    reported: list[int]
-
-
-class ReportedQueries(NamedTuple):
-    """Query rows of the reported half, and the relevant rows of each."""
-
     rows: list[int]
-    relevant: RelevantRows
+    metric: Metric
 
 
 def is_reported_query(source: str, movie_id: int) -> bool:
@@ -50,41 +45,97 @@ def is_reported_query(source: str, movie_id: int) -> bool:
     return hashlib.sha256(f"{source}/{movie_id}".encode()).digest()[0] % 2 == 1
 
 
-def build_query_sets(rows: pa.Table, ratings: RatingsRef | None) -> list[QuerySet]:
-    """Query sets of franchises and, if there are ratings, of co-liked movies; without empty ones.
+def build_query_sets(
+    rows: pa.Table, ratings: RatingsRef | None, with_keywords: bool
+) -> list[QuerySet]:
+    """Query sets of all judgements that the source has; without empty ones.
+
+    `with_keywords`: keywords are a feature of the ranking, so that they cannot judge it.
 
     Raises:
         UserError: the ratings changed while the run was reading them.
     """
-    query_sets = [QuerySet("franchise_recall_at_10", franchises(rows["collection"].to_pylist()))]
+    query_sets = [] if with_keywords else [_keyword_set(rows["keywords"].to_pylist())]
+    query_sets.append(_franchise_set(franchises(rows["collection"].to_pylist())))
     if ratings:
-        movies = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
-        row_by_id = {
-            movie_id: row for row, (name, movie_id) in enumerate(movies) if name == ratings.source
-        }
-        likes = read_likes(*ratings.files, row_by_id)
-        require_same_ratings(ratings)
-        query_sets.append(QuerySet("colike_ndcg_at_10", co_liked(likes)))
-    return [query_set for query_set in query_sets if query_set.relevant]
+        query_sets += _co_like_sets(rows, ratings)
+    return [query_set for query_set in query_sets if query_set.rows]
 
 
-def split_queries(catalogue: Catalogue, rows: Sequence[int]) -> QueryHalves:
-    """Query rows split into the choosing and the reported half."""
-    halves = QueryHalves([], [])
-    movies = catalogue.movies.select(["source", "id"]).take(pa.array(rows, pa.int64()))
-    for row, movie in zip(rows, movies.to_pylist(), strict=True):
-        is_reported = is_reported_query(movie["source"], movie["id"])
-        (halves.reported if is_reported else halves.choosing).append(row)
-    return halves
+def _keyword_set(keywords: Sequence[Sequence[str]]) -> QuerySet:
+    judgements = keyword_judgements(keywords)
+    positions = {row: position for position, row in enumerate(judgements.rows.tolist())}
+
+    def metric(row: int, scores: Array, hits: Sequence[int]) -> float:
+        return _keyword_ndcg(judgements, positions[row], scores)
+
+    return QuerySet("keyword_ndcg_at_10", list(positions), metric)
 
 
-def reported_queries(catalogue: Catalogue, query_set: QuerySet) -> ReportedQueries:
-    """The queries of a set that scores are reported on, ordered by row."""
-    rows = split_queries(catalogue, sorted(query_set.relevant)).reported
-    return ReportedQueries(rows, [query_set.relevant[row] for row in rows])
+def _keyword_ndcg(judgements: KeywordJudgements, position: int, scores: Array) -> float:
+    """Graded nDCG@10 of the ranking of all judged movies but the query."""
+    candidates = scores[judgements.rows].astype(np.float32)
+    candidates[position] = -np.inf
+    return graded_ndcg(candidates, judgements.gains(position))
+
+
+def _franchise_set(relevant: Relevant) -> QuerySet:
+    def metric(row: int, scores: Array, hits: Sequence[int]) -> float:
+        return recall(hits, relevant[row])
+
+    return QuerySet("franchise_recall_at_10", sorted(relevant), metric)
+
+
+def _co_like_sets(rows: pa.Table, ratings: RatingsRef) -> list[QuerySet]:
+    movies = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
+    row_by_id = {
+        movie_id: row for row, (name, movie_id) in enumerate(movies) if name == ratings.source
+    }
+    likes = read_likes(*ratings.files, row_by_id)
+    require_same_ratings(ratings)
+    relevant = co_liked(likes)
+    matched = vote_matched(rows["votes"].to_numpy(), relevant)
+
+    def auc(row: int, scores: Array, hits: Sequence[int]) -> float:
+        return matched_auc(scores[relevant[row]], scores[matched[row]])
+
+    def binary_ndcg(row: int, scores: Array, hits: Sequence[int]) -> float:
+        return ndcg(hits, relevant[row])
+
+    return [
+        QuerySet("colike_matched_auc", sorted(matched), auc),
+        QuerySet("colike_ndcg_at_10", sorted(relevant), binary_ndcg),
+    ]
+
+
+def split_queries(
+    catalogue: Catalogue, rows: Iterable[int], *, reported: bool, limit: int = MAX_QUERIES
+) -> list[int]:
+    """Query rows of one half, in order; an even sample of at most `limit`."""
+    ordered = sorted(rows)
+    movies = catalogue.movies.select(["source", "id"]).take(pa.array(ordered, pa.int64()))
+    half = [
+        row
+        for row, movie in zip(ordered, movies.to_pylist(), strict=True)
+        if is_reported_query(movie["source"], movie["id"]) == reported
+    ]
+    return even_sample(half, limit)
+
+
+def reported_sets(catalogue: Catalogue, query_sets: Iterable[QuerySet]) -> list[QuerySet]:
+    """The query sets with the queries that scores are reported on; without empty ones."""
+    halves = [
+        query_set._replace(rows=split_queries(catalogue, query_set.rows, reported=True))
+        for query_set in query_sets
+    ]
+    return [query_set for query_set in halves if query_set.rows]
 
 
 def coverage_queries(catalogue: Catalogue, limit: int = MAX_COVERAGE_QUERIES) -> list[int]:
-    """Query rows for measuring catalogue coverage: all, or an even sample of at most `limit`."""
-    step = max(1, -(-len(catalogue) // limit))
-    return list(range(0, len(catalogue), step))
+    """Query rows for measuring popularity bias and coverage: all, or an even sample."""
+    return even_sample(range(len(catalogue)), limit)
+
+
+def even_sample(rows: Sequence[int], limit: int) -> list[int]:
+    """All rows, or every k-th so that at most `limit` remain."""
+    return list(rows[:: max(1, -(-len(rows) // limit))])

@@ -1,37 +1,56 @@
-"""Recommendation lists -> recall, nDCG, genre precision, coverage, diversity.
+"""Ranked lists -> relevance of a list, popularity bias and diversity of many lists.
 
-Lists are catalogue rows (n_queries, k), best first; -1 fills shorter lists.
+`Lists` are catalogue rows (n_queries, k), best first; -1 fills shorter lists.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from tasks.recommend.scoring import Array
 
 BOOTSTRAP_SAMPLES = 1000
+K = 10
+DISCOUNT = 1 / np.log2(np.arange(2, K + 2))
 Lists = NDArray[np.int64]
-RelevantRows = Sequence[NDArray[np.int64]]
 
 
-def recall_at(lists: Lists, relevant: RelevantRows) -> Array:
-    """Recall (n_queries,): share of each query's relevant movies that are in its list."""
-    recalls = [np.isin(rows, hits).mean() for hits, rows in zip(lists, relevant, strict=True)]
-    return np.array(recalls, np.float32)
+def recall(hits: Sequence[int], relevant: NDArray[np.int64]) -> float:
+    """Share of a query's relevant rows that are in its list."""
+    return float(np.isin(relevant, hits).mean())
 
 
-def ndcg_at(lists: Lists, relevant: RelevantRows) -> Array:
-    """Normalised discounted cumulative gain (n_queries,) with binary relevance.
+def ndcg(hits: Sequence[int], relevant: NDArray[np.int64]) -> float:
+    """Normalised discounted cumulative gain at 10 of a list with binary relevance.
 
     Järvelin & Kekäläinen, 2002.
     """
-    discount = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
-    gains = [
-        discount[np.isin(hits, rows)].sum() for hits, rows in zip(lists, relevant, strict=True)
-    ]
-    ideal_gains = [discount[: len(rows)].sum() for rows in relevant]
-    return np.array(np.array(gains) / np.array(ideal_gains), np.float32)
+    gain = DISCOUNT[: len(hits)][np.isin(hits, relevant)].sum()
+    return float(gain / DISCOUNT[: len(relevant)].sum())
+
+
+def graded_ndcg(scores: Array, gains: Array) -> float:
+    """nDCG at 10 of the ranking by `scores` (n,) with graded relevance `gains` (n,).
+
+    0 if no gain is above 0.
+    """
+    best = np.argsort(-scores, kind="stable")[:K]
+    ideal = np.sort(gains)[::-1][:K]
+    ideal_gain = float((ideal * DISCOUNT[: len(ideal)]).sum())
+    return float((gains[best] * DISCOUNT[: len(best)]).sum() / ideal_gain) if ideal_gain else 0.0
+
+
+def matched_auc(relevant: Array, matched: Array) -> float:
+    """Probability that a relevant movie scores higher than one with about as many votes.
+
+    `relevant` (n,) are the scores of relevant movies, `matched` (n, n_samples) those of the movies
+    drawn for each of them; ties count one half.
+    """
+    higher, equal = relevant[:, None] > matched, relevant[:, None] == matched
+    return float((higher + 0.5 * equal).mean())
 
 
 def genre_precision(lists: Lists, queries: Sequence[int], genres: Array) -> float:
@@ -45,6 +64,41 @@ def genre_precision(lists: Lists, queries: Sequence[int], genres: Array) -> floa
 def coverage(lists: Lists, n_movies: int) -> float:
     """Share of the catalogue's movies that are in at least one list."""
     return len(np.unique(lists[lists >= 0])) / n_movies
+
+
+def top_share(lists: Lists, n_top: int) -> float:
+    """Share of all places that the `n_top` most frequently recommended movies take."""
+    counts = sorted(Counter(lists[lists >= 0].tolist()).values(), reverse=True)
+    return sum(counts[:n_top]) / sum(counts)
+
+
+def most_frequent_share(lists: Lists) -> float:
+    """Share of the lists that contain the most frequently recommended movie."""
+    return max(Counter(lists[lists >= 0].tolist()).values()) / len(lists)
+
+
+def gini(lists: Lists, n_movies: int) -> float:
+    """Gini coefficient of how often movies are recommended: 0 all equally, 1 always the same."""
+    counts = np.sort(np.bincount(lists[lists >= 0], minlength=n_movies))
+    ranks = np.arange(1, n_movies + 1)
+    return float((2 * ranks - n_movies - 1) @ counts / (n_movies * counts.sum()))
+
+
+def vote_percentiles(votes: Array) -> NDArray[np.float64]:
+    """Percentile between 0 and 1 of the popularity priors `votes` (n,); ties share one."""
+    percentiles: NDArray[np.float64] = (rankdata(votes) - 0.5) / len(votes)
+    return percentiles
+
+
+def popularity_lift(lists: Lists, queries: Sequence[int], votes: Array) -> float:
+    """Mean vote percentile of the recommended movies minus that of their queries."""
+    percentiles = vote_percentiles(votes)
+    lifts = [
+        percentiles[hits[hits >= 0]].mean() - percentiles[row]
+        for row, hits in zip(queries, lists, strict=True)
+        if (hits >= 0).any()
+    ]
+    return float(np.mean(lifts))
 
 
 def intra_list_diversity(lists: Lists, content: Array) -> float:

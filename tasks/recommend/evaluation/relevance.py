@@ -1,8 +1,9 @@
-"""Collections and ratings -> relevant movies of each query movie, independent of the features."""
+"""Collections, keywords, ratings -> relevance judgements, independent of the ranking features."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from tasks.core.contracts import UserError
+from tasks.recommend.index_transformer import smooth_idf, tfidf_weights
 
 MIN_LIKED_STARS = 4.0
 MIN_LIKES = 10  # users who like a movie, for the movie to be a query
 MIN_COMMON_USERS = 3
 N_RELEVANT = 20
 SHRINKAGE = 5
+MIN_KEYWORDS = 5  # keywords of a movie, for the movie to be judged
+MATCHED_NEIGHBOURS, MATCHED_SAMPLE = 300, 50
 #: Relevant rows by query row.
 Relevant = dict[int, NDArray[np.int64]]
 
@@ -34,6 +38,72 @@ def franchises(collections: Sequence[str | None]) -> Relevant:
         if len(rows) > 1
         for row in rows
     }
+
+
+class KeywordJudgements(NamedTuple):
+    """Movies with enough keywords: their rows (n,), and TF-IDF vectors of their keywords.
+
+    `vectors` (n, n_keywords) have unit length. The relevance of a movie to another is the cosine.
+    """
+
+    rows: NDArray[np.int64]
+    vectors: sp.csr_array
+
+    def gains(self, position: int) -> NDArray[np.float32]:
+        """Relevance (n,) of all judged movies to that at `position`, whose own is 0."""
+        gains: NDArray[np.float32] = (self.vectors @ self.vectors[[position]].T).toarray()[:, 0]
+        gains[position] = 0
+        return gains
+
+
+def keyword_judgements(keywords: Sequence[Sequence[str]]) -> KeywordJudgements:
+    """Judgements by the keywords of movies that have at least `MIN_KEYWORDS`."""
+    judged = {
+        row: set(names) for row, names in enumerate(keywords) if len(set(names)) >= MIN_KEYWORDS
+    }
+    frequencies = Counter(name for names in judged.values() for name in names)
+    columns = {name: column for column, name in enumerate(sorted(frequencies))}
+    idf = smooth_idf(frequencies, len(judged))
+    weights = [tfidf_weights(sorted(names), idf, rare=0.0) for names in judged.values()]
+    values = np.array([weight for row in weights for weight in row.values()], np.float32)
+    indices = np.array([columns[name] for row in weights for name in row], np.int64)
+    starts = np.cumsum([0, *map(len, weights)])
+    shape = (len(judged), len(columns))
+    vectors = sp.csr_array((values, indices, starts), shape=shape)
+    return KeywordJudgements(np.array(list(judged), np.int64), vectors)
+
+
+def vote_matched(
+    votes: NDArray[np.float32], queries: Relevant, seed: int = 0
+) -> dict[int, NDArray[np.int64]]:
+    """For each query row, movies (n_relevant, 50) with about as many votes as each relevant movie.
+
+    They are drawn from the 300 movies that are nearest by vote rank, without the query and its
+    relevant movies. `votes` is (n_movies,); a query with fewer candidates than 50 is left out.
+    """
+    order = np.lexsort((np.arange(len(votes)), votes))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    matched = {}
+    for query, relevant in queries.items():
+        rng, excluded = np.random.default_rng([seed, query]), np.append(relevant, query)
+        samples = [_draw_matched(order, rank[row], excluded, rng) for row in relevant]
+        if all(len(sample) == MATCHED_SAMPLE for sample in samples):
+            matched[query] = np.array(samples)
+    return matched
+
+
+def _draw_matched(
+    order: NDArray[np.int64],
+    rank: int,
+    excluded: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    width = MATCHED_NEIGHBOURS + len(excluded)
+    start = max(0, min(rank - width // 2, len(order) - width))
+    nearest = order[start : start + width]
+    candidates = nearest[~np.isin(nearest, excluded)]
+    return rng.choice(candidates, min(MATCHED_SAMPLE, len(candidates)), replace=False)
 
 
 def read_likes(ratings: Path, links: Path, row_by_id: Mapping[int, int]) -> sp.csr_array:

@@ -1,152 +1,132 @@
-"""Query sets and ranking weights -> list metrics, for the recommender and the baselines."""
+"""Query sets and scorers -> score of every query and scorer, and lists, in one pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-import pyarrow as pa
+import numpy as np
 
+from tasks.core.contracts import UserError
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
-    K,
+    BLOCK,
+    Queries,
     Scorer,
-    baseline_scorers,
-    ranked_lists,
-    recommender_scorer,
+    Scorers,
+    word_counts,
 )
-from tasks.recommend.evaluation.query_sets import (
-    QuerySet,
-    coverage_queries,
-    reported_queries,
-)
-from tasks.recommend.evaluation.ranking_metrics import (
-    Lists,
-    RelevantRows,
-    coverage,
-    genre_precision,
-    intra_list_diversity,
-    mean_with_interval,
-    ndcg_at,
-    recall_at,
-)
-from tasks.recommend.scoring import Array, RankConfig
+from tasks.recommend.evaluation.query_sets import QuerySet
+from tasks.recommend.evaluation.ranking_metrics import K, Lists, recall
+from tasks.recommend.scoring import Array
+from tasks.recommend.text_model import TextModel
 
-RECALL_CUTOFFS = (1, 2, 5, 10, 20, 50)  # list lengths of the recall curve
-RECOMMENDER = "ours"  # name of the recommender among the methods of stored tables
-METRICS: dict[str, Callable[[Lists, RelevantRows], Array]] = {
-    "franchise_recall_at_10": recall_at,
-    "colike_ndcg_at_10": ndcg_at,
-}
-RECALL_SCHEMA = pa.schema(
-    [("kind", pa.string()), ("method", pa.string()), ("k", pa.int64()), ("recall", pa.float64())]
-)
-#: Lists of the reported queries by name of the query set and of the method.
-ListsByMethod = dict[str, dict[str, Lists]]
+KNOWN_ITEMS = "known_item_recall_at_10"
+#: Score of each query (n_queries,) by scorer and by name of the query set.
+QueryScores = dict[str, dict[str, Array]]
 
 
-def per_query_scores(
-    catalogue: Catalogue, query_set: QuerySet, scorer: Scorer, diversity: float = 0.0
-) -> Array:
-    """Score (n_queries,) of each reported query's list, ordered by query row."""
-    queries = reported_queries(catalogue, query_set)
-    lists = ranked_lists(catalogue, queries.rows, scorer, diversity)
-    return METRICS[query_set.name](lists, queries.relevant)
+class KnownItem(NamedTuple):
+    """A description in free text, and the catalogue row of the movie that it describes."""
+
+    text: str
+    row: int
 
 
-def recommender_scores(
-    catalogue: Catalogue, query_sets: Sequence[QuerySet], config: RankConfig
-) -> dict[str, Array]:
-    """`per_query_scores` of the recommender by name of the query set."""
-    scorer = recommender_scorer(catalogue, config)
-    return {
-        query_set.name: per_query_scores(catalogue, query_set, scorer, config.diversity)
-        for query_set in query_sets
-    }
-
-
-def lists_for_recall_curve(
-    catalogue: Catalogue, query_sets: Sequence[QuerySet], config: RankConfig
-) -> ListsByMethod:
-    """Lists of the longest cutoff by the recommender and the baselines, for each query set."""
-    return {
-        query_set.name: _lists_by_method(
-            catalogue, reported_queries(catalogue, query_set).rows, config
-        )
-        for query_set in query_sets
-    }
-
-
-def _lists_by_method(
-    catalogue: Catalogue, rows: Sequence[int], config: RankConfig
-) -> dict[str, Lists]:
-    longest = RECALL_CUTOFFS[-1]
-    scorer = recommender_scorer(catalogue, config)
-    lists = {RECOMMENDER: ranked_lists(catalogue, rows, scorer, config.diversity, longest)}
-    for name, baseline in baseline_scorers(catalogue.features, catalogue.items).items():
-        lists[name] = ranked_lists(catalogue, rows, baseline, k=longest)
+def ranked_lists(
+    catalogue: Catalogue, queries: Sequence[int], scorer: Scorer, diversity: float = 0.0
+) -> Lists:
+    """Top-10 rows (n_queries, 10) of each query as a reader gets them; -1 fills shorter lists."""
+    lists = np.full((len(queries), K), -1, np.int64)
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK]
+        for position, (row, scores) in enumerate(zip(block, scorer(block), strict=True), start):
+            top_rows = catalogue.top_rows(scores, [row], K, diversity)
+            lists[position, : len(top_rows)] = top_rows
     return lists
 
 
-def recall_by_k(
-    catalogue: Catalogue, query_sets: Sequence[QuerySet], lists_by_method: ListsByMethod
-) -> pa.Table:
-    """Mean recall at each of `RECALL_CUTOFFS`: columns kind, method, k, recall."""
-    rows = []
-    for query_set in query_sets:
-        relevant = reported_queries(catalogue, query_set).relevant
-        for method, lists in lists_by_method[query_set.name].items():
-            for k in RECALL_CUTOFFS if relevant else ():
-                recall = float(recall_at(lists[:, :k], relevant).mean())
-                row = {"kind": query_set.kind, "method": method, "k": k, "recall": recall}
-                rows.append(row)
-    return pa.Table.from_pylist(rows, RECALL_SCHEMA)
+def score_movies(
+    scorers: Scorers, query_sets: Sequence[QuerySet], listed_rows: Sequence[int], diversity: float
+) -> tuple[QueryScores, dict[str, Lists]]:
+    """Scores of the queries of all sets, and the lists of `listed_rows`, of each scorer.
 
-
-def list_scores(
-    catalogue: Catalogue,
-    query_sets: Sequence[QuerySet],
-    config: RankConfig,
-    scores: dict[str, Array],
-    lists_by_method: ListsByMethod,
-) -> dict[str, float]:
-    """All list metrics by name: relevance, baselines, genre precision, coverage, diversity.
-
-    `scores` are the `recommender_scores`, `lists_by_method` the `lists_for_recall_curve`.
+    Every query is scored once, whatever number of sets it belongs to.
     """
-    metrics: dict[str, float] = {}
-    for query_set in query_sets:
-        metrics |= mean_with_interval(scores[query_set.name], f"rec_{query_set.name}")
-        metrics |= _scores_without_votes(catalogue, query_set, config)
-        metrics |= _baseline_scores(catalogue, query_set, lists_by_method[query_set.name])
-        metrics[f"rec_queries_{query_set.kind}"] = float(len(scores[query_set.name]))
-    return metrics | _catalogue_metrics(catalogue, config)
-
-
-def _scores_without_votes(
-    catalogue: Catalogue, query_set: QuerySet, config: RankConfig
-) -> dict[str, float]:
-    scorer = recommender_scorer(catalogue, config.model_copy(update={"votes": 0.0}))
-    scores = per_query_scores(catalogue, query_set, scorer, config.diversity)
-    return mean_with_interval(scores, f"rec_without_votes_{query_set.name}")
-
-
-def _baseline_scores(
-    catalogue: Catalogue, query_set: QuerySet, lists_by_name: dict[str, Lists]
-) -> dict[str, float]:
-    relevant = reported_queries(catalogue, query_set).relevant
-    metrics: dict[str, float] = {}
-    for name, lists in lists_by_name.items():
-        if name != RECOMMENDER:
-            scores = METRICS[query_set.name](lists[:, :K], relevant)
-            metrics |= mean_with_interval(scores, f"rec_baseline_{name}_{query_set.name}")
-    return metrics
-
-
-def _catalogue_metrics(catalogue: Catalogue, config: RankConfig) -> dict[str, float]:
-    """Metrics of the lists that need no relevance judgement."""
-    queries, features = coverage_queries(catalogue), catalogue.features
-    scorer = recommender_scorer(catalogue, config)
-    lists = ranked_lists(catalogue, queries, scorer, config.diversity)
-    return {
-        "rec_genre_precision_at_10": genre_precision(lists, queries, features.genres),
-        "rec_coverage_at_10": coverage(lists, len(catalogue)),
-        "rec_intra_list_diversity_at_10": intra_list_diversity(lists, features.content),
+    rows = sorted({*listed_rows, *(row for queries in query_sets for row in queries.rows)})
+    lists = {name: np.full((len(rows), K), -1, np.int64) for name in scorers.names}
+    values = {
+        name: {queries.name: dict[int, float]() for queries in query_sets} for name in scorers.names
     }
+    members = [(queries, set(queries.rows)) for queries in query_sets]
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        for name, scores in scorers.scores(scorers.movie_queries(block)).items():
+            for position, (row, row_scores) in enumerate(zip(block, scores, strict=True), start):
+                hits = scorers.catalogue.top_rows(row_scores, [row], K, diversity)
+                lists[name][position, : len(hits)] = hits
+                for queries, query_rows in members:
+                    if row in query_rows:
+                        value = queries.metric(row, row_scores, hits)
+                        values[name][queries.name][row] = value
+    return _by_query(values, query_sets), _listed(lists, rows, listed_rows)
+
+
+def _by_query(
+    values: Mapping[str, Mapping[str, Mapping[int, float]]], query_sets: Sequence[QuerySet]
+) -> QueryScores:
+    """Scores as arrays in the order of the query rows of each set."""
+    return {
+        name: {
+            queries.name: np.array([by_set[queries.name][row] for row in queries.rows], np.float32)
+            for queries in query_sets
+        }
+        for name, by_set in values.items()
+    }
+
+
+def _listed(
+    lists: Mapping[str, Lists], rows: Sequence[int], listed_rows: Sequence[int]
+) -> dict[str, Lists]:
+    positions = np.searchsorted(rows, listed_rows)
+    return {name: all_lists[positions] for name, all_lists in lists.items()}
+
+
+def score_known_items(
+    scorers: Scorers, items: Sequence[KnownItem], model: TextModel, diversity: float
+) -> dict[str, Array]:
+    """Recall@10 (n_items,) of the described movie by scorer; 0 for a text of unknown words."""
+    values: dict[str, list[float]] = {name: [] for name in scorers.names}
+    columns = {word: column for column, word in enumerate(scorers.catalogue.words)}
+    for seed, item in enumerate(items):
+        hits = _text_hits(scorers, item.text, model, columns, seed, diversity)
+        for name in scorers.names:
+            values[name].append(recall(hits.get(name, []), np.array([item.row])))
+    return {name: np.array(recalls, np.float32) for name, recalls in values.items()}
+
+
+def _text_hits(
+    scorers: Scorers,
+    text: str,
+    model: TextModel,
+    columns: Mapping[str, int],
+    seed: int,
+    diversity: float,
+) -> dict[str, list[int]]:
+    """List of a text by scorer; empty if the model knows no word of it."""
+    try:
+        features = model.text_features(text, scorers.catalogue)
+    except UserError:
+        return {}
+    counts = word_counts(model.documents([""], [text]), columns)
+    scores = scorers.scores(Queries(features, counts, [seed]), is_text=True)
+    return {
+        name: scorers.catalogue.top_rows(values[0], [], K, diversity)
+        for name, values in scores.items()
+    }
+
+
+def known_item_rows(
+    catalogue: Catalogue, source: str, items: Iterable[tuple[int, str]]
+) -> list[KnownItem]:
+    """Known items (id, text) of a source whose movie is in the catalogue."""
+    rows = catalogue.positions
+    return [KnownItem(text, rows[source, id_]) for id_, text in items if (source, id_) in rows]

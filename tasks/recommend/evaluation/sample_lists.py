@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.baseline_rankers import ranked_lists, recommender_scorer
+from tasks.recommend.evaluation.baseline_rankers import recommender_scorer
+from tasks.recommend.evaluation.relevance_scores import ranked_lists
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import title_with_year
 

@@ -25,7 +25,7 @@ SHOWN_TABLES = (
     "genres",
     "slices",
     "mistakes",
-    "votes_curve",
+    "scorers",
     "sample_lists",
     "gate",
     "lists_beside",
