@@ -56,11 +56,12 @@ def build_recommender(
     """Build the index rows, evaluate the lists ranked from them, and build the index."""
     transformer, index_rows = build_rows(data, embeddings, genres)
     rows, compute = as_input(index_rows), data.compute
-    models = (embeddings.doc2vec, genres.classifier, transformer)
     lists = evaluate_lists.submit(
         rows=rows,
         documents=as_input(data.documents),
-        models=[as_input(model) for model in models],
+        doc2vec=as_input(embeddings.doc2vec),
+        classifier=as_input(genres.classifier),
+        lexicon=as_input(transformer),
         ratings=data.ratings,
         known_items=data.known_items,
         config=config.rank,

@@ -279,6 +279,34 @@ def _compare_recommendations(
         ]
 
 
+def _challenge(
+    writer: store.EntryWriter,
+    documents: DocumentsRef,
+    challenger: ModelFolders,
+    lists: ScoresRef,
+    ratings: RatingsRef | None,
+    known_items: KnownItemsRef | None,
+    champion: Champion,
+    folders: ModelFolders,
+) -> ScoresRef:
+    champion_model = TextModel(folders)
+    columns = ["title", "overview", "genres", "keywords", "split"]
+    movies = shared_test_movies(store.read(documents, columns), champion_model)
+    predictions = predict_both(movies, champion_model, TextModel(challenger))
+    comparisons = compare_genres(predictions) if len(predictions.y_true) else []
+    comparisons += _compare_recommendations(
+        documents=documents,
+        champion=champion,
+        model=champion_model,
+        ratings=ratings,
+        known_items=known_items,
+        lists=lists,
+        writer=writer,
+    )
+    _write_comparisons(comparisons, writer.folder)
+    return writer.folder_ref(ScoresRef, len(predictions.y_true))
+
+
 def _write_comparisons(comparisons: Sequence[Comparison], folder: Path) -> None:
     table = pa.Table.from_pylist([row.model_dump() for row in comparisons], schema=COMPARED)
     pq.write_table(table, folder / "gate.parquet")

@@ -3,8 +3,6 @@
 All movies of the catalogue are candidates.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +11,16 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.compute import Compute, run_in_fresh_process
-from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, Ref, RowsRef, ScoresRef
+from tasks.core.contracts import (
+    ClassifierRef,
+    Doc2VecRef,
+    DocumentsRef,
+    KnownItemsRef,
+    RatingsRef,
+    RowsRef,
+    ScoresRef,
+    TransformerRef,
+)
 from tasks.core.storage import store
 from tasks.data.reference_files import read_known_items, require_same_file
 from tasks.recommend.catalogue import Catalogue
@@ -125,16 +132,16 @@ def _write(
 def evaluate_lists(
     rows: RowsRef,
     documents: DocumentsRef,
-    models: Sequence[Ref],
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    lexicon: TransformerRef,
     ratings: RatingsRef | None,
     known_items: KnownItemsRef | None,
     config: RankConfig,
     compute: Compute,
 ) -> ScoresRef:
-    """Score the lists by every judgement that the source has, with popularity bias beside it.
-
-    `models` are Doc2Vec model, classifier and index transformer.
-    """
+    """Score the lists by every judgement that the source has, with popularity bias beside it."""
+    models = (doc2vec, classifier, lexicon)
     references = [
         [reference.source, reference.digest] if reference else None
         for reference in (ratings, known_items)
