@@ -13,7 +13,7 @@ from tasks.core.progress import gather
 from tasks.data.drift import profile_source
 from tasks.data.ingest import ingest
 from tasks.data.preprocess import check_documents, preprocess
-from tasks.data.sources import find_ratings
+from tasks.data.reference_files import find_ratings
 from tasks.registry.tracking.source import track_source
 from tasks.reports.report import report_quarantine
 

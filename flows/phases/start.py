@@ -12,8 +12,8 @@ from tasks.core.contracts import RunRef
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.data.ingest import digests_of, resolve_sources, source_digest
+from tasks.data.reference_files import find_ratings
 from tasks.data.source_check import check_source
-from tasks.data.sources import find_ratings
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tasks.registry.retention import clean_up

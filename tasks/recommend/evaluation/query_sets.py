@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tasks.core.contracts import RatingsRef
-from tasks.data.sources import require_same_ratings
+from tasks.data.reference_files import require_same_ratings
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.ranking_metrics import RelevantRows
 from tasks.recommend.evaluation.relevance import Relevant, co_liked, franchises, read_likes
