@@ -175,6 +175,7 @@ class IngestRef(BaseModel, frozen=True):
     kept: int
     unlabelled: int
     unreadable_keywords: int
+    unreadable_credits: int
     reasons: dict[str, int]
 
 

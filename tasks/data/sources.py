@@ -43,6 +43,9 @@ ALIASES = {
     "belongs_to_collection": ("belongs_to_collection", "collection"),
     "vote_count": ("vote_count",),
     "keywords": ("keywords",),
+    "director": ("director", "directors"),
+    "cast": ("cast", "actors", "stars"),
+    "crew": ("crew",),
     "imdb_id": ("imdb_id", "tconst"),
     "adult": ("adult",),
 }
@@ -65,6 +68,12 @@ class Columns(StrictConfig):
         None, description="Column with the release date or year; default: release_date or year"
     )
     keywords: str | None = Field(None, description="Column with the keywords; default: keywords")
+    director: str | None = Field(
+        None, description="Column with the directors; default: director or directors"
+    )
+    cast: str | None = Field(
+        None, description="Column with the actors; default: cast, actors or stars"
+    )
 
 
 class ResolvedSource(NamedTuple):
