@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.blog_baseline import preprocess, train_doc2vec
 from benchmarks.page import save_results
-from tasks.data.sources import find_ratings
+from tasks.data.reference_files import find_ratings
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
     Scorer,

@@ -66,6 +66,8 @@ def _movie(position: int, title: str) -> dict[str, object]:
         "overview": f"Story {position} of {title[:20]}.",
         "genres": [GENRES[position % 2]],
         "keywords": [],
+        "people": [],
+        "imdb_id": None,
         "year": {3: 1950, 4: 2015}.get(position, 1979 + position),
         "language": "en" if position % 3 else "fr",
         "collection": None,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from prefect import unmapped
 from prefect.futures import PrefectFuture
-from tasks.data.reference_files import find_known_items, find_ratings
 
 from flows.config import TrainConfig
 from flows.phases.futures import Chunks, as_input, as_inputs, join_documents
@@ -21,6 +20,7 @@ from tasks.core.progress import gather
 from tasks.data.drift import profile_source
 from tasks.data.ingest import ingest
 from tasks.data.preprocess import check_documents, preprocess
+from tasks.data.reference_files import find_known_items, find_ratings
 from tasks.registry.tracking.source import track_source
 from tasks.reports.report import report_quarantine
 

@@ -4,7 +4,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from prefect.states import Completed
-from tasks.data.reference_files import find_known_items, find_ratings
 
 import tasks
 from flows.config import TrainConfig
@@ -13,6 +12,7 @@ from tasks.core.contracts import RunRef
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.data.ingest import digests_of, resolve_sources, source_digest
+from tasks.data.reference_files import find_known_items, find_ratings
 from tasks.data.source_check import check_source
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date

@@ -145,6 +145,14 @@ class RatingsRef(BaseModel, frozen=True):
     digest: str
 
 
+class KnownItemsRef(BaseModel, frozen=True):
+    """Questions for known items in the folder of a source; `source` is its name."""
+
+    source: str
+    file: Path
+    digest: str
+
+
 class ScoresRef(Ref, frozen=True):
     """Folder of metrics and tables of one evaluation."""
 
@@ -167,6 +175,7 @@ class IngestRef(BaseModel, frozen=True):
     kept: int
     unlabelled: int
     unreadable_keywords: int
+    unreadable_credits: int
     reasons: dict[str, int]
 
 

@@ -14,14 +14,18 @@ from tasks.core.progress import progress_bar
 from tasks.core.retry import io_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.data.parsing import parse_id, parse_names
+from tasks.data.joined_files import (
+    NamesById,
+    load_joined_files,
+    locate_joined_files,
+    names_by_column,
+)
 from tasks.data.row_counts import ChunkResult, RowCounts
 from tasks.data.source_digests import FileState, file_states, read_unchanged
 from tasks.data.sources import REQUIRED, Columns, ResolvedSource, Source, open_file, resolve_source
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 5
-Keywords = Mapping[int, Sequence[str]]
+VERSION = 6
 OpenedSource = tuple[ResolvedSource, list[Source]]
 
 
@@ -32,7 +36,13 @@ class IngestConfig(StrictConfig):
     columns: Columns = Columns()
     keywords: str | None = Field(
         None,
-        description="File with columns `id` and `keywords` to join, such as Kaggle's keywords.csv",
+        description="File with columns `id` and `keywords` to join, such as Kaggle's keywords.csv; "
+        "`kaggle` downloads that",
+    )
+    credits: str | None = Field(
+        None,
+        description="File with columns `id`, `cast` and `crew` to join, such as Kaggle's "
+        "credits.csv; `kaggle` downloads that",
     )
     max_quarantined_share: float = Field(
         0.2,
@@ -45,35 +55,18 @@ class IngestConfig(StrictConfig):
         False, description="Also download MovieLens ratings and links (source `kaggle` only)"
     )
 
+    @property
+    def joined_files(self) -> dict[str, str]:
+        """Locations of the files to join, by kind."""
+        locations = {"keywords": self.keywords, "credits": self.credits}
+        return {kind: location for kind, location in locations.items() if location is not None}
+
 
 def read_chunks(source: Source, chunk_rows: int, state: IngestState) -> Iterator[ChunkResult]:
     """Validate a file in chunks of `chunk_rows` rows; the chunk size does not change the result."""
     numbered_rows = enumerate(source.rows, start=1)
     while rows := list(islice(numbered_rows, chunk_rows)):
         yield validate_rows(source, rows, state)
-
-
-def read_keywords(source: Source) -> tuple[dict[int, tuple[str, ...]], int]:
-    """Keywords by movie id, and the number of rows that cannot be read."""
-    keywords: dict[int, tuple[str, ...]] = {}
-    unreadable = 0
-    for fields in source.rows:
-        try:
-            movie_id, names = _read_keyword_row(source, fields)
-        except ValueError:
-            unreadable += 1
-        else:
-            keywords[movie_id] = names
-    return keywords, unreadable
-
-
-def _read_keyword_row(source: Source, fields: list[str]) -> tuple[int, tuple[str, ...]]:
-    if len(fields) != len(source.header):
-        raise ValueError("not one field for each column")
-    movie_id = parse_id(fields[source.positions["id"]])
-    if movie_id is None:
-        raise ValueError("not an id")
-    return movie_id, parse_names(fields[source.positions["keywords"]])
 
 
 def resolve_sources(sources: Sequence[str], config: IngestConfig) -> list[ResolvedSource]:
@@ -113,20 +106,10 @@ def open_sources(
     return open_files(resolve_sources(sources, config), config, required)
 
 
-def localize_keywords(config: IngestConfig) -> IngestConfig:
-    """The config with the local path of the keywords file, which is downloaded if it is remote."""
-    if config.keywords is None:
-        return config
-    (path,) = resolve_source(config.keywords).files
-    return config.model_copy(update={"keywords": str(path.absolute())})
-
-
-def load_keywords(config: IngestConfig) -> tuple[dict[int, tuple[str, ...]], int]:
-    """Keywords by movie id from the keywords file, and the number of its unreadable rows."""
-    if config.keywords is None:
-        return {}, 0
-    (path,) = resolve_source(config.keywords).files
-    return read_keywords(open_file(path, config.columns, required=("id", "keywords")))
+def localize_joined_files(config: IngestConfig) -> IngestConfig:
+    """The config with local paths of the joined files, which are downloaded if they are remote."""
+    paths = locate_joined_files(config.joined_files)
+    return config.model_copy(update={kind: str(path) for kind, path in paths.items()})
 
 
 class SourceFile(NamedTuple):
@@ -142,10 +125,9 @@ class SourceFile(NamedTuple):
 
 
 def list_source_files(sources: Sequence[ResolvedSource], config: IngestConfig) -> list[SourceFile]:
-    """All input files, including the keywords file, with their states."""
-    inputs = list(sources)
-    if config.keywords is not None:
-        inputs.append(ResolvedSource("keywords", resolve_source(config.keywords).files))
+    """All input files, including the joined files, with their states."""
+    joined = locate_joined_files(config.joined_files)
+    inputs = [*sources, *(ResolvedSource(kind, (path,)) for kind, path in joined.items())]
     return [
         SourceFile(source.name, state) for source in inputs for state in file_states(source.files)
     ]
@@ -176,8 +158,8 @@ def write_chunks(
         UserError: no row is valid, or too many are invalid.
     """
     name = " + ".join(file.name for _, files in sources for file in files)
-    keywords, unreadable = load_keywords(config)
-    results = _read_sources(sources, config, keywords)
+    joined = load_joined_files(config.joined_files, config.columns)
+    results = _read_sources(sources, config, names_by_column(joined))
     counts, chunks = _write_results(results, writer, on_rows)
     counts.require_usable(name, config.max_quarantined_share)
     return IngestRef(
@@ -188,7 +170,8 @@ def write_chunks(
         rows=counts.rows,
         kept=counts.kept,
         unlabelled=counts.unlabelled,
-        unreadable_keywords=unreadable,
+        unreadable_keywords=joined["keywords"].unreadable,
+        unreadable_credits=joined["credits"].unreadable,
         reasons=dict(counts.reasons.most_common()),
     )
 
@@ -212,11 +195,11 @@ def _write_results(
 
 
 def _read_sources(
-    sources: Sequence[OpenedSource], config: IngestConfig, keywords: Keywords
+    sources: Sequence[OpenedSource], config: IngestConfig, joined: Mapping[str, NamesById]
 ) -> Iterator[tuple[str, ChunkResult]]:
     """Chunks of all files, each with the name of its source."""
     for source, files in sources:
-        state = IngestState(source.name, set(), keywords)
+        state = IngestState(source.name, set(), joined)
         for file in files:
             for result in read_chunks(file, config.chunk_rows, state):
                 yield source.name, result
@@ -227,7 +210,7 @@ def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:
     """Read the sources into chunks of valid movies and a quarantine of all other rows."""
-    resolved, local_config = resolve_sources(sources, config), localize_keywords(config)
+    resolved, local_config = resolve_sources(sources, config), localize_joined_files(config)
     files = list_source_files(resolved, local_config)
     digests = [file.digest for file in files]
 
@@ -260,3 +243,15 @@ def _log_counts(ref: IngestRef) -> None:
         ref.quarantine.rows,
         ref.reasons or "",
     )
+    _warn_of_unreadable_rows("keywords", ref.unreadable_keywords)
+    _warn_of_unreadable_rows("credits", ref.unreadable_credits)
+
+
+def _warn_of_unreadable_rows(kind: str, count: int) -> None:
+    if count:
+        get_run_logger().warning(
+            "%s file: %d rows cannot be read; their movies get no %s from it",
+            kind.capitalize(),
+            count,
+            kind,
+        )

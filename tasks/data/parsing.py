@@ -46,13 +46,13 @@ def clean_text(text: str) -> str:
     return " ".join(plain.split())
 
 
-def parse_literal(text: str) -> Any:
+def parse_literal(text: str, max_length: int = MAX_LIST_LENGTH) -> Any:
     """Value of a JSON or Python literal, parsed without evaluating code.
 
     Raises:
         ValueError: the text is neither, or is too long or too deeply nested.
     """
-    if len(text) > MAX_LIST_LENGTH:
+    if len(text) > max_length:
         raise ValueError("too long for a list of names")
     try:
         return json.loads(text)
@@ -73,16 +73,31 @@ def parse_names(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: the cell is neither empty nor a list of names.
     """
+    return _unique(_list_items(text))
+
+
+def parse_keywords(text: str) -> tuple[str, ...]:
+    """Like `parse_names`, but ignores blank names, which Kaggle's keywords have.
+
+    Raises:
+        ValueError: the cell is neither empty nor a list of names.
+    """
+    items = _list_items(text)
+    return _unique(item for item in items if not isinstance(item, str) or clean_text(item))
+
+
+def _list_items(text: str) -> list[Any]:
+    """Items of a list of names: the `name` of an item with fields, else the item."""
     stripped = text.strip()
     if stripped.casefold() in EMPTY_LISTS:
-        return ()
+        return []
     if PLAIN_NAMES.fullmatch(stripped):
-        return _unique(stripped.split("|"))
+        return list[Any](stripped.split("|"))
     value = parse_literal(stripped)
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise ValueError("not a list")
-    return _unique([item.get("name") if isinstance(item, dict) else item for item in items])
+    return [item.get("name") if isinstance(item, dict) else item for item in items]
 
 
 def _unique(names: Iterable[Any]) -> tuple[str, ...]:
@@ -113,10 +128,16 @@ def parse_count(text: str) -> int | None:
     return int(float(text)) if re.fullmatch(r"\d{1,15}(\.\d+)?", text.strip()) else None
 
 
+def parse_imdb_id(text: str) -> str | None:
+    """An IMDb id such as `tt0114709`; None for other text."""
+    match = re.fullmatch(r"tt[0-9]+", text.strip())
+    return match[0] if match else None
+
+
 def parse_names_or_empty(text: str) -> tuple[str, ...]:
-    """Like `parse_names`, but an unreadable cell counts as empty: for optional columns."""
+    """Like `parse_keywords`, but an unreadable cell counts as empty: for optional columns."""
     try:
-        return parse_names(text)
+        return parse_keywords(text)
     except ValueError:
         return ()
 

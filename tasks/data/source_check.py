@@ -8,6 +8,7 @@ import pyarrow as pa
 from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
 from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_chunks
+from tasks.data.joined_files import open_joined_files
 from tasks.data.labels import LabelConfig, require_genres
 from tasks.data.preprocess import TextConfig, assign_split
 from tasks.data.row_counts import ChunkResult, RowCounts
@@ -61,12 +62,14 @@ def require_trainable(
 ) -> str:
     """Check that sources are sufficient for training; returns the names of their files.
 
-    Stops reading as soon as there are enough movies.
+    Stops reading as soon as there are enough movies. Joined files are opened, but not read.
 
     Raises:
-        UserError: a source cannot be read, or has too few different movies with genres.
+        UserError: a source or a joined file cannot be read, or there are too few different movies
+            with genres.
     """
     opened = open_sources(sources, config)
+    open_joined_files(config.joined_files, config.columns)
     name = " + ".join(file.name for _, files in opened for file in files)
     counts, splits = RowCounts(), SplitGenres(text, labels.min_support)
     for chunk in _read_sources(opened):

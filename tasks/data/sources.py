@@ -20,9 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from tasks.core.contracts import RatingsRef, UserError
+from tasks.core.contracts import UserError
 from tasks.core.redaction import redacted
-from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.download import SOURCE_ADVICE, download, is_uri, strip_query
 
@@ -44,6 +43,9 @@ ALIASES = {
     "belongs_to_collection": ("belongs_to_collection", "collection"),
     "vote_count": ("vote_count",),
     "keywords": ("keywords",),
+    "director": ("director", "directors"),
+    "cast": ("cast", "actors", "stars"),
+    "crew": ("crew",),
     "imdb_id": ("imdb_id", "tconst"),
     "adult": ("adult",),
 }
@@ -66,6 +68,12 @@ class Columns(StrictConfig):
         None, description="Column with the release date or year; default: release_date or year"
     )
     keywords: str | None = Field(None, description="Column with the keywords; default: keywords")
+    director: str | None = Field(
+        None, description="Column with the directors; default: director or directors"
+    )
+    cast: str | None = Field(
+        None, description="Column with the actors; default: cast, actors or stars"
+    )
 
 
 class ResolvedSource(NamedTuple):
@@ -101,11 +109,11 @@ def resolve_source(source: str, with_ratings: bool = False) -> ResolvedSource:
     Raises:
         UserError: there is no such file, or the URI cannot be read.
     """
-    location = _strip_name(source)
+    location = strip_name(source)
     return ResolvedSource(source_name(source), _local_files(location, with_ratings))
 
 
-def _strip_name(source: str) -> str:
+def strip_name(source: str) -> str:
     """Location of a source: `path` of `name=path`."""
     match = _NAMED.fullmatch(source)
     return match[2] if match else source
@@ -115,7 +123,9 @@ def _local_files(location: str, with_ratings: bool) -> tuple[Path, ...]:
     if location == "sample":
         return (SAMPLE,)
     if location == "kaggle":
-        return (_download_from_kaggle(with_ratings),)
+        for name in KAGGLE_RATINGS if with_ratings else ():
+            download_from_kaggle(name)
+        return (download_from_kaggle(KAGGLE_MOVIES),)
     if is_uri(location):
         return download(location)
     is_pattern = has_magic(location) and not Path(location).is_file()
@@ -125,38 +135,17 @@ def _local_files(location: str, with_ratings: bool) -> tuple[Path, ...]:
     return files
 
 
-def find_ratings(sources: Sequence[str]) -> RatingsRef | None:
-    """Ratings and links from the folder of the first source that has both; None without."""
-    for source in sources:
-        if is_uri(_strip_name(source)):
-            continue  # the local copy is alone in its folder
-        resolved = resolve_source(source)
-        ratings, links = (resolved.files[0].with_name(name).absolute() for name in KAGGLE_RATINGS)
-        if ratings.is_file() and links.is_file():
-            digest = ratings_digest((ratings, links))
-            return RatingsRef(source=resolved.name, files=(ratings, links), digest=digest)
-    return None
-
-
-def ratings_digest(files: Sequence[Path]) -> str:
-    """SHA-256 of the digests of the ratings and links files."""
-    return store.sha256(store.file_digest(file).encode() for file in files)
-
-
-def require_same_ratings(ratings: RatingsRef) -> None:
-    """Raise UserError if the ratings files have changed since their digest was computed."""
-    if ratings_digest(ratings.files) != ratings.digest:
-        names = " or ".join(file.name for file in ratings.files)
-        raise UserError(f"{names} changed while it was read: run again when it is complete.")
-
-
 def _glob(pattern: str) -> list[str]:
     paths: list[str] = fsspec.filesystem("file").glob(pattern)
     return sorted(paths)
 
 
-def _download_from_kaggle(with_ratings: bool) -> Path:
-    """Kaggle's movies file, downloaded with kagglehub; ratings are stored in the same folder."""
+def download_from_kaggle(name: str) -> Path:
+    """Local copy of a file of Kaggle's data set; all of its files are stored in one folder.
+
+    Raises:
+        UserError: kagglehub is not installed.
+    """
     try:
         import kagglehub
     except ImportError:
@@ -164,9 +153,7 @@ def _download_from_kaggle(with_ratings: bool) -> Path:
             "Source 'kaggle' needs kagglehub: "
             ".venv/bin/pip install -c requirements.lock -e '.[kaggle]'."
         ) from None
-    for name in KAGGLE_RATINGS if with_ratings else ():
-        kagglehub.dataset_download(KAGGLE_DATASET, path=name)
-    return Path(kagglehub.dataset_download(KAGGLE_DATASET, path=KAGGLE_MOVIES))
+    return Path(kagglehub.dataset_download(KAGGLE_DATASET, path=name))
 
 
 def find_columns(
@@ -198,11 +185,20 @@ def open_file(path: Path, columns: Columns, required: Sequence[str] = REQUIRED) 
     Raises:
         UserError: the file is empty, unreadable, or lacks a required column.
     """
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty.")
-    header, rows = _open_parquet(path) if path.suffix == ".parquet" else _open_csv(path)
+    header, rows = open_table(path)
     positions = find_columns(path.name, header, columns=columns, required=required)
     return Source(name=path.name, header=header, positions=positions, rows=rows)
+
+
+def open_table(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """Header and rows of a file in one of the formats of `open_file`, whatever its columns are.
+
+    Raises:
+        UserError: the file is empty or unreadable.
+    """
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty.")
+    return _open_parquet(path) if path.suffix == ".parquet" else _open_csv(path)
 
 
 def _open_csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:

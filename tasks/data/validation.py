@@ -12,10 +12,12 @@ from tasks.data.parsing import (
     overview_problem,
     parse_count,
     parse_id,
+    parse_imdb_id,
     parse_names,
     parse_names_or_empty,
     parse_year,
 )
+from tasks.data.people import read_readable_people
 from tasks.data.row_counts import ChunkResult
 from tasks.data.sources import Source
 
@@ -33,11 +35,14 @@ class RejectedRow(NamedTuple):
 
 
 class IngestState(NamedTuple):
-    """State between the chunks of a source: its name, ids already kept, keywords by movie id."""
+    """State between the chunks of a source: its name, ids already kept, and names to join.
+
+    `joined` has names by movie id for columns of `MOVIES`: those of keywords and credits files.
+    """
 
     name: str
     seen_ids: set[int]
-    keywords: Mapping[int, Sequence[str]]
+    joined: Mapping[str, Mapping[int, Sequence[str]]]
 
 
 def read_movie(cells: Mapping[str, str], row: int) -> Movie | RejectedRow:
@@ -74,8 +79,8 @@ def _optional_values(cells: Mapping[str, str]) -> Movie:
     collections = parse_names_or_empty(cells.get("belongs_to_collection", ""))
     return {
         "keywords": list(parse_names_or_empty(cells.get("keywords", ""))),
-        "people": [],
-        "imdb_id": clean_text(cells.get("imdb_id", "")) or None,
+        "people": list(read_readable_people(cells)),
+        "imdb_id": parse_imdb_id(cells.get("imdb_id", "")),
         "year": parse_year(cells.get("release_date", "")),
         "language": clean_text(cells.get("original_language", "")) or None,
         "collection": next(iter(collections), None),
@@ -112,13 +117,20 @@ def validate_rows(
             quarantine.append({"source": source.name, "row": row, **rejected._asdict()})
             continue
         state.seen_ids.add(result["id"])
-        result["keywords"] += state.keywords.get(result["id"], ())
-        movies.append(result | {"source": state.name})
+        movies.append(_join_names(result, state) | {"source": state.name})
     return ChunkResult(
         movies=pa.Table.from_pylist(movies, MOVIES),
         quarantine=pa.Table.from_pylist(quarantine, QUARANTINE),
         rows=len(rows),
     )
+
+
+def _join_names(movie: Movie, state: IngestState) -> Movie:
+    """The movie with its joined names after those of its row, each once."""
+    return movie | {
+        column: list(dict.fromkeys([*movie[column], *names.get(movie["id"], ())]))
+        for column, names in state.joined.items()
+    }
 
 
 def _reject_duplicate(

@@ -23,6 +23,8 @@ from tasks.registry.model_registry import (
 #: File under the artifacts root with the address of the running MLflow UI, if not the usual one.
 UI_ADDRESS = "mlflow-ui"
 USUAL_UI = "http://127.0.0.1:5000"
+#: Format of index rows and model folders, a tag of each version; this release reads no other.
+FORMAT = "2"
 NO_CHAMPION = "Nothing has been trained yet: run `make train` first."
 
 
@@ -52,14 +54,20 @@ def load_champion() -> Champion:
     current = champion_version()
     if current is None:
         raise UserError(NO_CHAMPION)
-    if "rank" not in current.tags:
+    if not is_readable(current.tags):
         raise UserError("The champion was trained by an earlier release: run `make train` again.")
     return from_tags(current.tags, current.version)
+
+
+def is_readable(tags: Mapping[str, str]) -> bool:
+    """Whether a version with these tags has the format of this release."""
+    return tags.get("format") == FORMAT
 
 
 def to_tags(reader: Champion) -> dict[str, str]:
     """The tags of a model version."""
     return {
+        "format": FORMAT,
         "index_uri": stored_index_uri(reader.index.uri),
         "index_tag": reader.index.tag,
         "rank": reader.rank.model_dump_json(),

@@ -17,6 +17,7 @@ from tasks.registry.champion import (
     damaged_version_error,
     fetch_artifact,
     from_tags,
+    is_readable,
     model_folders,
 )
 from tasks.registry.model_registry import champion_version
@@ -50,7 +51,7 @@ def load_checked_champion() -> CheckedChampion:
     current = champion_version()
     if current is None:
         return CheckedChampion()
-    if not current.tags.keys() >= COMPARABLE:
+    if not (is_readable(current.tags) and current.tags.keys() >= COMPARABLE):
         damage = "an earlier release registered it"
         return CheckedChampion(version=current.version, damage=damage)
     champion = from_tags(current.tags, current.version)

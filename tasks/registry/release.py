@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.core.contracts import RegistryError, UserError
 from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versions_by_alias
-from tasks.registry.champion import from_tags, model_folders
+from tasks.registry.champion import from_tags, is_readable, model_folders
 from tasks.registry.champion_check import USABLE, require_index
 from tasks.registry.model_registry import CHAMPION, MODEL
 from tasks.registry.tracking.mlflow_client import connect
@@ -119,7 +119,7 @@ def require_usable(version: ModelVersion) -> None:
     Raises:
         UserError: they are damaged, or another program or an early release registered the version.
     """
-    if not version.tags.keys() >= USABLE:
+    if not (is_readable(version.tags) and version.tags.keys() >= USABLE):
         raise UserError(
             f"Version {version.version} was not registered by this release: train again."
         )

@@ -62,6 +62,7 @@ def row_count_metrics(ingested: IngestRef) -> dict[str, float]:
         "quarantined": ingested.quarantine.rows,
         "unlabelled": ingested.unlabelled,
         "unreadable_keywords": ingested.unreadable_keywords,
+        "unreadable_credits": ingested.unreadable_credits,
     }
     counts |= {f"quarantined_{reason}": count for reason, count in ingested.reasons.items()}
     return {f"source_{name}": float(count) for name, count in counts.items()}

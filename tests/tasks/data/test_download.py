@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.sources import find_ratings, resolve_source, source_name
+from tasks.data.reference_files import find_known_items, find_ratings
+from tasks.data.sources import resolve_source, source_name
 
 
 class Site(ThreadingHTTPServer):
@@ -108,8 +109,9 @@ def test_a_login_is_not_part_of_any_name(site, header):
     assert "cr3t" not in source_name("http://alice:s3?cr3t@host/")
 
 
-def test_remote_sources_have_no_ratings(site):
+def test_remote_sources_have_no_reference_files(site):
     assert find_ratings([f"films={site.address}"]) is None
+    assert find_known_items([f"films={site.address}"]) is None
     assert site.downloads == 0
 
 

@@ -15,13 +15,10 @@ from tasks.data import ingest as module
 from tasks.data.ingest import (
     IngestConfig,
     ingest,
-    load_keywords,
     open_sources,
     read_chunks,
-    read_keywords,
 )
 from tasks.data.sources import Columns, Source, open_file
-from tasks.data.validation import IngestState
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
 from tests.source_files import append_to, new_state, validate_file
 
@@ -72,27 +69,6 @@ def test_sources_need_different_names(tmp_path):
         open_sources([str(first), f"a={second}"], IngestConfig())
 
 
-def test_keywords_are_joined_by_id(tmp_path):
-    rows = [
-        {"id": "1001", "keywords": "[{'id': 1, 'name': 'haunted house'}]"},
-        {"id": "x", "keywords": "[]"},
-        {"id": "1002", "keywords": "[["},
-    ]
-    file = write_csv(tmp_path / "k.csv", rows, ["id", "keywords"])
-    keywords, unreadable = load_keywords(IngestConfig(keywords=str(file)))
-    assert keywords == {1001: ("Haunted House",)}
-    assert unreadable == 2
-    source = open_file(write_csv(tmp_path / "m.csv", [movie(1, "Horror")]), Columns())
-    (chunk,) = read_chunks(source, 10, IngestState("m", set(), keywords))
-    assert chunk.movies["keywords"].to_pylist() == [["Haunted House"]]
-
-
-def test_a_keyword_row_with_too_few_fields_is_counted_as_unreadable():
-    columns = {"id": 0, "keywords": 1}
-    source = Source("k.csv", ["id", "keywords"], columns, iter([["1"]]))
-    assert read_keywords(source) == ({}, 1)
-
-
 def rewrite(path: Path) -> None:
     """Write the same bytes again: a concurrent reader may see a part of them."""
     content = path.read_bytes()
@@ -131,9 +107,30 @@ def test_a_source_that_changes_during_ingest_is_rejected(change, tmp_path, artif
     assert not list((artifacts / "cache" / "ingest").glob("*/ref.json"))
 
 
-def test_a_keywords_file_that_changes_during_ingest_is_rejected(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "columns"), [("keywords", ["id", "keywords"]), ("credits", ["id", "cast", "crew"])]
+)
+def test_a_joined_file_that_changes_during_ingest_is_rejected(kind, columns, tmp_path):
     write_csv(tmp_path / "movies.csv", catalogue(30))
-    rows = [{"id": "1001", "keywords": "[]"}]
-    keywords = write_csv(tmp_path / "keywords.csv", rows, ["id", "keywords"])
-    message = error_of_ingest(append_to, keywords, IngestConfig(keywords=str(keywords)))
-    assert message.startswith("keywords.csv changed while it was read")
+    path = write_csv(tmp_path / f"{kind}.csv", [{"id": "1001"}], columns)
+    message = error_of_ingest(append_to, path, IngestConfig.model_validate({kind: str(path)}))
+    assert message.startswith(f"{kind}.csv changed while it was read")
+
+
+def test_unreadable_rows_of_joined_files_are_counted_and_logged(
+    tmp_path, artifacts, monkeypatch, caplog
+):
+    movies = write_csv(tmp_path / "movies.csv", catalogue(30))
+    rows = [{"id": "1001", "cast": "A, B", "crew": ""}, {"id": "1002", "cast": "[", "crew": ""}]
+    credits = write_csv(tmp_path / "credits.csv", rows, ["id", "cast", "crew"])
+    monkeypatch.setattr(module, "progress_bar", lambda _: nullcontext(lambda _: None))
+    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
+    ingested = ingest.fn([str(movies)], IngestConfig(credits=str(credits)))
+    assert (ingested.unreadable_keywords, ingested.unreadable_credits) == (0, 1)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "Credits file: 1 rows cannot be read; their movies get no credits from it",
+    ]
+    table = pq.read_table(artifacts / ingested.chunks[0].paths[0])
+    people = dict(zip(table["id"].to_pylist(), table["people"].to_pylist(), strict=True))
+    assert (people[1001], people[1002]) == (["A", "B"], [])

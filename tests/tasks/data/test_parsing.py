@@ -9,6 +9,8 @@ from tasks.data.parsing import (
     overview_problem,
     parse_count,
     parse_id,
+    parse_imdb_id,
+    parse_keywords,
     parse_literal,
     parse_names,
     parse_names_or_empty,
@@ -95,6 +97,20 @@ def test_an_id_is_a_positive_integer(text, expected):
 )
 def test_the_year_is_at_the_start_of_a_date(text, expected):
     assert parse_year(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("tt0114709", "tt0114709"), (" tt1 ", "tt1"), ("0", None), ("tt", None), ("tt٣", None)],
+)
+def test_an_imdb_id_is_tt_and_digits(text, expected):
+    assert parse_imdb_id(text) == expected
+
+
+def test_blank_keywords_are_ignored_but_other_items_need_a_name():
+    assert parse_keywords("[{'name': '\xa0'}, {'name': 'toy'}]") == ("Toy",)
+    with pytest.raises(ValueError):
+        parse_keywords("[{'name': None}]")
 
 
 def test_counts_can_be_floats_or_missing():

@@ -55,3 +55,10 @@ def test_reading_stops_when_there_are_enough_movies(tmp_path, monkeypatch):
     monkeypatch.setattr(source_check, "read_chunks", read_and_count)
     check(write_csv(tmp_path / "m.csv", catalogue(2000)))
     assert sum(rows_read) <= 400
+
+
+def test_a_joined_file_without_a_needed_column_is_rejected_before_a_run(tmp_path):
+    movies = write_csv(tmp_path / "m.csv", catalogue(60))
+    config = IngestConfig(credits=str(write_csv(tmp_path / "c.csv", [], ["id", "cast"])))
+    with pytest.raises(UserError, match="no column 'crew'"):
+        require_trainable([str(movies)], config, TextConfig(), LabelConfig())

@@ -91,3 +91,19 @@ def test_mapped_columns_are_read_and_named_in_quarantine(tmp_path):
     chunk = validate_file(path, columns=Columns(overview="summary"))
     assert chunk.movies["genres"].to_pylist() == [["Horror", "War"]]
     assert chunk.quarantine["column"].to_pylist() == ["summary"]
+
+
+def test_people_and_imdb_id_are_read_from_their_usual_or_mapped_columns(tmp_path):
+    people = {"directed_by": "Ridley Scott", "stars": "Sigourney Weaver, Tom Skerritt"}
+    row = movie(1, "Horror") | people | {"imdb_id": "tt0078748"}
+    path = write_csv(tmp_path / "m.csv", [row], [*COLUMNS, *people, "imdb_id"])
+    chunk = validate_file(path, columns=Columns(director="directed_by"))
+    (alien,) = chunk.movies.to_pylist()
+    assert alien["people"] == ["Ridley Scott", "Sigourney Weaver", "Tom Skerritt"]
+    assert alien["imdb_id"] == "tt0078748"
+
+
+def test_an_unreadable_cell_of_people_does_not_reject_its_row(tmp_path):
+    row = movie(1, "Horror") | {"director": "[{'name': ", "cast": "Sigourney Weaver"}
+    path = write_csv(tmp_path / "m.csv", [row], [*COLUMNS, "director", "cast"])
+    assert validate_file(path).movies["people"].to_pylist() == [["Sigourney Weaver"]]

@@ -27,6 +27,7 @@ INGESTED = IngestRef(
     kept=7,
     unlabelled=1,
     unreadable_keywords=0,
+    unreadable_credits=0,
     reasons={"bad_id": 2, "missing_title": 1},
 )
 

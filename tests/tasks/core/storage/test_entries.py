@@ -96,6 +96,7 @@ def write_all_kinds(writer: store.EntryWriter) -> IngestRef:
         kept=2,
         unlabelled=0,
         unreadable_keywords=0,
+        unreadable_credits=0,
         reasons={"bad_id": 1},
     )
 

@@ -22,6 +22,7 @@ def ingested(quarantine: QuarantineRef) -> IngestRef:
         kept=3,
         unlabelled=1,
         unreadable_keywords=0,
+        unreadable_credits=0,
         reasons={"bad_id": 2},
     )
 
@@ -35,6 +36,8 @@ def test_the_schema_has_the_columns_and_types_of_ingested_movies():
         "overview": "string",
         "genres": "array",
         "keywords": "array",
+        "people": "array",
+        "imdb_id": "string",
         "year": "integer",
         "language": "string",
         "collection": "string",
@@ -75,4 +78,5 @@ def test_the_run_has_the_source_as_a_dataset_with_schema_and_row_counts(artifact
         "source_quarantined_bad_id": 2,
         "source_unlabelled": 1,
         "source_unreadable_keywords": 0,
+        "source_unreadable_credits": 0,
     }

@@ -1,0 +1,106 @@
+"""Cells with directors, cast and crew -> the people of a movie; cells are never evaluated as code.
+
+Unlike genres, names of people are never capitalised, and commas separate them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from tasks.data.parsing import EMPTY_LISTS, clean_text, parse_literal
+
+LEADING_ACTORS = 3
+MAX_CREDITS_LENGTH = 500_000  # characters; Kaggle's cells list casts of more than 200 people
+Names = tuple[str, ...]
+Credit = Mapping[str, Any]
+
+
+def parse_credits(text: str) -> list[Credit]:
+    """Credits, each with a `name`, in a cell such as `[{'name': 'Tom Hanks', 'order': 0}]`.
+
+    Also reads lists of names, and the plain forms `Tom Hanks|Tim Allen` and `Tom Hanks, Tim Allen`.
+
+    Raises:
+        ValueError: the cell is a damaged list or too long, or an item has no name.
+    """
+    stripped = text.strip()
+    if stripped.casefold() in EMPTY_LISTS:
+        return []
+    if stripped[0] not in "[{":
+        return [{"name": name} for name in stripped.split("|" if "|" in stripped else ",")]
+    value = parse_literal(stripped, MAX_CREDITS_LENGTH)
+    items = [value] if isinstance(value, dict) else value
+    if not isinstance(items, list):
+        raise ValueError("not a list")
+    credits: list[Credit] = [item if isinstance(item, dict) else {"name": item} for item in items]
+    if not all(isinstance(credit.get("name"), str) for credit in credits):
+        raise ValueError("an item without a name")
+    return credits
+
+
+def parse_directors(text: str) -> Names:
+    """Names in a cell of directors. Raises ValueError as `parse_credits` does."""
+    return _names_of(parse_credits(text))
+
+
+def parse_crew_directors(text: str) -> Names:
+    """Names of the directors in a cell of crew members, such as `[{'job': …, 'name': …}]`.
+
+    Raises:
+        ValueError: the cell is a damaged list, or an item has no name or no job.
+    """
+    crew = parse_credits(text)
+    if not all("job" in credit for credit in crew):
+        raise ValueError("a crew member without a job")
+    return _names_of(credit for credit in crew if credit["job"] == "Director")
+
+
+def parse_leading_actors(text: str) -> Names:
+    """The first `LEADING_ACTORS` names of a cast, by `order` or else as listed.
+
+    Raises ValueError as `parse_credits` does.
+    """
+    by_order = sorted(enumerate(parse_credits(text)), key=_billing_order)
+    return _names_of(credit for _, credit in by_order)[:LEADING_ACTORS]
+
+
+def _billing_order(numbered_credit: tuple[int, Credit]) -> float:
+    position, credit = numbered_credit
+    order = credit.get("order")
+    return order if isinstance(order, int | float) else position
+
+
+def _names_of(credits: Iterable[Credit]) -> Names:
+    """Different cleaned names; texts without a letter are no names."""
+    names = (clean_text(credit["name"]) for credit in credits)
+    return tuple(dict.fromkeys(name for name in names if any(map(str.isalpha, name))))
+
+
+#: Functions that read the columns with people, in the order in which people are listed.
+PEOPLE_PARSERS: dict[str, Callable[[str], Names]] = {
+    "director": parse_directors,
+    "crew": parse_crew_directors,
+    "cast": parse_leading_actors,
+}
+
+
+def read_people(cells: Mapping[str, str]) -> Names:
+    """Directors, then leading actors, each once, from the cells of a row.
+
+    Raises:
+        ValueError: a cell cannot be read.
+    """
+    columns = (
+        parse(cells[field]) for field, parse in PEOPLE_PARSERS.items() if cells.get(field, "")
+    )
+    return tuple(dict.fromkeys(chain.from_iterable(columns)))
+
+
+def read_readable_people(cells: Mapping[str, str]) -> Names:
+    """Like `read_people`, but an unreadable cell counts as empty: for optional columns."""
+    names: list[str] = []
+    for field in PEOPLE_PARSERS:
+        with suppress(ValueError):
+            names += read_people({field: cells.get(field, "")})
+    return tuple(dict.fromkeys(names))
