@@ -1,215 +1,471 @@
-"""Weights of the likenesses, chosen on half of the queries and scored on the other half.
+"""Ranking weights, chosen on half of the queries and reported on the other half.
 
-    python -m benchmarks.ranking path/to/movies_22k.csv path/to/movies_metadata_7k.csv
+    python -m benchmarks.ranking FILE … --keywords keywords.csv [--root FOLDER]
 
-Trains on each file and walks at random from the config's weights: a step is taken where the mean
-co-like nDCG on the choosing half grows and the franchise recall does not fall below a floor.
-Ratings have to lie beside the files. The post's recipe answers the same reported queries.
+Trains on each file and walks at random from the config's weights. A step is taken where keyword
+nDCG plus franchise recall on the choosing half grow and no limit is broken: the share of the 20
+most frequent movies, the popularity lift and the vote-matched co-like AUC. Ratings and
+`known_items.csv` have to lie beside the files. `--root` keeps the trained recommenders for the next
+call. The other rows of the table are ablations and alternatives (`ranking_alternatives`).
 """
 
-import json
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from benchmarks.blog_baseline import preprocess, train_doc2vec
 from benchmarks.page import save_results
-from tasks.data.reference_files import find_ratings
+from benchmarks.ranking_alternatives import (
+    Combination,
+    learned_ranking,
+    reciprocal_rank_fusion,
+)
+from tasks.data.reference_files import find_known_items, find_ratings, read_known_items
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
-    Scorer,
-    baseline_scorers,
-    ranked_lists,
-    recommender_scorer,
+    BASELINES,
+    RECOMMENDER,
+    Queries,
+    Scorers,
+    fit_bm25,
+    word_counts,
 )
+from tasks.recommend.evaluation.list_metrics import popularity_metrics
 from tasks.recommend.evaluation.query_sets import (
-    MAX_COVERAGE_QUERIES,
     QuerySet,
     build_query_sets,
     coverage_queries,
+    is_reported_query,
+    reported_sets,
     split_queries,
 )
-from tasks.recommend.evaluation.ranking_metrics import coverage, mean_with_interval
-from tasks.recommend.evaluation.relevance_scores import METRICS, per_query_scores
+from tasks.recommend.evaluation.ranking_metrics import mean_with_interval
+from tasks.recommend.evaluation.relevance_scores import (
+    KNOWN_ITEMS,
+    KnownItem,
+    known_item_rows,
+    score_known_items,
+    score_movies,
+)
 from tasks.recommend.scoring import (
-    FEATURES,
+    PRESETS,
     Array,
     RankConfig,
+    TextWeights,
     similarity_features,
     weighted_scores,
 )
 from tasks.recommend.search import load_version
-from tasks.registry.champion import load_champion
+from tasks.recommend.text_model import TextModel
+from tasks.registry.champion import load_champion, model_folders
+from tasks.reports.plots import BLUE, GREY, ORANGE
 
 RESULTS = Path(__file__).with_name("ranking.json")
-STEPS = 120
-FLOOR = 0.88  # of the franchise recall on the choosing half
-KINDS = tuple(METRICS)
-
-
-class TuningQueries(NamedTuple):
-    """The queries of one set and file that weights are tuned on, and their features."""
-
-    catalogue: Catalogue
-    query_set: QuerySet
-    rows: list[int]
-    features: dict[str, Array]
+FIGURE = Path(__file__).parents[1] / "docs" / "img" / "relevance-popularity.png"
+STEPS = 150
+CHOOSING_QUERIES = 250  # of each set and file
+BIAS_QUERIES = 300
+TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "quality", "votes")
+TEXT_FEATURES = ("content", "words", "title", "hidden")
+#: Limits of DESIGN, with a margin because the choosing half is a sample.
+MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.08, 0.735
+CURVE_VOTES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0)  # from relevance alone to popularity
+TEXT_VOTES = (0.0, 0.3, 0.6, 1.0)
+TEXT_CONTENT = (0.5, 1.0, 2.0)
+METRICS = (
+    "keyword_ndcg_at_10",
+    "franchise_recall_at_10",
+    "colike_matched_auc",
+    "colike_ndcg_at_10",
+)
+HEADLINE = METRICS[0]
+REPORTED_ITEMS = f"reported_{KNOWN_ITEMS}"
 
 
 class Trained(NamedTuple):
-    """The recommender of a file and its evaluation queries."""
+    """The recommender of a file, its models, and its queries."""
 
     path: Path
     catalogue: Catalogue
+    model: TextModel
     query_sets: list[QuerySet]
+    known_items: list[KnownItem]
 
 
-def trained(path: Path, root: str) -> Trained:
-    """Train on a file under an artifacts root of its own."""
+class Features(NamedTuple):
+    """Queries and their similarity features, each (n_queries, n_movies)."""
+
+    query_set: QuerySet
+    features: dict[str, Array]
+
+
+class Choosing(NamedTuple):
+    """The choosing half of one file: the queries of each set, and rows that measure the bias."""
+
+    catalogue: Catalogue
+    sets: list[Features]
+    bias: Features
+
+
+def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
+    """Train on a file under an artifacts root of its own, unless it has a champion."""
     os.environ["RECOMMENDER_ARTIFACTS"] = root
-    command = [sys.executable, "-m", "flows.train", "--source", str(path)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    table, catalogue, _ = load_version(
-        *(getattr(load_champion().index, name) for name in ("uri", "tag"))
+    if not Path(root).exists():
+        command = [sys.executable, "-m", "flows.train", "--source", str(path), *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def trained(path: Path, root: str, options: Sequence[str] = ()) -> Trained:
+    """The recommender of a file, trained under `root` if it is new."""
+    train(path, root, options)
+    champion = load_champion()
+    table, catalogue, _ = load_version(champion.index.uri, champion.index.tag)
+    model = TextModel(model_folders(champion))
+    rows = table.to_arrow()
+    query_sets = build_query_sets(rows, find_ratings([str(path)]), model.text.keywords)
+    return Trained(path, catalogue, model, query_sets, _known_items(path, catalogue))
+
+
+def _known_items(path: Path, catalogue: Catalogue) -> list[KnownItem]:
+    known = find_known_items([str(path)])
+    if known is None:
+        return []
+    items = ((item.id, item.query) for item in read_known_items(known.file))
+    return known_item_rows(catalogue, known.source, items)
+
+
+def choosing_half(recommender: Trained) -> Choosing:
+    """Queries that weights are chosen on, with their features."""
+    catalogue = recommender.catalogue
+
+    def features(query_set: QuerySet, rows: list[int]) -> Features:
+        similarities = similarity_features(catalogue.features_of(rows), catalogue.items, TUNED)
+        return Features(query_set._replace(rows=rows), similarities)
+
+    sets = [
+        features(
+            query_set,
+            split_queries(catalogue, query_set.rows, reported=False, limit=CHOOSING_QUERIES),
+        )
+        for query_set in recommender.query_sets
+        if query_set.name != "colike_ndcg_at_10"
+    ]
+    every_row = range(len(catalogue))
+    bias_rows = split_queries(catalogue, every_row, reported=False, limit=BIAS_QUERIES)
+    bias = features(QuerySet("bias", [], lambda row, scores, hits: 0.0), bias_rows)
+    return Choosing(catalogue, sets, bias)
+
+
+def choosing_scores(half: Choosing, config: RankConfig) -> dict[str, float]:
+    """Mean of each metric on the choosing half, and the popularity bias."""
+    values: dict[str, float] = {}
+    config = config.model_copy(update={"keywords": 0.0})  # they judge the lists
+    for query_set, features in half.sets:
+        scores = weighted_scores(features, config)
+        needs_lists = query_set.name == "franchise_recall_at_10"
+        rows = zip(query_set.rows, scores, strict=True)
+        values[query_set.name] = float(
+            np.mean(
+                [
+                    query_set.metric(row, s, half.catalogue.top_rows(s, [row], 10, 0.0))
+                    if needs_lists
+                    else query_set.metric(row, s, [])
+                    for row, s in rows
+                ]
+            )
+        )
+    lists = np.array(
+        [
+            half.catalogue.top_rows(scores, [row], 10, 0.0)
+            for row, scores in zip(
+                half.bias.query_set.rows, weighted_scores(half.bias.features, config), strict=True
+            )
+        ]
     )
-    return Trained(path, catalogue, build_query_sets(table.to_arrow(), find_ratings([str(path)])))
+    return values | popularity_metrics(lists, half.bias.query_set.rows, half.catalogue)
 
 
-def tuning_queries(recommender: Trained) -> list[TuningQueries]:
-    """Features of the queries that weights are tuned on."""
-    catalogue, queries = recommender.catalogue, []
-    for query_set in recommender.query_sets:
-        rows = split_queries(catalogue, sorted(query_set.relevant), wanted=False)
-        features = similarity_features(catalogue.features_of(rows), catalogue.items)
-        queries.append(TuningQueries(catalogue, query_set, rows, features))
-    return queries
+def objective(halves: Sequence[Choosing], config: RankConfig) -> float:
+    """Keyword nDCG plus franchise recall, minus a penalty for each broken limit."""
+    files = [choosing_scores(half, config) for half in halves]
+    relevance = _mean(files, "keyword_ndcg_at_10") + _mean(files, "franchise_recall_at_10")
+    excess = [max(0.0, scores["top20_share"] - MAX_TOP20_SHARE) for scores in files]
+    excess += [max(0.0, scores["popularity_lift"] - MAX_LIFT) for scores in files]
+    shortfall = max(0.0, MIN_AUC - _mean(files, "colike_matched_auc"))
+    return relevance - 3 * (sum(excess) + shortfall)
 
 
-def score(queries: TuningQueries, config: RankConfig) -> float:
-    """Metric of the tuning queries with some weights."""
-    all_scores = weighted_scores(queries.features, config)
-    positions = {row: position for position, row in enumerate(queries.rows)}
-
-    def scorer(rows: Sequence[int]) -> Array:
-        return all_scores[[positions[row] for row in rows]]
-
-    lists = ranked_lists(queries.catalogue, queries.rows, scorer)
-    relevant = [queries.query_set.relevant[row] for row in queries.rows]
-    return float(METRICS[queries.query_set.name](lists, relevant).mean())
+def _mean(files: Sequence[Mapping[str, float]], name: str) -> float:
+    return float(np.mean([scores[name] for scores in files if name in scores] or [0.0]))
 
 
-def objective(tuning_sets: Sequence[TuningQueries], config: RankConfig) -> float:
-    """Mean co-like nDCG, minus a penalty for a franchise recall below its floor."""
-    values: dict[str, list[float]] = {name: [] for name in KINDS}
-    for queries in tuning_sets:
-        values[queries.query_set.name].append(score(queries, config))
-    shortfall = max(0.0, FLOOR - float(np.mean(values[KINDS[0]])))
-    return float(np.mean(values[KINDS[1]])) - 3 * shortfall
-
-
-def random_walk(
-    tuning_sets: Sequence[TuningQueries], start: RankConfig, seed: int = 0
-) -> RankConfig:
+def random_walk(halves: Sequence[Choosing], start: RankConfig, seed: int = 0) -> RankConfig:
     """Weights after a random walk that only goes uphill."""
-    rng, config, best = np.random.default_rng(seed), start, objective(tuning_sets, start)
+    rng, config, best = np.random.default_rng(seed), start, objective(halves, start)
+    print(f"start: {best:.4f}", flush=True)
     for _ in range(STEPS):
-        factors = np.exp(rng.normal(0, 0.25, len(FEATURES)) * (rng.random(len(FEATURES)) < 0.5))
-        weights = {
+        factors = np.exp(rng.normal(0, 0.3, len(TUNED)) * (rng.random(len(TUNED)) < 0.4))
+        changed = {
             name: min(10.0, getattr(config, name) * factor)
-            for name, factor in zip(FEATURES, factors, strict=True)
+            for name, factor in zip(TUNED, factors, strict=True)
         }
-        step = config.model_copy(update=weights)
-        if (reached := objective(tuning_sets, step)) > best:
+        step = config.model_copy(update=changed)
+        if (reached := objective(halves, step)) > best:
             config, best = step, reached
+            print(f"{best:.4f} {_shown(config)}", flush=True)
     return config
 
 
-def post_scorer(recommender: Trained) -> Scorer:
-    """The post's lists: nearest by Euclidean distance among the vectors of its recipe."""
-    frame, documents = preprocess(recommender.path)
-    model = train_doc2vec(documents)
-    tags = {int(movie): tag for tag, movie in enumerate(frame["id"])}
-    ids = recommender.catalogue.movies["id"].to_pylist()
-    vectors = np.array([model.dv[str(tags[movie])] for movie in ids], np.float32)
-    squares = (vectors**2).sum(axis=1)
-
-    def scorer(rows: Sequence[int]) -> Array:
-        queries = vectors[list(rows)]
-        distance: Array = squares[None] + (queries**2).sum(axis=1)[:, None]
-        return -(distance - 2 * queries @ vectors.T)
-
-    return scorer
+def _shown(config: RankConfig) -> str:
+    return ", ".join(f"{name} {getattr(config, name):.2f}" for name in TUNED)
 
 
-def evaluate(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
-    """Metrics of the evaluation queries: ours, ours without votes, the post's, the baselines."""
-    catalogue = recommender.catalogue
-    without_votes = config.model_copy(update={"votes": 0.0})
-    scorers = {
-        "ours": recommender_scorer(catalogue, config),
-        "ours, votes at 0": recommender_scorer(catalogue, without_votes),
-        "the post's recipe": post_scorer(recommender),
-        **baseline_scorers(catalogue.features, catalogue.items),
+def choose_text_weights(recommenders: Sequence[Trained]) -> str:
+    """Weights of free text with the best recall on the choosing half of the known items."""
+    best = ("", -1.0)
+    for votes in TEXT_VOTES:
+        for content in TEXT_CONTENT:
+            weights = TextWeights(votes=votes, content=content)
+            config = RankConfig(text=weights)
+            recalls = [
+                score_known_items(
+                    Scorers(item.catalogue, config), _half(item, reported=False), item.model, 0.0
+                )[RECOMMENDER].mean()
+                for item in recommenders
+                if item.known_items
+            ]
+            recall = float(np.mean(recalls))
+            print(f"text: votes {votes}, content {content}: {recall:.3f}", flush=True)
+            if recall > best[1]:
+                best = (f"votes {votes}, content {content}", recall)
+    return best[0]
+
+
+def _half(recommender: Trained, *, reported: bool) -> list[KnownItem]:
+    movies = [recommender.catalogue.movie(item.row) for item in recommender.known_items]
+    return [
+        item
+        for item, movie in zip(recommender.known_items, movies, strict=True)
+        if is_reported_query(movie["source"], movie["id"]) == reported
+    ]
+
+
+def variants(config: RankConfig) -> dict[str, RankConfig]:
+    """The weights to report: ours, the preset, and ours without some features."""
+
+    def without(*names: str) -> RankConfig:
+        text = {name: 0.0 for name in names if name in TextWeights.model_fields}
+        return config.model_copy(
+            update=dict.fromkeys(names, 0.0) | {"text": config.text.model_copy(update=text)}
+        )
+
+    return {
+        "ours": config,
+        "preset popular": config.model_copy(update=PRESETS["popular"]),
+        "without Doc2Vec (content, hidden)": without("content", "hidden"),
+        "without words": without("words"),
+        "without title": without("title"),
+        "without any text": without(*TEXT_FEATURES),
+        "without genre": without("genre"),
+        "without people": without("people"),
+        "without year": without("year"),
+        "without quality prior": without("quality"),
     }
-    rows = coverage_queries(catalogue)
-    results = []
-    for name, scorer in scorers.items():
+
+
+class VariantScorers(Scorers):
+    """Combinations of the same similarity features, scored side by side."""
+
+    def __init__(self, catalogue: Catalogue, combinations: Mapping[str, Combination]) -> None:
+        super().__init__(catalogue, RankConfig())
+        self.combinations, self.names = combinations, list(combinations)
+
+    def scores(self, queries: Queries, *, is_text: bool = False) -> dict[str, Array]:
+        """Scores (n_queries, n_movies) by name of the combination."""
+        features = similarity_features(queries.features, self.catalogue.items)
+        return {name: combine(features) for name, combine in self.combinations.items()}
+
+
+def report(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
+    """Metrics on the reported queries: ours, variants, alternatives and baselines."""
+    catalogue = recommender.catalogue
+    weighted = {
+        name: partial(weighted_scores, config=variant) for name, variant in variants(config).items()
+    }
+    alternatives = {
+        "reciprocal-rank fusion": reciprocal_rank_fusion,
+        "learned to rank": learned_ranking(catalogue),
+    }
+    baselines = baseline_scorers(recommender, config)
+    known = known_item_scores(recommender, config, baselines)
+    combinations: dict[str, Combination] = {**weighted, **alternatives}
+    combined = scored(recommender, VariantScorers(catalogue, combinations), known)
+    return combined + scored(recommender, baselines, known)[1:]  # ours is the first of both
+
+
+def scored(
+    recommender: Trained, scorers: Scorers, known: Mapping[str, Mapping[str, Array]]
+) -> list[dict[str, Any]]:
+    """A row of metrics for each scorer."""
+    catalogue, bias_rows = recommender.catalogue, coverage_queries(recommender.catalogue)
+    query_sets = reported_sets(catalogue, recommender.query_sets)
+    query_scores, lists = score_movies(scorers, query_sets, bias_rows, 0.0)
+    rows = []
+    for name in scorers.names:
         row: dict[str, Any] = {"file": recommender.path.name, "lists": name}
-        for query_set in recommender.query_sets:
-            row |= mean_with_interval(
-                per_query_scores(catalogue, query_set, scorer), query_set.name
-            )
-        row["coverage"] = coverage(ranked_lists(catalogue, rows, scorer), len(catalogue))
-        results.append(row)
-    return results
+        for metric, scores in (query_scores[name] | dict(known.get(name, {}))).items():
+            row |= mean_with_interval(scores, metric)
+        rows.append(row | popularity_metrics(lists[name], bias_rows, catalogue))
+    return rows
+
+
+def baseline_scorers(recommender: Trained, config: RankConfig) -> Scorers:
+    """Our scorer and all baselines."""
+    catalogue = recommender.catalogue
+    texts = (catalogue.movies[name].to_pylist() for name in ("title", "overview", "keywords"))
+    documents = recommender.model.documents(*texts)
+    columns = {word: column for column, word in enumerate(catalogue.words)}
+    return Scorers(catalogue, config, fit_bm25(word_counts(documents, columns)))
+
+
+def known_item_scores(
+    recommender: Trained, config: RankConfig, baselines: Scorers
+) -> dict[str, dict[str, Array]]:
+    """Recall of the known items by scorer: of all, and of the reported half."""
+    questions = {
+        KNOWN_ITEMS: recommender.known_items,
+        REPORTED_ITEMS: _half(recommender, reported=True),
+    }
+    by_name: dict[str, dict[str, Array]] = {name: {} for name in baselines.names}
+    for metric, items in questions.items():
+        for name, recalls in score_known_items(baselines, items, recommender.model, 0.0).items():
+            by_name[name][metric] = recalls
+        for name, variant in variants(config).items():
+            scorers = Scorers(recommender.catalogue, variant)
+            recalls = score_known_items(scorers, items, recommender.model, 0.0)[RECOMMENDER]
+            by_name.setdefault(name, {})[metric] = recalls
+    return by_name
+
+
+def popularity_curve(recommender: Trained, config: RankConfig) -> list[dict[str, float]]:
+    """Headline relevance and top-20 share at growing weights of votes."""
+    combinations: dict[str, Combination] = {
+        f"{votes:g}": partial(weighted_scores, config=config.model_copy(update={"votes": votes}))
+        for votes in CURVE_VOTES
+    }
+    rows = scored(recommender, VariantScorers(recommender.catalogue, combinations), {})
+    return [
+        {"votes": float(row["lists"])} | {name: row[name] for name in ("top20_share", HEADLINE)}
+        for row in rows
+    ]
+
+
+def draw(result: dict[str, Any]) -> None:
+    """The figure of relevance against popularity bias: our curve and the baselines."""
+    file = result["rows"][0]["file"]
+    rows = [row for row in result["rows"] if row["file"] == file]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    shares, relevance = (
+        [row[name] for row in result["curve"]] for name in ("top20_share", HEADLINE)
+    )
+    axes.plot(shares, relevance, color=BLUE, marker="o", label="ours, by weight of votes")
+    for row in result["curve"]:
+        axes.annotate(
+            f"{row['votes']:g}",
+            (row["top20_share"], row[HEADLINE]),
+            (4, 6),
+            textcoords="offset points",
+        )
+    for name in BASELINES:
+        (row,) = [row for row in rows if row["lists"] == name]
+        axes.plot(row["top20_share"], row[HEADLINE], color=ORANGE, marker="s")
+        axes.annotate(
+            name, (row["top20_share"], row[HEADLINE]), (6, -4), textcoords="offset points"
+        )
+    axes.axvline(MAX_TOP20_SHARE, color=GREY, linestyle="--", label="limit")
+    axes.set(xscale="log", ylabel="keyword nDCG@10", title=f"{file}: relevance and popularity bias")
+    axes.set_xlabel("share of all places that the 20 most frequent movies take")
+    axes.legend()
+    figure.savefig(FIGURE, dpi=110)
 
 
 def section(result: dict[str, Any]) -> str:
     """The figures as a section of `benchmarks/README.md`."""
-    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in result["weights"].items())
     lines = [
-        "## Lists: `python -m benchmarks.ranking FILE …`",
+        "## Lists: `python -m benchmarks.ranking FILE … --keywords FILE`",
         "",
-        "On the half of the queries that no weight was chosen on, with the config's weights; 95%",
-        "intervals in brackets. Coverage is the share of the catalogue that is in the list of some",
-        f"movie, with up to {MAX_COVERAGE_QUERIES} movies asking.",
-        f"The other half's walk from these weights ended at: {weights}.",
+        "On the half of the queries that no weight was chosen on; 95% intervals in brackets. The",
+        "share is that of all places that the 20 most frequent movies take. Known items: all, in",
+        "brackets the half that no text weight was chosen on.",
         "",
-        "| file | lists | franchise recall@10 | co-like nDCG@10 | coverage |",
-        "|---|---|---|---|---|",
+        f"The walk on the choosing half ended at: {result['walk']}.",
+        "",
+        "![relevance and popularity](../docs/img/relevance-popularity.png)",
+        "",
+        "| file | lists | keyword nDCG@10 | franchise recall@10 | matched AUC | co-like nDCG@10 "
+        "| known items | top-20 share | lift |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
-        cells = [
-            f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
-            if name in row
-            else "–"
-            for name in KINDS
-        ]
-        lines.append(
-            f"| {row['file']} | {row['lists']} | {' | '.join(cells)} | {row['coverage']:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *map(_table_row, result["rows"])]) + "\n"
 
 
-def main(paths: list[str]) -> None:
-    """Train, tune, evaluate, save the results."""
-    recommenders = []
-    with tempfile.TemporaryDirectory() as root:
-        for number, path in enumerate(paths):
-            recommenders.append(trained(Path(path), f"{root}/{number}"))
+def _table_row(row: Mapping[str, Any]) -> str:
+    cells = [
+        f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+        if name in row
+        else "–"
+        for name in METRICS
+    ]
+    known = f"{row[KNOWN_ITEMS]:.2f} ({row[REPORTED_ITEMS]:.2f})" if KNOWN_ITEMS in row else "–"
+    bias = f"{row['top20_share']:.3f} | {row['popularity_lift']:+.2f}"
+    return f"| {row['file']} | {row['lists']} | {' | '.join(cells)} | {known} | {bias} |"
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Files, options of training, and the folder of trained recommenders."""
+    parser = argparse.ArgumentParser(description="Choose and report ranking weights")
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--keywords", required=True, type=Path)
+    parser.add_argument("--credits", type=Path, help="train a second time, with these people")
+    parser.add_argument("--root", help="keep the trained recommenders in this folder")
+    return parser.parse_args(arguments)
+
+
+def train_all(arguments: argparse.Namespace, root: str) -> list[Trained]:
+    """A recommender of each file, with credits also of the first file with people."""
+    keywords = ["--ingest.keywords", str(arguments.keywords)]
+    recommenders = [trained(path, f"{root}/{path.stem}", keywords) for path in arguments.files]
+    if arguments.credits:
+        path = arguments.files[0]
+        options = [*keywords, "--ingest.credits", str(arguments.credits)]
+        with_people = trained(path, f"{root}/{path.stem}-people", options)
+        recommenders.append(with_people._replace(path=Path(f"{path.name} with people")))
+    return recommenders
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train, choose weights, report the config's weights, save the results."""
+    options = parse_arguments(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        recommenders = train_all(options, options.root or folder)
         config = RankConfig()
-        queries = [part for item in recommenders for part in tuning_queries(item)]
-        tuned = random_walk(queries, config)
-        weights = {name: getattr(tuned, name) for name in FEATURES}
-        print(json.dumps(weights), flush=True)
-        rows = [row for item in recommenders for row in evaluate(item, config)]
-    save_results(RESULTS, {"weights": weights, "rows": rows})
+        halves = [choosing_half(item) for item in recommenders]
+        walk = _shown(random_walk(halves, config))
+        text = choose_text_weights(recommenders)
+        rows = [row for item in recommenders for row in report(item, config)]
+        curve = popularity_curve(recommenders[0], config)
+    result = {"walk": f"{walk}; text {text}", "rows": rows, "curve": curve}
+    draw(result)
+    save_results(RESULTS, result)
 
 
 if __name__ == "__main__":
