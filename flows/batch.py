@@ -17,8 +17,8 @@ from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
-from tasks.recommend.query import row_by_title
 from tasks.recommend.search import Version, get_version
+from tasks.recommend.title_choice import resolve_title
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import Champion, load_champion
 
@@ -79,7 +79,7 @@ def parse_year(text: str) -> int | None:
 def find_rows(version: Version, path: Path) -> list[int]:
     """Index rows of the movies in a file, without duplicates.
 
-    Titles that are not in the index are reported on stderr.
+    Titles that are not in the index, or that can mean several movies, are reported on stderr.
 
     Raises:
         UserError: the file cannot be read, or none of its titles is in the index.
@@ -87,9 +87,13 @@ def find_rows(version: Version, path: Path) -> list[int]:
     row_indices = []
     for number, (title, year) in enumerate(read_titles(path), start=1):
         try:
-            row_indices.append(row_by_title(version, title, parse_year(year), None))
+            row, note = resolve_title(version, title, parse_year(year), None)
         except UserError as error:
             print(f"{path.name} row {number}: {error}", file=sys.stderr)
+            continue
+        row_indices.append(row)
+        if note:
+            print(f"{path.name} row {number}: {note}", file=sys.stderr)
     if not row_indices:
         raise UserError(f"{path.name}: none of its titles is in the index.")
     return list(dict.fromkeys(row_indices))
