@@ -35,8 +35,16 @@ from tasks.recommend.query import (
     query_from_text,
     recommend,
 )
-from tasks.recommend.search import Version, find_title, get_version, similar_titles
+from tasks.recommend.search import (
+    TITLE_COLUMNS,
+    TitleMatches,
+    Version,
+    find_title,
+    get_version,
+    similar_titles,
+)
 from tasks.recommend.text_model import TextModel
+from tasks.recommend.title_choice import choose_movie
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
@@ -179,11 +187,13 @@ def resolve_movies(query: ApiQuery, loaded: LoadedChampion) -> RecommendationQue
         UserError: a movie does not exist, or several have its title.
     """
     request, version = query.to_request(), loaded.version
-    rows = list[int]()
+    rows, notes = list[int](), list[str]()
     for title, movie_id in zip_longest(query.title, query.id):
         single = request.model_copy(update={"titles": [title] if title else [], "id": movie_id})
-        rows += query_from_movies(single, version).rows
-    return query_from_rows(rows, version)
+        movie_query = query_from_movies(single, version)
+        rows += movie_query.rows
+        notes += movie_query.notes
+    return query_from_rows(rows, version, tuple(notes))
 
 
 def add_overview(movie: Movie, catalogue: Catalogue) -> Movie:
@@ -195,28 +205,45 @@ def add_overview(movie: Movie, catalogue: Catalogue) -> Movie:
 def recommendations(
     parameters: Annotated[ApiQuery, Query()], loaded: CurrentChampion, loader: SharedLoader
 ) -> dict[str, Any]:
-    """Most similar movies, best first, each with its explanation."""
+    """Most similar movies, best first, each with its explanation.
+
+    `notes` say which movie was taken where a title can mean several.
+    """
     if parameters.text is None:
         query = resolve_movies(parameters, loaded)
     else:
         query = loader.text_query(parameters.text, loaded)
     movies = recommend(query, parameters.to_request(), loaded.version, loaded.champion.rank)
     catalogue = loaded.version.catalogue
-    return {"question": query.name, "movies": [add_overview(movie, catalogue) for movie in movies]}
+    return {
+        "question": query.name,
+        "notes": list(query.notes),
+        "movies": [add_overview(movie, catalogue) for movie in movies],
+    }
 
 
-def completions(version: Version, typed: str) -> list[Movie]:
+def completions(version: Version, typed: str, matches: TitleMatches) -> list[Movie]:
     """Movies of that title, then titles that contain the typed text; else similar titles.
 
-    Titles that start with the typed text come first, then by number of votes.
+    The best known come first, but titles that start with the typed text before others.
     """
-    exact, suggestions = find_title(version, typed)
+    catalogue = version.catalogue
+    exact = sorted(matches.movies, key=lambda movie: _prominence(movie, "", catalogue))
     similar = [movie for movie in similar_titles(version, typed, CANDIDATES) if movie not in exact]
     containing = [movie for movie in similar if fold(typed) in fold(movie["title"])]
-    containing.sort(key=lambda movie: _prominence(movie, fold(typed), version.catalogue))
+    containing.sort(key=lambda movie: _prominence(movie, fold(typed), catalogue))
     movies = [movie | {"exact": True} for movie in exact]
     movies += [movie | {"exact": False} for movie in containing]
-    return movies[:COMPLETIONS] or [movie | {"exact": False} for movie in suggestions]
+    return movies[:COMPLETIONS] or [movie | {"exact": False} for movie in matches.suggestions]
+
+
+def meant_movie(version: Version, typed: str, matches: TitleMatches) -> Movie | None:
+    """The movie that the typed title alone means, with a `note` where others could be meant."""
+    choice = choose_movie(version.catalogue, typed, matches)
+    if choice is None:
+        return None
+    movie = version.catalogue.movie(choice.row)
+    return {name: movie[name] for name in TITLE_COLUMNS} | {"note": choice.note}
 
 
 def _prominence(movie: Movie, typed: str, catalogue: Catalogue) -> tuple[bool, float]:
@@ -226,9 +253,16 @@ def _prominence(movie: Movie, typed: str, catalogue: Catalogue) -> tuple[bool, f
 
 def titles(
     loaded: CurrentChampion, q: Annotated[str, Query(min_length=3, max_length=300)]
-) -> dict[str, list[Movie]]:
-    """At most eight completions of the typed text `q`; `exact`: the title is equal to it."""
-    return {"titles": completions(loaded.version, q)}
+) -> dict[str, Any]:
+    """At most eight completions of the typed text `q`, and the movie that it `meant`, or null.
+
+    `exact`: the title is equal to the text.
+    """
+    matches = find_title(loaded.version, q)
+    return {
+        "titles": completions(loaded.version, q, matches),
+        "meant": meant_movie(loaded.version, q, matches),
+    }
 
 
 def genres(loaded: CurrentChampion) -> dict[str, list[str]]:

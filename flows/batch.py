@@ -1,12 +1,16 @@
-"""batch: recommendation lists of every movie of the index, or of a file of titles, as parquet."""
+"""batch: recommendation lists of every movie of the index, or of a file of titles.
+
+The lists are written as parquet and, on request, exported by TMDB or IMDb ids.
+"""
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from prefect import flow, get_run_logger, unmapped
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from flows.phases.futures import as_inputs, join_lists
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
@@ -17,8 +21,17 @@ from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
 from tasks.core.progress import gather
 from tasks.core.storage import store
-from tasks.recommend.query import row_by_title
+from tasks.recommend.export import (
+    ExportFormat,
+    IdKind,
+    MovieKey,
+    PublicId,
+    id_lists,
+    public_ids,
+    write_export,
+)
 from tasks.recommend.search import Version, get_version
+from tasks.recommend.title_choice import resolve_title
 from tasks.registry.batch import rank_lists
 from tasks.registry.champion import Champion, load_champion
 
@@ -27,6 +40,8 @@ CHUNK_ROWS = 1000
 
 class BatchConfig(FlowParameters):
     """Recommendation lists of many movies."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     form_fields = ("file", "limit", "output")
 
@@ -39,6 +54,19 @@ class BatchConfig(FlowParameters):
     output: str | None = Field(
         None,
         description="Parquet file to write; left out: recommendations.parquet among the artifacts",
+    )
+    export: ExportFormat | None = Field(
+        None, description="Also write the lists as ids beside the parquet file, in this format"
+    )
+    export_ids: IdKind = Field(
+        "tmdb",
+        alias="export-ids",
+        description="Ids of the export: tmdb, the ids of the source, or imdb, its column imdb_id",
+    )
+    export_source: str | None = Field(
+        None,
+        alias="export-source",
+        description="Source whose movies are exported; needed if the index has several",
     )
     runner: Runner = Field("auto", description="Where chunks are processed, as in `train`")
     notify: str | None = Field(
@@ -79,7 +107,7 @@ def parse_year(text: str) -> int | None:
 def find_rows(version: Version, path: Path) -> list[int]:
     """Index rows of the movies in a file, without duplicates.
 
-    Titles that are not in the index are reported on stderr.
+    Titles that are not in the index, or that can mean several movies, are reported on stderr.
 
     Raises:
         UserError: the file cannot be read, or none of its titles is in the index.
@@ -87,24 +115,75 @@ def find_rows(version: Version, path: Path) -> list[int]:
     row_indices = []
     for number, (title, year) in enumerate(read_titles(path), start=1):
         try:
-            row_indices.append(row_by_title(version, title, parse_year(year), None))
+            row, note = resolve_title(version, title, parse_year(year), None)
         except UserError as error:
             print(f"{path.name} row {number}: {error}", file=sys.stderr)
+            continue
+        row_indices.append(row)
+        if note:
+            print(f"{path.name} row {number}: {note}", file=sys.stderr)
     if not row_indices:
         raise UserError(f"{path.name}: none of its titles is in the index.")
     return list(dict.fromkeys(row_indices))
 
 
-def write_lists(lists: ListsRef, output: str | None) -> Path:
-    """Write the lists atomically into one parquet file; the path of the file."""
-    path = Path(output) if output else store.artifacts_root() / "recommendations.parquet"
+def output_path(config: BatchConfig) -> Path:
+    """The parquet file that a config names."""
+    if config.output is not None:
+        return Path(config.output)
+    return store.artifacts_root() / "recommendations.parquet"
+
+
+def export_path(config: BatchConfig) -> Path | None:
+    """The exported file, beside the parquet file; None without `export`.
+
+    Raises:
+        UserError: the parquet file has the same name.
+    """
+    if config.export is None:
+        return None
+    path = output_path(config)
+    if path.suffix == f".{config.export}":
+        raise UserError(f"{path} is the name of the parquet file: let --output end in .parquet.")
+    return path.with_suffix(f".{config.export}")
+
+
+def exported_ids(config: BatchConfig, version: Version) -> dict[MovieKey, PublicId]:
+    """Public id of each movie; empty without `export`. Checked before any list is ranked.
+
+    Raises:
+        UserError: the index has no such ids, or several sources.
+    """
+    if export_path(config) is None:
+        return {}
+    return public_ids(version.catalogue, config.export_ids, config.export_source)
+
+
+def write_lists(lists: ListsRef, path: Path) -> None:
+    """Write the lists atomically into one parquet file."""
     chunks = store.chunks(lists)
     first = next(chunks)
     with atomic_write(path) as new, pq.ParquetWriter(new, first.schema) as writer:
         writer.write_table(first)
         for chunk in chunks:
             writer.write_table(chunk)
-    return path
+
+
+def export_lists(
+    config: BatchConfig, lists: ListsRef, ids: Mapping[MovieKey, PublicId], n_movies: int
+) -> None:
+    """Write the lists by public id, if a config asks for it; logs how many are left out."""
+    path = export_path(config)
+    if path is None or config.export is None:
+        return
+    exported = write_export(id_lists(store.chunks(lists), ids), path, config.export)
+    get_run_logger().info(
+        "Lists of %d movies by %s id in %s; %d movies without such an id are left out",
+        exported,
+        config.export_ids.upper(),
+        path,
+        n_movies - exported,
+    )
 
 
 @flow(
@@ -121,10 +200,14 @@ def batch(config: BatchConfig) -> str:
     store.require_writable()
     champion = load_champion()
     version = get_version(champion.index)
+    ids = exported_ids(config, version)
     every_row = range(len(version.catalogue))
     rows = find_rows(version, Path(config.file)) if config.file else list(every_row)
-    path = write_lists(rank_rows(config, champion, rows), config.output)
+    lists = rank_rows(config, champion, rows)
+    path = output_path(config)
+    write_lists(lists, path)
     get_run_logger().info("Lists of %d movies in %s", len(rows), path)
+    export_lists(config, lists, ids, n_movies=len(rows))
     return str(path)
 
 

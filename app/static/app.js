@@ -2,12 +2,17 @@
 
 const SHORT = 240; // characters of an overview on a card
 const PAUSE = 150; // milliseconds without a keystroke before completion or a filter asks
+const MIN_SHARE = 0.01; // part of the score from which a contribution is shown
 const SHARES = {
+  content: "Story (Doc2Vec)",
   words: "Words",
-  content: "Story",
   title: "Title",
+  hidden: "Kind of story",
   genre: "Genres",
-  year: "Year",
+  people: "People",
+  keywords: "Keywords",
+  year: "Release year",
+  quality: "Known film",
   votes: "Popularity",
 };
 
@@ -80,31 +85,31 @@ function activate(position) {
   box.setAttribute("aria-activedescendant", items[state.active].id);
 }
 
-/** Movies whose titles are near what was typed; none where that is too short. */
+/** Titles near what was typed and the movie that it means; nothing where that is too short. */
 async function near(typed) {
-  if (typed.length < 3) return [];
-  return (await ask("titles", new URLSearchParams({ q: typed }))).titles;
+  if (typed.length < 3) return { titles: [], meant: null };
+  return ask("titles", new URLSearchParams({ q: typed }));
 }
 
 const complete = calm(async () => {
   try {
     const typed = box.value.trim();
-    const movies = await near(typed);
-    if (typed === box.value.trim() && document.activeElement === box) showOptions(movies);
+    const { titles } = await near(typed);
+    if (typed === box.value.trim() && document.activeElement === box) showOptions(titles);
   } catch (error) {
     failed(error);
   }
 });
 
-/** Enter without a choice: the one movie of that title, else its namesakes or suggestions. */
+/** Enter without a choice: the movie that the title means, else its namesakes or suggestions. */
 async function take(typed) {
   complete.cancel();
   try {
-    const movies = await near(typed);
-    const exact = movies.filter((movie) => movie.exact);
-    if (exact.length === 1) like(exact[0]);
+    const { titles, meant } = await near(typed);
+    const exact = titles.filter((movie) => movie.exact);
+    if (meant) like(meant);
     else if (exact.length) showOptions(exact);
-    else unknown(typed, movies);
+    else unknown(typed, titles);
   } catch (error) {
     failed(error);
   }
@@ -270,7 +275,7 @@ async function recommend() {
 
 function nothingAsked() {
   running.recommend?.abort();
-  byId("movies").replaceChildren();
+  clear();
   say(mode() === "text" ? "What should happen in it?" : "Which film did you like?");
 }
 
@@ -282,8 +287,13 @@ function say(message, kind = "") {
 
 function fail(message) {
   running.recommend?.abort();
-  byId("movies").replaceChildren();
+  clear();
   say(message, "error");
+}
+
+function clear() {
+  byId("movies").replaceChildren();
+  byId("notes").textContent = "";
 }
 
 function failed(error) {
@@ -293,6 +303,8 @@ function failed(error) {
 }
 
 function show({ question, movies }) {
+  const notes = mode() === "text" ? [] : state.liked.map((movie) => movie.note);
+  byId("notes").textContent = notes.filter(Boolean).join(" ");
   byId("movies").replaceChildren(...movies.map(card));
   if (!movies.length) return say("No movie passes the filters.");
   const many = movies.length === 1 ? "1 movie" : `${movies.length} movies`;
@@ -330,13 +342,25 @@ function card(movie) {
 
 function why({ why, score }) {
   const reasons = element("dl");
-  reasons.append(...row("In common", why.words.join(", ") || "no shared words"));
-  if (why.genres.length) reasons.append(...row("Same genres", why.genres.join(", ")));
+  for (const [name, values] of Object.entries(inCommon(why))) {
+    if (values.length) reasons.append(...row(name, values.join(", ")));
+  }
   const hint = element("p", { class: "hint" }, "Contribution of each feature to the score");
-  const shares = Object.entries(why.shares).sort(([, one], [, other]) => other - one);
+  const shares = Object.entries(why.shares).filter(([, value]) => value > MIN_SHARE * score);
+  shares.sort(([, one], [, other]) => other - one);
   const bars = element("dl", { class: "shares" });
   for (const [name, value] of shares) bars.append(...row(SHARES[name] ?? name, share(value, score)));
   return element("details", {}, element("summary", {}, "Why this one"), reasons, hint, bars);
+}
+
+/** What a movie shares with the query. */
+function inCommon(why) {
+  return {
+    "Same words": why.words,
+    "Same keywords": why.keywords,
+    "Same genres": why.genres,
+    "Same people": why.people,
+  };
 }
 
 function row(name, value) {

@@ -15,9 +15,9 @@ from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.data.ingest import IngestConfig, open_sources, read_chunks
 from tasks.data.validation import IngestState
-from tasks.recommend.query import row_by_title
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel
+from tasks.recommend.title_choice import resolve_title
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
@@ -91,13 +91,16 @@ def read_input(config: PredictConfig, index: IndexRef) -> Iterator[list[Movie]]:
 
 
 def movie_by_title(index: IndexRef, title: str, year: int | None) -> Movie:
-    """The movie of that title in the champion's index.
+    """The movie of that title in the champion's index; a note on stderr if others could be meant.
 
     Raises:
-        UserError: no movie has the title, or several have it.
+        UserError: no movie has the title, or several have it and none is clearly the best known.
     """
     version = get_version(index)
-    movie = version.catalogue.movie(row_by_title(version, title, year, None))
+    choice = resolve_title(version, title, year, None)
+    if choice.note:
+        print(f"{choice.note} Choose another with --year.", file=sys.stderr)
+    movie = version.catalogue.movie(choice.row)
     return Movie(movie["id"], movie["title"], movie["overview"], movie.get("keywords") or [])
 
 

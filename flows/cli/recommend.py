@@ -13,6 +13,7 @@ from rich.table import Table
 
 from flows.cli.command_line import DONE
 from tasks.core.contracts import UserError
+from tasks.recommend.explanation import shared_text, shares_text
 from tasks.recommend.query import (
     RETURNED_COLUMNS,
     RecommendationQuery,
@@ -51,7 +52,12 @@ def command(config: RecommendConfig) -> int:
     version = get_version(champion.index)
     query = resolve_query(config, version, champion)
     movies = recommend(query, config, version, champion.rank)
-    show(query.name, movies, "json" if config.as_json else config.output)
+    output = "json" if config.as_json else config.output
+    if output != "table" and query.rows:
+        print(f"Movies like {query.name}", file=sys.stderr)
+    for note in query.notes:
+        print(f"{note} Choose another with --year or --id.", file=sys.stderr)
+    show(query.name, movies, output)
     if not movies:
         raise UserError("No movie passes the filters.")
     return DONE
@@ -96,24 +102,23 @@ def movie_table(name: str, movies: Sequence[Movie]) -> Table:
 
 
 def reasons(why: dict[str, Any]) -> str:
-    """An explanation as text: shared words and genres, cosines, score contributions."""
-    contributions = sorted(why["shares"].items(), key=lambda pair: -pair[1])
-    parts = [
-        f"words: {', '.join(why['words']) or '–'}",
-        f"genres: {', '.join(why['genres']) or '–'}",
-        f"content {why['content']:.2f}, genre {why['genre']:.2f}",
-        "; ".join(f"{name} {value:.3f}" for name, value in contributions if value > 0),
-    ]
-    return "\n".join(parts)
+    """An explanation as text: what is shared with the query, then the parts of the score."""
+    return f"{shared_text(why)}\n{shares_text(why)}"
 
 
 def write_csv(movies: Sequence[Movie]) -> None:
-    """Print recommendations as CSV; a title that a spreadsheet would run as a formula is quoted."""
+    """Print recommendations as CSV, with a column `why` if they have explanations."""
     writer = csv.writer(sys.stdout)
-    writer.writerow([*RETURNED_COLUMNS, "score"])
+    is_explained = any("why" in movie for movie in movies)
+    writer.writerow([*RETURNED_COLUMNS, "score", *(["why"] if is_explained else [])])
     for movie in movies:
-        title = f"'{movie['title']}" if movie["title"][:1] in "=+-@" else movie["title"]
-        genres = "|".join(movie["genres"])
-        writer.writerow(
-            [movie["source"], movie["id"], title, movie["year"], genres, f"{movie['score']:.4f}"]
-        )
+        title, genres = spreadsheet_text(movie["title"]), "|".join(movie["genres"])
+        cells = [movie["source"], movie["id"], title, movie["year"], genres]
+        cells.append(f"{movie['score']:.4f}")
+        reason = [spreadsheet_text(shared_text(movie["why"]))] if is_explained else []
+        writer.writerow(cells + reason)
+
+
+def spreadsheet_text(text: str) -> str:
+    """The text; with a quote before it if a spreadsheet would run it as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -17,12 +17,13 @@ def fold(title: str) -> str:
 
     A title of punctuation alone is kept.
     """
-    plain = title if title.isascii() else _strip_accents(title)
+    plain = title if title.isascii() else strip_accents(title)
     words = re.sub(r"[\W_]+", " ", plain.casefold()).strip()
     return words or title.casefold().strip()
 
 
-def _strip_accents(title: str) -> str:
+def strip_accents(title: str) -> str:
+    """The title with each letter with an accent replaced by the plain letter."""
     characters = unicodedata.normalize("NFKD", title)
     return "".join(character for character in characters if not unicodedata.combining(character))
 

@@ -1,4 +1,4 @@
-"""Index rows -> the movies of one version in memory: filtered, ranked and explained lists."""
+"""Index rows -> the movies of one version in memory: filtered and ranked lists."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,10 +17,8 @@ from tasks.recommend.scoring import (
     Array,
     ItemFeatures,
     RankConfig,
-    common_words,
     drop_duplicates,
     mmr_rerank,
-    score_contributions,
     similarity_features,
     top_positions,
     weighted_scores,
@@ -272,15 +270,6 @@ class Catalogue:
         rows = np.union1d(top_positions(scores, NEAREST), np.array(nearest_rows, np.int64))
         features["content"][:, rows] = queries.content @ self.features.content[rows].T
         return features
-
-    def explain(self, queries: ItemFeatures, hit: Hit, config: RankConfig) -> dict[str, Any]:
-        """Why a movie is recommended: shared words, two cosines, contribution of each feature."""
-        return {
-            "words": common_words(queries.words, self.features.words[[hit.row]], self.words),
-            "content": float(hit.features["content"][0, hit.row]),
-            "genre": float(hit.features["genre"][0, hit.row]),
-            "shares": score_contributions(hit.features, config, hit.row),
-        }
 
 
 def _without_content(features: ItemFeatures) -> ItemFeatures:

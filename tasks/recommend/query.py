@@ -9,8 +9,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from tasks.core.contracts import UserError
 from tasks.recommend.catalogue import Filters, Hit
+from tasks.recommend.explanation import explanation
 from tasks.recommend.scoring import ItemFeatures, RankConfig
-from tasks.recommend.search import Version, find_title, title_with_year, unknown_title
+from tasks.recommend.search import Version, title_with_year
+from tasks.recommend.title_choice import resolve_title
 
 if TYPE_CHECKING:
     from tasks.recommend.text_model import TextModel
@@ -27,7 +29,7 @@ class RecommendationRequest(Filters):
         [], description="Movie titles; several titles form one query (mean of their scores)"
     )
     year: int | None = Field(
-        None, description="Release year; needed if several movies have the title"
+        None, description="Release year; selects among several movies of that title"
     )
     id: int | None = Field(
         None, description="Movie id, instead of a title or to select one of equal title and year"
@@ -42,7 +44,8 @@ class RecommendationRequest(Filters):
     )
     explain: bool = Field(
         False,
-        description="Add shared words and genres and the contribution of each feature to the score",
+        description="Say why each movie is recommended: what it shares with the query, "
+        "and the part of each feature in the score",
     )
 
     @model_validator(mode="after")
@@ -57,38 +60,14 @@ class RecommendationQuery(NamedTuple):
     """What movies are compared with.
 
     `name` is shown to the user, `features` has one row per movie or text of the query, `rows` are
-    the catalogue rows of the query movies, which are never recommended.
+    the catalogue rows of the query movies, which are never recommended. `notes` say which movie was
+    taken where a title can mean several.
     """
 
     name: str
     features: ItemFeatures
     rows: list[int]
-
-
-def select_movie(title: str, movies: list[dict[str, Any]], movie_id: int | None) -> dict[str, Any]:
-    """The movie with `movie_id` among movies of equal title; the only one if there is no id.
-
-    Raises:
-        UserError: several movies remain, or none has the id; the message lists all of them.
-    """
-    candidates = [movie for movie in movies if movie_id in (None, movie["id"])]
-    if len(candidates) == 1:
-        return candidates[0]
-    choices = "; ".join(f"{title_with_year(movie)}, id {movie['id']}" for movie in movies)
-    raise UserError(f"Movies called '{title}': {choices}. Select one with --year or --id.")
-
-
-def row_by_title(version: Version, title: str, year: int | None, movie_id: int | None) -> int:
-    """Catalogue row of the movie with this title.
-
-    Raises:
-        UserError: no movie has the title (the message suggests similar ones), or several have it.
-    """
-    movies, suggestions = find_title(version, title, year)
-    if not movies:
-        raise unknown_title(title, suggestions)
-    movie = select_movie(title, movies, movie_id)
-    return version.catalogue.positions[movie["source"], movie["id"]]
+    notes: tuple[str, ...] = ()
 
 
 def row_by_id(version: Version, movie_id: int) -> int:
@@ -111,17 +90,19 @@ def query_from_movies(request: RecommendationRequest, version: Version) -> Recom
     Raises:
         UserError: a title or the id is unknown or ambiguous.
     """
-    if request.titles:
-        rows = [row_by_title(version, title, request.year, request.id) for title in request.titles]
-    else:
-        rows = [row_by_id(version, int(request.id or 0))]
-    return query_from_rows(rows, version)
+    if not request.titles:
+        return query_from_rows([row_by_id(version, int(request.id or 0))], version)
+    choices = [resolve_title(version, title, request.year, request.id) for title in request.titles]
+    notes = tuple(choice.note for choice in choices if choice.note)
+    return query_from_rows([choice.row for choice in choices], version, notes)
 
 
-def query_from_rows(rows: list[int], version: Version) -> RecommendationQuery:
+def query_from_rows(
+    rows: list[int], version: Version, notes: tuple[str, ...] = ()
+) -> RecommendationQuery:
     """The query for movies by their catalogue rows."""
     name = " + ".join(title_with_year(version.catalogue.movie(row)) for row in rows)
-    return RecommendationQuery(name, version.catalogue.features_of(rows), rows)
+    return RecommendationQuery(name, version.catalogue.features_of(rows), rows, notes)
 
 
 def query_from_text(text: str, version: Version, model: "TextModel") -> RecommendationQuery:
@@ -156,20 +137,16 @@ def recommend(
     movies = [_movie_with_score(version, hit) for hit in hits]
     if request.explain:
         for movie, hit in zip(movies, hits, strict=True):
-            movie["why"] = _explanation(query, hit, version, rank)
+            movie["why"] = explanation(
+                version.catalogue,
+                hit,
+                rank,
+                query_features=query.features,
+                query_rows=query.rows,
+            )
     return movies
 
 
 def _movie_with_score(version: Version, hit: Hit) -> dict[str, Any]:
     movie = version.catalogue.movie(hit.row)
     return {name: movie[name] for name in RETURNED_COLUMNS} | {"score": hit.score}
-
-
-def _explanation(
-    query: RecommendationQuery, hit: Hit, version: Version, rank: RankConfig
-) -> dict[str, Any]:
-    """Why a movie is recommended: shared words, cosines, score contributions and shared genres."""
-    catalogue = version.catalogue
-    query_genres = {name for row in query.rows for name in catalogue.movie(row)["genres"]}
-    shared = [name for name in catalogue.movie(hit.row)["genres"] if name in query_genres]
-    return catalogue.explain(query.features, hit, rank) | {"genres": shared}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tasks.core.contracts import DamagedVersionError, IndexRef, UserError
 from tasks.core.storage.remote import is_url
-from tasks.core.text import fold
+from tasks.core.text import fold, strip_accents
 from tasks.recommend.catalogue import NEAREST, Catalogue
 from tasks.recommend.scoring import ItemFeatures
 
@@ -42,10 +42,12 @@ Movie = dict[str, Any]
 class TitleMatches(NamedTuple):
     """Result of a title look-up: movies with the title, or else movies with similar titles.
 
-    The movies are dictionaries of `TITLE_COLUMNS`.
+    `variants` are movies whose titles differ from it in punctuation or accents. The movies are
+    dictionaries of `TITLE_COLUMNS`.
     """
 
     movies: list[Movie]
+    variants: list[Movie]
     suggestions: list[Movie]
 
 
@@ -109,23 +111,35 @@ def index_errors(uri: str, tag: str) -> Iterator[None]:
 
 
 def find_title(version: Version, title: str, year: int | None = None) -> TitleMatches:
-    """Look up a title: exact, else without case, accents and punctuation, else similar titles.
+    """Look up a title: as spelled, else without accents and punctuation, else similar titles.
 
     A year in parentheses at the end (`Cinderella (2015)`) selects among movies of equal title.
     """
     query = " ".join(title.split())
     movies = _movies_with_title(version.catalogue, query, year)
     if not movies and (match := re.fullmatch(r"(.+?)\s*\((\d{4})\)", query)):
-        movies = _movies_with_title(version.catalogue, match[1], int(match[2]))
-    return TitleMatches(movies, [] if movies else similar_titles(version, query))
+        query = match[1]
+        movies = _movies_with_title(version.catalogue, query, int(match[2]))
+    spelled = [movie for movie in movies if is_spelled(query, movie["title"])]
+    variants = [movie for movie in movies if spelled and movie not in spelled]
+    suggestions = [] if movies else similar_titles(version, title)
+    return TitleMatches(spelled or movies, variants, suggestions)
+
+
+def is_spelled(typed: str, title: str) -> bool:
+    """Whether a title is equal to the typed one, without case; accents need not be typed.
+
+    `Les Miserables` also spells `Les Misérables`, but `Nô` does not spell `No`.
+    """
+    written = " ".join(title.split()).casefold()
+    return typed.casefold() in (written, strip_accents(written))
 
 
 def _movies_with_title(catalogue: Catalogue, title: str, year: int | None) -> list[Movie]:
-    """Movies with that exact title; if there is none, with the same folded title."""
+    """Movies with the same folded title, and that year if there is one; the oldest first."""
     same_key = (catalogue.movie(row) for row in catalogue.rows_with_title(fold(title)))
     movies = [_title_columns(movie) for movie in same_key if year in (None, movie["year"])]
-    exact = [movie for movie in movies if " ".join(movie["title"].split()) == title]
-    return sorted(exact or movies, key=lambda movie: (movie["year"] or 0, movie["id"]))
+    return sorted(movies, key=lambda movie: (movie["year"] or 0, movie["id"]))
 
 
 def _title_columns(movie: Movie) -> Movie:

@@ -23,7 +23,13 @@ MAX_LIMIT = 1000
 MAX_ROWS = 1000
 MAX_CHARACTERS = 10_000
 NO_QUERY = "Give each row a title or a text."
-EMPTY_ANSWER: dict[str, Any] = {"genres": [], "probabilities": {}, "movies": [], "error": ""}
+EMPTY_ANSWER: dict[str, Any] = {
+    "genres": [],
+    "probabilities": {},
+    "movies": [],
+    "note": "",
+    "error": "",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +64,8 @@ class MovieRecommender(PythonModel):
     ) -> pd.DataFrame:
         """One output row per input row: `genres`, `probabilities`, `movies`, or an `error`.
 
+        `note` says which movie was taken where a title can mean several.
+
         Raises:
             MlflowException: the input has neither column, or too many rows.
         """
@@ -87,7 +95,7 @@ class MovieRecommender(PythonModel):
         else:
             request, query, prediction = self._from_text(text, limit)
         movies = recommend(query, request, self.version, self.champion.rank)
-        return prediction._asdict() | {"movies": movies}
+        return prediction._asdict() | {"movies": movies, "note": " ".join(query.notes)}
 
     def _from_title(
         self, title: str, limit: int

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from app import main
@@ -30,6 +31,12 @@ class StoryModel:
 
 def champion_of(index: IndexRef) -> Champion:
     return Champion(index=index, rank=RankConfig(), run_id=index.tag)
+
+
+def known_and_obscure_movie() -> pa.Table:
+    """Index rows of two movies called Gravity, of which the second is by far the better known."""
+    table = rows(["Gravity", "Gravity", "Alien"])
+    return table.set_column(table.column_names.index("votes"), "votes", [[0.1, 0.9, 0.5]])
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -5,11 +6,12 @@ from fastapi.testclient import TestClient
 
 from app import main
 from tasks.core.contracts import IndexRef, RegistryError, UserError
+from tasks.recommend.explanation import FEATURE_LABELS
 from tasks.recommend.index import publish_version
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
-from tests.app.conftest import MARKUP, champion_of
+from tests.app.conftest import MARKUP, champion_of, known_and_obscure_movie
 from tests.conftest import free_port
 from tests.index_rows import HOSTILE_TITLES, rows
 
@@ -68,7 +70,39 @@ def test_similar_titles_are_completions_if_no_title_contains_the_text(client):
 
 def test_movies_of_the_same_title_are_all_completions(client):
     years = [movie["year"] for movie in completed(client, "Cinderella") if movie["exact"]]
-    assert years == [1950, 2015]
+    assert years == [2015, 1950]  # the best known first
+
+
+def test_a_title_of_one_movie_means_it(client):
+    answer = client.get("/api/titles", params={"q": "alien"}).json()
+    assert (answer["meant"]["id"], answer["meant"]["note"]) == (1, "")
+
+
+@pytest.mark.parametrize("typed", ["Cinderella", "cind", "toy stry"])
+def test_an_ambiguous_or_unknown_title_means_no_movie(client, typed):
+    assert client.get("/api/titles", params={"q": typed}).json()["meant"] is None
+
+
+def test_a_title_means_the_clearly_best_known_movie_and_a_note_says_so(
+    client, tmp_path, monkeypatch
+):
+    many = publish_version(str(tmp_path / "lancedb"), [known_and_obscure_movie()], "run-1")
+    monkeypatch.setattr(main, "load_champion", lambda: champion_of(many))
+    note = "Movies called 'Gravity': Gravity (1979), id 1; Gravity (1980), id 2. "
+    note += "Took Gravity (1980)."
+    assert client.get("/api/titles", params={"q": "gravity"}).json()["meant"]["id"] == 2
+    answer = client.get("/api/recommend", params={"title": "Gravity"}).json()
+    assert (answer["question"], answer["notes"]) == ("Gravity (1980)", [note])
+    assert client.get("/api/recommend", params={"title": "Gravity", "id": 1}).json()["notes"] == []
+
+
+def test_the_page_names_every_feature_in_the_words_of_the_command_line():
+    script = (main.STATIC / "app.js").read_text(encoding="utf-8")
+    (block,) = re.findall(r"const SHARES = \{(.+?)\};", script, re.DOTALL)
+    labels = dict(re.findall(r'(\w+): "(.+?)"', block))
+    assert {name: label.casefold() for name, label in labels.items()} == {
+        name: label.casefold() for name, label in FEATURE_LABELS.items()
+    }
 
 
 def test_there_are_at_most_eight_completions(client, published, tmp_path, monkeypatch):
@@ -102,7 +136,8 @@ def test_a_response_contains_the_query_and_explanations(client):
     answer = client.get("/api/recommend", params={"title": "alien", "limit": 1}).json()
     assert answer["question"] == "Alien (1979)"
     (movie,) = answer["movies"]
-    assert set(movie["why"]) == {"words", "genres", "content", "genre", "shares"}
+    reasons = {"words", "people", "keywords", "genres", "content", "genre", "shares"}
+    assert set(movie["why"]) == reasons
     assert sum(movie["why"]["shares"].values()) == pytest.approx(movie["score"], abs=1e-5)
 
 
@@ -147,7 +182,7 @@ def test_an_ambiguous_title_lists_the_candidates(client):
 def test_a_text_is_a_query(client):
     answer = client.get("/api/recommend", params={"text": "a story of two", "limit": 3}).json()
     assert answer["question"] == "a story of two"
-    assert answer["movies"][0]["why"]["words"] == ["story"]
+    assert answer["movies"][0]["why"]["words"] == ["Story"]
     assert answer["movies"][0]["genres"] == ["War"]
 
 

@@ -8,7 +8,8 @@ import uvicorn
 from playwright.sync_api import Locator, Page, expect
 
 from app import main
-from tests.app.conftest import MARKUP
+from tasks.recommend.index import publish_version
+from tests.app.conftest import MARKUP, champion_of, known_and_obscure_movie
 from tests.browser import listen, needs_browser
 from tests.conftest import free_port, wait_for
 
@@ -110,10 +111,22 @@ def test_a_list_says_why(page):
     first.get_by_text("Why this one").focus()
     page.keyboard.press("Enter")
     expect(first.get_by_text("Popularity")).to_be_visible()
-    expect(first.locator(".track")).to_have_count(6)
+    expect(first.get_by_text("Same genres")).to_be_visible()
     widths = first.locator(".track span").evaluate_all("bars => bars.map(b => b.offsetWidth)")
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > 0
+
+
+def test_a_title_of_several_movies_takes_the_best_known_and_says_so(page, tmp_path, monkeypatch):
+    index = publish_version(str(tmp_path / "lancedb"), [known_and_obscure_movie()], "run-1")
+    monkeypatch.setattr(main, "load_champion", lambda: champion_of(index))
+    box = page.get_by_role("combobox", name="Titles you like")
+    box.fill("gravity")
+    box.press("Enter")
+    expect_list(page, "Gravity (1980)", count=2)
+    expect(page.locator("#notes")).to_contain_text("Took Gravity (1980).")
+    page.get_by_role("button", name="Remove Gravity (1980)").press("Enter")
+    expect(page.locator("#notes")).to_be_empty()
 
 
 def test_titles_are_mixed_and_taken_away_again(page):

@@ -1,11 +1,12 @@
 """Flows that use a trained version: new movies without training, and the lists of all movies."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from flows.batch import BatchConfig, batch
+from flows.batch import BatchConfig, batch, export_path
 from flows.refresh import RefreshConfig, refresh
 from flows.train import train
 from tasks.core.contracts import UserError
@@ -75,6 +76,29 @@ def test_a_second_batch_reuses_the_first(before, tmp_path):
     assert again == records
     first, second = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("first", "second"))
     assert first.equals(second)
+
+
+def test_lists_are_exported_by_id_beside_the_parquet_file(before, tmp_path):
+    output = tmp_path / "lists.parquet"
+    batch(BatchConfig(output=str(output), limit=3, export="json"))
+    exported = json.loads((tmp_path / "lists.json").read_text(encoding="utf-8"))
+    table = pq.read_table(output).to_pylist()
+    assert len(exported) == 120
+    assert exported["1001"] == [row["like_id"] for row in table if row["id"] == 1001]
+
+
+def test_an_export_without_imdb_ids_fails_before_the_lists_are_written(before, tmp_path):
+    output = tmp_path / "lists.parquet"
+    with pytest.raises(UserError, match="No movie of the index has an IMDb id"):
+        batch(BatchConfig(output=str(output), export="csv", export_ids="imdb"))
+    assert list(tmp_path.glob("lists.*")) == []
+
+
+def test_an_export_does_not_replace_the_parquet_file():
+    with pytest.raises(UserError, match=r"let --output end in \.parquet"):
+        export_path(BatchConfig(output="lists.csv", export="csv"))
+    assert export_path(BatchConfig(output="lists.csv", export="json")) == Path("lists.json")
+    assert export_path(BatchConfig()) is None
 
 
 def test_a_file_of_titles_is_ranked_and_unknown_ones_are_named(before, tmp_path, capsys):

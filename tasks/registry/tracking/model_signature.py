@@ -27,6 +27,7 @@ SIGNATURE = ModelSignature(
             ColSpec(Array(DataType.string), "genres"),
             ColSpec(Map(DataType.double), "probabilities"),
             ColSpec(Array(MOVIE), "movies"),
+            ColSpec(DataType.string, "note"),
             ColSpec(DataType.string, "error"),
         ]
     ),

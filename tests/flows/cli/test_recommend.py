@@ -25,10 +25,27 @@ def test_a_query_is_either_movies_or_a_text(settings):
         RecommendConfig.model_validate(settings)
 
 
-def test_reasons_list_the_largest_contribution_first():
-    why = {"words": ["ship"], "genres": [], "content": 0.5, "genre": 0.25}
-    text = reasons(why | {"shares": {"words": 0.1, "year": 0.3, "votes": 0.0}})
-    assert text == "words: ship\ngenres: –\ncontent 0.50, genre 0.25\nyear 0.300; words 0.100"
+WHY = {
+    "words": ["ship", "crew"],
+    "people": ["Sigourney Weaver"],
+    "keywords": [],
+    "genres": ["Horror"],
+    "shares": {"words": 0.1, "year": 0.3, "votes": 0.0},
+}
+
+
+def test_reasons_are_what_is_shared_and_the_parts_of_the_score():
+    assert reasons(WHY) == (
+        "ship, crew; Horror; with Sigourney Weaver\nrelease year 75%, words 25%"
+    )
+
+
+def test_an_explained_csv_has_a_column_of_reasons(capsys):
+    movie = {"source": "m", "id": 1, "title": "Alien", "year": 1979, "genres": ["Horror"]}
+    write_csv([movie | {"score": 0.5, "why": WHY}])
+    header, line = capsys.readouterr().out.splitlines()
+    assert header == "source,id,title,year,genres,score,why"
+    assert line == 'm,1,Alien,1979,Horror,0.5000,"ship, crew; Horror; with Sigourney Weaver"'
 
 
 def test_a_title_that_a_spreadsheet_would_run_is_quoted(capsys):

@@ -71,14 +71,6 @@ def test_an_unknown_genre_is_an_error_that_lists_the_genres(catalogue, genre):
         catalogue.filter_mask(Filters(genre=[genre]))
 
 
-def test_an_explanation_names_shared_words_and_sums_to_the_score(catalogue):
-    queries = catalogue.features_of([0])
-    hit = next(hit for hit in catalogue.rank(queries, [0], 99, CONFIG) if hit.row == 4)
-    explanation = catalogue.explain(queries, hit, CONFIG)
-    assert explanation["words"] == ["word0", "story"]
-    assert sum(explanation["shares"].values()) == pytest.approx(hit.score, abs=1e-6)
-
-
 def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
     content, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
     features = catalogue.text_features(content, genres, {"story": 0.6, "unknown": 0.8})

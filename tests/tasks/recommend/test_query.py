@@ -11,17 +11,10 @@ from tasks.recommend.query import (
     query_from_movies,
     recommend,
     row_by_id,
-    row_by_title,
-    select_movie,
 )
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import Version, load_version
 from tests.index_rows import TITLES, rows
-
-CINDERELLAS = [
-    {"id": 6006, "title": "Cinderella", "year": 2001},
-    {"id": 6007, "title": "x", "year": None},
-]
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +29,7 @@ def answer(version: Version, **request: Any) -> list[dict[str, Any]]:
     return recommend(query_from_movies(parsed, version), parsed, version, RankConfig())
 
 
-def test_the_only_movie_with_a_title_is_selected():
-    assert select_movie("Cinderella", CINDERELLAS[:1], None) == CINDERELLAS[0]
-
-
-def test_an_id_selects_among_movies_of_equal_title():
-    assert select_movie("Cinderella", CINDERELLAS, 6007) == CINDERELLAS[1]
-
-
-@pytest.mark.parametrize("movie_id", [None, 1])
-def test_an_ambiguous_title_is_an_error_that_lists_the_movies(movie_id):
-    with pytest.raises(UserError) as error:
-        select_movie("Cinderella", CINDERELLAS, movie_id)
-    assert str(error.value) == (
-        "Movies called 'Cinderella': Cinderella (2001), id 6006; x, id 6007. "
-        "Select one with --year or --id."
-    )
-
-
-def test_rows_are_selected_by_title_year_and_id(version):
-    assert row_by_title(version, "cinderella", 2015, None) == 4
-    assert row_by_title(version, "Cinderella", None, 4) == 3
+def test_a_row_is_selected_by_id(version):
     assert row_by_id(version, 6) == 5
 
 
@@ -69,6 +42,18 @@ def test_a_query_of_several_titles_is_named_after_all(version):
     request = RecommendationRequest(titles=["Alien", "toy story"])
     query = query_from_movies(request, version)
     assert (query.name, query.rows) == ("Alien (1979) + Toy Story (1984)", [0, 5])
+
+
+def test_a_query_has_the_notes_of_its_titles(tmp_path):
+    table = rows(["Gravity", "Gravity", "Alien"])
+    known = table.set_column(table.column_names.index("votes"), "votes", [[0.1, 0.9, 0.5]])
+    index = publish_version(str(tmp_path / "lancedb"), [known], "run-1")
+    request = RecommendationRequest(titles=["Gravity", "Alien"])
+    query = query_from_movies(request, load_version(index.uri, index.tag))
+    assert query.rows == [1, 2]
+    assert query.notes == (
+        "Movies called 'Gravity': Gravity (1979), id 1; Gravity (1980), id 2. Took Gravity (1980).",
+    )
 
 
 @pytest.mark.parametrize("request_", [{}, {"titles": ["Alien"], "text": "A ship."}])

@@ -45,7 +45,7 @@ def test_a_year_selects_among_movies_of_equal_title(version):
 
 
 def test_a_mistyped_title_gets_suggestions(version):
-    movies, suggestions = find_title(version, "toy stry")
+    movies, _, suggestions = find_title(version, "toy stry")
     assert movies == []
     assert suggestions[0]["title"] == "Toy Story"
     message = str(unknown_title("toy stry", suggestions))
@@ -53,7 +53,7 @@ def test_a_mistyped_title_gets_suggestions(version):
 
 
 def test_a_title_like_no_other_gets_no_suggestion(version):
-    assert find_title(version, "zzz") == ([], [])
+    assert find_title(version, "zzz") == ([], [], [])
     assert str(unknown_title("zzz", [])) == "No movie is called 'zzz'."
 
 
@@ -70,7 +70,7 @@ def test_an_opened_version_answers_after_its_table_was_deleted(tmp_path):
     (movie,) = find_title(version, "alien").movies
     assert movie["title"] == "Alien"
     assert version.catalogue.movie(0)["overview"] == "Story 0 of Alien."
-    assert find_title(version, "toy stry") == ([], [])
+    assert find_title(version, "toy stry") == ([], [], [])
     assert similar_titles(version, "toy stry") == []
 
 

@@ -1,11 +1,14 @@
 """Limits of the registered model, and rows that it cannot answer."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from tasks.recommend.query import RecommendationQuery
+from tasks.recommend.text_model import GenrePrediction
 from tasks.registry.served_model import MAX_CHARACTERS, MAX_ROWS, MovieRecommender
 
 
@@ -36,3 +39,15 @@ def test_a_row_that_fails_leaves_the_other_answers_intact(monkeypatch, caplog):
     assert failed["error"] == "Failed: division by zero (ZeroDivisionError)."
     assert (answered["error"], answered["genres"]) == ("", ["War"])
     assert "A row could not be answered" in caplog.text
+
+
+def test_an_answer_says_which_movie_was_taken(monkeypatch):
+    """`_answer` puts the notes of the query beside the movies."""
+    model = MovieRecommender()
+    model.version, model.champion = None, SimpleNamespace(rank=None)
+    query = RecommendationQuery("Gravity (2013)", None, [0], ("Took Gravity (2013).",))
+    prediction = GenrePrediction(["War"], {"War": 1.0})
+    monkeypatch.setattr(model, "_from_title", lambda *_: (None, query, prediction))
+    monkeypatch.setattr("tasks.recommend.query.recommend", lambda *_: [])
+    (answer,) = answers(model, [{"title": "Gravity"}])
+    assert (answer["note"], answer["error"]) == ("Took Gravity (2013).", "")
