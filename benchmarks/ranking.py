@@ -118,6 +118,7 @@ class Choosing(NamedTuple):
 def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
     """Train on a file under an artifacts root of its own, unless it has a champion."""
     os.environ["RECOMMENDER_ARTIFACTS"] = root
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to that of the root before
     if not Path(root).exists():
         command = [sys.executable, "-m", "flows.train", "--source", str(path), *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
