@@ -19,7 +19,7 @@ from lancedb.index import IvfFlat
 from lancedb.table import Table
 
 from benchmarks.page import save_results
-from benchmarks.ranking import trained
+from benchmarks.recommenders import trained
 from tasks.core.storage import store
 from tasks.recommend.index import ann_recall
 from tasks.recommend.index_transformer import l2_normalize

@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 
 from benchmarks.page import save_results
-from benchmarks.ranking import trained
+from benchmarks.recommenders import trained
 from tasks.core.contracts import UserError
 from tasks.core.text import fold
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend

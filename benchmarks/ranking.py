@@ -10,16 +10,13 @@ call. The other rows of the table are ablations and alternatives (`ranking_alter
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.page import save_results
@@ -28,7 +25,14 @@ from benchmarks.ranking_alternatives import (
     learned_ranking,
     reciprocal_rank_fusion,
 )
-from tasks.data.reference_files import find_known_items, find_ratings, read_known_items
+from benchmarks.ranking_weights import (
+    MAX_TOP20_SHARE,
+    choose_text_weights,
+    choosing_half,
+    random_walk,
+    shown_weights,
+)
+from benchmarks.recommenders import Trained, known_half, trained
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
     BASELINES,
@@ -40,18 +44,12 @@ from tasks.recommend.evaluation.baseline_rankers import (
 )
 from tasks.recommend.evaluation.list_metrics import popularity_metrics
 from tasks.recommend.evaluation.query_sets import (
-    QuerySet,
-    build_query_sets,
     coverage_queries,
-    is_reported_query,
     reported_sets,
-    split_queries,
 )
 from tasks.recommend.evaluation.ranking_metrics import mean_with_interval
 from tasks.recommend.evaluation.relevance_scores import (
     KNOWN_ITEMS,
-    KnownItem,
-    known_item_rows,
     score_known_items,
     score_movies,
 )
@@ -63,23 +61,12 @@ from tasks.recommend.scoring import (
     similarity_features,
     weighted_scores,
 )
-from tasks.recommend.search import load_version
-from tasks.recommend.text_model import TextModel
-from tasks.registry.champion import load_champion, model_folders
 from tasks.reports.plots import BLUE, GREY, ORANGE
 
 RESULTS = Path(__file__).with_name("ranking.json")
 FIGURE = Path(__file__).parents[1] / "docs" / "img" / "relevance-popularity.png"
-STEPS = 150
-CHOOSING_QUERIES = 250  # of each set and file
-BIAS_QUERIES = 300
-TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "quality", "votes")
 TEXT_FEATURES = ("content", "words", "title", "hidden")
-#: Limits of DESIGN, with a margin because the choosing half is a sample.
-MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.08, 0.735
 CURVE_VOTES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0)  # from relevance alone to popularity
-TEXT_VOTES = (0.0, 0.3, 0.6, 1.0)
-TEXT_CONTENT = (0.5, 1.0, 2.0)
 METRICS = (
     "keyword_ndcg_at_10",
     "franchise_recall_at_10",
@@ -88,175 +75,6 @@ METRICS = (
 )
 HEADLINE = METRICS[0]
 REPORTED_ITEMS = f"reported_{KNOWN_ITEMS}"
-
-
-class Trained(NamedTuple):
-    """The recommender of a file, its models, and its queries."""
-
-    path: Path
-    catalogue: Catalogue
-    model: TextModel
-    query_sets: list[QuerySet]
-    known_items: list[KnownItem]
-
-
-class Features(NamedTuple):
-    """Queries and their similarity features, each (n_queries, n_movies)."""
-
-    query_set: QuerySet
-    features: dict[str, Array]
-
-
-class Choosing(NamedTuple):
-    """The choosing half of one file: the queries of each set, and rows that measure the bias."""
-
-    catalogue: Catalogue
-    sets: list[Features]
-    bias: Features
-
-
-def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
-    """Train on a file under an artifacts root of its own, unless it has a champion."""
-    os.environ["RECOMMENDER_ARTIFACTS"] = root
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to that of the root before
-    if not Path(root).exists():
-        command = [sys.executable, "-m", "flows.train", "--source", str(path), *options]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def trained(path: Path, root: str, options: Sequence[str] = ()) -> Trained:
-    """The recommender of a file, trained under `root` if it is new."""
-    train(path, root, options)
-    champion = load_champion()
-    table, catalogue, _ = load_version(champion.index.uri, champion.index.tag)
-    model = TextModel(model_folders(champion))
-    rows = table.to_arrow()
-    query_sets = build_query_sets(rows, find_ratings([str(path)]), model.text.keywords)
-    return Trained(path, catalogue, model, query_sets, _known_items(path, catalogue))
-
-
-def _known_items(path: Path, catalogue: Catalogue) -> list[KnownItem]:
-    known = find_known_items([str(path)])
-    if known is None:
-        return []
-    items = ((item.id, item.query) for item in read_known_items(known.file))
-    return known_item_rows(catalogue, known.source, items)
-
-
-def choosing_half(recommender: Trained) -> Choosing:
-    """Queries that weights are chosen on, with their features."""
-    catalogue = recommender.catalogue
-
-    def features(query_set: QuerySet, rows: list[int]) -> Features:
-        similarities = similarity_features(catalogue.features_of(rows), catalogue.items, TUNED)
-        return Features(query_set._replace(rows=rows), similarities)
-
-    sets = [
-        features(
-            query_set,
-            split_queries(catalogue, query_set.rows, reported=False, limit=CHOOSING_QUERIES),
-        )
-        for query_set in recommender.query_sets
-        if query_set.name != "colike_ndcg_at_10"
-    ]
-    every_row = range(len(catalogue))
-    bias_rows = split_queries(catalogue, every_row, reported=False, limit=BIAS_QUERIES)
-    bias = features(QuerySet("bias", [], lambda row, scores, hits: 0.0), bias_rows)
-    return Choosing(catalogue, sets, bias)
-
-
-def choosing_scores(half: Choosing, config: RankConfig) -> dict[str, float]:
-    """Mean of each metric on the choosing half, and the popularity bias."""
-    values: dict[str, float] = {}
-    config = config.model_copy(update={"keywords": 0.0})  # they judge the lists
-    for query_set, features in half.sets:
-        scores = weighted_scores(features, config)
-        needs_lists = query_set.name == "franchise_recall_at_10"
-        rows = zip(query_set.rows, scores, strict=True)
-        values[query_set.name] = float(
-            np.mean(
-                [
-                    query_set.metric(row, s, half.catalogue.top_rows(s, [row], 10, 0.0))
-                    if needs_lists
-                    else query_set.metric(row, s, [])
-                    for row, s in rows
-                ]
-            )
-        )
-    lists = np.array(
-        [
-            half.catalogue.top_rows(scores, [row], 10, 0.0)
-            for row, scores in zip(
-                half.bias.query_set.rows, weighted_scores(half.bias.features, config), strict=True
-            )
-        ]
-    )
-    return values | popularity_metrics(lists, half.bias.query_set.rows, half.catalogue)
-
-
-def objective(halves: Sequence[Choosing], config: RankConfig) -> float:
-    """Keyword nDCG plus franchise recall, minus a penalty for each broken limit."""
-    files = [choosing_scores(half, config) for half in halves]
-    relevance = _mean(files, "keyword_ndcg_at_10") + _mean(files, "franchise_recall_at_10")
-    excess = [max(0.0, scores["top20_share"] - MAX_TOP20_SHARE) for scores in files]
-    excess += [max(0.0, scores["popularity_lift"] - MAX_LIFT) for scores in files]
-    shortfall = max(0.0, MIN_AUC - _mean(files, "colike_matched_auc"))
-    return relevance - 3 * (sum(excess) + shortfall)
-
-
-def _mean(files: Sequence[Mapping[str, float]], name: str) -> float:
-    return float(np.mean([scores[name] for scores in files if name in scores] or [0.0]))
-
-
-def random_walk(halves: Sequence[Choosing], start: RankConfig, seed: int = 0) -> RankConfig:
-    """Weights after a random walk that only goes uphill."""
-    rng, config, best = np.random.default_rng(seed), start, objective(halves, start)
-    print(f"start: {best:.4f}", flush=True)
-    for _ in range(STEPS):
-        factors = np.exp(rng.normal(0, 0.3, len(TUNED)) * (rng.random(len(TUNED)) < 0.4))
-        changed = {
-            name: min(10.0, getattr(config, name) * factor)
-            for name, factor in zip(TUNED, factors, strict=True)
-        }
-        step = config.model_copy(update=changed)
-        if (reached := objective(halves, step)) > best:
-            config, best = step, reached
-            print(f"{best:.4f} {_shown(config)}", flush=True)
-    return config
-
-
-def _shown(config: RankConfig) -> str:
-    return ", ".join(f"{name} {getattr(config, name):.2f}" for name in TUNED)
-
-
-def choose_text_weights(recommenders: Sequence[Trained]) -> str:
-    """Weights of free text with the best recall on the choosing half of the known items."""
-    best = ("", -1.0)
-    for votes in TEXT_VOTES:
-        for content in TEXT_CONTENT:
-            weights = TextWeights(votes=votes, content=content)
-            config = RankConfig(text=weights)
-            recalls = [
-                score_known_items(
-                    Scorers(item.catalogue, config), _half(item, reported=False), item.model, 0.0
-                )[RECOMMENDER].mean()
-                for item in recommenders
-                if item.known_items
-            ]
-            recall = float(np.mean(recalls))
-            print(f"text: votes {votes}, content {content}: {recall:.3f}", flush=True)
-            if recall > best[1]:
-                best = (f"votes {votes}, content {content}", recall)
-    return best[0]
-
-
-def _half(recommender: Trained, *, reported: bool) -> list[KnownItem]:
-    movies = [recommender.catalogue.movie(item.row) for item in recommender.known_items]
-    return [
-        item
-        for item, movie in zip(recommender.known_items, movies, strict=True)
-        if is_reported_query(movie["source"], movie["id"]) == reported
-    ]
 
 
 def variants(config: RankConfig) -> dict[str, RankConfig]:
@@ -343,7 +161,7 @@ def known_item_scores(
     """Recall of the known items by scorer: of all, and of the reported half."""
     questions = {
         KNOWN_ITEMS: recommender.known_items,
-        REPORTED_ITEMS: _half(recommender, reported=True),
+        REPORTED_ITEMS: known_half(recommender, reported=True),
     }
     by_name: dict[str, dict[str, Array]] = {name: {} for name in baselines.names}
     for metric, items in questions.items():
@@ -460,7 +278,7 @@ def main(arguments: Sequence[str]) -> None:
         recommenders = train_all(options, options.root or folder)
         config = RankConfig()
         halves = [choosing_half(item) for item in recommenders]
-        walk = _shown(random_walk(halves, config))
+        walk = shown_weights(random_walk(halves, config))
         text = choose_text_weights(recommenders)
         rows = [row for item in recommenders for row in report(item, config)]
         curve = popularity_curve(recommenders[0], config)

@@ -1,0 +1,155 @@
+"""Ranking weights from the choosing half of the queries: a random walk within limits on bias."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.recommenders import Trained, known_half
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER, Scorers
+from tasks.recommend.evaluation.list_metrics import popularity_metrics
+from tasks.recommend.evaluation.query_sets import QuerySet, split_queries
+from tasks.recommend.evaluation.relevance_scores import score_known_items
+from tasks.recommend.scoring import (
+    Array,
+    RankConfig,
+    TextWeights,
+    similarity_features,
+    weighted_scores,
+)
+
+STEPS = 150
+CHOOSING_QUERIES = 250  # of each set and file
+BIAS_QUERIES = 300
+TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "quality", "votes")
+#: Limits of DESIGN, with a margin because the choosing half is a sample.
+MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.08, 0.735
+TEXT_VOTES = (0.0, 0.3, 0.6, 1.0)
+TEXT_CONTENT = (0.5, 1.0, 2.0)
+
+
+class Features(NamedTuple):
+    """Queries and their similarity features, each (n_queries, n_movies)."""
+
+    query_set: QuerySet
+    features: dict[str, Array]
+
+
+class Choosing(NamedTuple):
+    """The choosing half of one file: the queries of each set, and rows that measure the bias."""
+
+    catalogue: Catalogue
+    sets: list[Features]
+    bias: Features
+
+
+def choosing_half(recommender: Trained) -> Choosing:
+    """Queries that weights are chosen on, with their features."""
+    catalogue = recommender.catalogue
+
+    def features(query_set: QuerySet, rows: list[int]) -> Features:
+        similarities = similarity_features(catalogue.features_of(rows), catalogue.items, TUNED)
+        return Features(query_set._replace(rows=rows), similarities)
+
+    sets = [
+        features(
+            query_set,
+            split_queries(catalogue, query_set.rows, reported=False, limit=CHOOSING_QUERIES),
+        )
+        for query_set in recommender.query_sets
+        if query_set.name != "colike_ndcg_at_10"
+    ]
+    every_row = range(len(catalogue))
+    bias_rows = split_queries(catalogue, every_row, reported=False, limit=BIAS_QUERIES)
+    bias = features(QuerySet("bias", [], lambda row, scores, hits: 0.0), bias_rows)
+    return Choosing(catalogue, sets, bias)
+
+
+def choosing_scores(half: Choosing, config: RankConfig) -> dict[str, float]:
+    """Mean of each metric on the choosing half, and the popularity bias."""
+    values: dict[str, float] = {}
+    config = config.model_copy(update={"keywords": 0.0})  # they judge the lists
+    for query_set, features in half.sets:
+        scores = weighted_scores(features, config)
+        needs_lists = query_set.name == "franchise_recall_at_10"
+        rows = zip(query_set.rows, scores, strict=True)
+        values[query_set.name] = float(
+            np.mean(
+                [
+                    query_set.metric(row, s, half.catalogue.top_rows(s, [row], 10, 0.0))
+                    if needs_lists
+                    else query_set.metric(row, s, [])
+                    for row, s in rows
+                ]
+            )
+        )
+    lists = np.array(
+        [
+            half.catalogue.top_rows(scores, [row], 10, 0.0)
+            for row, scores in zip(
+                half.bias.query_set.rows, weighted_scores(half.bias.features, config), strict=True
+            )
+        ]
+    )
+    return values | popularity_metrics(lists, half.bias.query_set.rows, half.catalogue)
+
+
+def objective(halves: Sequence[Choosing], config: RankConfig) -> float:
+    """Keyword nDCG plus franchise recall, minus a penalty for each broken limit."""
+    files = [choosing_scores(half, config) for half in halves]
+    relevance = _mean(files, "keyword_ndcg_at_10") + _mean(files, "franchise_recall_at_10")
+    excess = [max(0.0, scores["top20_share"] - MAX_TOP20_SHARE) for scores in files]
+    excess += [max(0.0, scores["popularity_lift"] - MAX_LIFT) for scores in files]
+    shortfall = max(0.0, MIN_AUC - _mean(files, "colike_matched_auc"))
+    return relevance - 3 * (sum(excess) + shortfall)
+
+
+def _mean(files: Sequence[Mapping[str, float]], name: str) -> float:
+    return float(np.mean([scores[name] for scores in files if name in scores] or [0.0]))
+
+
+def random_walk(halves: Sequence[Choosing], start: RankConfig, seed: int = 0) -> RankConfig:
+    """Weights after a random walk that only goes uphill."""
+    rng, config, best = np.random.default_rng(seed), start, objective(halves, start)
+    print(f"start: {best:.4f}", flush=True)
+    for _ in range(STEPS):
+        factors = np.exp(rng.normal(0, 0.3, len(TUNED)) * (rng.random(len(TUNED)) < 0.4))
+        changed = {
+            name: min(10.0, getattr(config, name) * factor)
+            for name, factor in zip(TUNED, factors, strict=True)
+        }
+        step = config.model_copy(update=changed)
+        if (reached := objective(halves, step)) > best:
+            config, best = step, reached
+            print(f"{best:.4f} {shown_weights(config)}", flush=True)
+    return config
+
+
+def shown_weights(config: RankConfig) -> str:
+    """The tuned weights as text."""
+    return ", ".join(f"{name} {getattr(config, name):.2f}" for name in TUNED)
+
+
+def choose_text_weights(recommenders: Sequence[Trained]) -> str:
+    """Weights of free text with the best recall on the choosing half of the known items."""
+    best = ("", -1.0)
+    for votes in TEXT_VOTES:
+        for content in TEXT_CONTENT:
+            weights = TextWeights(votes=votes, content=content)
+            recalls = [
+                _choosing_recall(item, RankConfig(text=weights))
+                for item in recommenders
+                if item.known_items
+            ]
+            recall = float(np.mean(recalls))
+            print(f"text: votes {votes}, content {content}: {recall:.3f}", flush=True)
+            if recall > best[1]:
+                best = (f"votes {votes}, content {content}", recall)
+    return best[0]
+
+
+def _choosing_recall(recommender: Trained, config: RankConfig) -> float:
+    scorers = Scorers(recommender.catalogue, config)
+    items = known_half(recommender, reported=False)
+    return float(score_known_items(scorers, items, recommender.model, 0.0)[RECOMMENDER].mean())
