@@ -146,10 +146,12 @@ def _same_title_pairs(checked: CheckedLists) -> list[tuple[int, int]]:
 
 def _same_title_case(checked: CheckedLists, earlier: int, later: int) -> Case:
     lists = dict(zip((earlier, later), checked.lists([earlier, later]), strict=True))
-    has_itself = any(row in hits for row, hits in lists.items())
+    for row, hits in lists.items():
+        if row in hits:
+            return Case(False, f"{checked.name(row)} is in its own list")
     other_movies = [set(hits) - {earlier, later} for hits in lists.values()]
     description = f"{checked.name(earlier)} and {checked.name(later)} have the same list"
-    return Case(not has_itself and other_movies[0] != other_movies[1], description)
+    return Case(other_movies[0] != other_movies[1], description)
 
 
 def children_without_horror(checked: CheckedLists) -> list[Case]:

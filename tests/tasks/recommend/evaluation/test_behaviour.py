@@ -173,7 +173,8 @@ def test_the_same_list_for_films_of_the_same_title_is_a_failure():
 
 def test_a_list_with_the_query_itself_is_a_failure():
     checked = checked_lists(CINDERELLAS, BY_WORDS, lists={0: [0, 2, 3], 1: [12, 13]})
-    assert passed(same_title_distinguished(checked)) == [False]
+    description = "Cinderella (1950) is in its own list"
+    assert same_title_distinguished(checked) == [Case(False, description)]
 
 
 TOYS = [
