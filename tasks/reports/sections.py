@@ -113,4 +113,5 @@ TABLES = (
         "Recommendations for well-known films",
         "The source has none of the films of this table.",
     ),
+    TablePanel("behaviour", "Recommendations", "Behaviour of the lists", "No list was checked."),
 )

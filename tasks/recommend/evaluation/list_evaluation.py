@@ -30,6 +30,8 @@ from tasks.recommend.evaluation.baseline_rankers import (
     fit_bm25,
     word_counts,
 )
+from tasks.recommend.evaluation.behaviour import behaviour_metrics, behaviour_table
+from tasks.recommend.evaluation.behaviour_cases import CheckedLists
 from tasks.recommend.evaluation.list_metrics import (
     RELEVANCE_METRICS,
     list_metrics,
@@ -52,7 +54,7 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.text_model import TextModel
 
-VERSION = 6
+VERSION = 7
 #: Columns of the index rows that the evaluation needs: all but the texts.
 COLUMNS = ["source", "id", "title", "year", "genres", "keywords", "language", "collection"]
 COLUMNS += ["votes", "title_key", "overview_key", "content", "hidden", "genre_vector"]
@@ -75,20 +77,24 @@ def _evaluate(
     table, model = store.read(rows, COLUMNS), TextModel(folders)
     catalogue = Catalogue(table)
     query_sets = build_query_sets(table, ratings, model.text.keywords)
-    texts = store.read(documents, ["document"])["document"].to_pylist()
+    texts = store.read(documents, ["document", "overview", "collection"])
     columns = {word: column for column, word in enumerate(catalogue.words)}
-    scorers = Scorers(catalogue, config, fit_bm25(word_counts(texts, columns)))
+    counts = word_counts(texts["document"].to_pylist(), columns)
+    scorers = Scorers(catalogue, config, fit_bm25(counts))
     queries = coverage_queries(catalogue)
     query_scores, lists = score_movies(
         scorers, reported_sets(catalogue, query_sets), queries, config.diversity
     )
     add_known_items(query_scores, scorers, model, known_items, config.diversity)
     metrics = list_metrics(query_scores, lists, queries, catalogue)
+    known_lists = dict(zip(queries, lists[RECOMMENDER].tolist(), strict=True))
+    behaviours = behaviour_table(CheckedLists(catalogue, config, model, texts, known_lists))
     tables = {
+        "behaviour": behaviours,
         "scorers": scorer_table(metrics, scorers.names),
         "sample_lists": sample_lists(catalogue, config),
     }
-    _write(metrics, query_scores, tables, writer)
+    _write(metrics | behaviour_metrics(behaviours), query_scores, tables, writer)
     return writer.folder_ref(ScoresRef, len(catalogue))
 
 

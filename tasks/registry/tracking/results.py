@@ -27,6 +27,7 @@ SHOWN_TABLES = (
     "mistakes",
     "scorers",
     "sample_lists",
+    "behaviour",
     "gate",
     "lists_beside",
     "drift",
