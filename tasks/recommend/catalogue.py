@@ -109,6 +109,7 @@ class Catalogue:
             content=dense_matrix(rows["content"]),
             hidden=dense_matrix(rows["hidden"]),
             genres=dense_matrix(rows["genre_vector"]),
+            affinities=dense_matrix(rows["genre_affinity"]),
             words=words,
             titles=titles,
             people=people,
@@ -169,6 +170,8 @@ class Catalogue:
     ) -> ItemFeatures:
         """Features (one row) of a text that is not a movie: without title, people, year and votes.
 
+        It is only a query: `affinities` are those of recommended movies.
+
         `content` (1, size), `hidden` (1, n_axes) and `genres` (1, n_genres) have unit length. Words
         that no movie of the catalogue contains are ignored.
         """
@@ -183,6 +186,7 @@ class Catalogue:
             content=content,
             hidden=hidden,
             genres=genres,
+            affinities=genres,
             words=sp.csr_array((values, indices), shape=(1, len(self.words))),
             titles=sp.csr_array((1, features.titles.shape[1]), dtype=np.float32),
             people=sp.csr_array((1, features.people.shape[1]), dtype=np.float32),

@@ -29,6 +29,7 @@ from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
 from tasks.genres.inference import Classifier, hidden_units, load_classifier
+from tasks.recommend.genre_affinity import genre_affinity
 from tasks.recommend.index_transformer import (
     IndexTransformer,
     Vectors,
@@ -125,6 +126,10 @@ class FeatureModels(NamedTuple):
         """Reduced hidden layer (n, n_axes) of the genre network for document vectors (n, size)."""
         return self.transformer.hidden.unit_vectors(hidden_units(self.network, vectors))
 
+    def affinities(self, genres: Vectors) -> Vectors:
+        """Similarity (n, n_genres) of movies with these `genre_features` to each genre."""
+        return l2_normalize(genres) @ self.transformer.affinity
+
     def index_rows(
         self, movies: pa.Table, documents: Sequence[str], vectors: Vectors, genres: Vectors
     ) -> pa.Table:
@@ -142,6 +147,7 @@ class FeatureModels(NamedTuple):
             "content": _vector_column(movies["id"], self.content(documents)),
             "hidden": _vector_column(movies["id"], self.hidden(vectors)),
             "genre_vector": _vector_column(movies["id"], l2_normalize(genres)),
+            "genre_affinity": _vector_column(movies["id"], self.affinities(genres)),
             **_term_columns(movies, documents, self.transformer),
             REFRESHED: pa.array([False] * movies.num_rows),
         }
@@ -245,11 +251,13 @@ def _fit(
     network = load_classifier(store.locate(classifier)).classifier
     terms = fit_terms(count_terms(store.chunks(documents)), weights.row_by_word)
     train_vectors = _train_vectors(documents, vectors)
+    indicator, classes = store.read_labels(labels)
     transformer = IndexTransformer(
         **terms._asdict(),
         content=whitening_projection(_train_stories(documents, weights, terms.pooling)),
         hidden=principal_projection(hidden_units(network, part) for part in train_vectors),
-        classes=store.read_labels(labels)[1],
+        affinity=genre_affinity(indicator[_train_mask(documents)]),
+        classes=classes,
         with_keywords=uses_keywords(folder),
     )
     save_transformer(transformer, writer.folder)
@@ -268,6 +276,14 @@ def _train_stories(
     for table in store.chunks(documents, ["split", "document"]):
         train = table.filter(pc.equal(table["split"], "train"))
         yield weighted_vectors(weights, train["document"].to_pylist(), pooling)
+
+
+def _train_mask(documents: DocumentsRef) -> NDArray[np.bool_]:
+    """Mask (n_documents,) of the training split."""
+    mask: NDArray[np.bool_] = pc.equal(
+        store.read(documents, ["split"])["split"], "train"
+    ).to_numpy()
+    return mask
 
 
 def _train_vectors(documents: DocumentsRef, vectors: VectorsRef) -> Iterator[Vectors]:

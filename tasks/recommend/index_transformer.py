@@ -40,7 +40,8 @@ class IndexTransformer(NamedTuple):
 
     `words`, `titles`, `people` and `keywords` are inverse document frequencies by term; `rare` is
     that of a term outside them. `pooling` are the weights of Doc2Vec's words in the vector of a
-    story, `content` whitens these vectors, `hidden` reduces the hidden layer of the genre network.
+    story, `content` whitens these vectors, `hidden` reduces the hidden layer of the genre network,
+    `affinity` (n_genres, n_genres) is the `genre_affinity`.
     `votes` is the mean popularity prior, used where the vote count is unknown. `classes` are the
     genres of the columns of a genre vector. `with_keywords`: keywords are a feature.
     """
@@ -52,6 +53,7 @@ class IndexTransformer(NamedTuple):
     pooling: dict[str, float]
     content: Projection
     hidden: Projection
+    affinity: Vectors
     votes: float
     classes: list[str]
     rare: float
@@ -149,7 +151,7 @@ def save_transformer(transformer: IndexTransformer, folder: Path) -> None:
         weights = pa.array([idf[term] for term in terms], pa.float64())
         table = pa.table({"term": pa.array(terms, pa.string()), "idf": weights})
         pq.write_table(table, folder / f"{name}.parquet")
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"affinity": transformer.affinity}
     for name in ("content", "hidden"):
         projection: Projection = getattr(transformer, name)
         arrays |= {f"{name}_centre": projection.centre, f"{name}_axes": projection.axes}
@@ -167,9 +169,10 @@ def load_transformer(folder: str) -> IndexTransformer:
             Projection(arrays[f"{name}_centre"], arrays[f"{name}_axes"])
             for name in ("content", "hidden")
         )
+        affinity = arrays["affinity"]
     settings: dict[str, Any] = store.read_json(path / "lexicon.json")
     terms = {name: _read_idf(path / f"{name}.parquet") for name in TERM_COLUMNS}
-    return IndexTransformer(content=content, hidden=hidden, **(settings | terms))
+    return IndexTransformer(content=content, hidden=hidden, affinity=affinity, **(settings | terms))
 
 
 def _read_idf(path: Path) -> dict[str, float]:

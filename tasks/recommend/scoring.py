@@ -77,7 +77,13 @@ class RankConfig(StrictConfig, frozen=True):
         le=10,
         description="Weight of the cosine of the genre network's hidden layers",
     )
-    genre: float = Field(0.7, ge=0, le=10, description="Weight of the cosine of the genre vectors")
+    genre: float = Field(
+        0.7,
+        ge=0,
+        le=10,
+        description="Weight of the genre similarity: the cosine, lowered by genres that never "
+        "occur together",
+    )
     people: float = Field(
         2.0,
         ge=0,
@@ -139,7 +145,8 @@ class ItemFeatures(NamedTuple):
     """Features of movies or texts for similarity search, one row each.
 
     `content` (n, size), `hidden` (n, n_axes) and `genres` (n, n_genres) have rows of unit length,
-    or of zeros if unknown. `words`, `titles`, `people` and `keywords` are sparse TF-IDF matrices
+    or of zeros if unknown; `affinities` (n, n_genres) are the similarities of a movie to each genre,
+    negative where they never occur together. `words`, `titles`, `people` and `keywords` are sparse TF-IDF matrices
     (n, n_terms) with rows of unit length or of zeros. `years` (n,) are NaN if unknown. `votes` (n,)
     are popularity priors between 0 and about 1.
     """
@@ -147,6 +154,7 @@ class ItemFeatures(NamedTuple):
     content: Array
     hidden: Array
     genres: Array
+    affinities: Array
     words: sp.csr_array
     titles: sp.csr_array
     people: sp.csr_array
@@ -207,7 +215,7 @@ def similarity_features(
         "words": lambda: (queries.words @ items.words).toarray(),
         "title": lambda: (queries.titles @ items.titles).toarray(),
         "hidden": lambda: queries.hidden @ items.hidden.T,
-        "genre": lambda: queries.genres @ items.genres.T,
+        "genre": lambda: queries.genres @ items.affinities.T,
         "people": lambda: (queries.people @ items.people).toarray(),
         "keywords": lambda: (queries.keywords @ items.keywords).toarray(),
         "year": lambda: year_proximity(queries.years, items.years),

@@ -57,7 +57,15 @@ from tasks.recommend.text_model import TextModel
 VERSION = 7
 #: Columns of the index rows that the evaluation needs: all but the texts.
 COLUMNS = ["source", "id", "title", "year", "genres", "keywords", "language", "collection"]
-COLUMNS += ["votes", "title_key", "overview_key", "content", "hidden", "genre_vector"]
+COLUMNS += [
+    "votes",
+    "title_key",
+    "overview_key",
+    "content",
+    "hidden",
+    "genre_vector",
+    "genre_affinity",
+]
 COLUMNS += [
     column
     for name in ("words", "title_words", "people_terms", "keyword_terms")
