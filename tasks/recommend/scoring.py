@@ -145,10 +145,10 @@ class ItemFeatures(NamedTuple):
     """Features of movies or texts for similarity search, one row each.
 
     `content` (n, size), `hidden` (n, n_axes) and `genres` (n, n_genres) have rows of unit length,
-    or of zeros if unknown; `affinities` (n, n_genres) are the similarities of a movie to each genre,
-    negative where they never occur together. `words`, `titles`, `people` and `keywords` are sparse TF-IDF matrices
-    (n, n_terms) with rows of unit length or of zeros. `years` (n,) are NaN if unknown. `votes` (n,)
-    are popularity priors between 0 and about 1.
+    or of zeros if unknown. `affinities` (n, n_genres) are the similarities of a movie to each
+    genre, negative where they never occur together. `words`, `titles`, `people` and `keywords` are
+    sparse TF-IDF matrices (n, n_terms) with rows of unit length or of zeros. `years` (n,) are NaN
+    if unknown. `votes` (n,) are popularity priors between 0 and about 1.
     """
 
     content: Array
