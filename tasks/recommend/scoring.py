@@ -41,7 +41,7 @@ FEATURES = (
 class TextWeights(StrictConfig, frozen=True):
     """Weights of the similarity features for a plot description; it has no title and no year."""
 
-    content: float = Field(1.0, ge=0, le=10, description="Weight of `rank.content` for a text")
+    content: float = Field(0.5, ge=0, le=10, description="Weight of `rank.content` for a text")
     words: float = Field(5.5, ge=0, le=10, description="Weight of `rank.words` for a text")
     genre: float = Field(0.3, ge=0, le=10, description="Weight of `rank.genre` for a text")
     votes: float = Field(0.6, ge=0, le=10, description="Weight of `rank.votes` for a text")
@@ -63,16 +63,16 @@ class RankConfig(StrictConfig, frozen=True):
         2.0, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
     )
     words: float = Field(
-        5.5, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
+        6.0, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
     )
     title: float = Field(
-        2.5,
+        3.5,
         ge=0,
         le=10,
         description="Weight of the TF-IDF cosine of title phrases, which sequels share",
     )
     hidden: float = Field(
-        0.8,
+        0.5,
         ge=0,
         le=10,
         description="Weight of the cosine of the genre network's hidden layers",
@@ -85,7 +85,7 @@ class RankConfig(StrictConfig, frozen=True):
         "occur together",
     )
     people: float = Field(
-        2.0,
+        1.0,
         ge=0,
         le=10,
         description="Weight of the TF-IDF cosine of directors and leading actors",
@@ -97,7 +97,7 @@ class RankConfig(StrictConfig, frozen=True):
         description="Weight of the TF-IDF cosine of the keywords; only with `text.keywords`",
     )
     year: float = Field(
-        0.6,
+        0.7,
         ge=0,
         le=10,
         description="Weight of the release year proximity, exp(-d/8) for d years of difference",
