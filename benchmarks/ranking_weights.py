@@ -19,7 +19,7 @@ from tasks.recommend.scoring import (
     weighted_scores,
 )
 
-STEPS = 150
+STEPS = 60
 CHOOSING_QUERIES = 250  # of each set and file
 BIAS_QUERIES = 300
 TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "quality", "votes")

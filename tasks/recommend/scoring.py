@@ -60,7 +60,7 @@ class RankConfig(StrictConfig, frozen=True):
         "people know, so that lists repeat each other",
     )
     content: float = Field(
-        2.0, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
+        2.2, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
     )
     words: float = Field(
         6.0, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
@@ -78,7 +78,7 @@ class RankConfig(StrictConfig, frozen=True):
         description="Weight of the cosine of the genre network's hidden layers",
     )
     genre: float = Field(
-        0.7,
+        1.0,
         ge=0,
         le=10,
         description="Weight of the genre similarity: the cosine, lowered by genres that never "
@@ -97,13 +97,13 @@ class RankConfig(StrictConfig, frozen=True):
         description="Weight of the TF-IDF cosine of the keywords; only with `text.keywords`",
     )
     year: float = Field(
-        0.7,
+        0.65,
         ge=0,
         le=10,
         description="Weight of the release year proximity, exp(-d/8) for d years of difference",
     )
     quality: float = Field(
-        0.25,
+        0.35,
         ge=0,
         le=10,
         description="Weight of the bounded quality prior: 1 for a recommended movie with 100 votes "
