@@ -23,8 +23,9 @@ STEPS = 60
 CHOOSING_QUERIES = 250  # of each set and file
 BIAS_QUERIES = 300
 TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "quality", "votes")
-#: Limits of DESIGN, with a margin because the choosing half is a sample.
-MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.08, 0.735
+#: Limits with a margin, because the choosing half is a sample: lists of a version have to keep a
+#: top-20 share of .03, a lift of .10 and a matched AUC of .72.
+MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.085, 0.73
 TEXT_VOTES = (0.0, 0.3, 0.6, 1.0)
 TEXT_CONTENT = (0.5, 1.0, 2.0)
 
@@ -96,12 +97,15 @@ def choosing_scores(half: Choosing, config: RankConfig) -> dict[str, float]:
 
 
 def objective(halves: Sequence[Choosing], config: RankConfig) -> float:
-    """Keyword nDCG plus franchise recall, minus a penalty for each broken limit."""
+    """Keyword nDCG plus franchise recall, minus a penalty for each broken limit.
+
+    The AUC is limited on the first file: a small catalogue has too few movies of about equal votes.
+    """
     files = [choosing_scores(half, config) for half in halves]
     relevance = _mean(files, "keyword_ndcg_at_10") + _mean(files, "franchise_recall_at_10")
     excess = [max(0.0, scores["top20_share"] - MAX_TOP20_SHARE) for scores in files]
     excess += [max(0.0, scores["popularity_lift"] - MAX_LIFT) for scores in files]
-    shortfall = max(0.0, MIN_AUC - _mean(files, "colike_matched_auc"))
+    shortfall = max(0.0, MIN_AUC - files[0]["colike_matched_auc"])
     return relevance - 3 * (sum(excess) + shortfall)
 
 
