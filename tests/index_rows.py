@@ -58,10 +58,10 @@ def identity_transformer(*, with_keywords: bool = False) -> IndexTransformer:
 def feature_models(vectors: NDArray[np.float32], *, with_keywords: bool = False) -> FeatureModels:
     """Models that know one word of each movie, `movie_0` and so on, by these `vectors`.
 
-    The hidden units of the network are the positive components of a document vector.
+    The hidden units of the network are the components of a document vector plus 3, if positive.
     """
     row_by_word = {f"movie_{row}": row for row in range(len(vectors))}
-    layers = [Layer(np.eye(VECTOR_SIZE), np.zeros(VECTOR_SIZE)), Layer(np.eye(VECTOR_SIZE), np.zeros(1))]
+    layers = [Layer(np.eye(VECTOR_SIZE), np.full(VECTOR_SIZE, shift)) for shift in (3, 0)]
     transformer = identity_transformer(with_keywords=with_keywords)
     return FeatureModels(WordWeights(row_by_word, vectors), Classifier([layers], 1, 0), transformer)
 
