@@ -1,4 +1,4 @@
-"""Index rows of a test -> stored scores of their lists, as the stage `evaluate-lists` stores them."""
+"""Index rows of a test -> stored scores of their lists, as a training evaluates them."""
 
 import pyarrow as pa
 import pytest

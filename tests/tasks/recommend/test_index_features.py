@@ -144,7 +144,7 @@ def test_names_count_less_in_words_and_in_vectors():
     for term in (*VOCABULARY, "anni_ghost"):
         counts.tokens[term] = 5
     counts.capitalised["anni"] = 5
-    terms = fit_terms(counts, {word: 0 for word in ("anni", "ghost", "anni_ghost", "unseen")})
+    terms = fit_terms(counts, dict.fromkeys(["anni", "ghost", "anni_ghost", "unseen"], 0))
     idf = smooth_idf({"ghost": 5}, 20)["ghost"]
     assert terms.words == dict.fromkeys(VOCABULARY, idf) | {"anni": NAME_WEIGHT * idf}
     assert terms.pooling == pytest.approx(

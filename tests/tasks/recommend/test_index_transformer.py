@@ -27,7 +27,7 @@ def transformer(**terms: dict[str, float]) -> IndexTransformer:
     """A transformer of these terms by kind, with two projections that differ."""
     centre, axes = np.ones(2, np.float32), np.array([[0, 2], [1, 0]], np.float32)
     return IndexTransformer(
-        **dict.fromkeys(TERM_COLUMNS, {}) | terms,
+        **{name: terms.get(name, {}) for name in TERM_COLUMNS},
         content=Projection(centre, axes),
         hidden=Projection(centre - 1, axes[:, :1]),
         votes=0.1,
