@@ -1,11 +1,16 @@
 """Small hand-made index rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.core.contracts import MOVIES
-from tasks.recommend.index_features import MOVIE_COLUMNS, index_rows
-from tasks.recommend.index_transformer import IndexTransformer
+from tasks.embedding.pooling import WordWeights
+from tasks.genres.inference import Classifier, Layer
+from tasks.recommend.index_features import MOVIE_COLUMNS, FeatureModels
+from tasks.recommend.index_transformer import IndexTransformer, Projection
 
 #: Titles that break careless SQL, paths, spreadsheets or look-ups.
 HOSTILE_TITLES = [
@@ -28,33 +33,59 @@ GENRES = ["Horror", "War"]
 VECTOR_SIZE = 6
 
 
-def identity_transformer() -> IndexTransformer:
+def identity_projection(size: int = VECTOR_SIZE) -> Projection:
+    """A projection that leaves vectors unchanged."""
+    return Projection(np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
+
+
+def identity_transformer(*, with_keywords: bool = False) -> IndexTransformer:
     """A transformer that leaves vectors unchanged and knows no word."""
     return IndexTransformer(
         words={},
         titles={},
-        centre=np.zeros(VECTOR_SIZE, np.float32),
-        whitening=np.eye(VECTOR_SIZE, dtype=np.float32),
+        people={},
+        keywords={},
+        pooling={},
+        content=identity_projection(),
+        hidden=identity_projection(),
         votes=0.1,
         classes=GENRES,
         rare=1.0,
+        with_keywords=with_keywords,
     )
 
 
-def rows(titles: list[str], seed: int = 0) -> pa.Table:
+def feature_models(vectors: NDArray[np.float32], *, with_keywords: bool = False) -> FeatureModels:
+    """Models that know one word of each movie, `movie_0` and so on, by these `vectors`.
+
+    The hidden units of the network are the components of a document vector plus 3, if positive.
+    """
+    row_by_word = {f"movie_{row}": row for row in range(len(vectors))}
+    layers = [Layer(np.eye(VECTOR_SIZE), np.full(VECTOR_SIZE, shift)) for shift in (3, 0)]
+    transformer = identity_transformer(with_keywords=with_keywords)
+    return FeatureModels(WordWeights(row_by_word, vectors), Classifier([layers], 1, 0), transformer)
+
+
+def rows(
+    titles: list[str], seed: int = 0, *, with_keywords: bool = False, **columns: Sequence[object]
+) -> pa.Table:
     """Index rows of movies with random vectors, alternating between the genres Horror and War.
 
     Ids start at 1; years are 1979 plus the position, but 1950 and 2015 for the two Cinderellas.
+    `columns` replace these values. The bigram `movie_0` decides a vector and is no word of a text.
     """
     positions = np.arange(len(titles))
-    movies = [_movie(position, title) for position, title in enumerate(titles)]
-    vectors = np.random.default_rng(seed).normal(size=(len(titles), VECTOR_SIZE))
-    return index_rows(
+    movies = [
+        _movie(position, title) | {name: column[position] for name, column in columns.items()}
+        for position, title in enumerate(titles)
+    ]
+    random = np.random.default_rng(seed).normal(size=(len(titles), VECTOR_SIZE))
+    vectors = random.astype(np.float32)
+    return feature_models(vectors, with_keywords=with_keywords).index_rows(
         pa.Table.from_pylist(movies, MOVIES).select(MOVIE_COLUMNS),
-        documents=[f"story word{position % 4} word{position % 7}" for position in positions],
-        vectors=vectors.astype(np.float32),
+        documents=[f"story word{row % 4} word{row % 7} movie_{row}" for row in positions],
+        vectors=vectors,
         genres=np.eye(len(GENRES), dtype=np.float32)[positions % 2],
-        transformer=identity_transformer(),
     )
 
 

@@ -26,7 +26,8 @@ class StoryModel:
         if "story" not in text.split():
             raise UserError(NO_KNOWN_WORD)
         content = np.full((1, 6), 6**-0.5, np.float32)
-        return catalogue.text_features(content, np.array([[0, 1]], np.float32), {"story": 1.0})
+        genres = np.array([[0, 1]], np.float32)
+        return catalogue.text_features(content, content, genres, {"story": 1.0})
 
 
 def champion_of(index: IndexRef) -> Champion:

@@ -285,7 +285,7 @@ def test_lists_are_evaluated_and_shown(run, summary):
     assert 0 < metrics["rec_coverage_at_10"] <= 1
     assert metrics["rec_genre_precision_at_10"] > 0.9
     names = {file.path for file in connect().list_artifacts(run.info.run_id, "evaluation")}
-    assert {"evaluation/votes_curve.json", "evaluation/recall_by_k.parquet"} <= names
+    assert {f"evaluation/{name}.json" for name in ("scorers", "sample_lists")} <= names
     assert {f"evaluation/{name}.png" for name in ("map", "training", "texts")} <= names
     assert {file.path for file in connect().list_artifacts(run.info.run_id, "lexicon")}
 

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from tasks.embedding.pooling import WordWeights, known_token_rows, pooled_vectors
+from tasks.embedding.pooling import (
+    WordWeights,
+    known_token_rows,
+    pooled_vectors,
+    weighted_vectors,
+)
 
 WEIGHTS = WordWeights(
     {"ghost": 0, "saloon": 1, "piano": 2}, np.array([[2, 0], [0, 3], [-1, 0]], np.float32)
@@ -31,3 +36,25 @@ def test_document_without_known_words_gets_the_mean_direction():
 
 def test_token_rows_repeat_with_the_tokens():
     assert known_token_rows(WEIGHTS, ["ghost of a ghost", "x"]) == [[0, 0], []]
+
+
+def test_a_weighted_vector_is_the_unit_sum_of_directions_times_importance():
+    """The length of a word's weight does not count; a word without importance counts 1."""
+    ghost, two_words, repeated = weighted_vectors(
+        WEIGHTS, ["ghost", "ghost saloon", "x saloon ghost ghost"], {"ghost": 3.0}
+    )
+    assert ghost.tolist() == [1, 0]
+    assert two_words == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
+    assert repeated == pytest.approx([6 / 37**0.5, 1 / 37**0.5])
+
+
+def test_a_weighted_vector_does_not_depend_on_other_documents():
+    (alone,) = weighted_vectors(WEIGHTS, ["piano saloon"], {"piano": 2.0})
+    batch = weighted_vectors(WEIGHTS, ["ghost", "saloon piano", ""], {"piano": 2.0})
+    assert np.array_equal(alone, batch[1])
+
+
+def test_a_weighted_vector_without_known_words_is_the_unit_mean_direction():
+    unknown, empty, known = weighted_vectors(WEIGHTS, ["nobody knows", "", "piano"], {})
+    assert unknown.tolist() == empty.tolist() == [0, 1]
+    assert known.tolist() == [-1, 0]

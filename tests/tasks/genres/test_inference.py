@@ -5,6 +5,7 @@ from tasks.genres.inference import (
     Classifier,
     Layer,
     genre_probabilities,
+    hidden_units,
     load_classifier,
     save_classifier,
 )
@@ -30,6 +31,15 @@ def test_relu_is_applied_between_layers():
         Classifier([[identity, identity]], 1.0, 0.0), np.array([[-3.0]], np.float32)
     )
     assert probabilities == pytest.approx(0.5)
+
+
+def test_hidden_units_are_the_last_hidden_layers_of_all_members():
+    """Of two hidden layers the second; negative units are 0, and the output layer is not used."""
+    identity, double = (Layer(np.eye(2) * scale, np.zeros(2)) for scale in (1, 2))
+    shifted, output = Layer(np.eye(2), np.array([0, 5])), Layer(np.full((2, 1), 9.0), np.zeros(1))
+    classifier = Classifier([[identity, shifted, output], [double, identity, output]], 1.0, 0.0)
+    units = hidden_units(classifier, np.array([[1, -1], [0, 2]], np.float32))
+    assert units.tolist() == [[1, 5, 2, 0], [0, 7, 0, 4]]
 
 
 def test_stored_classifier_gives_equal_probabilities(tmp_path):

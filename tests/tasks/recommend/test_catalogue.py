@@ -4,7 +4,7 @@ import pytest
 
 from tasks.core.contracts import UserError
 from tasks.recommend.catalogue import Catalogue, Filters
-from tasks.recommend.scoring import RankConfig
+from tasks.recommend.scoring import RankConfig, similarity_features
 from tests.index_rows import TITLES, rows
 
 CONFIG = RankConfig()
@@ -72,7 +72,27 @@ def test_an_unknown_genre_is_an_error_that_lists_the_genres(catalogue, genre):
 
 
 def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
-    content, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
-    features = catalogue.text_features(content, genres, {"story": 0.6, "unknown": 0.8})
+    vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
+    features = catalogue.text_features(vector, vector, genres, {"story": 0.6, "unknown": 0.8})
     assert features.words.data.tolist() == pytest.approx([0.6])
     assert np.isnan(features.years).all()
+
+
+def test_a_text_has_neither_title_nor_people_nor_keywords():
+    people, keywords = [["Jane"], ["Joe", "Jane"]], [["ship"], ["war"]]
+    catalogue = Catalogue(rows(TITLES[:2], with_keywords=True, people=people, keywords=keywords))
+    vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
+    text = catalogue.text_features(vector, vector, genres, {"story": 1.0})
+    for name in ("titles", "people", "keywords"):
+        assert getattr(text, name).shape == (1, getattr(catalogue.features, name).shape[1])
+        assert getattr(text, name).nnz == 0
+    similarities = similarity_features(text, catalogue.items)
+    assert similarities["people"].tolist() == similarities["keywords"].tolist() == [[0, 0]]
+
+
+def test_movies_of_the_same_people_and_keywords_are_similar():
+    people, keywords = [["Jane"], ["Joe", "Jane"], ["Bob"]], [["ship"], ["war"], ["ship"]]
+    catalogue = Catalogue(rows(TITLES[:3], with_keywords=True, people=people, keywords=keywords))
+    similarities = similarity_features(catalogue.features_of([0]), catalogue.items)
+    assert similarities["people"][0].tolist() == pytest.approx([1, 0.5**0.5, 0])
+    assert similarities["keywords"][0].tolist() == pytest.approx([1, 0, 1])

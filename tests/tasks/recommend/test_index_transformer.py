@@ -3,29 +3,37 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tasks.recommend.index_transformer import (
+    MAX_TITLES_OF_WORD,
+    NAME_WEIGHT,
+    TERM_COLUMNS,
     IndexTransformer,
+    Projection,
+    discount_names,
     load_transformer,
     mean_and_covariance,
+    principal_projection,
     save_transformer,
     single_words,
     smooth_idf,
     tfidf_weights,
-    whiten,
-    whitening_matrix,
+    title_idf,
+    whitening_projection,
 )
 
 TEXTS = ["ghost ship ghost", "ship war", "war war war song"]
 
 
-def transformer(words: dict[str, float], titles: dict[str, float]) -> IndexTransformer:
+def transformer(**terms: dict[str, float]) -> IndexTransformer:
+    """A transformer of these terms by kind, with two projections that differ."""
+    centre, axes = np.ones(2, np.float32), np.array([[0, 2], [1, 0]], np.float32)
     return IndexTransformer(
-        words=words,
-        titles=titles,
-        centre=np.ones(2, np.float32),
-        whitening=np.eye(2, dtype=np.float32),
+        **{name: terms.get(name, {}) for name in TERM_COLUMNS},
+        content=Projection(centre, axes),
+        hidden=Projection(centre - 1, axes[:, :1]),
         votes=0.1,
         classes=["War"],
         rare=3.0,
+        with_keywords=True,
     )
 
 
@@ -43,41 +51,84 @@ def test_an_unknown_term_gets_the_idf_of_a_rare_term():
     assert weights["new"] == pytest.approx(3 * weights["old"])
 
 
+def test_terms_without_idf_are_left_out_of_unit_weights():
+    assert tfidf_weights(["king", "lion"], {"king": 0.0, "lion": 2.0}, rare=3.0) == {"lion": 1.0}
+    assert tfidf_weights(["king"], {"king": 0.0}, rare=3.0) == {}
+
+
 def test_bigrams_are_not_single_words():
     assert single_words("haunt ship haunt_ship") == ["haunt", "ship"]
 
 
-def test_whitened_vectors_are_uncorrelated_with_equal_variance():
+def test_only_common_single_words_of_titles_have_no_idf():
+    common, rare = MAX_TITLES_OF_WORD + 1, MAX_TITLES_OF_WORD
+    frequencies = {"king": common, "=king": common, "^king kong": common, "king kong": common}
+    idf = title_idf(frequencies | {"lion": rare}, 100)
+    assert {term for term, weight in idf.items() if not weight} == {"king"}
+    assert idf["=king"] == smooth_idf({"=king": common}, 100)["=king"]
+
+
+def test_names_are_discounted_in_words_and_once_for_each_name_in_bigrams():
+    idf = {"anni": 2.0, "hall": 2.0, "anni_hall": 2.0, "anni_jone": 2.0, "annibal": 2.0}
+    assert discount_names(idf, {"anni", "jone"}) == {
+        "anni": 2 * NAME_WEIGHT,
+        "hall": 2.0,
+        "anni_hall": 2 * NAME_WEIGHT,
+        "anni_jone": 2 * NAME_WEIGHT**2,
+        "annibal": 2.0,
+    }
+
+
+def test_whitened_vectors_are_uncorrelated_with_shrunk_variances():
+    """Variance v becomes v / (v + ridge) with a ridge of a tenth of the mean variance, 8."""
     random = np.random.default_rng(0)
-    vectors = (random.normal(size=(5000, 3)) * [1, 5, 0.2] + [3, 0, -1]).astype(np.float32)
-    centre, covariance, count = mean_and_covariance([vectors[:2000], vectors[2000:]])
+    vectors = (random.normal(size=(5000, 3)) * [1, 3, 14**0.5] + [3, 0, -1]).astype(np.float32)
+    parts = [vectors[:2000], vectors[2000:]]
+    centre, _, count = mean_and_covariance(parts)
     assert centre == pytest.approx(vectors.mean(axis=0), abs=1e-4)
     assert count == 5000
-    whitened = (vectors - centre) @ whitening_matrix(covariance, count)
-    assert np.cov(whitened.T) == pytest.approx(np.eye(3), abs=0.15)
+    projection = whitening_projection(parts)
+    whitened = (vectors - projection.centre) @ projection.axes
+    assert np.cov(whitened.T) == pytest.approx(np.diag([1 / 1.8, 9 / 9.8, 14 / 14.8]), abs=0.03)
 
 
 def test_whitening_of_few_documents_amplifies_no_direction():
     vectors = np.random.default_rng(0).normal(size=(10, 50)).astype(np.float32)
-    _, covariance, count = mean_and_covariance([vectors])
-    scales = np.linalg.norm(whitening_matrix(covariance, count), axis=0)
+    scales = np.linalg.norm(whitening_projection([vectors]).axes, axis=0)
     assert scales.max() < 3
 
 
+def test_principal_components_are_the_directions_of_largest_variance():
+    random = np.random.default_rng(0)
+    vectors = (random.normal(size=(500, 3)) * [1, 5, 0.1] + [3, 0, -1]).astype(np.float32)
+    projection = principal_projection([vectors[:200], vectors[200:]], size=2)
+    assert projection.centre == pytest.approx(vectors.mean(axis=0), abs=1e-4)
+    assert np.abs(projection.axes[:, 1]) == pytest.approx([0, 1, 0], abs=0.05)
+    assert np.abs(projection.axes[:, 0]) == pytest.approx([1, 0, 0], abs=0.05)
+
+
+def test_projected_vectors_have_unit_length_and_the_centre_has_none():
+    projection = transformer().content
+    vectors = projection.unit_vectors(np.array([[4, 5], [1, 1]], np.float32))
+    assert vectors.tolist() == [pytest.approx([4 / 52**0.5, 6 / 52**0.5]), [0, 0]]
+
+
 def test_a_stored_transformer_loads_unchanged(tmp_path):
-    fitted = transformer({"ghost": 1.5}, {"alien": 2.0})
+    fitted = transformer(**{name: {name: 1.5, "b": 2.0} for name in TERM_COLUMNS})
     save_transformer(fitted, tmp_path)
     loaded = load_transformer(str(tmp_path))
-    assert (loaded.words, loaded.titles) == (fitted.words, fitted.titles)
-    assert loaded[4:] == fitted[4:]
-    vectors = np.array([[3, 1]], np.float32)
-    assert whiten(vectors, loaded).tolist() == whiten(vectors, fitted).tolist() == [[1, 0]]
+    projections = ("content", "hidden")
+    for name in projections:
+        for stored, array in zip(getattr(loaded, name), getattr(fitted, name), strict=True):
+            assert np.array_equal(stored, array)
+    same = dict.fromkeys(projections)
+    assert loaded._replace(**same) == fitted._replace(**same)
 
 
 def test_a_stored_transformer_does_not_depend_on_the_order_of_its_terms(tmp_path):
     for name, terms in (("a", "xyz"), ("b", "zxy")):
         (tmp_path / name).mkdir()
         idf = dict.fromkeys(terms, 1.0)
-        save_transformer(transformer(idf, idf), tmp_path / name)
+        save_transformer(transformer(**dict.fromkeys(TERM_COLUMNS, idf)), tmp_path / name)
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()

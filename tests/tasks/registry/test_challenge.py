@@ -2,11 +2,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.contracts import IndexRef, ScoresRef
+from tasks.core.storage import store
 from tasks.registry.challenge import (
+    GATED,
+    METRIC_LABELS,
     Comparison,
     PairedPredictions,
+    _compare_recommendations,
     compare_genres,
     compare_lists,
     decision_without_champion,
@@ -14,7 +20,11 @@ from tasks.registry.challenge import (
     predict_both,
     promotion_decision,
 )
+from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
+from tests.evaluated_lists import documents_of, evaluate
+from tests.index_rows import TITLES, rows
+from tests.text_models import WORDS_ALONE, WordModel
 
 
 def comparison(
@@ -45,13 +55,29 @@ def test_one_metric_below_the_tolerance_rejects_the_challenger():
 def test_every_metric_below_the_tolerance_is_named():
     comparisons = [
         comparison("rec_franchise_recall_at_10", 0.9, 0.8),
-        comparison("rec_colike_ndcg_at_10", 0.5, 0.3),
+        comparison("rec_keyword_ndcg_at_10", 0.5, 0.3),
     ]
     decision = promotion_decision(comparisons, tolerance=0.05, same_source=True)
     assert decision.why == (
-        "franchise recall@10 is 0.100 lower and co-like nDCG@10 is 0.200 lower than the champion's "
+        "franchise recall@10 is 0.100 lower and keyword nDCG@10 is 0.200 lower than the champion's "
         "(tolerance 0.05)"
     )
+
+
+@pytest.mark.parametrize("metric", sorted(set(METRIC_LABELS) - set(GATED)))
+def test_a_metric_outside_the_gate_is_reported_and_decides_nothing(metric):
+    much_worse, much_better = comparison(metric, 0.9, 0.1), comparison(metric, 0.1, 0.9)
+    decision = promotion_decision([much_worse], tolerance=0.01, same_source=False)
+    assert decision.promote
+    assert decision.comparisons == (much_worse,)
+    assert not promotion_decision([much_better], tolerance=0.01, same_source=True).promote
+
+
+def test_the_gate_decides_by_genres_keywords_and_franchises():
+    assert set(GATED) == {
+        *("test_f1_micro", "test_f1_macro"),
+        *("rec_keyword_ndcg_at_10", "rec_franchise_recall_at_10"),
+    }
 
 
 def test_on_the_same_source_only_a_significant_improvement_is_promoted():
@@ -130,6 +156,52 @@ def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
     assert result.score == "rec_colike_ndcg_at_10"
     assert result.difference == pytest.approx(0.01, abs=1e-6)
     assert result.low == pytest.approx(result.high, abs=1e-5)
+
+
+def compared_with(champion: WordModel) -> tuple[list[Comparison], pa.Table]:
+    """Comparisons of a challenger with a champion that ranks by votes, and their sample lists.
+
+    All movies have the same keywords; the first ten are of one collection.
+    """
+    collections = ["Alien"] * 10 + [None] * (len(TITLES) - 10)
+    table = rows(TITLES, keywords=[list("abcde")] * len(TITLES), collection=collections)
+    by_votes = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0})
+    results: list[Comparison] = []
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        results.extend(
+            _compare_recommendations(
+                documents=documents_of(table),
+                champion=Champion(index=IndexRef(uri="u", tag="t"), rank=by_votes, run_id="1"),
+                model=champion,
+                ratings=None,
+                known_items=None,
+                lists=evaluate(table),
+                writer=writer,
+            )
+        )
+        return writer.folder_ref(ScoresRef)
+
+    folder = store.locate(store.get_or_create("challenge", [], ScoresRef, write))
+    return results, pq.read_table(folder / "lists_beside.parquet")
+
+
+def test_lists_of_both_versions_are_compared_on_the_same_queries():
+    """The champion ranks by votes, and the movies of the collection have the fewest."""
+    comparisons, sample = compared_with(WordModel())
+    by_metric = {row.score: row for row in comparisons}
+    assert set(by_metric) == {"rec_keyword_ndcg_at_10", "rec_franchise_recall_at_10"}
+    assert by_metric["rec_keyword_ndcg_at_10"].difference == 0
+    franchise = by_metric["rec_franchise_recall_at_10"]
+    assert franchise.champion < franchise.challenger
+    (toy_story,) = (row for row in sample.to_pylist() if row["film"] == "Toy Story")
+    assert toy_story["champion"].startswith("!!!")
+    assert not toy_story["challenger"].startswith("!!!")
+
+
+def test_a_champion_that_ranks_by_keywords_is_not_compared_by_them():
+    comparisons, _ = compared_with(WordModel(keywords=True))
+    assert [row.score for row in comparisons] == ["rec_franchise_recall_at_10"]
 
 
 def test_sample_lists_are_joined_by_film():

@@ -13,7 +13,9 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from tasks.core.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
 from tasks.recommend.index import lancedb_uri
 from tasks.recommend.scoring import RankConfig
+from tasks.registry.challenge import decision_without_champion
 from tasks.registry.champion import (
+    FORMAT,
     Champion,
     fetch_artifact,
     from_tags,
@@ -73,6 +75,21 @@ def test_a_champion_of_an_early_release_is_not_usable(artifacts):
     assert "earlier release" in checked.damage
     with pytest.raises(UserError, match="trained by an earlier release"):
         load_champion()
+
+
+@pytest.mark.parametrize("stored_format", ["1", None])
+def test_a_champion_of_another_format_is_refused_and_no_obstacle(artifacts, stored_format):
+    """Its index lacks columns that this release reads; a training replaces it."""
+    tags = to_tags(READER)
+    assert tags.pop("format") == FORMAT
+    register(tags | ({"format": stored_format} if stored_format else {}))
+    with pytest.raises(UserError, match="earlier release: run `make train` again"):
+        load_champion()
+    checked = load_checked_champion()
+    assert (checked.champion, checked.folders) == (None, None)
+    decision = decision_without_champion(checked)
+    assert (decision.promote, decision.champion_is_damaged) == (True, True)
+    assert "an earlier release registered it" in decision.why
 
 
 def test_tags_restore_the_champion(artifacts):

@@ -1,7 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
@@ -12,7 +11,6 @@ from tasks.reports.plots import (
     reliability,
     save_figures,
     threshold_curve,
-    votes_curve,
 )
 
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]], np.uint8)
@@ -30,23 +28,6 @@ def test_reliability_plot_shows_shares_and_counts():
     assert line.get_ydata() == pytest.approx([0.25, 0.75])
     assert sum(patch.get_height() for patch in counts.patches) == 8
     assert curve.get_title() == "Reliability, held-out: calibration error 0.150"
-
-
-def test_votes_curve_draws_each_metric_and_marks_the_chosen_weight():
-    curve = pa.table(
-        {"votes": [0.0, 1.0], "coverage_at_10": [0.6, 0.3], "colike_ndcg_at_10": [0.04, 0.15]}
-    )
-    (axes,) = votes_curve(curve, 1.0).axes
-    (line,) = axes.lines
-    assert line.get_xdata() == pytest.approx([0.6, 0.3])
-    assert line.get_ydata() == pytest.approx([0.04, 0.15])
-    assert [text.get_text() for text in axes.texts] == ["0", "1 (chosen)"]
-
-
-@pytest.mark.parametrize("relevance", [{}, {"franchise_recall_at_10": [0.9, 0.9]}])
-def test_votes_curve_without_metrics_or_differences_is_not_drawn(relevance):
-    curve = pa.table({"votes": [0.0, 1.0], "coverage_at_10": [0.6, 0.6], **relevance})
-    assert votes_curve(curve, 0.0) is None
 
 
 def test_genres_are_ordered_by_support_and_have_a_mark_of_the_baseline():

@@ -3,10 +3,15 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.contracts import StageTime
+from tasks.recommend.evaluation.baseline_rankers import BASELINES, RECOMMENDER
+from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS, SCORER_SCHEMA
 from tasks.reports.run_plots import (
+    RELEVANCE,
+    SCORERS,
     drift_bars,
     movie_map,
-    recall_by_k,
+    relevance_by_scorer,
+    relevance_popularity,
     stage_waterfall,
     text_histograms,
     training_curves,
@@ -36,16 +41,51 @@ def test_histograms_count_every_document_and_word():
     assert sum(bar.get_height() for bar in words.patches) == 3
 
 
-def test_recall_has_a_panel_per_query_set_and_none_without_queries():
+def scorer_rows(*metrics: str) -> pa.Table:
+    """Values 1, 2, … of the scorers times the number of the metric; intervals begin 0.5 below."""
     rows = [
-        {"kind": kind, "method": "ours", "k": k, "recall": k / 10}
-        for kind in ("franchise", "colike")
-        for k in (1, 10)
+        {"scorer": scorer, "metric": metric, "value": value, "low": value - 0.5, "high": value}
+        for factor, metric in enumerate(metrics, 1)
+        for scorer, value in zip(SCORERS, np.arange(1, 99) * factor, strict=False)
     ]
-    panels = recall_by_k(pa.Table.from_pylist(rows)).axes
-    assert [axes.get_title() for axes in panels] == ["Franchise recall@k", "Co-like recall@k"]
-    assert list(panels[0].lines[0].get_ydata()) == [0.1, 1.0]
-    assert recall_by_k(pa.table({"kind": [], "method": [], "k": [], "recall": []})) is None
+    return pa.Table.from_pylist(rows, SCORER_SCHEMA)
+
+
+def test_every_scorer_and_relevance_metric_has_a_name():
+    assert set(SCORERS) == {RECOMMENDER, *BASELINES}
+    assert list(RELEVANCE) == [name for name in RELEVANCE_METRICS if name in RELEVANCE]
+    assert next(iter(RELEVANCE)) == RELEVANCE_METRICS[0]
+
+
+def test_relevance_has_a_panel_per_judgement_with_intervals_of_every_scorer():
+    table = scorer_rows("franchise_recall_at_10", "keyword_ndcg_at_10", "top20_share")
+    panels = relevance_by_scorer(table).axes
+    assert [axes.get_title() for axes in panels] == ["Keyword nDCG@10", "Franchise recall@10"]
+    interval, value = panels[0].lines[2:4]
+    assert list(interval.get_xdata()) == [3.5, 4]
+    assert (list(value.get_xdata()), list(value.get_ydata())) == ([4], [1])
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert labels[:2] == ["this run", "TF-IDF"]
+
+
+def test_relevance_is_drawn_against_popularity_with_a_point_per_scorer():
+    table = scorer_rows("top20_share", "franchise_recall_at_10", "keyword_ndcg_at_10")
+    (axes,) = relevance_popularity(table).axes
+    assert axes.get_ylabel() == "Keyword nDCG@10"
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+    assert points == [(number, 3 * number) for number in range(1, len(SCORERS) + 1)]
+    assert [text.get_text() for text in axes.texts] == [label for label, *_ in SCORERS.values()]
+
+
+def test_the_first_judgement_of_a_source_is_its_headline():
+    table = scorer_rows("colike_matched_auc", "franchise_recall_at_10", "top20_share")
+    (axes,) = relevance_popularity(table).axes
+    assert axes.get_ylabel() == "Franchise recall@10"
+
+
+@pytest.mark.parametrize("draw", [relevance_by_scorer, relevance_popularity])
+def test_without_judgements_relevance_is_not_drawn(draw):
+    assert draw(scorer_rows("top20_share", "popularity_lift")) is None
 
 
 def test_drift_has_a_panel_per_distribution():

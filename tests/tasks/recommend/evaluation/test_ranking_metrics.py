@@ -5,28 +5,99 @@ from tasks.recommend.evaluation.ranking_metrics import (
     bootstrap_interval,
     coverage,
     genre_precision,
+    gini,
+    graded_ndcg,
     intra_list_diversity,
+    matched_auc,
     mean_with_interval,
-    ndcg_at,
-    recall_at,
+    most_frequent_share,
+    ndcg,
+    popularity_lift,
+    recall,
+    top_share,
+    vote_percentiles,
 )
 
 LISTS = np.array([[0, 1], [1, -1]])
 
 
 def test_recall_is_the_share_of_relevant_movies_in_the_list():
-    lists = np.array([[1, 2, 3], [4, 5, -1]])
-    assert recall_at(lists, [np.array([2, 9]), np.array([6])]).tolist() == [0.5, 0]
+    assert recall([1, 2, 3], np.array([2, 9])) == 0.5
+    assert recall([], np.array([6])) == 0
 
 
-def test_ndcg_discounts_a_hit_by_its_position():
-    lists = np.array([[1, 2], [2, 1], [3, 4], [1, 2]])
-    relevant = [np.array([1])] * 3 + [np.array([1, 2])]
-    assert ndcg_at(lists, relevant).tolist() == pytest.approx([1, 1 / np.log2(3), 0, 1])
+@pytest.mark.parametrize(
+    ("hits", "relevant", "expected"),
+    [([1, 2], [1], 1), ([2, 1], [1], 1 / np.log2(3)), ([3, 4], [1], 0), ([1, 2], [1, 2], 1)],
+)
+def test_ndcg_discounts_a_hit_by_its_position(hits, relevant, expected):
+    assert ndcg(hits, np.array(relevant)) == pytest.approx(expected)
+
+
+def test_graded_ndcg_is_the_gain_over_that_of_the_best_order():
+    """Ranked gains 0, 0.5 and 1; the best order is 1, 0.5 and 0."""
+    scores, gains = np.array([3, 1, 2], np.float32), np.array([0, 1, 0.5], np.float32)
+    second, third = 1 / np.log2(3), 1 / np.log2(4)
+    assert graded_ndcg(scores, gains) == pytest.approx(
+        (0.5 * second + 1 * third) / (1 + 0.5 * second)
+    )
+    assert graded_ndcg(gains, gains) == 1
+
+
+def test_graded_ndcg_sees_ten_places():
+    scores = -np.arange(12, dtype=np.float32)
+    for place, expected in ((9, 1 / np.log2(11)), (10, 0)):
+        gains = np.eye(1, 12, place, dtype=np.float32)[0]
+        assert graded_ndcg(scores, gains) == pytest.approx(expected)
+
+
+def test_graded_ndcg_without_a_relevant_movie_is_zero():
+    assert graded_ndcg(np.ones(3, np.float32), np.zeros(3, np.float32)) == 0
+
+
+def test_matched_auc_is_the_share_of_pairs_in_the_right_order():
+    """Relevant 0.5 against 0.5 and 0.4 wins 1.5 pairs; 0.9 against 1 and 1 wins none."""
+    relevant, matched = np.array([0.5, 0.9]), np.array([[0.5, 0.4], [1, 1]])
+    assert matched_auc(relevant, matched) == 1.5 / 4
+
+
+def test_matched_auc_of_equal_scores_is_one_half():
+    assert matched_auc(np.ones(3), np.ones((3, 7))) == 0.5
 
 
 def test_coverage_is_the_share_of_movies_in_any_list():
     assert coverage(LISTS, n_movies=4) == 0.5
+
+
+def test_top_share_is_the_share_of_places_of_the_most_frequent_movies():
+    lists = np.array([[0, 1], [0, 2], [0, -1]])
+    assert top_share(lists, 1) == 3 / 5
+    assert top_share(lists, 2) == 4 / 5
+    assert top_share(lists, 20) == 1
+
+
+def test_the_most_frequent_movie_is_counted_in_lists_not_in_places():
+    assert most_frequent_share(np.array([[0, 1], [0, 2], [3, -1]])) == 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [([[0, 1], [2, 3]], 0), ([[0, -1]] * 4, 3 / 4), ([[0, 1], [0, 1]], 1 / 2)],
+)
+def test_gini_is_zero_for_equal_counts_and_grows_with_their_inequality(lists, expected):
+    """Of four movies: all equally often; always the same; the same two."""
+    assert gini(np.array(lists), n_movies=4) == pytest.approx(expected)
+
+
+def test_movies_with_equal_votes_share_a_percentile():
+    assert vote_percentiles(np.array([0, 0, 5])) == pytest.approx([1 / 3, 1 / 3, 5 / 6])
+
+
+def test_popularity_lift_is_the_percentile_of_answers_minus_the_query_s():
+    """Percentiles 1/8, 3/8, 5/8, 7/8: a lift of 1/2, one of -3/4, and a list without movies."""
+    votes = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    lists = np.array([[3, 1], [0, -1], [-1, -1]])
+    assert popularity_lift(lists, [0, 3, 1], votes) == pytest.approx((1 / 2 - 3 / 4) / 2)
 
 
 def test_diversity_is_the_mean_of_one_minus_cosine():

@@ -3,7 +3,15 @@ import pytest
 import scipy.sparse as sp
 
 from tasks.core.contracts import UserError
-from tasks.recommend.evaluation.relevance import co_liked, franchises, read_likes
+from tasks.recommend.evaluation.relevance import (
+    MATCHED_NEIGHBOURS,
+    MATCHED_SAMPLE,
+    co_liked,
+    franchises,
+    keyword_judgements,
+    read_likes,
+    vote_matched,
+)
 
 LINKS = "movieId,imdbId,tmdbId\n1,1,862.0\n2,2,8844\n3,3,\n"
 
@@ -15,6 +23,75 @@ def test_the_other_members_of_a_collection_are_relevant():
         2: [0, 4],
         4: [0, 2],
     }
+
+
+def test_movies_with_five_different_keywords_are_judged():
+    keywords = [list("abcde"), list("abcd"), [], list("aabbcc"), list("abcdef")]
+    assert keyword_judgements(keywords).rows.tolist() == [0, 4]
+
+
+def test_relevance_is_the_cosine_of_keywords_and_0_to_itself():
+    judgements = keyword_judgements([list("abcde"), list("edcba"), list("vwxyz"), ["a"]])
+    assert judgements.gains(0).tolist() == pytest.approx([0, 1, 0])
+    assert judgements.gains(1).tolist() == pytest.approx([1, 0, 0])
+
+
+def test_a_rare_keyword_counts_more_than_a_common_one():
+    """The first shares `a` with all but one other, and `e` only with the last."""
+    keywords = [list("abcde"), list("afghi"), list("ajklm"), list("anopq"), list("erstu")]
+    gains = keyword_judgements(keywords).gains(0)
+    assert 0 < gains[1] == pytest.approx(gains[2])
+    assert gains[4] > 1.5 * gains[1]
+
+
+def test_keywords_that_judge_do_not_depend_on_movies_that_are_not_judged():
+    keywords = [list("abcde"), list("abxyz")]
+    alone, among_others = (keyword_judgements([*keywords, *more]) for more in ([], [["a"]] * 9))
+    assert among_others.gains(0).tolist() == alone.gains(0).tolist()
+
+
+def votes_in_order(count: int) -> np.ndarray:
+    """Votes of movies whose order by votes is that of their rows."""
+    return np.arange(count, dtype=np.float32)
+
+
+@pytest.mark.parametrize("row", [0, 500, 999])
+def test_matched_movies_have_about_as_many_votes(row):
+    (sample,) = vote_matched(votes_in_order(1000), {20: np.array([row])})[20]
+    assert len(set(sample.tolist())) == MATCHED_SAMPLE
+    nearest = min(abs(row - end) for end in (0, 999))
+    reach = MATCHED_NEIGHBOURS + 2 - min(nearest, MATCHED_NEIGHBOURS // 2)
+    assert max(abs(sample - row)) <= reach
+    assert max(abs(sample - row)) > reach / 2
+
+
+def test_the_order_by_votes_decides_not_the_row():
+    """The first half has many more votes than the second, except for row 0."""
+    votes = np.concatenate([votes_in_order(500) * 1000, votes_in_order(500)])
+    (sample,) = vote_matched(votes, {20: np.array([0])})[20]
+    assert (sample >= 500).mean() > 0.9
+
+
+def test_the_query_and_its_relevant_movies_are_not_matched():
+    """Of 60 movies, 56 are candidates, of which 50 are drawn for each relevant movie."""
+    relevant = np.array([1, 30, 59])
+    matched = vote_matched(votes_in_order(60), {7: relevant})[7]
+    assert matched.shape == (3, MATCHED_SAMPLE)
+    assert not np.isin(matched, [7, *relevant]).any()
+
+
+def test_a_query_with_too_few_candidates_is_left_out():
+    relevant = np.array([1, 2])
+    assert list(vote_matched(votes_in_order(53), {7: relevant})) == [7]
+    assert vote_matched(votes_in_order(52), {7: relevant}) == {}
+
+
+def test_matched_movies_depend_on_the_query_alone():
+    votes, relevant = votes_in_order(1000), np.array([400, 600])
+    alone = vote_matched(votes, {7: relevant})[7]
+    among_others = vote_matched(votes, {3: relevant, 7: relevant})
+    assert np.array_equal(among_others[7], alone)
+    assert not np.array_equal(among_others[3], alone)
 
 
 def test_likes_are_ratings_of_at_least_four_stars_for_movies_of_the_catalogue(tmp_path):

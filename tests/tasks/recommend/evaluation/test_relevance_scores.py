@@ -1,21 +1,31 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.evaluation.baseline_rankers import (
+    BLOCK,
+    RECOMMENDER,
+    Queries,
+    Scorers,
+    fit_bm25,
+    recommender_scorer,
+    word_counts,
+)
 from tasks.recommend.evaluation.query_sets import QuerySet
 from tasks.recommend.evaluation.relevance_scores import (
-    list_scores,
-    lists_for_recall_curve,
-    recall_by_k,
-    recommender_scores,
+    KnownItem,
+    known_item_rows,
+    ranked_lists,
+    score_known_items,
+    score_movies,
 )
-from tasks.recommend.evaluation.votes_curve import votes_curve
-from tasks.recommend.scoring import RankConfig
+from tasks.recommend.scoring import Array, RankConfig
 from tests.index_rows import TITLES, rows
+from tests.text_models import WORDS_ALONE, WordModel
 
-CONFIG = RankConfig()
-NAME = "franchise_recall_at_10"
-BASELINES = ("tfidf", "tfidf_genre", "genre", "random")
+FILMS = [f"Film {number}" for number in range(BLOCK + 8)]
 
 
 @pytest.fixture
@@ -23,51 +33,99 @@ def catalogue() -> Catalogue:
     return Catalogue(rows(TITLES))
 
 
-def next_movie_is_relevant() -> list[QuerySet]:
-    relevant = {row: np.array([(row + 1) % len(TITLES)]) for row in range(len(TITLES))}
-    return [QuerySet(NAME, relevant)]
+@pytest.fixture
+def films() -> Catalogue:
+    """More movies than are scored at a time."""
+    return Catalogue(rows(FILMS))
 
 
-def all_metrics(catalogue: Catalogue, query_sets: list[QuerySet]) -> dict[str, float]:
-    scores = recommender_scores(catalogue, query_sets, CONFIG)
-    lists_by_method = lists_for_recall_curve(catalogue, query_sets, CONFIG)
-    return list_scores(catalogue, query_sets, CONFIG, scores, lists_by_method)
+def all_scorers(catalogue: Catalogue, config: RankConfig = WORDS_ALONE) -> Scorers:
+    """The recommender and all baselines."""
+    columns = {word: column for column, word in enumerate(catalogue.words)}
+    texts = [f"story word{row % 4} word{row % 7}" for row in range(len(catalogue))]
+    return Scorers(catalogue, config, fit_bm25(word_counts(texts, columns)))
 
 
-def test_recommender_and_baselines_are_scored_with_intervals(catalogue):
-    metrics = all_metrics(catalogue, next_movie_is_relevant())
-    assert metrics[f"rec_{NAME}_low"] <= metrics[f"rec_{NAME}"] <= metrics[f"rec_{NAME}_high"]
-    for baseline in BASELINES:
-        assert 0 <= metrics[f"rec_baseline_{baseline}_{NAME}"] <= 1
-    assert all(np.isfinite(value) for value in metrics.values())
+def own_score(row: int, scores: Array, hits: Sequence[int]) -> float:
+    """The score of the query movie, which is 1 for its own words."""
+    return float(scores[row])
 
 
-def test_the_votes_curve_contains_the_score_at_the_configured_weight(catalogue):
-    query_sets = next_movie_is_relevant()
-    curve = votes_curve(catalogue, query_sets, CONFIG)
-    position = curve["votes"].index(CONFIG.votes)
-    expected = all_metrics(catalogue, query_sets)[f"rec_{NAME}"]
-    assert curve[NAME][position] == pytest.approx(expected)
+def first_hit(row: int, scores: Array, hits: Sequence[int]) -> float:
+    return float(hits[0])
 
 
-@pytest.mark.parametrize("method", ["ours", *BASELINES])
-def test_recall_grows_with_the_list_and_equals_the_metric_at_ten(catalogue, method):
-    query_sets = next_movie_is_relevant()
-    lists_by_method = lists_for_recall_curve(catalogue, query_sets, CONFIG)
-    table = recall_by_k(catalogue, query_sets, lists_by_method).to_pylist()
-    recalls = {row["k"]: row["recall"] for row in table if row["method"] == method}
-    assert list(recalls.values()) == sorted(recalls.values())
-    prefix = "rec_" if method == "ours" else f"rec_baseline_{method}_"
-    assert recalls[10] == pytest.approx(all_metrics(catalogue, query_sets)[f"{prefix}{NAME}"])
+def test_evaluated_lists_equal_those_that_a_reader_gets(catalogue):
+    lists = ranked_lists(catalogue, [0, 3], recommender_scorer(catalogue, WORDS_ALONE))
+    for row, evaluated in zip([0, 3], lists, strict=True):
+        hits = catalogue.rank(catalogue.features_of([row]), [row], 10, WORDS_ALONE)
+        assert [hit.row for hit in hits] == evaluated.tolist()
 
 
-def test_no_query_sets_have_no_recall_curve(catalogue):
-    assert recall_by_k(catalogue, [], {}).num_rows == 0
+def test_short_lists_are_filled_with_minus_one():
+    catalogue = Catalogue(rows(TITLES[:3]))
+    lists = ranked_lists(catalogue, [0], recommender_scorer(catalogue, WORDS_ALONE))
+    assert set(lists[0, :2].tolist()) == {1, 2}
+    assert lists[0, 2:].tolist() == [-1] * 8
 
 
-def test_a_catalogue_without_query_sets_has_metrics_that_need_no_relevance(catalogue):
-    assert set(all_metrics(catalogue, [])) == {
-        "rec_genre_precision_at_10",
-        "rec_coverage_at_10",
-        "rec_intra_list_diversity_at_10",
-    }
+def test_scores_are_in_the_order_of_the_queries_of_each_set(films):
+    rows_of_first, rows_of_second = [BLOCK + 3, 0, 5], [5, BLOCK + 1]
+    sets = [
+        QuerySet("row", rows_of_first, lambda row, *_: float(row)),
+        QuerySet("own", rows_of_second, own_score),
+    ]
+    scores, _ = score_movies(all_scorers(films), sets, [], diversity=0.0)
+    for by_set in scores.values():
+        assert by_set["row"].tolist() == rows_of_first
+    assert scores[RECOMMENDER]["own"].tolist() == pytest.approx([1, 1])
+
+
+def test_every_query_is_scored_once_whatever_number_of_sets_it_is_in(films, monkeypatch):
+    scorers, scored = Scorers(films, WORDS_ALONE), list[int]()
+    movie_queries = scorers.movie_queries
+
+    def record(rows_of_block: Sequence[int]) -> Queries:
+        scored.extend(rows_of_block)
+        return movie_queries(rows_of_block)
+
+    monkeypatch.setattr(scorers, "movie_queries", record)
+    every = list(range(len(FILMS)))
+    sets = [QuerySet("a", every, own_score), QuerySet("b", every[::-2], own_score)]
+    score_movies(scorers, sets, every[::3], diversity=0.0)
+    assert scored == every
+
+
+def test_lists_are_those_of_the_listed_rows_in_their_order(films):
+    listed = list(reversed(range(len(FILMS))))
+    sets = [QuerySet("first", [4, 7], first_hit)]
+    scores, lists = score_movies(Scorers(films, WORDS_ALONE), sets, listed, diversity=0.0)
+    expected = ranked_lists(films, listed, recommender_scorer(films, WORDS_ALONE))
+    assert np.array_equal(lists[RECOMMENDER], expected)
+    assert scores[RECOMMENDER]["first"].tolist() == [expected[-5, 0], expected[-8, 0]]
+
+
+def test_a_movie_of_the_catalogue_is_found_by_its_words(catalogue):
+    """Only the movie in row 6 has both words; ten movies have more votes."""
+    texts_by_words = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0})
+    scorers, items = all_scorers(catalogue, texts_by_words), [KnownItem("word2 word6", 6)]
+    scores = score_known_items(scorers, items, WordModel(), diversity=0.0)
+    assert scores[RECOMMENDER].tolist() == scores["bm25"].tolist() == [1]
+    assert scores["popularity"].tolist() == [0]
+
+
+def test_a_text_without_known_words_finds_nothing(catalogue):
+    items = [KnownItem("nobody knows", 18), KnownItem("word2 word6", 6)]
+    scores = score_known_items(all_scorers(catalogue), items, WordModel(), diversity=0.0)
+    assert scores[RECOMMENDER].tolist() == [0, 1]
+    assert {len(values) for values in scores.values()} == {2}
+    assert all(values[0] == 0 for values in scores.values())
+
+
+def test_known_items_are_movies_of_their_source_in_the_catalogue(catalogue):
+    items = [(1, "a ship"), (999, "elsewhere"), (7, "a quote")]
+    assert known_item_rows(catalogue, "m", items) == [
+        KnownItem("a ship", 0),
+        KnownItem("a quote", 6),
+    ]
+    assert known_item_rows(catalogue, "other", items) == []
