@@ -28,7 +28,7 @@ TABLE_ARTIFACT, TEXT_MODEL = "create_table_artifact", "TextModel"
 def documents_of(rows: pa.Table) -> DocumentsRef:
     """Stored documents whose texts are the words of index rows."""
     texts = [" ".join(words) for words in rows["words"].to_pylist()]
-    columns = rows.select(["id", "title", "keywords", "collection"])
+    columns = rows.select(["id", "title", "overview", "keywords", "collection"])
     return stored_table(DocumentsRef, columns.append_column("document", pa.array(texts)))
 
 

@@ -48,6 +48,7 @@ def identity_transformer(*, with_keywords: bool = False) -> IndexTransformer:
         pooling={},
         content=identity_projection(),
         hidden=identity_projection(),
+        affinity=np.eye(len(GENRES), dtype=np.float32),
         votes=0.1,
         classes=GENRES,
         rare=1.0,

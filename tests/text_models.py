@@ -28,6 +28,9 @@ class WordModel:
     def documents(self, titles: Sequence[str], overviews: Sequence[str]) -> list[str]:
         return list(overviews)
 
+    def count_known_tokens(self, documents: Sequence[str]) -> list[int]:
+        return [len(document.split()) for document in documents]
+
     def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
         words = [word for word in text.split() if word in catalogue.words]
         if not words:

@@ -30,6 +30,7 @@ def transformer(**terms: dict[str, float]) -> IndexTransformer:
         **{name: terms.get(name, {}) for name in TERM_COLUMNS},
         content=Projection(centre, axes),
         hidden=Projection(centre - 1, axes[:, :1]),
+        affinity=np.array([[1.0]], np.float32),
         votes=0.1,
         classes=["War"],
         rare=3.0,

@@ -38,6 +38,7 @@ def items() -> ItemFeatures:
         people=sp.csr_array(np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)),
         keywords=sp.csr_array(np.array([[0.6, 0.8], [0, 1], [0, 0]], np.float32)),
         genres=np.array([[1, 0], [1, 0], [0, 0]], np.float32),
+        affinities=np.array([[1, -2], [1, -2], [0, 0]], np.float32),
         years=np.array([2000, 2008, np.nan], np.float32),
         votes=np.array([0.1, 0.2, 0.9], np.float32),
     )

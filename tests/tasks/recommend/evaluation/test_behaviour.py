@@ -106,6 +106,7 @@ def catalogue_of(rows: Sequence[Film]) -> Catalogue:
                 "content": vectors([[value] for value in column["content"]]),
                 "hidden": vectors([[0.0]] * len(rows)),
                 "genre_vector": vectors(has_genre),
+                "genre_affinity": vectors(has_genre),
                 **terms("words", [text.split() for text in column["overview"]]),
                 **terms("title_words", [title_terms(title) for title in column["title"]]),
                 **terms("people_terms", nothing),
