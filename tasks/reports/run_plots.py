@@ -110,15 +110,15 @@ def relevance_popularity(table: pa.Table) -> Figure | None:
     if headline is None:
         return None
     values = {(row["scorer"], row["metric"]): row["value"] for row in table.to_pylist()}
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
     for scorer, (label, colour, marker) in SCORERS.items():
         x, y = values[scorer, "top20_share"], values[scorer, headline]
-        axes.plot(x, y, color=colour, marker=marker, linestyle="", markersize=8, label=label)
-        axes.annotate(label, (x, y), (6, 5), textcoords="offset points", fontsize=9)
-    axes.margins(x=0.25, y=0.15)
+        axes.plot(x, y, color=colour, marker=marker, linestyle="", markersize=9, label=label)
+    axes.margins(x=0.1, y=0.15)
     axes.set(title="Relevance and popularity bias", xscale="log", ylabel=RELEVANCE[headline])
     axes.set_xlabel("share of all places that the 20 most frequent movies take")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -38,9 +38,14 @@ SCORER_SCHEMA = pa.schema(
 def popularity_metrics(
     lists: Lists, queries: Sequence[int], catalogue: Catalogue
 ) -> dict[str, float]:
-    """What popularity does to lists, and how many movies they reach."""
-    return {
-        "popularity_lift": popularity_lift(lists, queries, catalogue.features.votes),
+    """What popularity does to lists, and how many movies they reach.
+
+    The lift is missing where all movies have equally many votes.
+    """
+    votes = catalogue.features.votes
+    has_votes = votes.min() < votes.max()
+    lift = {"popularity_lift": popularity_lift(lists, queries, votes)} if has_votes else {}
+    return lift | {
         "top1_share": most_frequent_share(lists),
         "top20_share": top_share(lists, 20),
         "top50_share": top_share(lists, 50),
