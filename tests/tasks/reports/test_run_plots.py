@@ -74,7 +74,8 @@ def test_relevance_is_drawn_against_popularity_with_a_point_per_scorer():
     assert axes.get_ylabel() == "Keyword nDCG@10"
     points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
     assert points == [(number, 3 * number) for number in range(1, len(SCORERS) + 1)]
-    assert [text.get_text() for text in axes.texts] == [label for label, *_ in SCORERS.values()]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == [label for label, *_ in SCORERS.values()]
 
 
 def test_the_first_judgement_of_a_source_is_its_headline():
