@@ -100,7 +100,7 @@ def recorded_task_runs(summary: Summary) -> list[TaskRun]:
 
 def main() -> None:
     """Train twice on the sample, so that the second run has a champion to compare with."""
-    config = TrainConfig.model_validate({"ingest": {"chunk_rows": 500}})
+    config = TrainConfig.model_validate({"ingest": {"chunk_rows": 200}})
     with tempfile.TemporaryDirectory() as folder, prefect_server():
         os.environ["RECOMMENDER_ARTIFACTS"] = folder
         train(config)

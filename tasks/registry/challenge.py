@@ -345,7 +345,8 @@ def challenge(
             folders=folders,
         )
 
-    key = [VERSION, documents.digest, lists.digest, challenger, champion, folders]
+    references = [reference.digest if reference else None for reference in (ratings, known_items)]
+    key = [VERSION, documents.digest, lists.digest, references, challenger, champion, folders]
     ref = store.get_or_create("challenge", key, ScoresRef, write)
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     description = "Lists of the challenger and the champion for well-known films"

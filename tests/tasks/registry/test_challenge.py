@@ -1,12 +1,17 @@
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.contracts import IndexRef, ScoresRef
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
 from tasks.core.storage import store
+from tasks.recommend.model_folders import ModelFolders
+from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
     GATED,
     METRIC_LABELS,
@@ -202,6 +207,32 @@ def test_lists_of_both_versions_are_compared_on_the_same_queries():
 def test_a_champion_that_ranks_by_keywords_is_not_compared_by_them():
     comparisons, _ = compared_with(WordModel(keywords=True))
     assert [row.score for row in comparisons] == ["rec_franchise_recall_at_10"]
+
+
+def test_changed_questions_are_compared_again(monkeypatch):
+    """Other questions may give the challenger equal scores, and the champion others."""
+    questions_compared = []
+
+    def compare(writer: store.EntryWriter, **inputs: Any) -> ScoresRef:
+        questions_compared.append(inputs["known_items"].digest)
+        pq.write_table(pa.table({"film": ["Alien"]}), writer.folder / "lists_beside.parquet")
+        return writer.folder_ref(ScoresRef)
+
+    monkeypatch.setattr(challenge_module, "_challenge", compare)
+    monkeypatch.setattr(challenge_module, "create_table_artifact", lambda *_, **__: None)
+    folders = ModelFolders.of(*map(Path, ("doc2vec", "classifier", "lexicon")))
+    for digest in ("a", "b", "a"):
+        challenge_module.challenge.fn(
+            documents=DocumentsRef(paths=("d",), digest="d"),
+            challenger=folders,
+            lists=ScoresRef(paths=("l",), digest="l"),
+            ratings=None,
+            known_items=KnownItemsRef(source="m", file=Path("k"), digest=digest),
+            champion=Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1"),
+            folders=folders,
+            compute=Compute(),
+        )
+    assert questions_compared == ["a", "b"]
 
 
 def test_sample_lists_are_joined_by_film():

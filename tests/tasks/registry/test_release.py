@@ -4,13 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from tasks.core.contracts import IndexRef, UserError
+from tasks.recommend.scoring import RankConfig
 from tasks.registry.aliases import next_previous
+from tasks.registry.champion import Champion, to_tags
 from tasks.registry.release import (
     changed_values,
     genre_changes,
     list_changes,
     metric_changes,
     promotion_reason,
+    require_usable,
 )
 from tasks.registry.retention import delete_old_logs, split_by_retention
 
@@ -106,6 +110,14 @@ def test_previous_is_a_version_of_another_training_where_possible():
     assert next_previous(first, again, again) == "1"  # and forward again
     assert next_previous(first, registered(2, "a"), None) == "1"  # a refresh of the only training
     assert next_previous(second, second, first) == "1"
+
+
+def test_a_version_of_another_format_cannot_become_the_champion(artifacts):
+    """Its models are not looked at: this run does not exist."""
+    champion = Champion(index=IndexRef(uri="u", tag="t"), rank=RankConfig(), run_id="gone")
+    version = SimpleNamespace(version="3", tags=to_tags(champion) | {"format": "1"})
+    with pytest.raises(UserError, match="Version 3 was not registered by this release: train"):
+        require_usable(version)
 
 
 def test_the_reason_names_a_manual_promotion():

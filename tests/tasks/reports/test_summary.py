@@ -63,6 +63,17 @@ def test_recommendation_scores_are_shown_if_there_are_any(summary):
     assert len(score_rows(summary.scores, "held-out")) == 5
 
 
+def test_keyword_relevance_comes_first_with_tfidf_and_popularity_beside_it(summary):
+    lists = {
+        f"rec_{scorer}{metric}": value
+        for metric in ("known_item_recall_at_10", "keyword_ndcg_at_10", "top20_share")
+        for scorer, value in (("", 0.3), ("baseline_tfidf_", 0.2), ("baseline_popularity_", 0.1))
+    }
+    rows = score_rows(summary.scores | lists, "held-out")[5:]
+    titles = ["Keyword nDCG@10", "Known-item recall@10", "Share of the 20 most frequent movies"]
+    assert rows == [(title, "0.300", "0.200", "0.100") for title in titles]
+
+
 def test_artifact_counts_all_rows_and_names_the_next_commands(summary):
     text = markdown(summary)
     assert "Rows read: 10. Kept: 7 (1 without genres)." in text
