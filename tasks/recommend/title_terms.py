@@ -9,6 +9,7 @@ MAX_PREFIX_WORDS = 6
 MAIN, PREFIX = "=", "^"  # first characters of terms that are a main title, or first words
 _SUBTITLE = re.compile(r":| [-–—] |\b(?:episode|part|chapter|volume|vol)\b", re.IGNORECASE)
 _NUMBERS = frozenset(["ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"])
+_ATTACHED_NUMBER = re.compile(r"^([^\W\d]{3,})\d$")  # as in `Alien³`
 _ARTICLES = ("the", "a", "an")
 
 
@@ -30,6 +31,7 @@ def main_title(title: str) -> str:
     words = [singular(word) for word in fold(_SUBTITLE.split(title, maxsplit=1)[0]).split()]
     while len(words) > 1 and (words[-1] in _NUMBERS or words[-1].isdigit()):
         words.pop()
+    words[-1:] = [_ATTACHED_NUMBER.sub(r"\1", word) for word in words[-1:]]
     return " ".join(_without_article(words)) or fold(title)
 
 

@@ -67,7 +67,10 @@ class Summary(BaseModel, frozen=True):
 
 
 def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ...]]:
-    """Rows of metric, this run, TF-IDF and prior baseline; `–` for a missing score."""
+    """Rows of metric, this run, TF-IDF and prior; `–` for a missing score.
+
+    The prior of genres are their frequencies, that of lists the popularity of movies.
+    """
     prefixes = (METRIC_PREFIXES[protocol], "baseline_tfidf", "baseline_prior")
     rows = [
         (title, *(format_score(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
@@ -174,7 +177,7 @@ def markdown(summary: Summary) -> str:
 
 {" ".join(notes(summary))}
 
-| {summary.protocol} protocol | this run | TF-IDF baseline | prior baseline |
+| {summary.protocol} protocol | this run | TF-IDF baseline | prior; lists: popularity |
 |---|---|---|---|
 {rows}
 

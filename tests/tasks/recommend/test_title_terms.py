@@ -7,7 +7,16 @@ from tasks.recommend.title_terms import MAIN, PREFIX, main_title, title_terms
 
 @pytest.mark.parametrize(
     "title",
-    ["Alien", "Aliens", "Alien 3", "The Alien", "ALIEN: Resurrection", "Alien II", "Alien Part IV"],
+    [
+        "Alien",
+        "Aliens",
+        "Alien 3",
+        "The Alien",
+        "ALIEN: Resurrection",
+        "Alien II",
+        "Alien Part IV",
+        "Alien³",
+    ],
 )
 def test_sequels_share_the_main_title(title):
     assert main_title(title) == "alien"
