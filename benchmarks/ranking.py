@@ -67,6 +67,7 @@ RESULTS = Path(__file__).with_name("ranking.json")
 FIGURE = Path(__file__).parents[1] / "docs" / "img" / "relevance-popularity.png"
 TEXT_FEATURES = ("content", "words", "title", "hidden")
 CURVE_VOTES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0)  # from relevance alone to popularity
+WITHOUT_PEOPLE = "without people"
 METRICS = (
     "keyword_ndcg_at_10",
     "franchise_recall_at_10",
@@ -94,7 +95,7 @@ def variants(config: RankConfig) -> dict[str, RankConfig]:
         "without title": without("title"),
         "without any text": without(*TEXT_FEATURES),
         "without genre": without("genre"),
-        "without people": without("people"),
+        WITHOUT_PEOPLE: without("people"),
         "without year": without("year"),
         "without quality prior": without("quality"),
     }
@@ -128,6 +129,23 @@ def report(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
     combinations: dict[str, Combination] = {**weighted, **alternatives}
     combined = scored(recommender, VariantScorers(catalogue, combinations), known)
     return combined + scored(recommender, baselines, known)[1:]  # ours is the first of both
+
+
+def report_people(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
+    """Metrics of a recommender with people: ours, ours without people, and their difference."""
+    query_sets, names = (
+        reported_sets(recommender.catalogue, recommender.query_sets),
+        variants(config),
+    )
+    combinations: dict[str, Combination] = {
+        name: partial(weighted_scores, config=names[name]) for name in ("ours", WITHOUT_PEOPLE)
+    }
+    scorers = VariantScorers(recommender.catalogue, combinations)
+    query_scores, _ = score_movies(scorers, query_sets, [], 0.0)
+    difference: dict[str, Any] = {"file": recommender.path.name, "lists": "gain by people, paired"}
+    for metric, scores in query_scores["ours"].items():
+        difference |= mean_with_interval(scores - query_scores[WITHOUT_PEOPLE][metric], metric)
+    return [*scored(recommender, scorers, {}), difference]
 
 
 def scored(
@@ -239,13 +257,15 @@ def section(result: dict[str, Any]) -> str:
 
 def _table_row(row: Mapping[str, Any]) -> str:
     cells = [
-        f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+        f"{row[name]:.4f} ({row[f'{name}_low']:.4f} to {row[f'{name}_high']:.4f})"
         if name in row
         else "–"
         for name in METRICS
     ]
     known = f"{row[KNOWN_ITEMS]:.2f} ({row[REPORTED_ITEMS]:.2f})" if KNOWN_ITEMS in row else "–"
-    bias = f"{row['top20_share']:.3f} | {row['popularity_lift']:+.2f}"
+    bias = "– | –"
+    if "top20_share" in row:
+        bias = f"{row['top20_share']:.3f} | {row['popularity_lift']:+.2f}"
     return f"| {row['file']} | {row['lists']} | {' | '.join(cells)} | {known} | {bias} |"
 
 
@@ -280,7 +300,9 @@ def main(arguments: Sequence[str]) -> None:
         halves = [choosing_half(item) for item in recommenders]
         walk = shown_weights(random_walk(halves, config))
         text = choose_text_weights(recommenders)
-        rows = [row for item in recommenders for row in report(item, config)]
+        n_files = len(options.files)
+        rows = [row for item in recommenders[:n_files] for row in report(item, config)]
+        rows += [row for item in recommenders[n_files:] for row in report_people(item, config)]
         curve = popularity_curve(recommenders[0], config)
     result = {"walk": f"{walk}; text {text}", "rows": rows, "curve": curve}
     draw(result)

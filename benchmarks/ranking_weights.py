@@ -26,8 +26,13 @@ TUNED = ("content", "words", "title", "hidden", "genre", "people", "year", "qual
 #: Limits with a margin, because the choosing half is a sample: lists of a version have to keep a
 #: top-20 share of .03, a lift of .10 and a matched AUC of .72.
 MAX_TOP20_SHARE, MAX_LIFT, MIN_AUC = 0.03, 0.085, 0.73
-TEXT_VOTES = (0.0, 0.3, 0.6, 1.0)
-TEXT_CONTENT = (0.5, 1.0, 2.0)
+#: Weights of free text that are tried.
+TEXT_GRID = [
+    TextWeights(votes=votes, content=content, genre=genre)
+    for votes in (0.0, 0.3, 0.6, 0.8, 1.0)
+    for content in (0.5, 1.0)
+    for genre in (0.0, 0.1, 0.3)
+]
 
 
 class Features(NamedTuple):
@@ -138,18 +143,13 @@ def shown_weights(config: RankConfig) -> str:
 def choose_text_weights(recommenders: Sequence[Trained]) -> str:
     """Weights of free text with the best recall on the choosing half of the known items."""
     best = ("", -1.0)
-    for votes in TEXT_VOTES:
-        for content in TEXT_CONTENT:
-            weights = TextWeights(votes=votes, content=content)
-            recalls = [
-                _choosing_recall(item, RankConfig(text=weights))
-                for item in recommenders
-                if item.known_items
-            ]
-            recall = float(np.mean(recalls))
-            print(f"text: votes {votes}, content {content}: {recall:.3f}", flush=True)
-            if recall > best[1]:
-                best = (f"votes {votes}, content {content}", recall)
+    for weights in TEXT_GRID:
+        config = RankConfig(text=weights)
+        with_questions = [item for item in recommenders if item.known_items]
+        recall = float(np.mean([_choosing_recall(item, config) for item in with_questions]))
+        print(f"text: {weights}: {recall:.3f}", flush=True)
+        if recall > best[1]:
+            best = (str(weights), recall)
     return best[0]
 
 

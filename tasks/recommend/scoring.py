@@ -43,8 +43,8 @@ class TextWeights(StrictConfig, frozen=True):
 
     content: float = Field(0.5, ge=0, le=10, description="Weight of `rank.content` for a text")
     words: float = Field(5.5, ge=0, le=10, description="Weight of `rank.words` for a text")
-    genre: float = Field(0.3, ge=0, le=10, description="Weight of `rank.genre` for a text")
-    votes: float = Field(0.6, ge=0, le=10, description="Weight of `rank.votes` for a text")
+    genre: float = Field(0.1, ge=0, le=10, description="Weight of `rank.genre` for a text")
+    votes: float = Field(0.8, ge=0, le=10, description="Weight of `rank.votes` for a text")
 
 
 class RankConfig(StrictConfig, frozen=True):
@@ -60,13 +60,13 @@ class RankConfig(StrictConfig, frozen=True):
         "people know, so that lists repeat each other",
     )
     content: float = Field(
-        2.2, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
+        2.0, ge=0, le=10, description="Weight of the cosine of the whitened Doc2Vec vectors"
     )
     words: float = Field(
         6.0, ge=0, le=10, description="Weight of the TF-IDF cosine of the title and overview words"
     )
     title: float = Field(
-        3.5,
+        4.0,
         ge=0,
         le=10,
         description="Weight of the TF-IDF cosine of title phrases, which sequels share",
