@@ -110,7 +110,7 @@ class VariantScorers(Scorers):
 
     def scores(self, queries: Queries, *, is_text: bool = False) -> dict[str, Array]:
         """Scores (n_queries, n_movies) by name of the combination."""
-        features = similarity_features(queries.features, self.catalogue.items)
+        features = similarity_features(queries.features, self.items)
         return {name: combine(features) for name, combine in self.combinations.items()}
 
 
@@ -169,8 +169,7 @@ def baseline_scorers(recommender: Trained, config: RankConfig) -> Scorers:
     catalogue = recommender.catalogue
     texts = (catalogue.movies[name].to_pylist() for name in ("title", "overview", "keywords"))
     documents = recommender.model.documents(*texts)
-    columns = {word: column for column, word in enumerate(catalogue.words)}
-    return Scorers(catalogue, config, fit_bm25(word_counts(documents, columns)))
+    return Scorers(catalogue, config, fit_bm25(word_counts(documents, catalogue.words)))
 
 
 def known_item_scores(

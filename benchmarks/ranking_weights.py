@@ -55,7 +55,10 @@ def choosing_half(recommender: Trained) -> Choosing:
     catalogue = recommender.catalogue
 
     def features(query_set: QuerySet, rows: list[int]) -> Features:
-        similarities = similarity_features(catalogue.features_of(rows), catalogue.items, TUNED)
+        items = catalogue.items
+        if query_set.candidates is not None:
+            items = catalogue.features.rows(query_set.candidates).by_term()
+        similarities = similarity_features(catalogue.features_of(rows), items, TUNED)
         return Features(query_set._replace(rows=rows), similarities)
 
     sets = [
@@ -78,13 +81,12 @@ def choosing_scores(half: Choosing, config: RankConfig) -> dict[str, float]:
     config = config.model_copy(update={"keywords": 0.0})  # they judge the lists
     for query_set, features in half.sets:
         scores = weighted_scores(features, config)
-        needs_lists = query_set.name == "franchise_recall_at_10"
         rows = zip(query_set.rows, scores, strict=True)
         values[query_set.name] = float(
             np.mean(
                 [
                     query_set.metric(row, s, half.catalogue.top_rows(s, [row], 10, 0.0))
-                    if needs_lists
+                    if query_set.needs_list
                     else query_set.metric(row, s, [])
                     for row, s in rows
                 ]

@@ -1,14 +1,16 @@
 """Queries -> ranking scores of the recommender and of the baselines, computed side by side."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.index_transformer import single_words
 from tasks.recommend.scoring import (
     FEATURES,
     Array,
@@ -52,7 +54,10 @@ class Queries(NamedTuple):
 
 
 class Bm25(NamedTuple):
-    """BM25 over the words of a catalogue: counts and weights, both (n_movies, n_words)."""
+    """BM25 over the words of a catalogue: counts and weights, (n_movies, n_words).
+
+    The weights may be those of some movies alone, the candidates.
+    """
 
     counts: sp.csr_array
     weights_by_word: sp.csc_array
@@ -63,16 +68,15 @@ class Bm25(NamedTuple):
         return scores
 
 
-def word_counts(documents: Sequence[str], columns: Mapping[str, int]) -> sp.csr_array:
-    """Counts (n_documents, n_words) of the single words that have a column."""
-    counts = [
-        Counter(columns[word] for word in single_words(document) if word in columns)
-        for document in documents
-    ]
-    values = np.array([count for row in counts for count in row.values()], np.float32)
-    indices = np.array([column for row in counts for column in row], np.int64)
-    starts = np.cumsum([0, *map(len, counts)])
-    return sp.csr_array((values, indices, starts), shape=(len(documents), len(columns)))
+def word_counts(documents: Sequence[str], words: Sequence[str]) -> sp.csr_array:
+    """Counts (n_documents, n_words) of these words in documents, whose other tokens are ignored."""
+    tokens = pc.utf8_split_whitespace(pa.array(documents, pa.string()))
+    columns = pc.index_in(tokens.flatten(), pa.array(words, pa.string())).fill_null(-1).to_numpy()
+    rows = np.repeat(np.arange(len(documents)), pc.list_value_length(tokens).to_numpy())
+    is_word = columns >= 0
+    ones = np.ones(is_word.sum(), np.float32)
+    shape = (len(documents), len(words))
+    return sp.csr_array((ones, (rows[is_word], columns[is_word])), shape=shape)
 
 
 def fit_bm25(counts: sp.csr_array) -> Bm25:
@@ -103,9 +107,18 @@ class Scorers:
     """The recommender and, with `bm25`, all baselines, which share their features."""
 
     def __init__(self, catalogue: Catalogue, config: RankConfig, bm25: Bm25 | None = None) -> None:
-        self.catalogue, self.bm25 = catalogue, bm25
+        self.catalogue, self.bm25, self.items = catalogue, bm25, catalogue.items
         self.configs = {RECOMMENDER: config} | (WEIGHTED_BASELINES if bm25 else {})
         self.names = [RECOMMENDER, *(BASELINES if bm25 else ())]
+
+    def among(self, rows: NDArray[np.int64]) -> "Scorers":
+        """The same scorers with these catalogue rows as the only candidates."""
+        scorers = copy(self)
+        scorers.items = self.catalogue.features.rows(rows).by_term()
+        scorers.bm25 = self.bm25 and self.bm25._replace(
+            weights_by_word=self.bm25.weights_by_word[rows]
+        )
+        return scorers
 
     def movie_queries(self, rows: Sequence[int]) -> Queries:
         """Movies of the catalogue as queries."""
@@ -118,11 +131,11 @@ class Scorers:
         if is_text:
             configs = configs | {RECOMMENDER: configs[RECOMMENDER].for_text()}
         names = list(dict.fromkeys(name for c in configs.values() for name in used_features(c)))
-        features = similarity_features(queries.features, self.catalogue.items, names)
+        features = similarity_features(queries.features, self.items, names)
         scores = {name: weighted_scores(features, config) for name, config in configs.items()}
         if self.bm25:
             scores["bm25"] = self.bm25.scores(queries.counts)
-            scores["random"] = _random_scores(queries.seeds, len(self.catalogue))
+            scores["random"] = _random_scores(queries.seeds, len(self.items.votes))
         return scores
 
 

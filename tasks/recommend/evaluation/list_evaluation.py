@@ -86,8 +86,7 @@ def _evaluate(
     catalogue = Catalogue(table)
     query_sets = build_query_sets(table, ratings, model.text.keywords)
     texts = store.read(documents, ["document", "overview", "collection"])
-    columns = {word: column for column, word in enumerate(catalogue.words)}
-    counts = word_counts(texts["document"].to_pylist(), columns)
+    counts = word_counts(texts["document"].to_pylist(), catalogue.words)
     scorers = Scorers(catalogue, config, fit_bm25(counts))
     queries = coverage_queries(catalogue)
     query_scores, lists = score_movies(

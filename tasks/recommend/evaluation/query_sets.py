@@ -6,38 +6,47 @@ half (`benchmarks/ranking.py`), scores are reported on the other.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.core.contracts import RatingsRef
 from tasks.data.reference_files import require_same_ratings
 from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.evaluation.baseline_rankers import BLOCK
 from tasks.recommend.evaluation.ranking_metrics import graded_ndcg, matched_auc, ndcg, recall
 from tasks.recommend.evaluation.relevance import (
-    KeywordJudgements,
+    MIN_MATCHED_MOVIES,
     Relevant,
+    VoteMatched,
     co_liked,
     franchises,
     keyword_judgements,
     read_likes,
-    vote_matched,
 )
 from tasks.recommend.scoring import Array
 
 MAX_QUERIES = 1000  # reported queries of a set; of more, an even sample
-MAX_COVERAGE_QUERIES = 2000
+MAX_COVERAGE_QUERIES = 1000
 #: Score of one query from its row, the ranking scores (n_movies,) and its list of ten rows.
 Metric = Callable[[int, Array, Sequence[int]], float]
 
 
 class QuerySet(NamedTuple):
-    """The queries of one judgement: the metric's name, catalogue rows, and the metric."""
+    """The queries of one judgement: the metric's name, catalogue rows, and the metric.
+
+    `needs_list`: the metric reads the list; otherwise it gets an empty one. `candidates` are the
+    rows that are ranked, if not all; the metric then gets their scores alone.
+    """
 
     name: str
     rows: list[int]
     metric: Metric
+    needs_list: bool = True
+    candidates: NDArray[np.int64] | None = None
 
 
 def is_reported_query(source: str, movie_id: int) -> bool:
@@ -66,17 +75,22 @@ def _keyword_set(keywords: Sequence[Sequence[str]]) -> QuerySet:
     judgements = keyword_judgements(keywords)
     positions = {row: position for position, row in enumerate(judgements.rows.tolist())}
 
+    gains = lru_cache(maxsize=2 * BLOCK)(judgements.gains)  # scorers share the queries of a block
+
     def metric(row: int, scores: Array, hits: Sequence[int]) -> float:
-        return _keyword_ndcg(judgements, positions[row], scores)
+        """Graded nDCG@10 of the ranking of all judged movies but the query."""
+        position = positions[row]
+        others = scores.copy()
+        others[position] = -np.inf
+        return graded_ndcg(others, gains(position))
 
-    return QuerySet("keyword_ndcg_at_10", list(positions), metric)
-
-
-def _keyword_ndcg(judgements: KeywordJudgements, position: int, scores: Array) -> float:
-    """Graded nDCG@10 of the ranking of all judged movies but the query."""
-    candidates = scores[judgements.rows].astype(np.float32)
-    candidates[position] = -np.inf
-    return graded_ndcg(candidates, judgements.gains(position))
+    return QuerySet(
+        name="keyword_ndcg_at_10",
+        rows=list(positions),
+        metric=metric,
+        needs_list=False,
+        candidates=judgements.rows,
+    )
 
 
 def _franchise_set(relevant: Relevant) -> QuerySet:
@@ -94,17 +108,23 @@ def _co_like_sets(rows: pa.Table, ratings: RatingsRef) -> list[QuerySet]:
     likes = read_likes(*ratings.files, row_by_id)
     require_same_ratings(ratings)
     relevant = co_liked(likes)
-    matched = vote_matched(rows["votes"].to_numpy(), relevant)
+    sampler = VoteMatched(rows["votes"].to_numpy())
+    judged = sorted(relevant)
+
+    @lru_cache(maxsize=2 * BLOCK)  # scorers share the queries of a block
+    def matched(row: int) -> NDArray[np.int64]:
+        return sampler.draw(row, relevant[row])
 
     def auc(row: int, scores: Array, hits: Sequence[int]) -> float:
-        return matched_auc(scores[relevant[row]], scores[matched[row]])
+        return matched_auc(scores[relevant[row]], scores[matched(row)])
 
     def binary_ndcg(row: int, scores: Array, hits: Sequence[int]) -> float:
         return ndcg(hits, relevant[row])
 
+    matchable = judged if len(rows) >= MIN_MATCHED_MOVIES else []
     return [
-        QuerySet("colike_matched_auc", sorted(matched), auc),
-        QuerySet("colike_ndcg_at_10", sorted(relevant), binary_ndcg),
+        QuerySet("colike_matched_auc", matchable, auc, needs_list=False),
+        QuerySet("colike_ndcg_at_10", judged, binary_ndcg),
     ]
 
 

@@ -22,6 +22,7 @@ N_RELEVANT = 20
 SHRINKAGE = 5
 MIN_KEYWORDS = 5  # keywords of a movie, for the movie to be judged
 MATCHED_NEIGHBOURS, MATCHED_SAMPLE = 300, 50
+MIN_MATCHED_MOVIES = 100  # a smaller catalogue has too few movies with about equal votes
 #: Relevant rows by query row.
 Relevant = dict[int, NDArray[np.int64]]
 
@@ -73,37 +74,36 @@ def keyword_judgements(keywords: Sequence[Sequence[str]]) -> KeywordJudgements:
     return KeywordJudgements(np.array(list(judged), np.int64), vectors)
 
 
-def vote_matched(
-    votes: NDArray[np.float32], queries: Relevant, seed: int = 0
-) -> dict[int, NDArray[np.int64]]:
-    """For each query row, movies (n_relevant, 50) with about as many votes as each relevant movie.
+class VoteMatched:
+    """Draws movies with about as many votes as the relevant movies of a query.
 
-    They are drawn from the 300 movies that are nearest by vote rank, without the query and its
-    relevant movies. `votes` is (n_movies,); a query with fewer candidates than 50 is left out.
+    `votes` is (n_movies,). A query's draw depends on the catalogue and its row alone.
     """
-    order = np.lexsort((np.arange(len(votes)), votes))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    matched = {}
-    for query, relevant in queries.items():
-        rng, excluded = np.random.default_rng([seed, query]), np.append(relevant, query)
-        samples = [_draw_matched(order, rank[row], excluded, rng) for row in relevant]
-        if all(len(sample) == MATCHED_SAMPLE for sample in samples):
-            matched[query] = np.array(samples)
-    return matched
 
+    def __init__(self, votes: NDArray[np.float32], seed: int = 0) -> None:
+        self.order = np.lexsort((np.arange(len(votes)), votes))
+        self.rank = np.empty(len(votes), np.int64)
+        self.rank[self.order] = np.arange(len(votes))
+        self.seed = seed
 
-def _draw_matched(
-    order: NDArray[np.int64],
-    rank: int,
-    excluded: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    width = MATCHED_NEIGHBOURS + len(excluded)
-    start = max(0, min(rank - width // 2, len(order) - width))
-    nearest = order[start : start + width]
-    candidates = nearest[~np.isin(nearest, excluded)]
-    return rng.choice(candidates, min(MATCHED_SAMPLE, len(candidates)), replace=False)
+    def draw(self, query: int, relevant: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows (n_relevant, 50), from the about 300 movies nearest by vote rank to each relevant.
+
+        The query and its relevant movies are never drawn.
+        """
+        rng, excluded = np.random.default_rng([self.seed, query]), np.append(relevant, query)
+        is_excluded = np.zeros(len(self.order), bool)
+        is_excluded[self.rank[excluded]] = True
+        return np.array([self._draw(rank, is_excluded, rng) for rank in self.rank[relevant]])
+
+    def _draw(
+        self, rank: int, is_excluded: NDArray[np.bool_], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        width = MATCHED_NEIGHBOURS + N_RELEVANT + 1
+        start = max(0, min(rank - width // 2, len(self.order) - width))
+        window = slice(start, start + width)
+        candidates = self.order[window][~is_excluded[window]]
+        return rng.choice(candidates, MATCHED_SAMPLE, replace=False)
 
 
 def read_likes(ratings: Path, links: Path, row_by_id: Mapping[int, int]) -> sp.csr_array:

@@ -1,9 +1,12 @@
 """Query sets and scorers -> score of every query and scorer, and lists, in one pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from tasks.core.contracts import UserError
 from tasks.recommend.catalogue import Catalogue
@@ -47,21 +50,47 @@ def ranked_lists(
 def score_movies(
     scorers: Scorers, query_sets: Sequence[QuerySet], listed_rows: Sequence[int], diversity: float
 ) -> tuple[QueryScores, dict[str, Lists]]:
-    """Scores of the queries of all sets, and the lists of `listed_rows`, of each scorer.
+    """Scores of the queries of all sets, and the lists of `listed_rows`, of each scorer."""
+    ranked_all = [queries for queries in query_sets if queries.candidates is None]
+    query_scores, lists = _score_all(scorers, ranked_all, listed_rows, diversity)
+    for queries in query_sets:
+        if queries.candidates is not None:
+            for name, scores in _score_among(scorers, queries, queries.candidates).items():
+                query_scores[name][queries.name] = scores
+    return query_scores, lists
 
-    Every query is scored once, whatever number of sets it belongs to.
-    """
+
+def _score_among(
+    scorers: Scorers, queries: QuerySet, candidates: NDArray[np.int64]
+) -> dict[str, Array]:
+    """Scores of queries that rank some movies alone, by scorer."""
+    among = scorers.among(candidates)
+    values: dict[str, list[float]] = {name: [] for name in scorers.names}
+    for start in range(0, len(queries.rows), BLOCK):
+        block = queries.rows[start : start + BLOCK]
+        for name, scores in among.scores(scorers.movie_queries(block)).items():
+            values[name] += map(queries.metric, block, scores, repeat([]))
+    return {name: np.array(scores, np.float32) for name, scores in values.items()}
+
+
+def _score_all(
+    scorers: Scorers, query_sets: Sequence[QuerySet], listed_rows: Sequence[int], diversity: float
+) -> tuple[QueryScores, dict[str, Lists]]:
+    """As `score_movies`, of sets that rank all movies; every query is scored once."""
     rows = sorted({*listed_rows, *(row for queries in query_sets for row in queries.rows)})
     lists = {name: np.full((len(rows), K), -1, np.int64) for name in scorers.names}
     values = {
         name: {queries.name: dict[int, float]() for queries in query_sets} for name in scorers.names
     }
     members = [(queries, set(queries.rows)) for queries in query_sets]
+    with_list = set(listed_rows).union(*(rows for queries, rows in members if queries.needs_list))
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         for name, scores in scorers.scores(scorers.movie_queries(block)).items():
             for position, (row, row_scores) in enumerate(zip(block, scores, strict=True), start):
-                hits = scorers.catalogue.top_rows(row_scores, [row], K, diversity)
+                hits = list[int]()
+                if row in with_list:
+                    hits = scorers.catalogue.top_rows(row_scores, [row], K, diversity)
                 lists[name][position, : len(hits)] = hits
                 for queries, query_rows in members:
                     if row in query_rows:
@@ -95,9 +124,10 @@ def score_known_items(
 ) -> dict[str, Array]:
     """Recall@10 (n_items,) of the described movie by scorer; 0 for a text of unknown words."""
     values: dict[str, list[float]] = {name: [] for name in scorers.names}
-    columns = {word: column for column, word in enumerate(scorers.catalogue.words)}
+    documents = model.documents([""] * len(items), [item.text for item in items])
+    counts = word_counts(documents, scorers.catalogue.words)
     for seed, item in enumerate(items):
-        hits = _text_hits(scorers, item.text, model, columns, seed, diversity)
+        hits = _text_hits(scorers, item.text, model, counts[[seed]], seed, diversity)
         for name in scorers.names:
             values[name].append(recall(hits.get(name, []), np.array([item.row])))
     return {name: np.array(recalls, np.float32) for name, recalls in values.items()}
@@ -107,7 +137,7 @@ def _text_hits(
     scorers: Scorers,
     text: str,
     model: TextModel,
-    columns: Mapping[str, int],
+    counts: sp.csr_array,
     seed: int,
     diversity: float,
 ) -> dict[str, list[int]]:
@@ -116,7 +146,6 @@ def _text_hits(
         features = model.text_features(text, scorers.catalogue)
     except UserError:
         return {}
-    counts = word_counts(model.documents([""], [text]), columns)
     scores = scorers.scores(Queries(features, counts, [seed]), is_text=True)
     return {
         name: scorers.catalogue.top_rows(values[0], [], K, diversity)
