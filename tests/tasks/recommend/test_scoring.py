@@ -173,3 +173,16 @@ def test_common_words_are_sorted_by_tfidf_product():
     query_words = sp.csr_array(np.array([[0.1, 0.9, 0.3]]))
     item_words = sp.csr_array(np.array([[0.5, 0.5, 0.0]]))
     assert common_words(query_words, item_words, ["a", "b", "c"]) == ["b", "a"]
+
+
+@pytest.mark.parametrize("n_scores", [1, 61, 62, 1000])
+@pytest.mark.parametrize("count", [0, 1, 10, 61])
+def test_highest_scores_are_those_of_a_full_sort(n_scores, count):
+    """Distinct scores, ties and excluded movies."""
+    random = np.random.default_rng(n_scores + count)
+    distinct = random.random(n_scores)
+    excluded = np.where(random.random(n_scores) < 0.5, -np.inf, distinct)
+    for scores in (distinct, excluded, random.integers(0, 3, n_scores), np.zeros(n_scores)):
+        scores = scores.astype(np.float32)
+        expected = np.lexsort((np.arange(n_scores), -scores))[:count]
+        assert top_positions(scores, count).tolist() == expected.tolist()

@@ -34,19 +34,19 @@ def scorers(catalogue) -> Scorers:
 
 def bm25_of(n_movies: int) -> Bm25:
     """BM25 of movies whose texts are `DOCUMENTS` in turn."""
-    return fit_bm25(word_counts([DOCUMENTS[row % 3] for row in range(n_movies)], COLUMNS))
+    return fit_bm25(word_counts([DOCUMENTS[row % 3] for row in range(n_movies)], list(COLUMNS)))
 
 
-def test_words_without_a_column_and_bigrams_are_not_counted():
-    counts = word_counts(["ship ghost ship new ghost_ship", ""], COLUMNS | {"ghost_ship": 4})
-    assert counts.toarray().tolist() == [[1, 2, 0, 0, 0], [0] * 5]
+def test_other_words_and_bigrams_are_not_counted():
+    counts = word_counts(["ship ghost ship new ghost_ship", ""], list(COLUMNS))
+    assert counts.toarray().tolist() == [[1, 2, 0, 0], [0] * 4]
 
 
 def test_bm25_equals_its_formula():
     """Three documents of two words on average; `ghost` is in one of them, `ship` in two."""
     ghost_idf, ship_idf = np.log(1 + 2.5 / 1.5), np.log(1 + 1.5 / 2.5)
     long_document, short_document = 1.2 * (0.25 + 0.75 * 3 / 2), 1.2 * (0.25 + 0.75 * 1 / 2)
-    (scores,) = bm25_of(3).scores(word_counts(["ghost ship"], COLUMNS))
+    (scores,) = bm25_of(3).scores(word_counts(["ghost ship"], list(COLUMNS)))
     assert scores.tolist() == pytest.approx(
         [
             ghost_idf * 2 * 2.2 / (2 + long_document) + ship_idf * 2.2 / (1 + long_document),
@@ -57,7 +57,7 @@ def test_bm25_equals_its_formula():
 
 
 def test_a_repeated_word_of_the_query_counts_twice():
-    once, twice = bm25_of(3).scores(word_counts(["ship", "ship ship"], COLUMNS))
+    once, twice = bm25_of(3).scores(word_counts(["ship", "ship ship"], list(COLUMNS)))
     assert twice == pytest.approx(2 * once)
 
 

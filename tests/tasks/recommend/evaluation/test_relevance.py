@@ -6,11 +6,12 @@ from tasks.core.contracts import UserError
 from tasks.recommend.evaluation.relevance import (
     MATCHED_NEIGHBOURS,
     MATCHED_SAMPLE,
+    N_RELEVANT,
+    VoteMatched,
     co_liked,
     franchises,
     keyword_judgements,
     read_likes,
-    vote_matched,
 )
 
 LINKS = "movieId,imdbId,tmdbId\n1,1,862.0\n2,2,8844\n3,3,\n"
@@ -57,10 +58,11 @@ def votes_in_order(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("row", [0, 500, 999])
 def test_matched_movies_have_about_as_many_votes(row):
-    (sample,) = vote_matched(votes_in_order(1000), {20: np.array([row])})[20]
+    (sample,) = VoteMatched(votes_in_order(1000)).draw(20, np.array([row]))
     assert len(set(sample.tolist())) == MATCHED_SAMPLE
     nearest = min(abs(row - end) for end in (0, 999))
-    reach = MATCHED_NEIGHBOURS + 2 - min(nearest, MATCHED_NEIGHBOURS // 2)
+    width = MATCHED_NEIGHBOURS + N_RELEVANT + 1
+    reach = width + 1 - min(nearest, width // 2)
     assert max(abs(sample - row)) <= reach
     assert max(abs(sample - row)) > reach / 2
 
@@ -68,30 +70,24 @@ def test_matched_movies_have_about_as_many_votes(row):
 def test_the_order_by_votes_decides_not_the_row():
     """The first half has many more votes than the second, except for row 0."""
     votes = np.concatenate([votes_in_order(500) * 1000, votes_in_order(500)])
-    (sample,) = vote_matched(votes, {20: np.array([0])})[20]
+    (sample,) = VoteMatched(votes).draw(20, np.array([0]))
     assert (sample >= 500).mean() > 0.9
 
 
 def test_the_query_and_its_relevant_movies_are_not_matched():
     """Of 60 movies, 56 are candidates, of which 50 are drawn for each relevant movie."""
     relevant = np.array([1, 30, 59])
-    matched = vote_matched(votes_in_order(60), {7: relevant})[7]
+    matched = VoteMatched(votes_in_order(60)).draw(7, relevant)
     assert matched.shape == (3, MATCHED_SAMPLE)
     assert not np.isin(matched, [7, *relevant]).any()
 
 
-def test_a_query_with_too_few_candidates_is_left_out():
-    relevant = np.array([1, 2])
-    assert list(vote_matched(votes_in_order(53), {7: relevant})) == [7]
-    assert vote_matched(votes_in_order(52), {7: relevant}) == {}
-
-
 def test_matched_movies_depend_on_the_query_alone():
     votes, relevant = votes_in_order(1000), np.array([400, 600])
-    alone = vote_matched(votes, {7: relevant})[7]
-    among_others = vote_matched(votes, {3: relevant, 7: relevant})
-    assert np.array_equal(among_others[7], alone)
-    assert not np.array_equal(among_others[3], alone)
+    sampler = VoteMatched(votes)
+    others = sampler.draw(3, relevant)
+    assert np.array_equal(sampler.draw(7, relevant), VoteMatched(votes).draw(7, relevant))
+    assert not np.array_equal(others, sampler.draw(7, relevant))
 
 
 def test_likes_are_ratings_of_at_least_four_stars_for_movies_of_the_catalogue(tmp_path):

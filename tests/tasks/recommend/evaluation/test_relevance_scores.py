@@ -41,9 +41,8 @@ def films() -> Catalogue:
 
 def all_scorers(catalogue: Catalogue, config: RankConfig = WORDS_ALONE) -> Scorers:
     """The recommender and all baselines."""
-    columns = {word: column for column, word in enumerate(catalogue.words)}
     texts = [f"story word{row % 4} word{row % 7}" for row in range(len(catalogue))]
-    return Scorers(catalogue, config, fit_bm25(word_counts(texts, columns)))
+    return Scorers(catalogue, config, fit_bm25(word_counts(texts, catalogue.words)))
 
 
 def own_score(row: int, scores: Array, hits: Sequence[int]) -> float:
@@ -94,6 +93,28 @@ def test_every_query_is_scored_once_whatever_number_of_sets_it_is_in(films, monk
     sets = [QuerySet("a", every, own_score), QuerySet("b", every[::-2], own_score)]
     score_movies(scorers, sets, every[::3], diversity=0.0)
     assert scored == every
+
+
+def test_keyword_queries_score_their_candidates_alone(films):
+    """Every scorer gives a candidate the score that it has among all movies."""
+    candidates = np.array([30, 3, 7])
+
+    def second(row: int, scores: Array, hits: Sequence[int]) -> float:
+        assert len(scores) == len(candidates)
+        return float(scores[1])
+
+    scorers = all_scorers(films)
+    queries = QuerySet("some", [3, 5], second, needs_list=False, candidates=candidates)
+    scores, _ = score_movies(scorers, [queries], [], diversity=0.0)
+    every = scorers.scores(scorers.movie_queries([3, 5]))
+    for name in set(scorers.names) - {"random"}:
+        assert scores[name]["some"] == pytest.approx(every[name][:, 3], abs=1e-6), name
+
+
+def test_a_set_without_need_of_lists_gets_none(films):
+    sets = [QuerySet("a", [4], lambda row, scores, hits: float(len(hits)), needs_list=False)]
+    scores, _ = score_movies(Scorers(films, WORDS_ALONE), sets, [], diversity=0.0)
+    assert scores[RECOMMENDER]["a"].tolist() == [0]
 
 
 def test_lists_are_those_of_the_listed_rows_in_their_order(films):
