@@ -107,10 +107,10 @@ def test_a_list_says_why(page):
     choose(page, "toy st")
     expect_list(page, "Toy Story (1984)")
     first = page.get_by_role("listitem").filter(has=page.get_by_role("heading")).first
-    expect(first.get_by_text("Popularity")).to_be_hidden()
+    expect(first.get_by_text("Release year")).to_be_hidden()
     first.get_by_text("Why this one").focus()
     page.keyboard.press("Enter")
-    expect(first.get_by_text("Popularity")).to_be_visible()
+    expect(first.get_by_text("Release year")).to_be_visible()
     expect(first.get_by_text("Same genres")).to_be_visible()
     widths = first.locator(".track span").evaluate_all("bars => bars.map(b => b.offsetWidth)")
     assert widths == sorted(widths, reverse=True)

@@ -106,6 +106,7 @@ def test_every_scorer_has_every_metric_and_no_other(metrics):
     prefixes = ["rec", *(f"rec_baseline_{name}" for name in BASELINES)]
     expected = {f"{prefix}_{name}" for prefix in prefixes for name in names | POPULARITY_METRICS}
     expected |= {"rec_genre_precision_at_10", "rec_intra_list_diversity_at_10"}
+    expected |= {"rec_behaviour_passed"}
     kinds = ("keyword", "franchise", "colike", "known_item")
     assert set(metrics) == expected | {f"rec_queries_{kind}" for kind in kinds}
 

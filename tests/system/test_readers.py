@@ -10,7 +10,7 @@ import pytest
 
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.champion import load_champion
+from tasks.registry.champion import FORMAT, load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT
@@ -43,7 +43,7 @@ def release(number: int) -> None:
     tag = f"v{number}"
     titles = [f"Film {film} {tag}" for film in range(FILMS)]
     index = publish_version(lancedb_uri(), [rows(titles, seed=number)], tag)
-    tags = {"index_uri": index.uri, "index_tag": tag, "run_id": "none"}
+    tags = {"format": FORMAT, "index_uri": index.uri, "index_tag": tag, "run_id": "none"}
     tags["rank"] = RankConfig().model_dump_json()
     client = connect()
     if not client.search_registered_models():

@@ -73,7 +73,7 @@ def test_scores_are_shown_with_protocol_interval_and_baselines(folder):
     html = render_html(CONTEXT, [folder])
     for text in (
         "Genres: held-out protocol",
-        "Recommendations (recall@10, nDCG@10): all columns are scored on the same queries",
+        "Recommendations: all columns are scored on the same queries",
         "0.612",
         "0.500 to 0.700",
         "There was no champion.",
