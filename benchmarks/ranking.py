@@ -237,11 +237,12 @@ def draw(result: dict[str, Any]) -> None:
 def section(result: dict[str, Any]) -> str:
     """The figures as a section of `benchmarks/README.md`."""
     lines = [
-        "## Lists: `python -m benchmarks.ranking FILE … --keywords FILE`",
+        "## Lists: `python -m benchmarks.ranking FILE …`",
         "",
-        "On the half of the queries that no weight was chosen on; 95% intervals in brackets. The",
-        "share is that of all places that the 20 most frequent movies take. Known items: all, in",
-        "brackets the half that no text weight was chosen on.",
+        "With the options `--keywords`, whose file judges the lists, and `--credits`. On the half",
+        "of the queries that no weight was chosen on; 95% intervals in brackets. The share is that",
+        "of all places that the 20 most frequent movies take. Known items: all, in brackets the",
+        "half that no text weight was chosen on.",
         "",
         f"The walk on the choosing half ended at: {result['walk']}.",
         "",
