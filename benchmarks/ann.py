@@ -21,8 +21,8 @@ from lancedb.table import Table
 from benchmarks.page import save_results
 from benchmarks.recommenders import trained
 from tasks.core.storage import store
+from tasks.recommend.features.index_transformer import l2_normalize
 from tasks.recommend.index import ann_recall
-from tasks.recommend.index_transformer import l2_normalize
 from tasks.recommend.scoring import Array
 from tasks.recommend.search import PROBES, VECTORS, nearest_vectors
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.data.reference_files import find_known_items, find_ratings, read_known_items
+from tasks.data.companions.reference_files import find_known_items, find_ratings, read_known_items
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.query_sets import QuerySet, build_query_sets, is_reported_query
 from tasks.recommend.evaluation.relevance_scores import KnownItem, known_item_rows

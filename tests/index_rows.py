@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tasks.core.contracts import MOVIES
 from tasks.embedding.pooling import WordWeights
 from tasks.genres.inference import Classifier, Layer
-from tasks.recommend.index_features import MOVIE_COLUMNS, FeatureModels
-from tasks.recommend.index_transformer import IndexTransformer, Projection
+from tasks.recommend.features.index_features import MOVIE_COLUMNS, FeatureModels
+from tasks.recommend.features.index_transformer import IndexTransformer, Projection
 
 #: Titles that break careless SQL, paths, spreadsheets or look-ups.
 HOSTILE_TITLES = [

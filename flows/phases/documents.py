@@ -17,10 +17,10 @@ from tasks.core.contracts import (
     RunRef,
 )
 from tasks.core.progress import gather
+from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.drift import profile_source
 from tasks.data.ingest import ingest
 from tasks.data.preprocess import check_documents, preprocess
-from tasks.data.reference_files import find_known_items, find_ratings
 from tasks.registry.tracking.source import track_source
 from tasks.reports.report import report_quarantine
 

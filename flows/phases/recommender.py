@@ -22,8 +22,8 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage.store import locate
 from tasks.recommend.evaluation.list_evaluation import evaluate_lists
+from tasks.recommend.features.index_features import build_index_rows, fit_transformer
 from tasks.recommend.index import build_index
-from tasks.recommend.index_features import build_index_rows, fit_transformer
 from tasks.recommend.model_folders import ModelFolders
 from tasks.reports.drawing import draw_map
 

@@ -11,8 +11,8 @@ from flows.runtime.resume_commands import command_of
 from tasks.core.contracts import RunRef
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
+from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.ingest import digests_of, resolve_sources, source_digest
-from tasks.data.reference_files import find_known_items, find_ratings
 from tasks.data.source_check import check_source
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
@@ -51,7 +51,8 @@ def start_run(config: TrainConfig) -> RunRef:
     check_source(config.source, config.ingest, config.text, config.label)
     run = open_run(config.model_dump(mode="json"), run_tags(config))
     open_cache(config.refresh)
-    tag_flow_run([config.preset, config.source_name])
+    names = [config.preset, config.source_name]
+    tag_flow_run([*names, "keywords-as-feature"] if config.text.keywords else names)
     return run
 
 
@@ -64,4 +65,5 @@ def running_code() -> str:
 def run_tags(config: TrainConfig) -> dict[str, str]:
     """MLflow tags by which runs are filtered, and the command that repeats the run."""
     tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
+    tags["keywords"] = "feature" if config.text.keywords else "judgement"
     return tags | {"code": running_code(), "command": command_of("train", config)}

@@ -14,7 +14,7 @@ from tasks.core.progress import progress_bar
 from tasks.core.retry import io_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.data.joined_files import (
+from tasks.data.companions.joined_files import (
     NamesById,
     load_joined_files,
     locate_joined_files,

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
+from tasks.data.companions.joined_files import open_joined_files
 from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_chunks
-from tasks.data.joined_files import open_joined_files
 from tasks.data.labels import LabelConfig, require_genres
 from tasks.data.preprocess import TextConfig, assign_split
 from tasks.data.row_counts import ChunkResult, RowCounts

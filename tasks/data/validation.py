@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.core.contracts import MOVIES, QUARANTINE
+from tasks.data.companions.people import read_readable_people
 from tasks.data.parsing import (
     Reason,
     clean_text,
@@ -17,7 +18,6 @@ from tasks.data.parsing import (
     parse_names_or_empty,
     parse_year,
 )
-from tasks.data.people import read_readable_people
 from tasks.data.row_counts import ChunkResult
 from tasks.data.sources import Source
 

@@ -19,8 +19,12 @@ from tasks.embedding.inference import count_known_tokens, document_vectors
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import apply_thresholds
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.index_features import MOVIE_COLUMNS, genre_features, load_feature_models
-from tasks.recommend.index_transformer import l2_normalize, single_words, tfidf_weights
+from tasks.recommend.features.index_features import (
+    MOVIE_COLUMNS,
+    genre_features,
+    load_feature_models,
+)
+from tasks.recommend.features.index_transformer import l2_normalize, single_words, tfidf_weights
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import ItemFeatures
 

@@ -19,8 +19,8 @@ from tasks.core.contracts import (
     UserError,
 )
 from tasks.core.storage import store
+from tasks.recommend.features.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.index import IndexConfig, publish_version, stored_batches
-from tasks.recommend.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.search import open_version
 from tasks.recommend.text_model import TextModel

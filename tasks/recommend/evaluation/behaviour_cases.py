@@ -18,7 +18,8 @@ from tasks.recommend.evaluation.baseline_rankers import BLOCK, recommender_score
 from tasks.recommend.evaluation.query_sets import coverage_queries
 from tasks.recommend.evaluation.ranking_metrics import K
 from tasks.recommend.evaluation.relevance_scores import ranked_lists
-from tasks.recommend.index_transformer import single_words
+from tasks.recommend.features.index_transformer import single_words
+from tasks.recommend.features.title_terms import main_title
 from tasks.recommend.scoring import (
     RankConfig,
     similarity_features,
@@ -27,7 +28,6 @@ from tasks.recommend.scoring import (
 )
 from tasks.recommend.search import title_with_year
 from tasks.recommend.text_model import TextModel
-from tasks.recommend.title_terms import main_title
 
 MAX_SEQUELS = 100  # movies of collections
 MAX_LISTED = 200  # cases that need no list beyond those that popularity bias is measured on

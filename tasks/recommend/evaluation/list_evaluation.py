@@ -22,7 +22,7 @@ from tasks.core.contracts import (
     TransformerRef,
 )
 from tasks.core.storage import store
-from tasks.data.reference_files import read_known_items, require_same_file
+from tasks.data.companions.reference_files import read_known_items, require_same_file
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
     RECOMMENDER,

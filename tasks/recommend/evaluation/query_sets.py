@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.core.contracts import RatingsRef
-from tasks.data.reference_files import require_same_ratings
+from tasks.data.companions.reference_files import require_same_ratings
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BLOCK
 from tasks.recommend.evaluation.ranking_metrics import graded_ndcg, matched_auc, ndcg, recall

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from tasks.core.contracts import UserError
-from tasks.recommend.index_transformer import smooth_idf, tfidf_weights
+from tasks.recommend.features.index_transformer import smooth_idf, tfidf_weights
 
 MIN_LIKED_STARS = 4.0
 MIN_LIKES = 10  # users who like a movie, for the movie to be a query

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.reference_files import find_known_items, find_ratings
+from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.sources import resolve_source, source_name
 
 

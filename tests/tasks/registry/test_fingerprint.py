@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from tasks.core.contracts import IndexRef, KnownItemsRef, RatingsRef
-from tasks.data.reference_files import find_known_items, find_ratings
+from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date

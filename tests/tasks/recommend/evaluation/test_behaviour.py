@@ -27,9 +27,9 @@ from tasks.recommend.evaluation.behaviour_cases import (
     unrelated_apart,
     words_move_lists,
 )
+from tasks.recommend.features.title_terms import title_terms
 from tasks.recommend.scoring import ItemFeatures, RankConfig, TextWeights
 from tasks.recommend.text_model import TextModel
-from tasks.recommend.title_terms import title_terms
 
 BY_TITLE, BY_WORDS, BY_GENRE = weights(title=1.0), weights(words=1.0), weights(genre=1.0)
 BY_YEAR, BY_VOTES = weights(year=1.0), weights(votes=1.0)

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core.contracts import KnownItemsRef, ScoresRef, UserError
 from tasks.core.storage import store
-from tasks.data.reference_files import find_known_items
+from tasks.data.companions.reference_files import find_known_items
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BASELINES, RECOMMENDER
 from tasks.recommend.evaluation.query_sets import split_queries

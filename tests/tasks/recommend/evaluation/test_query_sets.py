@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.contracts import RatingsRef, UserError
-from tasks.data.reference_files import ratings_digest
+from tasks.data.companions.reference_files import ratings_digest
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.query_sets import (
     QuerySet,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tasks.recommend.index_transformer import (
+from tasks.recommend.features.index_transformer import (
     MAX_TITLES_OF_WORD,
     NAME_WEIGHT,
     TERM_COLUMNS,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.contracts import UserError
-from tasks.data.reference_files import (
+from tasks.data.companions.reference_files import (
     KnownItem,
     find_known_items,
     find_ratings,

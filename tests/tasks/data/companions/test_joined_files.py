@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.ingest import IngestConfig, list_source_files, localize_joined_files, read_chunks
-from tasks.data.joined_files import (
+from tasks.data.companions.joined_files import (
     JOINED_FILES,
     load_joined_files,
     names_by_column,
     open_joined_file,
     read_joined_file,
 )
+from tasks.data.ingest import IngestConfig, list_source_files, localize_joined_files, read_chunks
 from tasks.data.sources import Columns, Source, open_file
 from tasks.data.validation import IngestState
 from tests.conftest import COLUMNS, movie, write_csv

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.recommend.genre_affinity import CLASH_PENALTY, MAX_CLASHES, genre_affinity
+from tasks.recommend.features.genre_affinity import CLASH_PENALTY, MAX_CLASHES, genre_affinity
 
 
 def labels(*groups: tuple[tuple[int, ...], int], n_genres: int) -> np.ndarray:

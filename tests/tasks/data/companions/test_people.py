@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.people import (
+from tasks.data.companions.people import (
     parse_credits,
     parse_crew_directors,
     parse_directors,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.recommend.title_terms import MAIN, PREFIX, main_title, title_terms
+from tasks.recommend.features.title_terms import MAIN, PREFIX, main_title, title_terms
 
 
 @pytest.mark.parametrize(

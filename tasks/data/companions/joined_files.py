@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from tasks.core.contracts import UserError
 from tasks.core.redaction import redacted
+from tasks.data.companions.people import Names, read_people
 from tasks.data.parsing import parse_id, parse_keywords
-from tasks.data.people import Names, read_people
 from tasks.data.sources import (
     ALIASES,
     Columns,

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.core.storage import store
-from tasks.recommend.proper_names import NAME_WEIGHT
-from tasks.recommend.title_terms import MAIN, PREFIX
+from tasks.recommend.features.proper_names import NAME_WEIGHT
+from tasks.recommend.features.title_terms import MAIN, PREFIX
 
 Vectors = NDArray[np.float32]
 MIN_RIDGE = 0.1  # of the mean variance, added to each: keeps the noise of rare directions small

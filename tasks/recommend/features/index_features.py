@@ -29,8 +29,8 @@ from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
 from tasks.genres.inference import Classifier, hidden_units, load_classifier
-from tasks.recommend.genre_affinity import genre_affinity
-from tasks.recommend.index_transformer import (
+from tasks.recommend.features.genre_affinity import genre_affinity
+from tasks.recommend.features.index_transformer import (
     IndexTransformer,
     Vectors,
     discount_names,
@@ -44,9 +44,9 @@ from tasks.recommend.index_transformer import (
     title_idf,
     whitening_projection,
 )
-from tasks.recommend.proper_names import common_names, count_capitalised
+from tasks.recommend.features.proper_names import common_names, count_capitalised
+from tasks.recommend.features.title_terms import title_terms
 from tasks.recommend.scoring import popularity_prior
-from tasks.recommend.title_terms import title_terms
 
 VERSION = 3
 MOVIE_COLUMNS = [

@@ -18,7 +18,7 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage import store
 from tasks.genres.inference import Classifier, Layer, save_classifier
-from tasks.recommend.index_features import (
+from tasks.recommend.features.index_features import (
     MOVIE_COLUMNS,
     TermCounts,
     count_terms,
@@ -26,8 +26,8 @@ from tasks.recommend.index_features import (
     fit_transformer,
     genre_features,
 )
-from tasks.recommend.index_transformer import NAME_WEIGHT, smooth_idf
-from tasks.recommend.title_terms import title_terms
+from tasks.recommend.features.index_transformer import NAME_WEIGHT, smooth_idf
+from tasks.recommend.features.title_terms import title_terms
 from tests.index_rows import TITLES, feature_models, rows
 from tests.stored import stored_folder, stored_table
 

@@ -2,7 +2,7 @@ import re
 from collections import Counter
 
 from tasks.data.preprocess import stem
-from tasks.recommend.proper_names import common_names, count_capitalised
+from tasks.recommend.features.proper_names import common_names, count_capitalised
 
 STORY = "An old house where {} and a quiet neighbour hide their money again"
 

@@ -1,0 +1,1 @@
+"""Files that accompany a source: keywords, credits, ratings and questions."""
