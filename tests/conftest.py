@@ -24,8 +24,9 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.browser import chromium
+from tests.support.browser import chromium
 
+pytest_plugins = ["tests.support.published_catalogue"]
 ROOT = Path(__file__).parents[1]
 PREFECT = [sys.executable, "-m", "prefect"]
 #: Parts of Prefect's server that a single run does not use; they take a third of its CPU time.
@@ -49,14 +50,14 @@ THEMES = {
 #: The files that take longest, in this order.
 LONGEST = (
     "tests/system/test_deployment.py",
-    "tests/test_docs_commands.py",
-    "tests/flows/test_train.py",
+    "tests/system/test_docs_commands.py",
+    "tests/flow/test_train.py",
     "tests/system/test_kill.py",
     "tests/system/test_at_once.py",
     "tests/system/test_secrets.py",
     "tests/system/test_remote_mlflow.py",
-    "tests/flows/test_resume.py",
-    "tests/flows/test_release.py",
+    "tests/flow/test_resume.py",
+    "tests/flow/test_release.py",
 )
 
 
@@ -223,7 +224,7 @@ def prefect_server(real_server) -> Iterator[None]:
 def blank_figures() -> Iterator[None]:
     """Figures of trainings in this process are made, but written as blank images.
 
-    To render them takes a third of a tiny training. `tests/flows/test_train.py` and the tests of
+    To render them takes a third of a tiny training. `tests/flow/test_train.py` and the tests of
     the commands render them.
     """
 

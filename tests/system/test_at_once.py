@@ -24,8 +24,8 @@ from tasks.registry.release import find_version, promote, roll_back, versions
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
-from tests.flows.test_refresh import asked_to_add
-from tests.flows.test_train import settings
+from tests.support.new_movies import asked_to_add
+from tests.support.trainings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEEP = {"trainings": 20}  # both of the first trainings are needed to the end

@@ -8,7 +8,7 @@ from flows.train import train
 from tasks.core.files import atomic_write
 from tasks.core.storage import store
 from tests.conftest import catalogue, write_csv
-from tests.flows.test_train import scores_of, settings
+from tests.support.trainings import scores_of, settings
 
 pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 RUNS, DAMAGES = 30, 10

@@ -11,7 +11,7 @@ from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT, catalogue, write_csv
-from tests.flows.stages import flags
+from tests.support.run_stages import flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 

@@ -15,7 +15,7 @@ from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
-from tests.flows.test_train import settings
+from tests.support.trainings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 KEPT = 1  # newest versions, beside the champion and the previous one

@@ -16,8 +16,8 @@ from tasks.registry.release import promote, roll_back
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import catalogue, write_csv
-from tests.flows.test_train import settings
-from tests.system.test_remote_mlflow import titles_like
+from tests.support.champion_lists import titles_like
+from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 

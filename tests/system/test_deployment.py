@@ -35,9 +35,9 @@ from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
 from flows.config import TrainConfig
 from flows.runtime.local_stack import stack as stack_module
-from tests.browser import listen, needs_browser
 from tests.conftest import PREFECT, ROOT, free_port
-from tests.flows.stages import answers, call, ended, start_run, statuses, wait_until, writing
+from tests.support.browser import listen, needs_browser
+from tests.support.run_stages import answers, call, ended, start_run, statuses, wait_until, writing
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.flows.stages import call, flags, in_preprocessing, statuses, write_source
+from tests.support.run_stages import call, flags, in_preprocessing, statuses, write_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.endurance]
 MB = 2**20

@@ -18,7 +18,7 @@ from flows.config import TrainConfig
 from flows.train import train
 from tasks.core.storage.entry_record import sha256_of
 from tests.conftest import ROOT
-from tests.flows.stages import (
+from tests.support.run_stages import (
     entries,
     flags,
     in_classifier,

@@ -14,7 +14,7 @@ from tasks.registry.champion import FORMAT, load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT
-from tests.index_rows import rows
+from tests.support.index_rows import rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60

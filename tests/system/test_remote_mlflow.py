@@ -13,17 +13,16 @@ import pytest
 
 from flows.refresh import refresh
 from flows.train import train
-from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
-from tasks.recommend.search import get_version
 from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back, version_rows
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, free_port, running, wait_for, write_csv
-from tests.flows.stages import call
-from tests.flows.test_refresh import NEW, asked_to_add
-from tests.flows.test_train import settings
+from tests.support.champion_lists import titles_like
+from tests.support.new_movies import NEW, asked_to_add
+from tests.support.run_stages import call
+from tests.support.trainings import settings
 
 pytestmark = [
     pytest.mark.slow,
@@ -83,13 +82,6 @@ def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
     with running([sys.executable, "-m", "mlflow", "server", *where], environment):
         wait_for(f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}"
-
-
-def titles_like(title: str) -> list[str]:
-    current = load_champion()
-    version, request = get_version(current.index), RecommendationRequest(titles=[title])
-    hits = recommend(query_from_movies(request, version), request, version, current.rank)
-    return [hit["title"] for hit in hits]
 
 
 def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypatch):

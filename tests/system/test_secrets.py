@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.train import train
 from tasks.core.contracts import UserError
 from tests.conftest import ROOT, catalogue, write_csv
-from tests.flows.test_train import settings
+from tests.support.trainings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 USER, PASSWORD, SIGNATURE = "alice4711", "s3cr3t", "51gnatur3"

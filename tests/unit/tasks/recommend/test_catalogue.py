@@ -1,0 +1,98 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.contracts import UserError
+from tasks.recommend.catalogue import Catalogue, Filters
+from tasks.recommend.scoring import RankConfig, similarity_features
+from tests.support.index_rows import TITLES, rows
+
+CONFIG = RankConfig()
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return Catalogue(rows(TITLES))
+
+
+def scores_by_row(catalogue: Catalogue, query_rows: list[int], limit: int = 99) -> dict[int, float]:
+    hits = catalogue.rank(catalogue.features_of(query_rows), query_rows, limit, CONFIG)
+    return {hit.row: hit.score for hit in hits}
+
+
+def test_lists_are_sorted_by_score_and_leave_out_the_query(catalogue):
+    scores = scores_by_row(catalogue, [0], limit=5)
+    assert len(scores) == 5
+    assert 0 not in scores
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+
+
+def test_duplicates_are_listed_once():
+    """Every movie has a duplicate with another id in the second half of the table."""
+    table = rows(TITLES)
+    ids = pa.array([movie_id + 100 for movie_id in table["id"].to_pylist()])
+    catalogue = Catalogue(pa.concat_tables([table, table.set_column(1, "id", ids)]))
+    scores = scores_by_row(catalogue, [0], limit=50)
+    assert len(scores) == len(TITLES) - 1
+    assert {row % len(TITLES) for row in scores} == set(range(1, len(TITLES)))
+
+
+def test_score_for_several_queries_is_their_mean(catalogue):
+    first, second = scores_by_row(catalogue, [0]), scores_by_row(catalogue, [1])
+    for row, score in scores_by_row(catalogue, [0, 1], limit=3).items():
+        assert score == pytest.approx((first[row] + second[row]) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        ({"genre": ["horror"]}, lambda movie: "Horror" in movie["genres"]),
+        ({"not_genre": ["Horror"]}, lambda movie: "Horror" not in movie["genres"]),
+        ({"from_year": 1985, "to_year": 1990}, lambda movie: 1985 <= movie["year"] <= 1990),
+        ({"language": "fr"}, lambda movie: movie["language"] == "fr"),
+        ({"genre": ["War"], "language": "en"}, lambda movie: "War" in movie["genres"]),
+    ],
+)
+def test_only_movies_that_pass_the_filters_are_listed(catalogue, filters, passes):
+    allowed = catalogue.filter_mask(Filters.model_validate(filters, by_name=True))
+    hits = catalogue.rank(catalogue.features_of([0]), [0], 99, CONFIG, allowed=allowed)
+    assert hits
+    assert all(passes(catalogue.movie(hit.row)) for hit in hits)
+    assert len(hits) == np.sum(allowed) - int(allowed[0])
+
+
+def test_no_filters_give_no_mask(catalogue):
+    assert catalogue.filter_mask(Filters()) is None
+
+
+@pytest.mark.parametrize("genre", ["Nonsense", "' OR 1=1 --", "%"])
+def test_an_unknown_genre_is_an_error_that_lists_the_genres(catalogue, genre):
+    with pytest.raises(UserError, match="There are: Horror, War"):
+        catalogue.filter_mask(Filters(genre=[genre]))
+
+
+def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
+    vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
+    features = catalogue.text_features(vector, vector, genres, {"story": 0.6, "unknown": 0.8})
+    assert features.words.data.tolist() == pytest.approx([0.6])
+    assert np.isnan(features.years).all()
+
+
+def test_a_text_has_neither_title_nor_people_nor_keywords():
+    people, keywords = [["Jane"], ["Joe", "Jane"]], [["ship"], ["war"]]
+    catalogue = Catalogue(rows(TITLES[:2], with_keywords=True, people=people, keywords=keywords))
+    vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
+    text = catalogue.text_features(vector, vector, genres, {"story": 1.0})
+    for name in ("titles", "people", "keywords"):
+        assert getattr(text, name).shape == (1, getattr(catalogue.features, name).shape[1])
+        assert getattr(text, name).nnz == 0
+    similarities = similarity_features(text, catalogue.items)
+    assert similarities["people"].tolist() == similarities["keywords"].tolist() == [[0, 0]]
+
+
+def test_movies_of_the_same_people_and_keywords_are_similar():
+    people, keywords = [["Jane"], ["Joe", "Jane"], ["Bob"]], [["ship"], ["war"], ["ship"]]
+    catalogue = Catalogue(rows(TITLES[:3], with_keywords=True, people=people, keywords=keywords))
+    similarities = similarity_features(catalogue.features_of([0]), catalogue.items)
+    assert similarities["people"][0].tolist() == pytest.approx([1, 0.5**0.5, 0])
+    assert similarities["keywords"][0].tolist() == pytest.approx([1, 0, 1])

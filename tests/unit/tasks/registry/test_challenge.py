@@ -1,0 +1,244 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
+from tasks.core.storage import store
+from tasks.recommend.model_folders import ModelFolders
+from tasks.registry import challenge as challenge_module
+from tasks.registry.challenge import (
+    GATED,
+    METRIC_LABELS,
+    Comparison,
+    PairedPredictions,
+    _compare_recommendations,
+    compare_genres,
+    compare_lists,
+    decision_without_champion,
+    join_lists,
+    predict_both,
+    promotion_decision,
+)
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedChampion
+from tests.support.evaluated_lists import documents_of, evaluate
+from tests.support.index_rows import TITLES, rows
+from tests.support.text_models import WORDS_ALONE, WordModel
+
+
+def comparison(
+    metric: str, champion: float, challenger: float, half_width: float = 0.02
+) -> Comparison:
+    difference = challenger - champion
+    return Comparison(
+        score=metric,
+        champion=champion,
+        challenger=challenger,
+        difference=difference,
+        low=difference - half_width,
+        high=difference + half_width,
+    )
+
+
+def test_one_metric_below_the_tolerance_rejects_the_challenger():
+    comparisons = [
+        comparison("test_f1_micro", 0.6, 0.7),
+        comparison("test_f1_macro", 0.5, 0.488),
+    ]
+    decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
+    assert not decision.promote
+    assert decision.why == "F1 macro is 0.012 lower than the champion's (tolerance 0.01)"
+    assert promotion_decision(comparisons, tolerance=0.03, same_source=False).promote
+
+
+def test_every_metric_below_the_tolerance_is_named():
+    comparisons = [
+        comparison("rec_franchise_recall_at_10", 0.9, 0.8),
+        comparison("rec_keyword_ndcg_at_10", 0.5, 0.3),
+    ]
+    decision = promotion_decision(comparisons, tolerance=0.05, same_source=True)
+    assert decision.why == (
+        "franchise recall@10 is 0.100 lower and keyword nDCG@10 is 0.200 lower than the champion's "
+        "(tolerance 0.05)"
+    )
+
+
+@pytest.mark.parametrize("metric", sorted(set(METRIC_LABELS) - set(GATED)))
+def test_a_metric_outside_the_gate_is_reported_and_decides_nothing(metric):
+    much_worse, much_better = comparison(metric, 0.9, 0.1), comparison(metric, 0.1, 0.9)
+    decision = promotion_decision([much_worse], tolerance=0.01, same_source=False)
+    assert decision.promote
+    assert decision.comparisons == (much_worse,)
+    assert not promotion_decision([much_better], tolerance=0.01, same_source=True).promote
+
+
+def test_the_gate_decides_by_genres_keywords_and_franchises():
+    assert set(GATED) == {
+        *("test_f1_micro", "test_f1_macro"),
+        *("rec_keyword_ndcg_at_10", "rec_franchise_recall_at_10"),
+    }
+
+
+def test_on_the_same_source_only_a_significant_improvement_is_promoted():
+    within_noise = [comparison("test_f1_micro", 0.6, 0.61, half_width=0.02)]
+    decision = promotion_decision(within_noise, tolerance=0.01, same_source=True)
+    assert not decision.promote
+    assert decision.why == (
+        "no metric is significantly better than the champion's on the same source"
+    )
+    significant = [comparison("test_f1_micro", 0.6, 0.61, half_width=0.005)]
+    decision = promotion_decision(significant, tolerance=0.01, same_source=True)
+    assert decision.promote
+    assert decision.why == "F1 micro is 0.010 higher than the champion's (significant at 95%)"
+
+
+def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
+    comparisons = [comparison("test_f1_micro", 0.6, 0.595)]
+    decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
+    assert decision.promote
+    assert decision.why == "no metric is worse than the champion's, and the source is new"
+    assert promotion_decision([], tolerance=0.01, same_source=False).promote
+
+
+def test_the_first_version_is_promoted():
+    decision = decision_without_champion(CheckedChampion())
+    assert (decision.promote, decision.why) == (True, "no earlier champion")
+
+
+def test_a_damaged_champion_is_replaced_and_named():
+    decision = decision_without_champion(CheckedChampion(version="3", damage="its index is empty"))
+    assert (decision.promote, decision.champion_is_damaged) == (True, True)
+    assert decision.why == "the champion (version 3) cannot be compared: its index is empty"
+
+
+def noisy_predictions(accuracy: float, y_true: np.ndarray, seed: int) -> np.ndarray:
+    flipped = np.random.default_rng(seed).random(y_true.shape) > accuracy
+    return np.where(flipped, 1 - y_true, y_true).astype(np.uint8)
+
+
+def test_a_better_model_is_significantly_better_and_an_equal_one_is_not():
+    y_true = (np.random.default_rng(0).random((400, 6)) < 0.3).astype(np.uint8)
+    good, poor = noisy_predictions(0.95, y_true, 1), noisy_predictions(0.8, y_true, 2)
+    micro, macro = compare_genres(PairedPredictions(y_true, champion=poor, challenger=good))
+    assert micro.low > 0.05
+    assert macro.difference == pytest.approx(macro.challenger - macro.champion)
+    equal, _ = compare_genres(PairedPredictions(y_true, champion=good, challenger=good))
+    assert (equal.difference, equal.low, equal.high) == (0, 0, 0)
+
+
+def model(*genres: str) -> SimpleNamespace:
+    """A model that predicts its genres for every movie."""
+    return SimpleNamespace(
+        classes=sorted(genres),
+        predict_genres=lambda titles, *_: [SimpleNamespace(genres=list(genres)) for _ in titles],
+    )
+
+
+def test_movies_without_a_genre_of_either_model_are_not_compared():
+    movies = pa.table(
+        {
+            "title": ["Alien", "Up", "Jazz"],
+            "overview": ["", "", ""],
+            "keywords": pa.array([[], [], []], pa.list_(pa.string())),
+            "genres": [["Horror"], ["Family"], ["Music"]],
+        }
+    )
+    predictions = predict_both(movies, champion=model("Horror"), challenger=model("Family"))
+    assert predictions.y_true.tolist() == [[0, 1], [1, 0]]
+    assert predictions.champion.tolist() == [[0, 1], [0, 1]]
+    assert predictions.challenger.tolist() == [[1, 0], [1, 0]]
+
+
+def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
+    champion = np.random.default_rng(0).random(200).astype(np.float32)
+    result = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
+    assert result.score == "rec_colike_ndcg_at_10"
+    assert result.difference == pytest.approx(0.01, abs=1e-6)
+    assert result.low == pytest.approx(result.high, abs=1e-5)
+
+
+def compared_with(champion: WordModel) -> tuple[list[Comparison], pa.Table]:
+    """Comparisons of a challenger with a champion that ranks by votes, and their sample lists.
+
+    All movies have the same keywords; the first ten are of one collection.
+    """
+    collections = ["Alien"] * 10 + [None] * (len(TITLES) - 10)
+    table = rows(TITLES, keywords=[list("abcde")] * len(TITLES), collection=collections)
+    by_votes = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0})
+    results: list[Comparison] = []
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        results.extend(
+            _compare_recommendations(
+                documents=documents_of(table),
+                champion=Champion(index=IndexRef(uri="u", tag="t"), rank=by_votes, run_id="1"),
+                model=champion,
+                ratings=None,
+                known_items=None,
+                lists=evaluate(table),
+                writer=writer,
+            )
+        )
+        return writer.folder_ref(ScoresRef)
+
+    folder = store.locate(store.get_or_create("challenge", [], ScoresRef, write))
+    return results, pq.read_table(folder / "lists_beside.parquet")
+
+
+def test_lists_of_both_versions_are_compared_on_the_same_queries():
+    """The champion ranks by votes, and the movies of the collection have the fewest."""
+    comparisons, sample = compared_with(WordModel())
+    by_metric = {row.score: row for row in comparisons}
+    assert set(by_metric) == {"rec_keyword_ndcg_at_10", "rec_franchise_recall_at_10"}
+    assert by_metric["rec_keyword_ndcg_at_10"].difference == 0
+    franchise = by_metric["rec_franchise_recall_at_10"]
+    assert franchise.champion < franchise.challenger
+    (toy_story,) = (row for row in sample.to_pylist() if row["film"] == "Toy Story")
+    assert toy_story["champion"].startswith("!!!")
+    assert not toy_story["challenger"].startswith("!!!")
+
+
+def test_a_champion_that_ranks_by_keywords_is_not_compared_by_them():
+    comparisons, _ = compared_with(WordModel(keywords=True))
+    assert [row.score for row in comparisons] == ["rec_franchise_recall_at_10"]
+
+
+def test_changed_questions_are_compared_again(monkeypatch):
+    """Other questions may give the challenger equal scores, and the champion others."""
+    questions_compared = []
+
+    def compare(writer: store.EntryWriter, **inputs: Any) -> ScoresRef:
+        questions_compared.append(inputs["known_items"].digest)
+        pq.write_table(pa.table({"film": ["Alien"]}), writer.folder / "lists_beside.parquet")
+        return writer.folder_ref(ScoresRef)
+
+    monkeypatch.setattr(challenge_module, "_challenge", compare)
+    monkeypatch.setattr(challenge_module, "create_table_artifact", lambda *_, **__: None)
+    folders = ModelFolders.of(*map(Path, ("doc2vec", "classifier", "lexicon")))
+    for digest in ("a", "b", "a"):
+        challenge_module.challenge.fn(
+            documents=DocumentsRef(paths=("d",), digest="d"),
+            challenger=folders,
+            lists=ScoresRef(paths=("l",), digest="l"),
+            ratings=None,
+            known_items=KnownItemsRef(source="m", file=Path("k"), digest=digest),
+            champion=Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1"),
+            folders=folders,
+            compute=Compute(),
+        )
+    assert questions_compared == ["a", "b"]
+
+
+def test_sample_lists_are_joined_by_film():
+    challenger = pa.table({"film": ["Alien", "Up"], "movies like it": ["Aliens", "Cars"]})
+    champion = pa.table({"film": ["Alien"], "movies like it": ["The Thing"]})
+    assert join_lists(challenger, champion).to_pylist() == [
+        {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
+        {"film": "Up", "challenger": "Cars", "champion": None},
+    ]
