@@ -156,7 +156,7 @@ def check_drift(
     key = [VERSION, documents.digest, store.file_digest(old), str(doc2vec)]
     ref = store.get_or_create("drift", key, ScoresRef, write)
     metrics = _show_drift(store.locate(ref))
-    _require_little_drift(metrics, config)
+    require_little_drift(metrics, config)
     return ref
 
 
@@ -185,7 +185,7 @@ def _show_drift(folder: Path) -> dict[str, float]:
     return metrics
 
 
-def _require_little_drift(metrics: Mapping[str, float], config: DriftConfig) -> None:
+def require_little_drift(metrics: Mapping[str, float], config: DriftConfig) -> None:
     """Log drift above `warn_above`; raise UserError if it exceeds `stop_above`."""
     if too_far := distributions_above(metrics, config.stop_above):
         raise UserError(

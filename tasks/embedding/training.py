@@ -63,7 +63,9 @@ def _fit(
     train_in_folder(writer.folder, scale_to_corpus(config, words), writer.checkpoint_dir)
     corpus_file.unlink()
     if config.transductive:
-        write_trained_vectors(documents, np.load(vectors_file, "r"), writer.folder / "trained")
+        write_trained_vectors(
+            documents, np.load(vectors_file, "r", allow_pickle=False), writer.folder / "trained"
+        )
         vectors_file.unlink()
     store.write_json(writer.folder / "text.json", text.model_dump(mode="json"))
     return writer.folder_ref(Doc2VecRef, documents.rows, measured="training.json")

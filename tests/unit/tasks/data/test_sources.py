@@ -1,7 +1,9 @@
 import bz2
 import gzip
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pyarrow as pa
@@ -109,7 +111,6 @@ def test_the_error_for_a_missing_source_names_it(source):
 
 
 def test_kaggle_is_downloaded_with_kagglehub_and_ratings_only_if_configured(monkeypatch, tmp_path):
-    kagglehub = pytest.importorskip("kagglehub", reason="the kaggle extra is not installed")
     downloads: list[str] = []
 
     def download(dataset: str, path: str) -> str:
@@ -117,11 +118,17 @@ def test_kaggle_is_downloaded_with_kagglehub_and_ratings_only_if_configured(monk
         downloads.append(path)
         return str(tmp_path / path)
 
-    monkeypatch.setattr(kagglehub, "dataset_download", download)
+    monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
     assert resolve_source("kaggle").files == (tmp_path / "movies_metadata.csv",)
     assert downloads == ["movies_metadata.csv"]
     resolve_source("kaggle", with_ratings=True)
     assert downloads[1:] == ["ratings_small.csv", "links_small.csv", "movies_metadata.csv"]
+
+
+def test_the_error_for_a_missing_kagglehub_has_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(UserError, match=r"pip install .* '\.\[kaggle\]'"):
+        resolve_source("kaggle")
 
 
 def error_message(path: Path) -> str:

@@ -1,5 +1,7 @@
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pyarrow as pa
@@ -142,8 +144,8 @@ def test_remote_files_are_downloaded(artifacts, tmp_path):
 
 
 def test_kaggles_own_files_are_downloaded_by_name(monkeypatch, tmp_path):
-    kagglehub = pytest.importorskip("kagglehub", reason="the kaggle extra is not installed")
-    monkeypatch.setattr(kagglehub, "dataset_download", lambda _, path: str(tmp_path / path))
+    kagglehub = SimpleNamespace(dataset_download=lambda _, path: str(tmp_path / path))
+    monkeypatch.setitem(sys.modules, "kagglehub", kagglehub)
     config = localize_joined_files(IngestConfig(keywords="kaggle", credits="kaggle"))
     assert config.keywords == str(tmp_path / "keywords.csv")
     assert config.credits == str(tmp_path / "credits.csv")

@@ -1,0 +1,32 @@
+import logging
+
+import pytest
+
+from tasks.core.contracts import UserError
+from tasks.data import drift
+from tasks.data.drift import DriftConfig, require_little_drift
+
+METRICS = {"drift_genres": 0.15, "drift_decades": 0.05, "drift_lengths": 0.3}
+
+
+@pytest.fixture(autouse=True)
+def without_a_run(monkeypatch) -> None:
+    monkeypatch.setattr(drift, "get_run_logger", lambda: logging.getLogger("test"))
+
+
+def test_drift_above_the_limit_is_a_warning(caplog):
+    require_little_drift(METRICS, DriftConfig(warn_above=0.2))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "lengths 0.30" in record.message
+    assert "genres" not in record.message
+
+
+def test_drift_below_the_limit_is_none(caplog):
+    require_little_drift(METRICS, DriftConfig(warn_above=0.31))
+    assert caplog.records == []
+
+
+def test_drift_above_the_second_limit_stops_the_run():
+    with pytest.raises(UserError, match=r"lengths 0\.30 \(limit: --drift\.stop_above 0\.25\)"):
+        require_little_drift(METRICS, DriftConfig(stop_above=0.25))
