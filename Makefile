@@ -89,6 +89,9 @@ prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
 .PHONY: mlflow
 # the database's address may hold a password, so it is no argument; $(value …) keeps a `$` in it
 mlflow: export MLFLOW_BACKEND_STORE_URI := $(or $(value MLFLOW_TRACKING_URI),$(OWN_DATABASE))
+# one server, and none of the seven processes that MLflow starts for jobs of language models
+mlflow: export MLFLOW_WORKERS ?= 1
+mlflow: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 mlflow: $(READY) ## MLflow UI on http://127.0.0.1:5000
 	@case "$$MLFLOW_BACKEND_STORE_URI" in http*) \
 		echo "MLFLOW_TRACKING_URI names a server, which has its own UI: open its address." >&2; \
