@@ -9,6 +9,7 @@ from tasks.core.contracts import IndexRef, RegistryError, UserError
 from tasks.recommend.explanation import FEATURE_LABELS
 from tasks.recommend.index import publish_version
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
+from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.conftest import free_port
@@ -130,6 +131,20 @@ def test_the_api_returns_the_recommendations_of_the_command_line(client, champio
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
     assert listed == expected
+
+
+def test_movies_ranked_by_year_alone_have_the_scores_of_its_formula(client, tmp_path, monkeypatch):
+    """exp(-d/8) for d years of difference, computed by hand."""
+    titles = ["Alien", "Aliens", "Amélie", "Up", "Coco", "Toy Story"]
+    years = [1979, 1986, 2001, 2009, 2017, 1995]
+    index = publish_version(str(tmp_path / "lancedb"), [rows(titles, year=years)], "run-1")
+    weights = dict.fromkeys(RankConfig.model_fields.keys() - {"preset", "text"}, 0) | {"year": 1}
+    champion = Champion(index=index, rank=RankConfig(**weights), run_id="run-1")
+    monkeypatch.setattr(main, "load_champion", lambda: champion)
+    listed = movies(client, title="Alien", limit=3)
+    assert [movie["title"] for movie in listed] == ["Aliens", "Toy Story", "Amélie"]
+    scores = [movie["score"] for movie in listed]
+    assert scores == pytest.approx([0.4169, 0.1353, 0.0639], abs=1e-4)
 
 
 def test_a_response_contains_the_query_and_explanations(client):

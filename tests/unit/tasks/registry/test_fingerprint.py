@@ -63,6 +63,14 @@ def test_only_python_files_change_the_code_digest(tmp_path):
     assert code_digest([tmp_path]) != before
 
 
+def test_the_name_of_a_python_file_changes_the_code_digest(tmp_path):
+    """An import finds a module by its name."""
+    (tmp_path / "a.py").write_text("one")
+    before = code_digest([tmp_path])
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert code_digest([tmp_path]) != before
+
+
 def test_an_equal_fingerprint_means_up_to_date():
     champion = champion_with("x")
     assert is_up_to_date("x", champion)
