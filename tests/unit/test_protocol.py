@@ -1,0 +1,205 @@
+"""The protocol: what may be fitted or chosen on which movies, and scores at chance level.
+
+A training is repeated after a change of the movies of one split. `tests/support/stored_files.py`
+says for every file that a training stores which movies it may depend on.
+"""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tasks.recommend.scoring import FEATURES
+from tests.conftest import write_csv
+from tests.support.direct_phases import (
+    DRAWING,
+    WITHOUT_LISTS,
+    WITHOUT_SCORES,
+    build_models,
+)
+from tests.support.protocol_movies import (
+    PROTOCOL_COLUMNS,
+    SENTINEL,
+    SHARES,
+    Movie,
+    protocol_movies,
+    with_everything_changed,
+    with_other_genres,
+)
+from tests.support.stored_files import (
+    FILES,
+    Movies,
+    cached_files,
+    contents,
+    fitted_texts,
+    is_record,
+    movies_of,
+)
+from tests.support.trainings import TINY_NET, settings
+
+
+class Change(NamedTuple):
+    """A change of movies, and the first level of files that may differ after it."""
+
+    change: Callable[[list[Movie]], list[Movie]]
+    first_level: Movies
+
+
+CHANGES = {
+    "validation movies": Change(
+        lambda movies: with_everything_changed(movies, "validation"), Movies.VALIDATION
+    ),
+    "validation genres": Change(
+        lambda movies: with_other_genres(movies, "validation"), Movies.VALIDATION
+    ),
+    "test movies": Change(
+        lambda movies: with_everything_changed(movies, "test"), Movies.TEST_WITHOUT_GENRES
+    ),
+    "test genres": Change(lambda movies: with_other_genres(movies, "test"), Movies.TEST),
+}
+Trainings = dict[str, Path]
+TEXT_WEIGHTS = dict.fromkeys(FEATURES, 0.0) | {"content": 1, "words": 1, "title": 5, "hidden": 1}
+
+
+def train_on(movies: list[Movie], folder: Path, skipped: set[str]) -> dict[str, float]:
+    """Train under an artifacts root in `folder`; returns the scores.
+
+    Without early stopping, the weights of the network depend on train movies alone. Lists are
+    ranked by texts alone.
+    """
+    folder.mkdir(parents=True)
+    source = write_csv(folder / "movies.csv", movies, PROTOCOL_COLUMNS)
+    network = TINY_NET | {"patience": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
+        config = settings(source, text=SHARES, classifier=network, rank=TEXT_WEIGHTS)
+        return build_models(config, skipped)
+
+
+def shuffled(movies: list[Movie], columns: Collection[str]) -> list[Movie]:
+    """Every movie gets these columns of another movie, drawn at random."""
+    order = np.random.default_rng(0).permutation(len(movies))
+    others = [movies[row] for row in order]
+    return [
+        movie | {column: other[column] for column in columns}
+        for movie, other in zip(movies, others, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> tuple[Path, dict[str, float]]:
+    """The artifacts root and the scores of a training that runs all tasks."""
+    folder = tmp_path_factory.mktemp("original") / "training"
+    scores = train_on(protocol_movies(), folder, set())
+    return folder / "artifacts", scores
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory, original) -> Trainings:
+    """Artifacts roots of the original training and of those after each change."""
+    folder = tmp_path_factory.mktemp("changed")
+    for name, (change, _) in CHANGES.items():
+        train_on(change(protocol_movies()), folder / name, WITHOUT_SCORES)
+    return {name: folder / name / "artifacts" for name in CHANGES} | {"original": original[0]}
+
+
+def changed_files(trainings: Trainings, name: str) -> set[str]:
+    """Files of a training, records apart, that differ from those of the original."""
+    before, after = contents(trainings["original"]), contents(trainings[name])
+    return {file for file in after if after[file] != before[file]}
+
+
+def test_every_stored_file_says_which_movies_it_may_depend_on(original):
+    root, _ = original
+    names = {name for name, _ in cached_files(root) if not is_record(name)}
+    assert {movies_of(name) for name in names} == set(Movies)
+    assert {path.name for path in root.iterdir()} == {"cache", "lancedb"}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_depends_on_no_other_movies(trainings, change):
+    first_level = CHANGES[change].first_level
+    changed = changed_files(trainings, change)
+    assert {name for name in changed if movies_of(name) < first_level} == set()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_training_stores_every_fitted_file(trainings, change):
+    fitted = {name for name, level in FILES.items() if level <= Movies.VALIDATION}
+    assert fitted <= contents(trainings[change]).keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "highest"),
+    [("validation movies", Movies.TRAIN), ("test movies", Movies.VALIDATION)],
+)
+def test_a_word_or_name_of_other_movies_is_in_no_fitted_file(trainings, change, highest):
+    texts = fitted_texts(trainings[change], highest)
+    assert [name for name, text in texts.items() if SENTINEL in text] == []
+
+
+def test_words_and_names_of_train_movies_are_in_the_fitted_files(original):
+    """So that the test before this one looks where words are."""
+    texts = fitted_texts(original[0], Movies.VALIDATION)
+    terms = {
+        "doc2vec/vocabulary.parquet": "ghost",
+        "labels/classes.json": "horror",
+        "lexicon/keywords.parquet": "ghost",
+        "lexicon/lexicon.json": "horror",
+        "lexicon/people.parquet": "star of horror",
+        "lexicon/pooling.parquet": "ghost",
+        "lexicon/titles.parquet": "horror",
+        "lexicon/words.parquet": "ghost",
+        "classifier/thresholds.json": "horror",
+    }
+    assert [name for name, term in terms.items() if term not in texts[name]] == []
+
+
+def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
+    changed = changed_files(trainings, "validation genres")
+    assert {name for name in changed if movies_of(name) <= Movies.VALIDATION} == {
+        "classifier/config.json",
+        "classifier/history.parquet",
+        "classifier/thresholds.json",
+    }
+
+
+def test_changed_movies_change_the_files_about_them(trainings):
+    """So that a change that changes nothing cannot pass."""
+    about_all_movies = {"documents/movies-00000.parquet", "labels/labels.npy"}
+    assert about_all_movies <= changed_files(trainings, "test movies")
+    assert "vectors/movies-00000.parquet" in changed_files(trainings, "test movies")
+    assert about_all_movies <= changed_files(trainings, "test genres")
+
+
+def test_genres_are_predicted_and_lists_are_relevant(original):
+    """What the next tests compare chance with."""
+    _, scores = original
+    assert scores["test_f1_micro"] > 0.9
+    assert scores["test_average_precision_macro"] > 0.9
+    assert scores["rec_keyword_ndcg_at_10"] > 0.9
+    assert scores["rec_franchise_recall_at_10"] > 0.9
+
+
+def test_shuffled_genres_are_predicted_at_chance(tmp_path):
+    """If they could still be predicted, test genres would be in texts or in the training."""
+    movies = shuffled(protocol_movies(), ["genres"])
+    require_genres_at_chance(train_on(movies, tmp_path / "m", WITHOUT_LISTS))
+
+
+def test_shuffled_texts_score_at_chance(tmp_path):
+    """If a list were still relevant, the ranking by texts would know what judges it."""
+    movies = shuffled(protocol_movies(), ["title", "overview"])
+    scores = train_on(movies, tmp_path / "m", DRAWING | {"build-index"})
+    require_genres_at_chance(scores)
+    for metric in ("keyword_ndcg_at_10", "franchise_recall_at_10"):
+        assert scores[f"rec_{metric}"] <= scores[f"rec_baseline_random_{metric}"] + 0.1, metric
+
+
+def require_genres_at_chance(scores: dict[str, float]) -> None:
+    prior = scores["baseline_prior_f1_micro"]
+    assert scores["test_f1_micro"] <= prior + 0.05
+    assert scores["baseline_tfidf_f1_micro"] <= prior + 0.05
+    assert scores["test_average_precision_macro"] < 0.5
