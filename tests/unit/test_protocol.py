@@ -6,11 +6,13 @@ says for every file that a training stores which movies it may depend on.
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from tasks.data.preprocess import Split
 from tasks.recommend.scoring import FEATURES
 from tests.conftest import write_csv
 from tests.support.direct_phases import (
@@ -25,6 +27,7 @@ from tests.support.protocol_movies import (
     SHARES,
     Movie,
     protocol_movies,
+    split_of,
     with_everything_changed,
     with_other_genres,
 )
@@ -41,23 +44,18 @@ from tests.support.trainings import TINY_NET, settings
 
 
 class Change(NamedTuple):
-    """A change of movies, and the first level of files that may differ after it."""
+    """A change of the movies of a split, and the first level of files that may differ after it."""
 
-    change: Callable[[list[Movie]], list[Movie]]
+    change: Callable[[list[Movie], Split], list[Movie]]
+    split: Split
     first_level: Movies
 
 
 CHANGES = {
-    "validation movies": Change(
-        lambda movies: with_everything_changed(movies, "validation"), Movies.VALIDATION
-    ),
-    "validation genres": Change(
-        lambda movies: with_other_genres(movies, "validation"), Movies.VALIDATION
-    ),
-    "test movies": Change(
-        lambda movies: with_everything_changed(movies, "test"), Movies.TEST_WITHOUT_GENRES
-    ),
-    "test genres": Change(lambda movies: with_other_genres(movies, "test"), Movies.TEST),
+    "validation movies": Change(with_everything_changed, "validation", Movies.VALIDATION),
+    "validation genres": Change(with_other_genres, "validation", Movies.VALIDATION),
+    "test movies": Change(with_everything_changed, "test", Movies.TEST_WITHOUT_GENRES),
+    "test genres": Change(with_other_genres, "test", Movies.TEST),
 }
 Trainings = dict[str, Path]
 TEXT_WEIGHTS = dict.fromkeys(FEATURES, 0.0) | {"content": 1, "words": 1, "title": 5, "hidden": 1}
@@ -100,8 +98,8 @@ def original(tmp_path_factory) -> tuple[Path, dict[str, float]]:
 def trainings(tmp_path_factory, original) -> Trainings:
     """Artifacts roots of the original training and of those after each change."""
     folder = tmp_path_factory.mktemp("changed")
-    for name, (change, _) in CHANGES.items():
-        train_on(change(protocol_movies()), folder / name, WITHOUT_SCORES)
+    for name, (change, split, _) in CHANGES.items():
+        train_on(change(protocol_movies(), split), folder / name, WITHOUT_SCORES)
     return {name: folder / name / "artifacts" for name in CHANGES} | {"original": original[0]}
 
 
@@ -164,6 +162,18 @@ def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
         "classifier/history.parquet",
         "classifier/thresholds.json",
     }
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_index_rows_of_other_movies_stay(trainings, split):
+    before = index_rows_outside(trainings["original"], split)
+    assert len(before) > 200
+    assert index_rows_outside(trainings[f"{split} movies"], split) == before
+
+
+def index_rows_outside(root: Path, split: str) -> list[dict[str, Any]]:
+    (file,) = (root / "cache" / "rows").glob("*/rows.parquet")
+    return [row for row in pq.read_table(file).to_pylist() if split_of(row["overview"]) != split]
 
 
 def test_changed_movies_change_the_files_about_them(trainings):

@@ -1,0 +1,87 @@
+"""Ranking weights are chosen on one half of the queries; the other half is only reported."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import ranking_weights
+from benchmarks.ranking_weights import (
+    choose_text_weights,
+    choosing_half,
+    random_walk,
+    shown_weights,
+)
+from benchmarks.recommenders import Trained
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.evaluation.query_sets import QuerySet, is_reported_query
+from tasks.recommend.evaluation.ranking_metrics import recall
+from tasks.recommend.evaluation.relevance_scores import KnownItem
+from tasks.recommend.scoring import Array, RankConfig
+from tests.support.index_rows import rows
+from tests.support.text_models import WordModel
+
+MOVIES = 60
+REPORTED = {row for row in range(MOVIES) if is_reported_query("m", row + 1)}
+CHOOSING = set(range(MOVIES)) - REPORTED
+METRICS = ("keyword_ndcg_at_10", "franchise_recall_at_10", "colike_matched_auc")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue(rows([f"Film {row}" for row in range(MOVIES)]))
+
+
+def query_set(name: str, changed: Collection[int]) -> QuerySet:
+    """Movies of about the same year are relevant; to a changed query, those with most votes."""
+
+    def metric(row: int, scores: Array, hits: Sequence[int]) -> float:
+        relevant = range(MOVIES - 10, MOVIES) if row in changed else range(row - 3, row + 4)
+        return recall(hits, np.array(relevant))
+
+    return QuerySet(name, list(range(MOVIES)), metric)
+
+
+def recommender(catalogue: Catalogue, changed: Collection[int] = ()) -> Trained:
+    """Its known items are the ten movies with most votes, so that a weight of votes finds them.
+
+    No weight finds a changed item, whose text has no known word.
+    """
+    known_rows = range(MOVIES - 10, MOVIES)
+    items = [KnownItem("unknown" if row in changed else "story", row) for row in known_rows]
+    return Trained(
+        path=Path("movies.csv"),
+        catalogue=catalogue,
+        model=WordModel(),
+        query_sets=[query_set(name, changed) for name in METRICS],
+        known_items=items,
+    )
+
+
+@pytest.fixture
+def few_steps(monkeypatch) -> None:
+    monkeypatch.setattr(ranking_weights, "STEPS", 8)
+
+
+def walk(recommender: Trained) -> str:
+    return shown_weights(random_walk([choosing_half(recommender)], RankConfig()))
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_judgements_of_reported_queries_do_not_change_the_chosen_weights(catalogue):
+    chosen = walk(recommender(catalogue))
+    assert walk(recommender(catalogue, changed=REPORTED)) == chosen
+    assert walk(recommender(catalogue, changed=CHOOSING)) != chosen
+
+
+def test_reported_questions_do_not_change_the_chosen_text_weights(catalogue):
+    chosen = choose_text_weights([recommender(catalogue)])
+    assert choose_text_weights([recommender(catalogue, changed=REPORTED)]) == chosen
+    assert choose_text_weights([recommender(catalogue, changed=CHOOSING)]) != chosen
+
+
+def test_popularity_bias_is_limited_on_the_choosing_half(catalogue):
+    half = choosing_half(recommender(catalogue))
+    assert set(half.bias.query_set.rows) == CHOOSING
+    assert all(set(features.query_set.rows) == CHOOSING for features in half.sets)
