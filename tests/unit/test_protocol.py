@@ -40,7 +40,7 @@ from tests.support.stored_files import (
     is_record,
     movies_of,
 )
-from tests.support.trainings import TINY_NET, settings
+from tests.support.trainings import TINY, settings
 
 
 class Change(NamedTuple):
@@ -69,11 +69,12 @@ def train_on(movies: list[Movie], folder: Path, skipped: set[str]) -> dict[str, 
     """
     folder.mkdir(parents=True)
     source = write_csv(folder / "movies.csv", movies, PROTOCOL_COLUMNS)
-    network = TINY_NET | {"patience": None}
+    doc2vec = TINY["doc2vec"] | {"epochs": 20}
+    network = TINY["classifier"] | {"patience": None, "epochs": 10}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
-        config = settings(source, text=SHARES, classifier=network, rank=TEXT_WEIGHTS)
-        return build_models(config, skipped)
+        stages = {"text": SHARES, "doc2vec": doc2vec, "classifier": network, "rank": TEXT_WEIGHTS}
+        return build_models(settings(source, **stages), skipped)
 
 
 def shuffled(movies: list[Movie], columns: Collection[str]) -> list[Movie]:
