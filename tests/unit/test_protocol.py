@@ -64,12 +64,12 @@ TEXT_WEIGHTS = dict.fromkeys(FEATURES, 0.0) | {"content": 1, "words": 1, "title"
 def train_on(movies: list[Movie], folder: Path, skipped: set[str]) -> dict[str, float]:
     """Train under an artifacts root in `folder`; returns the scores.
 
-    Without early stopping, the weights of the network depend on train movies alone. Lists are
-    ranked by texts alone.
+    The number of words decides the epochs of Doc2Vec. Without early stopping, the weights of the
+    network depend on train movies alone. Lists are ranked by texts alone.
     """
     folder.mkdir(parents=True)
     source = write_csv(folder / "movies.csv", movies, PROTOCOL_COLUMNS)
-    doc2vec = TINY["doc2vec"] | {"epochs": 20}
+    doc2vec = TINY["doc2vec"] | {"epochs": 20, "min_words": 100_000}
     network = TINY["classifier"] | {"patience": None, "epochs": 10}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
@@ -210,7 +210,8 @@ def test_shuffled_texts_score_at_chance(tmp_path):
 
 
 def require_genres_at_chance(scores: dict[str, float]) -> None:
+    """A movie has 1.25 of 3 genres: by chance, the average precision is 0.42."""
     prior = scores["baseline_prior_f1_micro"]
     assert scores["test_f1_micro"] <= prior + 0.05
     assert scores["baseline_tfidf_f1_micro"] <= prior + 0.05
-    assert scores["test_average_precision_macro"] < 0.5
+    assert scores["test_average_precision_macro"] < 0.6
