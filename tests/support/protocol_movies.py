@@ -12,6 +12,7 @@ PROTOCOL_COLUMNS = [*COLUMNS, "keywords", "director", "cast", "vote_count", "ori
 #: Large enough shares for calibration, which needs 50 labels of validation movies.
 SHARES = {"validation_share": 0.25, "test_share": 0.2}
 GENRES = list(THEMES)
+CLASHING = (GENRES[0], GENRES[2])
 #: Part of every word, name and genre of a replaced movie, and of no other movie.
 SENTINEL = "zyx"
 
@@ -21,17 +22,22 @@ def genre_list(*names: str) -> str:
 
 
 def protocol_movies(number_of_movies: int = 300) -> list[Movie]:
-    """Movies with people, keywords, votes and collections; every fourth has a second genre."""
+    """Movies with people, keywords, votes and collections, some of two genres.
+
+    No movie has both genres of `CLASHING`.
+    """
     return [_with_all_columns(*pair) for pair in enumerate(catalogue(number_of_movies))]
 
 
 def _with_all_columns(number: int, movie: Movie) -> Movie:
-    genre, second = GENRES[number % 3], GENRES[(number + 1) % 3]
+    place = number % 3
+    genres = GENRES[place : place + 2] if number % 4 == 0 else [GENRES[place]]
+    genre = genres[0]
     series = f"{genre}{'abcdefghijklmnopqrstuvwxyz'[number // 12]}"
     words = [word for place, word in enumerate(THEMES[genre]) if place != number % 8]
     return movie | {
         "title": f"{series} {number}",
-        "genres": genre_list(genre, second) if number % 4 == 0 else genre_list(genre),
+        "genres": genre_list(*genres),
         "belongs_to_collection": f"{{'id': 1, 'name': '{series}'}}",
         "keywords": json.dumps(words),
         "director": f"Director of {series}",
@@ -65,7 +71,7 @@ def _sentinel_movie(movie: Movie, overview: str) -> Movie:
     return movie | {
         "title": f"{SENTINEL.title()} Title",
         "overview": overview,
-        "genres": genre_list(f"{SENTINEL.title()} Genre", GENRES[0]),
+        "genres": genre_list(f"{SENTINEL.title()} Genre", *CLASHING),
         "belongs_to_collection": f"{{'id': 9, 'name': '{SENTINEL.title()} Saga'}}",
         "keywords": json.dumps([f"{SENTINEL}keyword{number}" for number in range(6)]),
         "director": f"{SENTINEL.title()} Director",
@@ -77,10 +83,8 @@ def _sentinel_movie(movie: Movie, overview: str) -> Movie:
 
 
 def with_other_genres(movies: list[Movie], split: Split) -> list[Movie]:
-    """Every movie of one split gets a genre that it does not have, instead of its own."""
+    """Every movie of one split gets the two genres that no movie has."""
     return [
-        movie | {"genres": genre_list(GENRES[(number + 2) % 3])}
-        if split_of(movie["overview"]) == split
-        else movie
-        for number, movie in enumerate(movies)
+        movie | {"genres": genre_list(*CLASHING)} if split_of(movie["overview"]) == split else movie
+        for movie in movies
     ]
