@@ -58,7 +58,9 @@ CHANGES = {
     "test genres": Change(with_other_genres, "test", Movies.TEST),
 }
 Trainings = dict[str, Path]
-TEXT_WEIGHTS = dict.fromkeys(FEATURES, 0.0) | {"content": 1, "words": 1, "title": 5, "hidden": 1}
+#: Keywords must not count, whatever their weight, while they judge the lists.
+TEXT_WEIGHTS = dict.fromkeys(FEATURES, 0.0)
+TEXT_WEIGHTS |= {"content": 1, "words": 1, "title": 5, "hidden": 1, "keywords": 5}
 
 
 def train_on(movies: list[Movie], folder: Path, skipped: set[str]) -> dict[str, float]:
