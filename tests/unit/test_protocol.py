@@ -71,7 +71,7 @@ def train_on(movies: list[Movie], folder: Path, skipped: set[str]) -> dict[str, 
     """
     folder.mkdir(parents=True)
     source = write_csv(folder / "movies.csv", movies, PROTOCOL_COLUMNS)
-    doc2vec = TINY["doc2vec"] | {"epochs": 20, "min_words": 100_000}
+    doc2vec = TINY["doc2vec"] | {"epochs": 20, "min_words": 150_000}
     network = TINY["classifier"] | {"patience": None, "epochs": 10}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
