@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.support.index_rows import rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
-READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
+READERS, QUESTIONS, VERSIONS, FILMS = 2, 1200, 5, 60
 READER = f"""
 import json
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
