@@ -122,8 +122,9 @@ class Checkout:
         for name in ("flows", "tasks", "app", "data", "Makefile", "prefect.yaml", "README.md"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.folder / name)
-        for name in ("pyproject.toml", "requirements.lock"):
-            shutil.copy(ROOT / name, self.folder)
+        (self.folder / "tests" / "support").mkdir(parents=True)
+        for name in ("pyproject.toml", "requirements.lock", "tests/support/stored_files.py"):
+            shutil.copy(ROOT / name, self.folder / name)
         (self.folder / ".venv").mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):
             (self.folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
