@@ -74,7 +74,7 @@ from tests.support.trained_root import TrainedRoot, artifacts_in, rich_settings
 from tests.support.trainings import TINY_NET, scores_of, settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-#: Of a test that looks at no figure; the run of `trained` and those of odd sources draw theirs.
+#: Of a test that looks at no figure; the shared training and runs on odd sources draw theirs.
 without_rendering = pytest.mark.usefixtures("blank_figures_of_test")
 
 
