@@ -266,8 +266,8 @@ def prefect_server(real_server) -> Iterator[None]:
 def blank_figures() -> Iterator[None]:
     """Figures of trainings in this process are made, but written as blank images.
 
-    To render them takes a third of a tiny training. `tests/flow/test_train.py` and the tests of
-    the commands render them.
+    To render them takes a third of a tiny training. The training that flow tests share and the
+    tests of the commands render them.
     """
 
     def save(figures: Mapping[str, Figure | None], folder: Path) -> None:

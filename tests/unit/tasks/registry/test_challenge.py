@@ -10,6 +10,7 @@ import pytest
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
 from tasks.core.storage import store
+from tasks.data.preprocess import TextConfig, assign_split
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
@@ -24,6 +25,7 @@ from tasks.registry.challenge import (
     join_lists,
     predict_both,
     promotion_decision,
+    shared_test_movies,
 )
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
@@ -242,3 +244,19 @@ def test_sample_lists_are_joined_by_film():
         {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
         {"film": "Up", "challenger": "Cars", "champion": None},
     ]
+
+
+def test_only_test_movies_of_both_versions_are_shared():
+    """A champion with a smaller test split has trained on other test movies of the challenger."""
+    overviews = [f"Story {number}" for number in range(300)]
+    splits = [assign_split(text, validation_share=0.1, test_share=0.4) for text in overviews]
+    documents = pa.table({"overview": overviews, "split": splits})
+    for test_share in (0.1, 0.4):
+        text = TextConfig(validation_share=0.1, test_share=test_share)
+        shared = shared_test_movies(documents, SimpleNamespace(text=text))["overview"].to_pylist()
+        assert shared == [
+            overview
+            for overview, split in zip(overviews, splits, strict=True)
+            if split == "test" and assign_split(overview, 0.1, test_share) == "test"
+        ]
+        assert len(shared) == pytest.approx(300 * test_share, abs=20)
