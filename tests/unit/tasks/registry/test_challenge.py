@@ -10,6 +10,7 @@ import pytest
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
 from tasks.core.storage import store
+from tasks.data.preprocess import TextConfig, assign_split
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
@@ -24,6 +25,7 @@ from tasks.registry.challenge import (
     join_lists,
     predict_both,
     promotion_decision,
+    shared_test_movies,
 )
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
@@ -153,6 +155,50 @@ def test_movies_without_a_genre_of_either_model_are_not_compared():
     assert predictions.y_true.tolist() == [[0, 1], [1, 0]]
     assert predictions.champion.tolist() == [[0, 1], [0, 1]]
     assert predictions.challenger.tolist() == [[1, 0], [1, 0]]
+
+
+def test_only_test_movies_of_both_models_are_compared():
+    """With a test share of 0.3 the champion has trained on some test movies of 0.5."""
+    overviews = [f"overview {number}" for number in range(200)]
+    splits = [assign_split(overview, 0.2, 0.5) for overview in overviews]
+    documents = pa.table({"overview": overviews, "split": splits})
+    champion = SimpleNamespace(text=TextConfig(validation_share=0.4, test_share=0.3))
+    shared = shared_test_movies(documents, champion)
+    expected = [text for text in overviews if assign_split(text, 0.4, 0.3) == "test"]
+    assert shared["overview"].to_pylist() == expected
+    assert 0 < len(expected) < splits.count("test")
+    champion = SimpleNamespace(text=TextConfig(validation_share=0.2, test_share=0.4))
+    documents = documents.set_column(1, "split", [["train"] * 200])
+    assert shared_test_movies(documents, champion).num_rows == 0
+
+
+def test_f1_of_both_models_is_that_of_their_predictions():
+    """Of two movies, the champion has one of each genre wrong, the challenger one alone."""
+    y_true = np.array([[1, 0], [0, 1]], np.uint8)
+    champion = np.array([[1, 1], [0, 0]], np.uint8)
+    challenger = np.array([[1, 0], [0, 0]], np.uint8)
+    micro, macro = compare_genres(PairedPredictions(y_true, champion, challenger))
+    assert (micro.score, macro.score) == ("test_f1_micro", "test_f1_macro")
+    assert (micro.champion, micro.challenger) == pytest.approx((1 / 2, 2 / 3))
+    assert (macro.champion, macro.challenger) == pytest.approx((1 / 2, 1 / 2))
+    assert (micro.difference, macro.difference) == pytest.approx((1 / 6, 0))
+
+
+def test_a_better_mean_of_a_ranking_metric_is_a_positive_difference():
+    result = compare_lists("m", champion=np.array([0.2, 0.4]), challenger=np.array([0.5, 0.7]))
+    assert (result.champion, result.challenger) == pytest.approx((0.3, 0.6))
+    assert (result.difference, result.low, result.high) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_a_difference_of_exactly_the_tolerance_is_not_worse():
+    exact = [comparison("test_f1_micro", 0.5, 0.25)]
+    assert promotion_decision(exact, tolerance=0.25, same_source=False).promote
+    assert not promotion_decision(exact, tolerance=0.24, same_source=False).promote
+
+
+def test_an_interval_that_begins_at_zero_is_no_improvement():
+    touching = [comparison("test_f1_micro", 0.5, 0.75, half_width=0.25)]
+    assert not promotion_decision(touching, tolerance=0.01, same_source=True).promote
 
 
 def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
