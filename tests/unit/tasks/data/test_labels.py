@@ -18,6 +18,10 @@ def test_genre_below_support_is_not_learned():
     assert learnable_genres(genres, min_support=2) == ["Drama"]
 
 
+def test_genre_of_exactly_the_support_is_learned():
+    assert learnable_genres([["War"], ["Drama", "War"]], min_support=2) == ["War"]
+
+
 def test_a_genre_repeated_in_a_row_counts_once():
     assert learnable_genres([["War", "War"]], min_support=2) == []
 
@@ -38,7 +42,8 @@ def test_genres_that_are_not_learned_are_ignored():
 
 def test_a_source_without_a_learnable_genre_is_rejected():
     require_genres(["Drama"], 5)
-    with pytest.raises(UserError, match="No genre has the 5 training movies"):
+    message = r"No genre has the 5 training movies .* movies, or lower --label\.min_support\."
+    with pytest.raises(UserError, match=message):
         require_genres([], 5)
 
 

@@ -62,6 +62,34 @@ def test_only_movies_that_pass_the_filters_are_listed(catalogue, filters, passes
     assert len(hits) == np.sum(allowed) - int(allowed[0])
 
 
+def filtered_rows(catalogue: Catalogue, **filters: object) -> list[int]:
+    mask = catalogue.filter_mask(Filters.model_validate(filters, by_name=True))
+    assert mask is not None
+    return np.flatnonzero(mask).tolist()
+
+
+def test_bounds_of_the_year_are_included_and_unknown_years_are_outside():
+    catalogue = Catalogue(rows(TITLES[:4], year=[1990, 1991, None, 1992]))
+    assert filtered_rows(catalogue, from_year=1991) == [1, 3]
+    assert filtered_rows(catalogue, to_year=1991) == [0, 1]
+    assert filtered_rows(catalogue, from_year=1991, to_year=1991) == [1]
+    assert filtered_rows(catalogue, from_year=0) == [0, 1, 3]
+    assert filtered_rows(catalogue, to_year=0) == []
+
+
+def test_every_genre_of_a_filter_is_required_and_each_excluded_one_excludes():
+    genres = [["War"], ["War", "Horror"], ["Horror"], [], ["War", "Horror", "Drama"]]
+    catalogue = Catalogue(rows(TITLES[:5], genres=genres))
+    assert filtered_rows(catalogue, genre=["War", "HORROR"]) == [1, 4]
+    assert filtered_rows(catalogue, not_genre=["War", "Drama"]) == [2, 3]
+    assert filtered_rows(catalogue, genre=["War"], not_genre=["drama"]) == [0, 1]
+
+
+def test_a_movie_of_unknown_language_passes_no_language_filter():
+    catalogue = Catalogue(rows(TITLES[:3], language=["en", None, "fr"]))
+    assert filtered_rows(catalogue, language="en") == [0]
+
+
 def test_no_filters_give_no_mask(catalogue):
     assert catalogue.filter_mask(Filters()) is None
 
@@ -76,6 +104,8 @@ def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
     vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
     features = catalogue.text_features(vector, vector, genres, {"story": 0.6, "unknown": 0.8})
     assert features.words.data.tolist() == pytest.approx([0.6])
+    assert features.words.indices.tolist() == [catalogue.words.index("story")]
+    assert features.votes.tolist() == [0]
     assert np.isnan(features.years).all()
 
 

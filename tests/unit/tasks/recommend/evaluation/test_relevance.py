@@ -68,6 +68,23 @@ def test_matched_movies_have_about_as_many_votes(row):
     assert max(abs(sample - row)) > reach / 2
 
 
+@pytest.mark.parametrize(
+    ("row", "nearest"), [(500, range(340, 661)), (5, range(321)), (990, range(679, 1000))]
+)
+def test_movies_are_drawn_from_the_nearest_by_votes(row, nearest):
+    """A window of 321 movies around the movie, moved at both ends; each draw has 50 of it."""
+    sampler, queries = VoteMatched(votes_in_order(1000)), range(330, 339)
+    draws = [sampler.draw(query, np.array([row] * 9)) for query in queries]
+    assert set(np.ravel(draws).tolist()) == set(nearest) - {row}
+
+
+def test_draws_are_those_of_seed_zero():
+    votes, relevant = votes_in_order(1000), np.array([400])
+    assert np.array_equal(
+        VoteMatched(votes).draw(7, relevant), VoteMatched(votes, seed=0).draw(7, relevant)
+    )
+
+
 def test_the_order_by_votes_decides_not_the_row():
     """The first half has many more votes than the second, except for row 0."""
     votes = np.concatenate([votes_in_order(500) * 1000, votes_in_order(500)])
@@ -108,6 +125,22 @@ def test_missing_rating_columns_are_named(tmp_path):
     message = r"ratings.csv.*needed columns: userId, movieId, rating"
     with pytest.raises(UserError, match=message):
         read_likes(ratings, links, {862: 0})
+
+
+def test_a_rating_that_is_no_number_is_an_error(tmp_path):
+    ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
+    ratings.write_text("userId,movieId,rating\n7,1,good\n")
+    links.write_text(LINKS)
+    with pytest.raises(UserError, match=r"ratings.csv.*good"):
+        read_likes(ratings, links, {862: 0})
+
+
+def test_ratings_of_other_movies_are_ignored(tmp_path):
+    ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
+    ratings.write_text("userId,movieId,rating\n7,1,5.0\n")
+    links.write_text(LINKS)
+    assert read_likes(ratings, links, {8844: 1}).shape == (0, 2)
+    assert read_likes(ratings, links, {}).shape == (0, 0)
 
 
 def test_movies_liked_by_the_same_users_are_relevant():
