@@ -18,10 +18,13 @@ from tasks.registry.champion import load_champion
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
+from tests.support.definitions.run_names import added_names, run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.report_html import panel
 from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+DEFINITIONS = Path(__file__).parent / "definitions"
 JUDGED = [*COLUMNS, "keywords", "director", "cast", "vote_count"]
 MOVIES = 150
 #: Ranking weights of this file, whatever the default weights are.
@@ -99,6 +102,10 @@ def metrics(trained) -> dict[str, float]:
     """The metrics of the run's lists in MLflow."""
     logged: dict[str, Any] = connect().get_run(trained[1].run.run_id).data.metrics
     return {name: value for name, value in logged.items() if name.startswith("rec_")}
+
+
+def test_a_run_leaves_the_names_in_mlflow_that_were_reviewed(trained):
+    require_reviewed(DEFINITIONS / "train.yaml", run_names(trained[1].run.run_id))
 
 
 def test_every_scorer_has_every_metric_and_no_other(metrics):
@@ -199,3 +206,5 @@ def test_a_run_that_ranks_by_keywords_is_neither_judged_nor_compared_by_them(tra
     assert metrics["champion_rec_known_item_recall_at_10"] == pytest.approx(
         first.scores["rec_known_item_recall_at_10"]
     )
+    names = added_names(second.run.run_id, first.run.run_id)
+    require_reviewed(DEFINITIONS / "train_with_champion.yaml", names)

@@ -14,8 +14,10 @@ from tasks.core.storage import store
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion
 from tasks.registry.tracking.mlflow_client import connect
-from tests.conftest import catalogue, write_csv
+from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.champion_lists import titles_like
+from tests.support.definitions.run_names import run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.new_movies import NEW, asked_to_add
 from tests.support.trainings import settings
 
@@ -109,6 +111,7 @@ def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
     version = client.get_model_version_by_alias("movie-recommender", "champion")
     metrics = client.get_run(version.run_id).data.metrics
     assert (metrics["refresh_added"], metrics["source_quarantined_bad_id"]) == (1, 1)
+    require_reviewed(ROOT / "tests/flow/definitions/refresh.yaml", run_names(version.run_id))
 
 
 def test_refreshing_again_changes_nothing_more(before, tmp_path):

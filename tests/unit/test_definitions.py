@@ -29,9 +29,9 @@ DEFINITIONS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_definitions_are_those_that_were_reviewed(name):
+def test_definitions_are_those_that_were_reviewed(name: str) -> None:
     require_reviewed(FOLDER / f"{name}.yaml", DEFINITIONS[name]())
 
 
-def test_every_reviewed_file_is_compared():
+def test_every_reviewed_file_is_compared() -> None:
     assert {file.stem for file in FOLDER.iterdir()} == set(DEFINITIONS)

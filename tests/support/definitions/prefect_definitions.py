@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 from sys import maxsize
 from textwrap import dedent
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import yaml
@@ -37,7 +37,7 @@ def task_without_options() -> None:
 
 def deployments() -> dict[str, Any]:
     """`prefect.yaml` with its aliases resolved; deployments by their full names."""
-    project = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    project: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
     by_name = {}
     for deployment in project.pop("deployments"):
         flow_name = deployment["entrypoint"].partition(":")[2]
@@ -99,7 +99,7 @@ def task_runner(flow: Flow[..., Any]) -> str:
 def called_tasks(flow: Flow[..., Any]) -> dict[str, list[str]]:
     """The tasks that a flow and the functions below it call, by calling function."""
     called: dict[str, list[str]] = {}
-    functions: list[FunctionType] = [flow.fn]
+    functions: list[Any] = [flow.fn]
     for function in functions:
         task_calls, helpers = calls_in(function)
         called |= {f"{function.__module__}.{function.__name__}": task_calls} if task_calls else {}
@@ -126,13 +126,24 @@ def calls_in(function: FunctionType) -> tuple[list[str], list[FunctionType]]:
 def artifacts() -> dict[str, list[str]]:
     """Keys of artifacts as the code has them, by the function that creates them."""
     keys: dict[str, list[str]] = {}
-    for module, function, call in calls(CREATE_ARTIFACT):
-        (key,) = (keyword.value for keyword in call.keywords if keyword.arg == "key")
-        keys.setdefault(f"{module.__name__}.{function.name}", []).append(text_of(key))
-    for module, function, call in calls(CREATE_PROGRESS_ARTIFACT):
-        key = f"progress-{text_of(call.args[0])}"
-        keys.setdefault(f"{module.__name__}.{function.name}", []).append(key)
+    for module, function, call in calls(f"{CREATE_ARTIFACT}|{CREATE_PROGRESS_ARTIFACT}"):
+        argument = [keyword.value for keyword in call.keywords if keyword.arg == "key"]
+        if argument:
+            texts = loop_values(module, function, argument[0]) or [text_of(argument[0])]
+        else:
+            texts = [f"progress-{text_of(call.args[0])}"]
+        keys.setdefault(f"{module.__name__}.{function.name}", []).extend(texts)
     return keys
+
+
+def loop_values(module: ModuleType, function: ast.FunctionDef, variable: ast.expr) -> list[str]:
+    """The values of a variable of a loop over a constant mapping; none for anything else."""
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.For)]
+    for loop in loops:
+        first = loop.target.elts[0] if isinstance(loop.target, ast.Tuple) else loop.target
+        if ast.unparse(first) == ast.unparse(variable):
+            return list(getattr(module, ast.unparse(loop.iter).removesuffix(".items()"), []))
+    return []
 
 
 def text_of(node: ast.expr) -> str:

@@ -18,31 +18,31 @@ UPDATE = "UPDATE_DEFINITIONS"
 def require_reviewed(file: Path, definitions: Any) -> None:
     """Fail with a diff if definitions differ from those in a snapshot file.
 
-    With `UPDATE_DEFINITIONS=1` in the environment, the file is rewritten as well.
+    With `UPDATE_DEFINITIONS=1` in the environment, rewrite the file and skip the test.
     """
     reviewed, current = file.read_text() if file.exists() else "", rendered(definitions)
     if reviewed == current:
         return
-    name = str(file.relative_to(ROOT))
-    diff = unified_diff(
-        reviewed.splitlines(), current.splitlines(), f"{name} (reviewed)", "the code", lineterm=""
-    )
     if os.environ.get(UPDATE) == "1":
         file.write_text(current)
-        advice = f"{name} is rewritten: review its diff."
-    else:
-        test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
-        advice = (
-            f"If this is meant, rewrite the file and review its diff:\n"
-            f"  {UPDATE}=1 python -m pytest '{test}'"
-        )
-    pytest.fail("\n".join(["Definitions differ from the reviewed ones.", *diff, advice]), False)
+        pytest.skip(f"{file.name} is rewritten: review its diff")
+    names = (f"{file.relative_to(ROOT)} (reviewed)", "the project")
+    diff = unified_diff(reviewed.splitlines(), current.splitlines(), *names, lineterm="")
+    lines = ["The project's definitions differ from the reviewed ones.", *diff, advice(file)]
+    pytest.fail("\n".join(lines), pytrace=False)
+
+
+def advice(file: Path) -> str:
+    """The command that rewrites a snapshot file."""
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
+    command = f"{UPDATE}=1 .venv/bin/python -m pytest '{test}'"
+    return f"If that is meant, rewrite {file.name} and review its diff:\n  {command}"
 
 
 def rendered(definitions: Any) -> str:
     """Definitions as YAML with sorted names, one entry a line."""
     plain = json.loads(json.dumps(definitions, default=as_plain))
-    return yaml.safe_dump(plain, allow_unicode=True, default_flow_style=False, width=math.inf)
+    return str(yaml.safe_dump(plain, allow_unicode=True, default_flow_style=False, width=math.inf))
 
 
 def as_plain(value: Any) -> Any:
