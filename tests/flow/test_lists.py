@@ -25,6 +25,8 @@ from tasks.registry.release import promote
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import blank_figures
+from tests.support.definitions.run_names import added_names, run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.report_html import panel
 from tests.support.rich_catalogue import (
     FIRST_ID,
@@ -37,6 +39,7 @@ from tests.support.stored import stored_refs
 from tests.support.trained_root import TrainedRoot, artifacts_in, rich_settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+DEFINITIONS = Path(__file__).parent / "definitions"
 #: Weights by which every list holds the movies with the most votes.
 VOTES_ALONE = dict.fromkeys(FEATURES, 0.0) | {"votes": 1.0}
 GATED_LISTS = ("rec_franchise_recall_at_10", "rec_keyword_ndcg_at_10")
@@ -63,6 +66,10 @@ def metrics(trained) -> dict[str, float]:
     """The metrics of the run's lists in MLflow."""
     logged = metrics_of(trained.summary)
     return {name: value for name, value in logged.items() if name.startswith("rec_")}
+
+
+def test_a_run_leaves_the_names_in_mlflow_that_were_reviewed(trained):
+    require_reviewed(DEFINITIONS / "train.yaml", run_names(trained[1].run.run_id))
 
 
 def test_every_scorer_has_every_metric_and_no_other(metrics):
@@ -280,6 +287,8 @@ def test_a_run_that_ranks_by_keywords_is_neither_judged_nor_compared_by_them(at_
     assert "gate_rec_franchise_recall_at_10_difference" in metrics
     for name in ("rec_franchise_recall_at_10", "rec_known_item_recall_at_10"):
         assert metrics[f"champion_{name}"] == pytest.approx(first.scores[name]), name
+    names = added_names(at_keywords.summary.run.run_id, first.run.run_id)
+    require_reviewed(DEFINITIONS / "train_with_champion.yaml", names)
 
 
 def dislike_everything(folder: Path) -> None:

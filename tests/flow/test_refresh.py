@@ -16,8 +16,10 @@ from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
-from tests.conftest import write_csv
+from tests.conftest import ROOT, write_csv
 from tests.support.champion_lists import titles_like
+from tests.support.definitions.run_names import run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.new_movies import NEW, asked_to_add
 from tests.support.rich_catalogue import FIRST_ID, KEPT, RICH_COLUMNS, rich_movie
 
@@ -115,6 +117,7 @@ def test_new_movies_are_added_and_known_ones_updated(champion, new_movies):
     version = client.get_model_version_by_alias("movie-recommender", "champion")
     metrics = client.get_run(version.run_id).data.metrics
     assert (metrics["refresh_added"], metrics["source_quarantined_bad_id"]) == (1, 1)
+    require_reviewed(ROOT / "tests/flow/definitions/refresh.yaml", run_names(version.run_id))
 
 
 def test_genres_are_predicted_where_none_are_given(champion, new_movies):

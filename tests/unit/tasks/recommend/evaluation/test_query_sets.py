@@ -72,11 +72,6 @@ def test_the_half_of_a_query_depends_on_source_and_id_alone(catalogue):
     assert {is_reported_query(source, 1) for source in "mnopqrst"} == {True, False}
 
 
-def test_the_half_of_a_query_never_changes():
-    reported = [number for number in range(1, 9) if is_reported_query("m", number)]
-    assert reported == [1, 3, 5, 6, 7]
-
-
 def test_reported_queries_are_an_even_sample_of_their_half(catalogue):
     half = split_queries(catalogue, range(len(TITLES)), reported=True)
     assert split_queries(catalogue, range(len(TITLES)), reported=True, limit=3) == even_sample(
