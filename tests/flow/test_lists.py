@@ -69,7 +69,7 @@ def metrics(trained) -> dict[str, float]:
 
 
 def test_a_run_leaves_the_names_in_mlflow_that_were_reviewed(trained):
-    require_reviewed(DEFINITIONS / "train.yaml", run_names(trained[1].run.run_id))
+    require_reviewed(DEFINITIONS / "train.yaml", run_names(trained.summary.run.run_id))
 
 
 def test_every_scorer_has_every_metric_and_no_other(metrics):

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.prefect_artifacts import latest_failure
 from tests.support.trainings import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 AWKWARD = """it's "1", [x] = null & $HOME.csv"""
 
 

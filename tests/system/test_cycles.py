@@ -16,7 +16,7 @@ from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.support.trained_root import rich_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 KEPT = 1  # newest versions, beside the champion and the previous one
 CYCLES = 20
 
