@@ -13,7 +13,6 @@ import shlex
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.cli import SUBCOMMANDS
 from flows.cli.app import run
 from tests.conftest import ROOT, free_port
+from tests.support.trained_root import relocate_database
 
 BLOCK = re.compile(
     r"(?:^<!-- (not run|file|change): (.+?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
@@ -269,11 +269,7 @@ def relocated(trained: Checkout, folder: Path) -> Checkout:
     """A copy of a checkout with all that its runs wrote, as if they had been made there."""
     shutil.copytree(trained.folder, folder, symlinks=True, dirs_exist_ok=True)
     database = folder / "artifacts" / "mlflow.db"
-    with contextlib.closing(sqlite3.connect(database)) as old:
-        script = "\n".join(old.iterdump()).replace(str(trained.folder), str(folder))
-    database.unlink()
-    with contextlib.closing(sqlite3.connect(database)) as new:
-        new.executescript(script)
+    relocate_database(database, before=str(trained.folder), after=str(folder))
     return Checkout(folder, trained.environment)
 
 

@@ -4,16 +4,12 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from tasks.recommend.search import open_version
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.run_stages import flags
-
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 def test_three_runs_at_once_of_which_two_are_equal(real_server, artifacts, tmp_path):

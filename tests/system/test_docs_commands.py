@@ -120,8 +120,6 @@ def test_the_first_command_prints_what_the_readme_shows(first_run):
     check(Step("run", "make train", output=tuple(shown.splitlines())), done)
 
 
-@pytest.mark.slow
-@pytest.mark.integration
 @pytest.mark.parametrize("page", [page for page in PAGES if steps_of(TEXTS[page])])
 def test_every_command_of_a_page_does_what_the_page_says(checkout, page):
     steps = steps_of(TEXTS[page])[page == "README.md" :]  # its first made the checkout

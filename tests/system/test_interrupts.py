@@ -25,7 +25,6 @@ from tests.support.run_stages import (
     write_source,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
 LONGEST_END = 30  # seconds on a busy machine; what waits for a dead server takes minutes
 INTERRUPTED = "Interrupted. Finished stages are kept; run the same command to go on."
 

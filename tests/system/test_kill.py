@@ -28,7 +28,6 @@ from tests.support.run_stages import (
     write_source,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
 VARYING = ("second", "memory", "system/")  # metrics that no two runs share
 
 STAGES: dict[Callable[[Path], bool], set[str]] = {

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import FORMAT, load_champion
@@ -16,8 +14,7 @@ from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import ROOT
 from tests.support.index_rows import rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
-READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
+READERS, QUESTIONS, VERSIONS, FILMS = 2, 1200, 5, 60
 READER = f"""
 import json
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tests.conftest import PREFECT, free_port, running, wait_for
 from tests.support.run_stages import answers, call, ended, start_run, statuses, wait_until, writing
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.endurance]
+pytestmark = [pytest.mark.endurance]
 Server = Callable[[], "subprocess.Popen[bytes]"]
 
 

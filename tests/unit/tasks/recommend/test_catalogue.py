@@ -3,8 +3,9 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.contracts import UserError
+from tasks.recommend import catalogue as catalogue_module
 from tasks.recommend.catalogue import Catalogue, Filters
-from tasks.recommend.scoring import RankConfig, similarity_features
+from tasks.recommend.scoring import FEATURES, RankConfig, similarity_features
 from tests.support.index_rows import TITLES, rows
 
 CONFIG = RankConfig()
@@ -61,6 +62,34 @@ def test_only_movies_that_pass_the_filters_are_listed(catalogue, filters, passes
     assert len(hits) == np.sum(allowed) - int(allowed[0])
 
 
+def filtered_rows(catalogue: Catalogue, **filters: object) -> list[int]:
+    mask = catalogue.filter_mask(Filters.model_validate(filters, by_name=True))
+    assert mask is not None
+    return np.flatnonzero(mask).tolist()
+
+
+def test_bounds_of_the_year_are_included_and_unknown_years_are_outside():
+    catalogue = Catalogue(rows(TITLES[:4], year=[1990, 1991, None, 1992]))
+    assert filtered_rows(catalogue, from_year=1991) == [1, 3]
+    assert filtered_rows(catalogue, to_year=1991) == [0, 1]
+    assert filtered_rows(catalogue, from_year=1991, to_year=1991) == [1]
+    assert filtered_rows(catalogue, from_year=0) == [0, 1, 3]
+    assert filtered_rows(catalogue, to_year=0) == []
+
+
+def test_every_genre_of_a_filter_is_required_and_each_excluded_one_excludes():
+    genres = [["War"], ["War", "Horror"], ["Horror"], [], ["War", "Horror", "Drama"]]
+    catalogue = Catalogue(rows(TITLES[:5], genres=genres))
+    assert filtered_rows(catalogue, genre=["War", "HORROR"]) == [1, 4]
+    assert filtered_rows(catalogue, not_genre=["War", "Drama"]) == [2, 3]
+    assert filtered_rows(catalogue, genre=["War"], not_genre=["drama"]) == [0, 1]
+
+
+def test_a_movie_of_unknown_language_passes_no_language_filter():
+    catalogue = Catalogue(rows(TITLES[:3], language=["en", None, "fr"]))
+    assert filtered_rows(catalogue, language="en") == [0]
+
+
 def test_no_filters_give_no_mask(catalogue):
     assert catalogue.filter_mask(Filters()) is None
 
@@ -75,6 +104,8 @@ def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
     vector, genres = np.ones((1, 6), np.float32), np.ones((1, 2), np.float32)
     features = catalogue.text_features(vector, vector, genres, {"story": 0.6, "unknown": 0.8})
     assert features.words.data.tolist() == pytest.approx([0.6])
+    assert features.words.indices.tolist() == [catalogue.words.index("story")]
+    assert features.votes.tolist() == [0]
     assert np.isnan(features.years).all()
 
 
@@ -96,3 +127,40 @@ def test_movies_of_the_same_people_and_keywords_are_similar():
     similarities = similarity_features(catalogue.features_of([0]), catalogue.items)
     assert similarities["people"][0].tolist() == pytest.approx([1, 0.5**0.5, 0])
     assert similarities["keywords"][0].tolist() == pytest.approx([1, 0, 1])
+
+
+ONLY_CONTENT = RankConfig(**dict.fromkeys(FEATURES, 0.0) | {"content": 1.0})
+ONLY_VOTES = RankConfig(**dict.fromkeys(FEATURES, 0.0) | {"votes": 1.0})
+
+
+def ann_scores(
+    catalogue: Catalogue, nearest_rows: list[int], config: RankConfig
+) -> dict[int, float]:
+    """Scores of the movies recommended for the first one, by row."""
+    queries = catalogue.features_of([0])
+    hits = catalogue.rank(queries, [0], 99, config, nearest_rows=nearest_rows)
+    return {hit.row: hit.score for hit in hits}
+
+
+def test_only_the_embeddings_of_nearest_movies_are_compared(catalogue, monkeypatch):
+    """Besides them that of the best movie by all other features; the others have a cosine of 0."""
+    monkeypatch.setattr(catalogue_module, "NEAREST", 1)
+    most_voted = len(TITLES) - 1
+    config = ONLY_CONTENT.model_copy(update={"votes": 1.0})
+    exact = scores_by(catalogue, ONLY_CONTENT)
+    assert all(abs(score) > 1e-3 for score in exact.values())
+    votes = scores_by(catalogue, ONLY_VOTES)
+    compared = {3, 7, most_voted}
+    for row, score in ann_scores(catalogue, [3, 7], config).items():
+        cosine = exact[row] if row in compared else 0
+        assert score == pytest.approx((cosine + votes[row]) / 2, abs=1e-6)
+
+
+def scores_by(catalogue: Catalogue, config: RankConfig) -> dict[int, float]:
+    hits = catalogue.rank(catalogue.features_of([0]), [0], 99, config)
+    return {hit.row: hit.score for hit in hits}
+
+
+def test_all_nearest_movies_give_the_exact_scores(catalogue):
+    every_row = list(range(len(TITLES)))
+    assert ann_scores(catalogue, every_row, CONFIG) == pytest.approx(scores_by(catalogue, CONFIG))

@@ -186,3 +186,9 @@ def test_highest_scores_are_those_of_a_full_sort(n_scores, count):
         scores = scores.astype(np.float32)
         expected = np.lexsort((np.arange(n_scores), -scores))[:count]
         assert top_positions(scores, count).tolist() == expected.tolist()
+
+
+def test_five_common_words_are_listed_and_equal_ones_by_position():
+    words = [f"word{column:02d}" for column in range(40)]
+    equal = sp.csr_array(np.ones((1, 40)))
+    assert common_words(equal, equal, words) == words[:5]
