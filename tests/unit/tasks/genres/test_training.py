@@ -254,6 +254,19 @@ def test_fifty_positives_and_negatives_are_enough_to_calibrate(
     assert (classifier.scale != 1) == (classifier.shift != 0) == is_calibrated
 
 
+def test_the_ensemble_is_calibrated_on_the_validation_split(monkeypatch):
+    calls = []
+    monkeypatch.setattr(training, "calibrate", lambda *arguments: calls.append(arguments))
+    train, validation = examples(20), examples(10, seed=1)
+    config = ClassifierConfig(hidden=(4,), epochs=1, members=2)
+    classifier, _ = train_classifier(train, validation, config)
+    ((calibrated_classifier, calibration_examples),) = calls
+    assert calibrated_classifier is classifier
+    assert calibration_examples is validation
+    train_classifier(train, validation, config.model_copy(update={"calibrate": False}))
+    assert len(calls) == 1
+
+
 def epochs_of_losses(*losses: float) -> list[Epoch]:
     return [Epoch(0, number, 0.0, loss, 0.0, 0.0) for number, loss in enumerate(losses, 1)]
 
