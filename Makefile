@@ -62,6 +62,10 @@ test-fast: $(READY_FOR_TESTS) ## Run the unit tests: no server, no training
 endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; twenty releases in a row
 	@$(BIN)/python -m pytest --endurance $(ARGS)
 
+.PHONY: mutate
+mutate: $(READY_FOR_TESTS) ## Mutation testing of the modules that decide; ARGS='tasks.genres.metrics*': one of them
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation_score $(ARGS)
+
 .PHONY: lock
 lock: $(READY_FOR_TESTS) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --strip-extras --no-annotate \

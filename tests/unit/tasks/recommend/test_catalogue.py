@@ -5,7 +5,7 @@ import pytest
 from tasks.core.contracts import UserError
 from tasks.recommend import catalogue as catalogue_module
 from tasks.recommend.catalogue import Catalogue, Filters
-from tasks.recommend.scoring import FEATURES, RankConfig, similarity_features
+from tasks.recommend.scoring import FEATURES, Array, RankConfig, similarity_features
 from tests.support.index_rows import TITLES, rows
 
 CONFIG = RankConfig()
@@ -164,3 +164,55 @@ def scores_by(catalogue: Catalogue, config: RankConfig) -> dict[int, float]:
 def test_all_nearest_movies_give_the_exact_scores(catalogue):
     every_row = list(range(len(TITLES)))
     assert ann_scores(catalogue, every_row, CONFIG) == pytest.approx(scores_by(catalogue, CONFIG))
+
+
+FILMS = [f"Film {number}" for number in range(200)]
+
+
+def test_a_filter_that_few_movies_pass_still_fills_the_list():
+    """The list has all five, although two hundred better ones are left out."""
+    catalogue = Catalogue(rows(FILMS))
+    allowed = np.zeros(len(FILMS), bool)
+    worst = [hit.row for hit in catalogue.rank(catalogue.features_of([0]), [0], 199, CONFIG)][-5:]
+    allowed[worst] = True
+    hits = catalogue.rank(catalogue.features_of([0]), [0], 10, CONFIG, allowed=allowed)
+    assert [hit.row for hit in hits] == worst
+
+
+def test_a_hit_has_its_score_and_the_features_of_all_movies(catalogue):
+    (hit,) = catalogue.rank(catalogue.features_of([0, 1]), [0, 1], 1, ONLY_VOTES)
+    assert hit.row == len(TITLES) - 1
+    assert hit.score == pytest.approx(catalogue.features.votes[hit.row])
+    assert hit.features["votes"].tolist() == [pytest.approx(catalogue.features.votes.tolist())]
+
+
+@pytest.mark.parametrize("extra", [0, 50])
+def test_query_movies_do_not_shorten_the_list(catalogue, monkeypatch, extra):
+    monkeypatch.setattr(catalogue_module, "EXTRA_CANDIDATES", extra)
+    scores = np.arange(len(TITLES), 0, -1).astype(np.float32)
+    assert catalogue.top_rows(scores, [0, 1], limit=3, diversity=0.0) == [2, 3, 4]
+
+
+def test_a_diverse_list_is_selected_from_four_times_as_many_movies(monkeypatch):
+    """For two places eight candidates, plus one for the query movie, which is left out."""
+    calls = []
+
+    def select_second(scores: Array, content: Array, limit: int, diversity: float) -> list[int]:
+        calls.append((scores.tolist(), len(content), limit, diversity))
+        return [1]
+
+    monkeypatch.setattr(catalogue_module, "EXTRA_CANDIDATES", 0)
+    monkeypatch.setattr(catalogue_module, "mmr_rerank", select_second)
+    scores = np.arange(len(FILMS), 0, -1).astype(np.float32)
+    assert Catalogue(rows(FILMS)).top_rows(scores, [0], limit=2, diversity=0.5) == [2]
+    assert calls == [([199, 198, 197, 196, 195, 194, 193, 192], 8, 2, 0.5)]
+
+
+def test_the_diversity_of_the_settings_is_used(catalogue):
+    diverse = CONFIG.model_copy(update={"diversity": 1.0})
+    plain, spread = (
+        [hit.row for hit in catalogue.rank(catalogue.features_of([0]), [0], 9, config)]
+        for config in (CONFIG, diverse)
+    )
+    assert plain[0] == spread[0]
+    assert plain != spread

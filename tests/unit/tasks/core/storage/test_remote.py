@@ -21,11 +21,11 @@ def remote(tmp_path) -> RemoteStore:
 def write_entry(
     folder: Path, name: str, size: int, last_used: float, *, complete: bool = True
 ) -> Path:
-    """An entry of `size` bytes with its record; its file is an hour older than its record."""
+    """An entry of `size` bytes with its record; its file is an hour newer than its record."""
     entry = folder / name
     (entry / "deeper").mkdir(parents=True)
     (entry / "deeper" / "file").write_bytes(b"x" * (size - 10 * complete))
-    os.utime(entry / "deeper" / "file", (last_used - HOUR * complete,) * 2)
+    os.utime(entry / "deeper" / "file", (last_used + HOUR * complete,) * 2)
     if complete:
         (entry / "ref.json").write_bytes(b"r" * 10)
         os.utime(entry / "ref.json", (last_used, last_used))
