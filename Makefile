@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 READY_FOR_TESTS := $(VENV)/.installed-for-tests
+PYTEST_FLAGS := -ra --strict-markers
 OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
 
 .DEFAULT_GOAL := help
@@ -42,9 +43,28 @@ train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_meta
 test: $(READY_FOR_TESTS) ## Run all tests, three files at a time: many wait for a server
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
+.PHONY: test-random
+test-random: $(READY_FOR_TESTS) ## Run all tests in random order; ARGS="--randomly-seed=…" repeats one
+	@$(MAKE) --no-print-directory test ARGS='-o addopts="$(PYTEST_FLAGS)" $(ARGS)'
+
+.PHONY: coverage
+coverage: $(READY_FOR_TESTS) ## Run all tests and report the covered lines, which have a minimum
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test ARGS='--cov --cov-report= $(ARGS)'
+	@$(BIN)/coverage report --skip-covered --include='tasks/*' --fail-under=95
+	@$(BIN)/coverage report --skip-covered --include='flows/*,app/*' --fail-under=90
+
+.PHONY: test-fast
+test-fast: $(READY_FOR_TESTS) ## Run the unit tests: no server, no training
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 $(ARGS)
+
 .PHONY: endurance
 endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; twenty releases in a row
-	@$(BIN)/python -m pytest -m endurance $(ARGS)
+	@$(BIN)/python -m pytest --endurance $(ARGS)
+
+.PHONY: mutate
+mutate: $(READY_FOR_TESTS) ## Mutation testing of the modules that decide; ARGS='tasks.genres.metrics*': one of them
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation_score $(ARGS)
 
 .PHONY: lock
 lock: $(READY_FOR_TESTS) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases
@@ -56,7 +76,7 @@ lock: $(READY_FOR_TESTS) ## Pin every package again after a change of pyproject.
 newest: ## Test the newest releases that pyproject.toml allows, in an environment of their own
 	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@.venv-newest/bin/python -m pytest -m "not slow and not endurance" $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/unit tests/flow $(ARGS)
 	@.venv-newest/bin/python -m pytest tests/system/test_deployment.py -k schedule $(ARGS)
 
 .PHONY: audit

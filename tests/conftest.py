@@ -8,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import boto3
+import hypothesis
 import pytest
 from filelock import FileLock
 from matplotlib.figure import Figure
@@ -61,14 +62,55 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that nothing is waited for alone in the end."""
+#: Reasons to skip a test on a machine that has everything that can be installed.
+ACCEPTED_SKIPS = (
+    "CUDA",
+    "mounting is not allowed here",
+    "only root can mount a disk",
+    "not run from make's .venv",
+)
+
+# Examples are slow on a busy machine, not wrong.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--endurance", action="store_true", help="run the tests that take minutes")
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail where a program or package that a test needs is not installed",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the endurance tests out, or all others; what takes long begins first.
+
+    This also holds in random order, and so do the marks `first` and `last`.
+    """
+    wanted = [
+        item for item in items if has_mark(item, "endurance") == config.getoption("--endurance")
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    wanted.sort(key=lambda item: has_mark(item, "last") - has_mark(item, "first"))
+    items[:] = sorted(wanted, key=lambda item: places.get(item.path, len(places)))
 
-    def turn(item: pytest.Item) -> tuple[int, bool]:
-        return places.get(item.path, len(places)), item.get_closest_marker("slow") is None
 
-    items.sort(key=turn)
+def has_mark(item: pytest.Item, name: str) -> bool:
+    return item.get_closest_marker(name) is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """With `--no-skips` a test that was skipped has failed, unless its reason is accepted."""
+    report: pytest.TestReport = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        reason = str(report.longrepr)
+        if not any(accepted in reason for accepted in ACCEPTED_SKIPS):
+            report.outcome, report.longrepr = "failed", reason
+    return report
 
 
 def movie(number: int, genre: str) -> dict[str, str]:
@@ -224,8 +266,8 @@ def prefect_server(real_server) -> Iterator[None]:
 def blank_figures() -> Iterator[None]:
     """Figures of trainings in this process are made, but written as blank images.
 
-    To render them takes a third of a tiny training. `tests/flow/test_train.py` and the tests of
-    the commands render them.
+    To render them takes a third of a tiny training. The training that flow tests share and the
+    tests of the commands render them.
     """
 
     def save(figures: Mapping[str, Figure | None], folder: Path) -> None:

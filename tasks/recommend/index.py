@@ -155,7 +155,7 @@ def version_tags(uri: str) -> set[str]:
     """Tags of all versions, including incomplete ones."""
     import lancedb
 
-    return set(lancedb.connect(uri).table_names(limit=MAX_TABLES))
+    return set(lancedb.connect(uri).list_tables(limit=MAX_TABLES).tables)
 
 
 def drop_versions(uri: str, tags: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from flows.runtime.hooks import notification_block, page, run_steps
 from flows.runtime.resume_commands import arguments
 from flows.train import train
 from tasks.core.contracts import UserError
+from tasks.registry.champion import load_champion
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tests.conftest import catalogue, write_csv
 from tests.support.prefect_artifacts import latest_failure
@@ -67,6 +68,8 @@ def test_a_failed_run_writes_reason_and_command_and_sends_a_notification(tmp_pat
     assert message["body"] == page
     (run,) = connect().search_runs([experiment_id(connect())])
     assert run.info.status == "FAILED"
+    with pytest.raises(UserError, match="Nothing has been trained"):
+        load_champion()
 
 
 def test_the_page_is_written_if_the_webhook_does_not_respond(tmp_path, caplog):

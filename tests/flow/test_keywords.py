@@ -9,11 +9,18 @@ from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.refresh import refresh
 from flows.train import train
+from tasks.core.contracts import DocumentsRef
+from tasks.core.storage import store
+from tasks.recommend.search import open_version
+from tasks.recommend.text_model import TextModel
+from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
 from tests.support.champion_lists import titles_like
 from tests.support.new_movies import asked_to_add
+from tests.support.stored import stored_refs
+from tests.support.trained_root import artifacts_in
 from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
@@ -35,15 +42,38 @@ def trained(tmp_path_factory, prefect_server) -> tuple[Path, Summary, Path]:
     folder = tmp_path_factory.mktemp("keywords")
     rows = with_genre_in_keywords(catalogue(150))
     source = write_csv(folder / "movies.csv", rows, WITH_KEYWORDS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with artifacts_in(folder / "artifacts"):
         return source, train(settings(source, text={"keywords": True})), folder / "artifacts"
 
 
 @pytest.fixture(autouse=True)
-def at_its_root(trained, monkeypatch) -> None:
-    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(trained[2]))
+def at_its_root(trained, copied_root) -> None:
+    """Every test has a copy of the root."""
+    copied_root(trained[2])
+
+
+def test_documents_are_the_same_in_training_and_outside_of_it(trained):
+    documents = store.join(stored_refs("documents", DocumentsRef))
+    model = TextModel(model_folders(load_champion()))
+    table = store.read(documents)
+    columns = (table[name].to_pylist() for name in ("title", "overview", "keywords"))
+    assert model.documents(*columns) == table["document"].to_pylist()
+    assert "haunt" not in table["overview"][0].as_py()
+    assert {"haunted", "ghost", "curse"} & set(table["document"][0].as_py().split())
+
+
+def test_a_refresh_gives_a_movie_of_the_training_the_same_vectors(trained, tmp_path):
+    before = vectors_of(1003)
+    rows = [row for row in with_genre_in_keywords(catalogue(150)) if row["id"] == "1003"]
+    refresh(asked_to_add(write_csv(tmp_path / "same.csv", rows, WITH_KEYWORDS)))
+    assert vectors_of(1003) == pytest.approx(before, abs=1e-5)
+
+
+def vectors_of(movie_id: int) -> list[float]:
+    """Vectors of a movie in the champion's index."""
+    index = load_champion().index
+    rows = open_version(index.uri, index.tag).search().where(f"id = {movie_id}").to_list()
+    return [*rows[0]["content"], *rows[0]["hidden"]]
 
 
 def test_the_gate_measures_the_champion_as_it_was_measured_in_its_own_run(trained):

@@ -1,104 +1,75 @@
 """A training on a source with everything that lists are judged by and ranked by."""
 
-import json
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
 
 from flows.phases.start import is_champion_up_to_date
 from flows.train import train
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, ScoresRef
+from tasks.core.storage import store
+from tasks.data.preprocess import preprocess
 from tasks.recommend.evaluation.baseline_rankers import BASELINES
 from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS
 from tasks.recommend.evaluation.query_sets import is_reported_query
+from tasks.recommend.scoring import FEATURES
 from tasks.recommend.search import open_version
-from tasks.registry.champion import load_champion
+from tasks.registry.challenge import challenge as compare
+from tasks.registry.champion import load_champion, model_folders
+from tasks.registry.release import promote
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
-from tests.conftest import COLUMNS, THEMES, catalogue, write_csv
+from tests.conftest import blank_figures
+from tests.support.definitions.run_names import added_names, run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.report_html import panel
-from tests.support.trainings import settings
+from tests.support.rich_catalogue import (
+    FIRST_ID,
+    MOVIES,
+    QUESTIONS,
+    write_questions,
+    write_rich_source,
+)
+from tests.support.stored import stored_refs
+from tests.support.trained_root import TrainedRoot, artifacts_in, rich_settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-JUDGED = [*COLUMNS, "keywords", "director", "cast", "vote_count"]
-MOVIES = 150
-#: Ranking weights of this file, whatever the default weights are.
-WEIGHTS = {"content": 1, "words": 5, "title": 5, "hidden": 1, "genre": 1, "people": 1}
-WEIGHTS |= {"keywords": 1, "year": 0.5, "quality": 0.5, "votes": 0}
-#: Questions by movie; the last word is in no other overview.
-QUESTIONS = {
-    1000: "the curse of a lighthouse",
-    1031: "an outlaw on a submarine",
-    1062: "the guitar of an astronaut",
-}
+DEFINITIONS = Path(__file__).parent / "definitions"
+#: Weights by which every list holds the movies with the most votes.
+VOTES_ALONE = dict.fromkeys(FEATURES, 0.0) | {"votes": 1.0}
+GATED_LISTS = ("rec_franchise_recall_at_10", "rec_keyword_ndcg_at_10")
 POPULARITY_METRICS = {
     *("popularity_lift", "top1_share", "top20_share", "top50_share", "coverage_at_10", "gini")
 }
 
 
-def judged_movies() -> list[dict[str, str]]:
-    """Movies with people and keywords of their genre; two in a row are a collection.
-
-    The overview of a movie of `QUESTIONS` ends with the last word of its question.
-    """
-    movies = []
-    for number, movie in enumerate(catalogue(MOVIES)):
-        genre, series = list(THEMES)[number % 3], "abcdefghijklmnopqrstuvwxy"[number // 6]
-        words = [word for place, word in enumerate(THEMES[genre]) if place != number % 8]
-        last_word = QUESTIONS.get(1000 + number, "").split()[-1:]
-        extra = {
-            "overview": " ".join([movie["overview"], *last_word]),
-            "title": f"{genre}{series} {number}",
-            "belongs_to_collection": f"{{'id': 1, 'name': '{genre}{series}'}}",
-            "keywords": json.dumps(words),
-            "director": f"Director of {genre}{series}",
-            "cast": json.dumps([f"Star of {genre}", f"Actor {number}"]),
-            "vote_count": str((number * 37 % MOVIES) ** 2),
-        }
-        movies.append(movie | extra)
-    return movies
-
-
-def write_ratings(folder: Path) -> None:
-    """For each genre 24 users who like all of its movies."""
-    likes = [(user, 1000 + number) for user in range(72) for number in range(user % 3, MOVIES, 3)]
-    ratings = [f"{user},{movie},5.0,0" for user, movie in likes]
-    header = "userId,movieId,rating,timestamp"
-    (folder / "ratings_small.csv").write_text("\n".join([header, *ratings]) + "\n")
-    links = [f"{movie},0,{movie}" for movie in range(1000, 1000 + MOVIES)]
-    header = "movieId,imdbId,tmdbId"
-    (folder / "links_small.csv").write_text("\n".join([header, *links]) + "\n")
-
-
-def write_questions(folder: Path, questions: dict[int, str]) -> None:
-    items = [{"id": str(movie_id), "query": text} for movie_id, text in questions.items()]
-    write_csv(folder / "known_items.csv", items, ["id", "query"])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, prefect_server) -> tuple[Path, Summary]:
-    folder = tmp_path_factory.mktemp("judged")
-    source = write_csv(folder / "movies.csv", judged_movies(), JUDGED)
-    write_ratings(folder)
-    write_questions(folder, QUESTIONS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return source, train(settings(source, rank=WEIGHTS))
-
-
 @pytest.fixture(autouse=True)
-def at_its_root(trained, monkeypatch) -> None:
-    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(trained[0].parent / "artifacts"))
+def trained(module_root, monkeypatch) -> TrainedRoot:
+    """The shared training, for tests that only read its results."""
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(module_root.artifacts))
+    return module_root
+
+
+def metrics_of(summary: Summary) -> dict[str, float]:
+    """The metrics of a run in MLflow."""
+    logged: dict[str, float] = connect().get_run(summary.run.run_id).data.metrics
+    return logged
 
 
 @pytest.fixture
 def metrics(trained) -> dict[str, float]:
     """The metrics of the run's lists in MLflow."""
-    logged: dict[str, Any] = connect().get_run(trained[1].run.run_id).data.metrics
+    logged = metrics_of(trained.summary)
     return {name: value for name, value in logged.items() if name.startswith("rec_")}
+
+
+def test_a_run_leaves_the_names_in_mlflow_that_were_reviewed(trained):
+    require_reviewed(DEFINITIONS / "train.yaml", run_names(trained.summary.run.run_id))
 
 
 def test_every_scorer_has_every_metric_and_no_other(metrics):
@@ -123,9 +94,11 @@ def test_metrics_are_in_their_ranges(metrics):
 
 
 def test_queries_of_the_reported_half_are_judged(metrics):
-    reported = sum(is_reported_query("movies", 1000 + number) for number in range(MOVIES))
-    for kind in ("keyword", "franchise", "colike"):
-        assert metrics[f"rec_queries_{kind}"] == reported, kind
+    """A duplicate has keywords, but no collection and no ratings; so has the unlabelled movie."""
+    reported = [is_reported_query("movies", FIRST_ID + number) for number in range(MOVIES + 3)]
+    assert metrics["rec_queries_franchise"] == sum(reported[:MOVIES])
+    assert metrics["rec_queries_colike"] == sum(reported[:MOVIES])
+    assert metrics["rec_queries_keyword"] == sum(reported)
     assert metrics["rec_queries_known_item"] == len(QUESTIONS)
 
 
@@ -134,8 +107,24 @@ def test_a_recommender_that_hears_the_text_beats_popularity_and_chance(metrics):
         for baseline in ("popularity", "random"):
             other = metrics[f"rec_baseline_{baseline}_{metric}"]
             assert metrics[f"rec_{metric}"] > other, (metric, baseline)
+
+
+def test_headline_scores_are_those_that_the_catalogue_was_made_for(metrics):
+    """A director has made one collection alone; a star plays in every movie of a first genre.
+
+    Keywords are those of the first genre, whose movies are liked by the same users: the twenty of
+    them that count as relevant are scored against all others, of which a quarter is as similar.
+    """
+    assert metrics["rec_franchise_recall_at_10"] == pytest.approx(1, abs=0.02)
+    assert metrics["rec_keyword_ndcg_at_10"] == pytest.approx(0.95, abs=0.03)
+    assert metrics["rec_colike_matched_auc"] == pytest.approx(0.88, abs=0.02)
     assert metrics["rec_known_item_recall_at_10"] == 1
-    assert metrics["rec_keyword_ndcg_at_10"] > 0.9
+
+
+def test_genre_scores_beat_the_prior_by_far(trained):
+    scores = trained.summary.scores
+    for name in ("micro", "macro"):
+        assert scores[f"test_f1_{name}"] > scores[f"baseline_prior_f1_{name}"] + 0.25, name
 
 
 def test_chance_and_popularity_win_half_of_the_vote_matched_pairs(metrics):
@@ -154,7 +143,7 @@ def test_popularity_shows_in_the_lists_of_popularity_alone(metrics):
 
 
 def test_tables_and_figures_show_relevance_beside_popularity(trained, tmp_path):
-    run_id = trained[1].run.run_id
+    run_id = trained.summary.run.run_id
     names = {file.path for file in connect().list_artifacts(run_id, "evaluation")}
     figures = ("relevance_by_scorer", "relevance_popularity")
     assert {f"evaluation/{name}.png" for name in figures} <= names
@@ -162,40 +151,161 @@ def test_tables_and_figures_show_relevance_beside_popularity(trained, tmp_path):
     table = pq.read_table(path).to_pylist()
     headline = [row["scorer"] for row in table if row["metric"] == RELEVANCE_METRICS[0]]
     assert set(headline) == {"ours", *BASELINES}
-    html = Path(trained[1].report).read_text(encoding="utf-8")
+    html = Path(trained.summary.report).read_text(encoding="utf-8")
     assert all("<img" in panel(html, name) for name in figures)
     assert "Keyword nDCG@10" in html
+    assert "Co-like AUC, vote-matched" in html
 
 
 def test_the_index_has_people_but_no_keywords_to_rank_by(trained):
     index = load_champion().index
-    rows = open_version(index.uri, index.tag).search().where("id = 1000").to_list()
-    assert rows[0]["people"] == ["Director of Horrora", "Star of Horror", "Actor 0"]
+    rows = open_version(index.uri, index.tag).search().where(f"id = {FIRST_ID}").to_list()
+    assert rows[0]["people"] == ["Director of Arbury", "Star of Horror", "Actor 0"]
     assert rows[0]["people_terms"] == rows[0]["people"]
     assert rows[0]["keywords"]
     assert rows[0]["keyword_terms"] == []
 
 
-def test_changed_questions_are_a_reason_to_train_again(trained):
-    """Before the next test, whose run may become the champion."""
-    source, _ = trained
-    config = settings(source, rank=WEIGHTS)
-    assert is_champion_up_to_date(config)
-    write_questions(source.parent, QUESTIONS | {1001: "a saloon"})
-    assert not is_champion_up_to_date(config)
-    write_questions(source.parent, QUESTIONS)
+class Challenge(NamedTuple):
+    """Two runs on the source of the first one that differ in the ranking weights alone.
+
+    `by_votes` challenges the shared training; then it is promoted by hand, and `by_text`, with the
+    weights of the shared training, challenges it.
+    """
+
+    artifacts: Path
+    by_votes: Summary
+    by_text: Summary
 
 
-@pytest.mark.usefixtures("blank_figures")
-def test_a_run_that_ranks_by_keywords_is_neither_judged_nor_compared_by_them(trained):
-    source, first = trained
-    second = train(settings(source, rank=WEIGHTS, text={"keywords": True}))
-    metrics = connect().get_run(second.run.run_id).data.metrics
+@pytest.fixture(scope="module")
+def challenge(shared_training, tmp_path_factory) -> Challenge:
+    root = shared_training.copy(tmp_path_factory.mktemp("challenge"))
+    with artifacts_in(root.artifacts), blank_figures():
+        by_votes = train(rich_settings(root.source, rank=VOTES_ALONE))
+        promote(connect(), by_votes.model_version)
+        by_text = train(root.config)
+    return Challenge(root.artifacts, by_votes, by_text)
+
+
+@pytest.fixture
+def at_challenge(challenge, monkeypatch) -> Challenge:
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(challenge.artifacts))
+    return challenge
+
+
+def test_changed_weights_change_the_scores_of_the_lists(challenge, trained):
+    for name in GATED_LISTS:
+        assert challenge.by_votes.scores[name] < trained.summary.scores[name] - 0.3, name
+        assert challenge.by_text.scores[name] == trained.summary.scores[name], name
+    popularity = "rec_baseline_popularity_franchise_recall_at_10"
+    by_votes = challenge.by_votes.scores
+    assert by_votes["rec_franchise_recall_at_10"] == by_votes[popularity]
+
+
+def test_a_challenger_with_worse_lists_is_kept_back(challenge):
+    summary = challenge.by_votes
+    assert not summary.champion
+    scores = summary.scores
+    lost = [scores[f"champion_{name}"] - scores[name] for name in GATED_LISTS]
+    assert summary.why == (
+        f"franchise recall@10 is {lost[0]:.3f} lower and keyword nDCG@10 is {lost[1]:.3f} lower "
+        "than the champion's (tolerance 0.01)"
+    )
+
+
+def test_a_champion_with_worse_lists_is_beaten(challenge, at_challenge):
+    assert challenge.by_text.champion
+    assert re.fullmatch(
+        r"franchise recall@10 is 0\.\d+ higher and keyword nDCG@10 is 0\.\d+ higher than the "
+        r"champion's \(significant at 95%\)",
+        challenge.by_text.why,
+    )
+    assert load_champion().run_id == challenge.by_text.run.run_id
+
+
+def test_the_gate_shows_both_versions_by_every_score_of_lists(challenge, at_challenge, trained):
+    for summary, champion in (
+        (challenge.by_votes, trained.summary),
+        (challenge.by_text, challenge.by_votes),
+    ):
+        metrics = metrics_of(summary)
+        for metric in RELEVANCE_METRICS:
+            name = f"rec_{metric}"
+            assert metrics[f"champion_{name}"] == pytest.approx(champion.scores[name]), name
+            difference = summary.scores[name] - champion.scores[name]
+            assert metrics[f"gate_{name}_difference"] == pytest.approx(difference), name
+        html = Path(summary.report).read_text(encoding="utf-8")
+        assert "rec_colike_matched_auc" in html or "co-like AUC" in html
+
+
+def test_test_movies_of_both_versions_alone_are_compared(trained_root):
+    """A challenger with more test movies: some of them are train movies of the champion."""
+    champion, (lists,) = load_champion(), stored_refs("lists", ScoresRef)
+    before = store.join(stored_refs("documents", DocumentsRef))
+    text = trained_root.config.text.model_copy(update={"test_share": 0.4})
+    chunks = trained_root.summary.ingested.chunks
+    documents = store.join([preprocess.fn(chunk, text, Compute()) for chunk in chunks])
+    compared = compare.fn(
+        documents=documents,
+        challenger=model_folders(champion),
+        lists=lists,
+        ratings=None,
+        known_items=None,
+        champion=champion,
+        folders=model_folders(champion),
+        compute=Compute(),
+    )
+    test_movies = [
+        {row["id"] for row in store.read(ref).to_pylist() if row["split"] == "test"}
+        for ref in (before, documents)
+    ]
+    assert test_movies[0] < test_movies[1]
+    assert compared.rows == len(test_movies[0])
+
+
+@pytest.fixture(scope="module")
+def with_keywords(shared_training, tmp_path_factory) -> TrainedRoot:
+    """A run that ranks by keywords, with a source of its own, promoted by hand."""
+    root = shared_training.copy(tmp_path_factory.mktemp("with_keywords"))
+    source = write_rich_source(root.artifacts.parent / "source")
+    with artifacts_in(root.artifacts), blank_figures():
+        summary = train(rich_settings(source, text={"keywords": True}))
+        promote(connect(), summary.model_version)
+    return TrainedRoot(source, root.artifacts, summary)
+
+
+@pytest.fixture
+def at_keywords(with_keywords, monkeypatch) -> TrainedRoot:
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(with_keywords.artifacts))
+    return with_keywords
+
+
+def test_a_run_that_ranks_by_keywords_is_neither_judged_nor_compared_by_them(at_keywords, trained):
+    first, metrics = trained.summary, metrics_of(at_keywords.summary)
     assert not [name for name in metrics if "keyword_ndcg" in name]
     assert "gate_rec_franchise_recall_at_10_difference" in metrics
-    assert metrics["champion_rec_franchise_recall_at_10"] == pytest.approx(
-        first.scores["rec_franchise_recall_at_10"]
-    )
-    assert metrics["champion_rec_known_item_recall_at_10"] == pytest.approx(
-        first.scores["rec_known_item_recall_at_10"]
-    )
+    for name in ("rec_franchise_recall_at_10", "rec_known_item_recall_at_10"):
+        assert metrics[f"champion_{name}"] == pytest.approx(first.scores[name]), name
+    names = added_names(at_keywords.summary.run.run_id, first.run.run_id)
+    require_reviewed(DEFINITIONS / "train_with_champion.yaml", names)
+
+
+def dislike_everything(folder: Path) -> None:
+    file = folder / "ratings_small.csv"
+    file.write_text(file.read_text().replace(",5.0,", ",1.0,"))
+
+
+def ask_more(folder: Path) -> None:
+    write_questions(folder, QUESTIONS | {FIRST_ID + 1: "a saloon"})
+
+
+@pytest.mark.parametrize("change", [dislike_everything, ask_more])
+def test_changed_ratings_or_questions_are_a_reason_to_train_again(at_keywords, change):
+    folder = at_keywords.source.parent
+    config = rich_settings(at_keywords.source, text={"keywords": True})
+    assert is_champion_up_to_date(config)
+    change(folder)
+    assert not is_champion_up_to_date(config)
+    write_rich_source(folder)
+    assert is_champion_up_to_date(config)

@@ -2,48 +2,60 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from flows.batch import BatchConfig, batch, export_path
 from flows.refresh import refresh
-from flows.train import train
-from tasks.core.contracts import UserError
+from tasks.core.contracts import IndexRef, UserError
 from tasks.core.storage import store
 from tasks.recommend.search import get_version, open_version
-from tasks.registry.champion import Champion, load_champion
+from tasks.registry.champion import Champion, load_champion, model_folders
+from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
-from tests.conftest import catalogue, write_csv
+from tests.conftest import ROOT, write_csv
 from tests.support.champion_lists import titles_like
+from tests.support.definitions.run_names import run_names
+from tests.support.definitions.snapshots import require_reviewed
 from tests.support.new_movies import NEW, asked_to_add
-from tests.support.trainings import settings
+from tests.support.rich_catalogue import FIRST_ID, KEPT, RICH_COLUMNS, rich_movie
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory, prefect_server) -> Path:
-    """Artifacts of one small training."""
-    folder = tmp_path_factory.mktemp("refreshed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder / "artifacts"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # what an earlier test's MLflow left
-        train(settings(write_csv(folder / "movies.csv", catalogue(120))))
-    return folder / "artifacts"
+@pytest.fixture
+def before(module_root, monkeypatch) -> Champion:
+    """The champion of the shared training, for tests that only read its root."""
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(module_root.artifacts))
+    return load_champion()
 
 
 @pytest.fixture
-def before(root, monkeypatch) -> Champion:
-    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
+def champion(trained_root) -> Champion:
+    """The champion of a root that the test may change."""
     return load_champion()
+
+
+@pytest.fixture
+def new_movies(tmp_path) -> Path:
+    return write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+
+
+def row_of(index: IndexRef, movie_id: int) -> dict[str, Any]:
+    """The index row of a movie."""
+    table = open_version(index.uri, index.tag)
+    (row,) = table.search().where(f"id = {movie_id}").to_list()
+    return row
 
 
 def test_the_lists_of_every_movie_are_those_of_recommend(before, tmp_path):
     output = tmp_path / "lists.parquet"
     assert batch(BatchConfig(output=str(output))) == str(output)
     table = pq.read_table(output).to_pylist()
-    assert len(table) == 120 * 10
+    assert len(table) == KEPT * 10
     mine = [row for row in table if row["title"] == "Western Story 1"]
     assert [row["rank"] for row in mine] == list(range(1, 11))
     assert [row["like_title"] for row in mine] == titles_like("Western Story 1")
@@ -66,7 +78,7 @@ def test_lists_are_exported_by_id_beside_the_parquet_file(before, tmp_path):
     batch(BatchConfig(output=str(output), limit=3, export="json"))
     exported = json.loads((tmp_path / "lists.json").read_text(encoding="utf-8"))
     table = pq.read_table(output).to_pylist()
-    assert len(exported) == 120
+    assert len(exported) == KEPT
     assert exported["1001"] == [row["like_id"] for row in table if row["id"] == 1001]
 
 
@@ -92,34 +104,55 @@ def test_a_file_of_titles_is_ranked_and_unknown_ones_are_named(before, tmp_path,
     assert "t.csv row 2: No movie is called 'Zz'" in capsys.readouterr().err
 
 
-def test_new_movies_are_added_and_known_ones_updated(before, tmp_path):
-    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
-    refreshed = refresh(asked_to_add(file))
-    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (1, 1, 121)
+def test_new_movies_are_added_and_known_ones_updated(champion, new_movies):
+    refreshed = refresh(asked_to_add(new_movies))
+    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (1, 1, KEPT + 1)
     after = load_champion()
-    assert after.index.tag == refreshed.index.tag != before.index.tag
-    assert after.run_id == before.run_id
-    assert len(get_version(before.index).catalogue) == 120
-    table = open_version(refreshed.index.uri, refreshed.index.tag)
-    assert [row["title"] for row in table.search().where("id = 1000").to_list()] == [
-        "Horror Story Zero"
-    ]
+    assert after.index.tag == refreshed.index.tag != champion.index.tag
+    assert after.run_id == champion.run_id
+    assert len(get_version(champion.index).catalogue) == KEPT
+    assert row_of(refreshed.index, 1000)["title"] == "Horror Story Zero"
     assert all("Horror" in title for title in titles_like("Ghost of the Ranch")[:3])
     client = connect()
     version = client.get_model_version_by_alias("movie-recommender", "champion")
     metrics = client.get_run(version.run_id).data.metrics
     assert (metrics["refresh_added"], metrics["source_quarantined_bad_id"]) == (1, 1)
+    require_reviewed(ROOT / "tests/flow/definitions/refresh.yaml", run_names(version.run_id))
 
 
-def test_refreshing_again_changes_nothing_more(before, tmp_path):
-    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
-    refresh(asked_to_add(file))
-    refreshed = refresh(asked_to_add(file))
-    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (0, 2, 121)
+def test_genres_are_predicted_where_none_are_given(champion, new_movies):
+    index = refresh(asked_to_add(new_movies)).index
+    new, horror = row_of(index, 9001), row_of(index, FIRST_ID + 18)
+    assert new["genres"] == []
+    assert horror["genres"] == ["Horror"]
+    assert np.argmax(new["genre_vector"]) == np.argmax(horror["genre_vector"])
+    assert np.linalg.norm(new["genre_vector"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_refresh_that_fails_leaves_the_champion(before, tmp_path):
-    file = write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])
+def test_a_movie_that_training_had_keeps_its_row_in_a_refresh(champion, tmp_path):
+    """Texts, vectors, genres and people take the same way in training and in a refresh."""
+    before = row_of(champion.index, FIRST_ID + 18)
+    file = write_csv(tmp_path / "same.csv", [rich_movie(18)], RICH_COLUMNS)
+    after = row_of(refresh(asked_to_add(file)).index, FIRST_ID + 18)
+    assert (before.pop("refreshed"), after.pop("refreshed")) == (False, True)
+    assert after == {name: pytest.approx(value, abs=1e-5) for name, value in before.items()}
+
+
+def test_refreshing_again_changes_nothing_more(champion, new_movies):
+    refresh(asked_to_add(new_movies))
+    refreshed = refresh(asked_to_add(new_movies))
+    assert (refreshed.added, refreshed.updated, refreshed.index.rows) == (0, 2, KEPT + 1)
+
+
+def test_a_refresh_that_is_retired_leaves_the_models_of_the_others(champion, new_movies):
+    """The first version of a training and its last two stay."""
+    for _ in range(3):
+        refresh(asked_to_add(new_movies, retention={"trainings": 1}))
+    assert [version.version for version in versions(connect())] == [4, 3, 1]
+    assert all(folder.is_dir() for folder in model_folders(load_champion()).model_dump().values())
+
+
+def test_a_refresh_that_fails_leaves_the_champion(champion, new_movies):
     with pytest.raises(UserError, match="that the new movies belong to with --into: movies"):
-        refresh(asked_to_add(file, into="nowhere"))
-    assert load_champion() == before
+        refresh(asked_to_add(new_movies, into="nowhere"))
+    assert load_champion() == champion

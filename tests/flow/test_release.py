@@ -2,16 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from prefect import flow
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
+from flows.cli.predict import PredictConfig
+from flows.cli.predict import command as predict
 from flows.cli.release import command
-from flows.phases.start import SKIPPED
+from flows.config import TrainConfig
+from flows.phases.start import SKIPPED, is_champion_up_to_date
+from flows.refresh import refresh
 from flows.release import ReleaseConfig, perform_action, release
 from flows.train import train
-from tasks.core.contracts import UserError
+from tasks.core.contracts import DocumentsRef, UserError
+from tasks.core.storage import store
+from tasks.data.drift import DriftConfig, check_drift, profile_source
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.search import open_version
 from tasks.registry.aliases import versions_by_alias
@@ -20,52 +28,71 @@ from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
-from tests.conftest import catalogue, movie, write_csv
+from tests.conftest import movie, write_csv
 from tests.support.index_rows import rows
-from tests.support.trainings import settings
+from tests.support.new_movies import NEW, asked_to_add
+from tests.support.rich_catalogue import CLASSES, KEPT, RICH_COLUMNS, rich_movie, rich_movies
+from tests.support.stored import stored_refs
+from tests.support.trained_root import WEIGHTS, artifacts_in, rich_settings
+from tests.support.trainings import TINY, TINY_NET, WORSE, settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
-def trained(source: Path, **more: object) -> Summary:
-    summary = train(settings(source, **more))
+class History(NamedTuple):
+    """Four runs: the shared one, two that change its settings, one on a source with more movies."""
+
+    source: Path
+    larger_source: Path
+    artifacts: Path
+    runs: list[Summary]
+
+
+def trained(config: TrainConfig) -> Summary:
+    summary = train(config)
     assert isinstance(summary, Summary)
     return summary
 
 
+def write_larger_source(folder: Path) -> Path:
+    rows = [*rich_movies(), *(rich_movie(number) for number in range(200, 230))]
+    return write_csv(folder / "larger.csv", rows, RICH_COLUMNS)
+
+
 @pytest.fixture(scope="module")
-def history(tmp_path_factory, prefect_server) -> tuple[Path, list[Summary]]:
-    """Three runs: the first, a worse one of the same source, one of a source with more movies."""
-    root = tmp_path_factory.mktemp("history")
-    small = write_csv(root / "movies.csv", catalogue(150))
-    large = write_csv(root / "more.csv", catalogue(180))
-    large.rename(root / "larger.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_ARTIFACTS", str(root / "artifacts"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        worse = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6}
+def history(shared_training, tmp_path_factory) -> History:
+    root = shared_training.copy(tmp_path_factory.mktemp("history"))
+    larger = write_larger_source(root.artifacts.parent)
+    with artifacts_in(root.artifacts):
         runs = [
-            trained(small),
-            trained(small, classifier=worse),
-            trained(small, doc2vec={"vector_size": 16, "epochs": 60, "seed": 7}),
-            trained(root / "larger.csv"),
+            root.summary,
+            trained(rich_settings(root.source, classifier=WORSE)),
+            trained(rich_settings(root.source, doc2vec=TINY["doc2vec"] | {"seed": 7})),
+            trained(rich_settings(larger)),
         ]
-    return root / "artifacts", runs
+    return History(root.source, larger, root.artifacts, runs)
 
 
 @pytest.fixture(autouse=True)
 def at_its_root(history, monkeypatch) -> None:
-    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(history[0]))
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(history.artifacts))
+
+
+@pytest.fixture
+def changeable(history, copied_root) -> History:
+    """A copy of the history for a test that changes it."""
+    return history._replace(artifacts=copied_root(history.artifacts))
 
 
 def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
-    first, worse, again, larger = history[1]
+    first, worse, again, larger = history.runs
     assert (first.champion, first.why) == (True, "no earlier champion")
     assert not worse.champion
     assert worse.why.startswith("F1 micro is 0.")
     assert worse.why.endswith(" lower than the champion's (tolerance 0.01)")
     assert (again.champion, larger.champion) == (False, True)
     assert "same source" in again.why
+    assert larger.why == "no metric is worse than the champion's, and the source is new"
     run = connect().get_run(worse.run.run_id)
     assert run.data.tags["promoted"] == "false"
     assert run.data.metrics["gate_test_f1_micro_difference"] < -0.01
@@ -83,8 +110,8 @@ def test_versions_are_listed_with_their_role(history, capsys):
     assert "champion" in capsys.readouterr().out
 
 
-def test_a_rollback_can_be_undone_by_a_promotion(history):
-    first, *_, larger = history[1]
+def test_a_rollback_can_be_undone_by_a_promotion(changeable):
+    first, *_, larger = changeable.runs
     release(ReleaseConfig(action="rollback"))
     assert load_champion().run_id == first.run.run_id
     assert versions_by_alias(connect()) == {
@@ -98,14 +125,14 @@ def test_a_rollback_can_be_undone_by_a_promotion(history):
 
 
 def test_two_versions_side_by_side(history, capsys):
-    first, worse, *_ = history[1]
+    first, worse, *_ = history.runs
     arguments = ["diff", first.model_version, worse.model_version]
     assert command(parse(ReleaseConfig, "release", [*arguments, "--json"])) == 0
     tables = json.loads(capsys.readouterr().out)
     assert {"name": "classifier.epochs", "a": "25", "b": "1"} in tables["params"]
     by_name = {row["name"]: row for row in tables["metrics"]}
     assert by_name["test_f1_micro"]["difference"] < 0
-    assert {row["genre"] for row in tables["genres"]} == {"Horror", "Western", "Music"}
+    assert {row["genre"] for row in tables["genres"]} == set(CLASSES)
     assert command(parse(ReleaseConfig, "release", arguments)) == 0
     assert "classifier.epochs" in capsys.readouterr().out
 
@@ -135,26 +162,42 @@ def test_a_rollback_without_a_previous_champion_is_refused(artifacts, monkeypatc
 
 
 def test_a_run_with_an_unchanged_source_settings_and_code_is_skipped(history):
-    larger = history[1][-1]
-    config = settings(history[0].parent / "larger.csv", skip_unchanged=True)
+    config = rich_settings(history.larger_source, skip_unchanged=True)
     assert train(config) == SKIPPED
     assert train(config, return_state=True).name == "Skipped"
-    assert load_champion().run_id == larger.run.run_id
-    other = config.model_copy(update={"label": config.label.model_copy(update={"min_support": 6})})
-    assert isinstance(train(other), Summary)
+    assert load_champion().run_id == history.runs[-1].run.run_id
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed"),
+    [
+        ("label", {"min_support": 6}),
+        ("text", {"pairs": False}),
+        ("doc2vec", TINY["doc2vec"] | {"seed": 8}),
+        ("classifier", TINY_NET | {"epochs": 26}),
+        ("baseline", {"tfidf_c": 1}),
+        ("rank", WEIGHTS | {"votes": 1}),
+        ("index", {"ann_rows": 300}),
+        ("ingest", TINY["ingest"] | {"max_quarantined_share": 0.4}),
+    ],
+)
+def test_a_changed_setting_is_a_reason_to_train_again(history, stage, changed):
+    assert is_champion_up_to_date(rich_settings(history.larger_source))
+    assert not is_champion_up_to_date(rich_settings(history.larger_source, **{stage: changed}))
 
 
 def cut_off(*_: object) -> None:
     raise OSError("killed")
 
 
-def test_versions_out_of_retention_are_retired(history, monkeypatch):
+def test_versions_out_of_retention_are_retired(changeable, monkeypatch):
     """The champion, the previous champion and the newest version stay; of the others, only the
     scores. The next clean-up completes one that was interrupted."""
-    client, root = connect(), history[0]
-    roles = versions_by_alias(client)
+    client, root = connect(), changeable.artifacts
     leftover = "run-" + client.create_run("1").info.run_id
     publish_version(lancedb_uri(), [rows(["Up"])], leftover)
+    release(ReleaseConfig(action="rollback"))  # the last version is the newest, the first champion
+    roles = versions_by_alias(client)
     before = [version.version for version in versions(client)]
     with monkeypatch.context() as patch:
         patch.setattr("tasks.registry.retention.drop_versions", cut_off)
@@ -165,7 +208,7 @@ def test_versions_out_of_retention_are_retired(history, monkeypatch):
     left = {str(version.version) for version in versions(client)}
     assert left == {*roles.values(), max(left, key=int)}
     assert gone
-    worse = history[1][1]
+    worse = changeable.runs[1]
     assert worse.model_version in gone
     run = client.get_run(worse.run.run_id)
     assert run.data.metrics["test_f1_micro"] == worse.scores["test_f1_micro"]
@@ -181,6 +224,20 @@ def test_versions_out_of_retention_are_retired(history, monkeypatch):
         assert model_folders(from_tags(version.tags)).doc2vec.is_dir()
 
 
+def test_a_retired_version_leaves_the_models_that_a_refreshed_version_shares(changeable, tmp_path):
+    first, *_, larger = changeable.runs
+    perform_action(ReleaseConfig(action="rollback"))
+    refresh(asked_to_add(write_csv(tmp_path / "new.csv", NEW, ["id", "title", "overview"])))
+    perform_action(ReleaseConfig(action="promote", versions=[larger.model_version]))
+    client = connect()
+    assert first.model_version in retire_versions(client, trainings=1)
+    refreshed = from_tags(find_version(client, "previous").tags)
+    assert refreshed.run_id == first.run.run_id
+    assert all(folder.is_dir() for folder in model_folders(refreshed).model_dump().values())
+    perform_action(ReleaseConfig(action="rollback"))
+    assert predict(PredictConfig(text="A haunted grave")) == 0
+
+
 def test_drift_above_the_limit_fails_the_run(history, tmp_path):
     rows = [movie(number, "Horror" if number % 12 else "Western") for number in range(150)]
     config = settings(write_csv(tmp_path / "horror.csv", rows), drift={"stop_above": 0.2})
@@ -188,18 +245,40 @@ def test_drift_above_the_limit_fails_the_run(history, tmp_path):
     with pytest.raises(UserError, match=r"drifted too far from the champion's: genres \d"):
         train(config)
     assert load_champion() == before
-    larger = connect().get_run(history[1][-1].run.run_id)
-    assert larger.data.metrics["drift_genres"] == pytest.approx(0, abs=0.01)
-    assert larger.data.metrics["drift_movies_ratio"] == pytest.approx(1.2)
 
 
-def test_models_that_changed_after_registration_are_not_loaded(history):
+def test_drift_is_measured_against_the_source_of_the_champion(history):
+    metrics = connect().get_run(history.runs[-1].run.run_id).data.metrics
+    assert metrics["drift_genres"] == pytest.approx(0, abs=0.02)
+    assert metrics["drift_movies_ratio"] == pytest.approx(180 / KEPT)
+
+
+@pytest.mark.parametrize(("factor", "says"), [(1, False), (20, True)])
+def test_drift_above_the_warning_limit_is_said_and_stops_nothing(
+    copied_root, history, tmp_path, caplog, factor, says
+):
+    """The old profile has `factor` times as many movies of one genre."""
+    copied_root(history.artifacts)
+    documents = store.join(stored_refs("documents", DocumentsRef)[:3])
+    profile = profile_source.fn(documents)
+    counts = store.read_json(store.locate(profile))
+    counts["genres"]["Horror"] *= factor
+    old = tmp_path / "profile.json"
+    store.write_json(old, counts)
+    folder = model_folders(load_champion()).doc2vec
+
+    @flow
+    def check() -> None:
+        check_drift(documents, profile, old, folder, DriftConfig(warn_above=0.1))
+
+    check()
+    warned = "The source has drifted from the champion's: genres" in caplog.text
+    assert warned == says
+
+
+def test_models_that_changed_after_registration_are_not_loaded(changeable):
     champion = load_champion()
     file = model_folders(champion).classifier / "thresholds.json"
-    before = file.read_text()
-    file.write_text(before + "\n")
-    try:
-        with pytest.raises(UserError, match="its classifier has changed since it was registered"):
-            model_folders(champion)
-    finally:
-        file.write_text(before)
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(UserError, match="its classifier has changed since it was registered"):
+        model_folders(champion)

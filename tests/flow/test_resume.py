@@ -3,7 +3,6 @@ called."""
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,16 @@ from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.prefect_artifacts import latest_failure
 from tests.support.trainings import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 AWKWARD = """it's "1", [x] = null & $HOME.csv"""
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Iterator[Path]:
-    """An artifacts root for the tests of this file, whose flows build on each other."""
-    folder: Path = tmp_path_factory.mktemp("resumed") / "an artifacts root"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_ARTIFACTS", str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def at_root(root, monkeypatch) -> None:
-    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """An empty artifacts root whose name has blanks."""
+    folder: Path = tmp_path / "an artifacts root"
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(folder))
+    return folder
 
 
 def run_printed_command() -> subprocess.CompletedProcess[str]:
@@ -73,14 +66,14 @@ def test_a_training_is_resumed(root, tmp_path):
     assert trained.data.params == failed.data.params
 
 
-def test_a_refresh_is_resumed(tmp_path):
+def test_a_refresh_is_resumed(trained_root, tmp_path):
     new = tmp_path / f"-{AWKWARD}"
     fails(refresh, RefreshConfig(file=str(new)), "No such file")
     write_csv(new, [row | {"id": "9001"} for row in catalogue(1)])
     assert "1 added" in resumes()
 
 
-def test_a_batch_is_resumed(tmp_path):
+def test_a_batch_is_resumed(trained_root, tmp_path):
     titles, output = tmp_path / AWKWARD, tmp_path / f"{AWKWARD}.parquet"
     fails(batch, BatchConfig(file=str(titles), output=str(output), limit=3), "Cannot read")
     titles.write_text("title\nMusic Story 2\n")

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from flows.cli.app import run
 from tasks.core import compute
 from tests.conftest import ROOT, free_port
 from tests.support.documents import Step
+from tests.support.trained_root import relocate_database
 
 EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=movie-recommender"
 
@@ -89,8 +89,9 @@ class Checkout:
         for name in ("flows", "tasks", "app", "data", "Makefile", "prefect.yaml", "README.md"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.folder / name)
-        for name in ("pyproject.toml", "requirements.lock"):
-            shutil.copy(ROOT / name, self.folder)
+        (self.folder / "tests" / "support").mkdir(parents=True)
+        for name in ("pyproject.toml", "requirements.lock", "tests/support/stored_files.py"):
+            shutil.copy(ROOT / name, self.folder / name)
         (self.folder / "docs").mkdir()
         shutil.copy(ROOT / "docs" / "architecture.md", self.folder / "docs")
         (self.folder / ".venv").mkdir()
@@ -294,9 +295,5 @@ def relocated(trained: Checkout, folder: Path) -> Checkout:
     """A copy of a checkout with all that its runs wrote, as if they had been made there."""
     shutil.copytree(trained.folder, folder, symlinks=True, dirs_exist_ok=True)
     database = folder / "artifacts" / "mlflow.db"
-    with contextlib.closing(sqlite3.connect(database)) as old:
-        script = "\n".join(old.iterdump()).replace(str(trained.folder), str(folder))
-    database.unlink()
-    with contextlib.closing(sqlite3.connect(database)) as new:
-        new.executescript(script)
+    relocate_database(database, before=str(trained.folder), after=str(folder))
     return Checkout(folder, dict(trained.environment))

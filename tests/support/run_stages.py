@@ -2,10 +2,13 @@
 tell how it goes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -67,11 +70,26 @@ def in_indexing(root: Path) -> bool:
 
 
 def call(
-    command: list[str], environment: dict[str, str], timeout: int = 300
+    command: list[str], environment: dict[str, str], timeout: int = 300, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+        command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=timeout
     )
+
+
+@contextmanager
+def started(
+    command: list[str], environment: Mapping[str, str], cwd: Path = ROOT, **options: Any
+) -> "Iterator[subprocess.Popen[str]]":
+    """A program that leads a process group; at the end of the block the whole group is killed."""
+    with subprocess.Popen(
+        command, env=environment, cwd=cwd, text=True, start_new_session=True, **options
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def start_run(client: SyncPrefectClient, config: dict[str, Any]) -> UUID:
@@ -93,8 +111,16 @@ def ended(client: SyncPrefectClient, run: UUID, seconds: int = 120) -> str:
 def wait_until(reached: Callable[[], bool], seconds: int = 120) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"{reached} is not true after {seconds} s"
         time.sleep(0.002)
+
+
+def reaches(
+    stage: Callable[[Path], bool], process: "subprocess.Popen[str]", root: Path, seconds: int = 180
+) -> bool:
+    """Wait for a run to be in a stage; False where it ended before anybody saw it there."""
+    wait_until(lambda: stage(root) or process.poll() is not None, seconds)
+    return process.poll() is None
 
 
 def statuses(environment: dict[str, str]) -> list[str]:
@@ -104,9 +130,8 @@ def statuses(environment: dict[str, str]) -> list[str]:
     return [run.info.status for run in client.search_runs([experiment.experiment_id])]
 
 
-def answers(environment: dict[str, str]) -> int:
-    """How many movies the champion has to say of a movie of the sample."""
-    ask = [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"]
-    answer = call(ask, environment)
+def answers(environment: dict[str, str], title: str = "Vertical Limit") -> int:
+    """Length of the champion's list for a movie; by default, one of the sample."""
+    answer = call([sys.executable, "-m", "flows.recommend", title, "--json"], environment)
     assert answer.returncode == 0, answer.stderr
     return len(json.loads(answer.stdout))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tasks.core.contracts import Ref
 from tasks.core.storage import store
+from tasks.core.storage.entry_record import record_in
 
 R = TypeVar("R", bound=Ref)
 
@@ -30,3 +31,10 @@ def stored_folder(kind: type[R], write_files: Callable[[Path], None]) -> R:
         return writer.folder_ref(kind)
 
     return store.get_or_create("test", [uuid4().hex], kind, write)
+
+
+def stored_refs(stage: str, kind: type[R]) -> list[R]:
+    """References to all entries of a stage in the current artifacts root, sorted by file name."""
+    records = (record_in(folder) for folder in (store.cache_root() / stage).glob("[!.]*"))
+    refs = [kind.model_validate(record.result) for record in records if record]
+    return sorted(refs, key=lambda ref: ref.name)

@@ -27,7 +27,7 @@ from tests.conftest import catalogue, write_csv
 from tests.support.new_movies import asked_to_add
 from tests.support.trainings import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 KEEP = {"trainings": 20}  # both of the first trainings are needed to the end
 WORSE = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6}
 

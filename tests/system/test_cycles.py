@@ -14,10 +14,9 @@ from tasks.registry.champion import load_champion
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
-from tests.conftest import catalogue, write_csv
-from tests.support.trainings import settings
+from tests.support.trained_root import rich_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "blank_figures")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 KEPT = 1  # newest versions, beside the champion and the previous one
 CYCLES = 20
 
@@ -50,21 +49,20 @@ def used(root: Path, kind: str) -> int:
 def cycle(source: Path, number: int) -> None:
     """A new version, promoted whatever it is worth, and taken back."""
     doc2vec = {"vector_size": 16, "epochs": 20, "seed": number}
-    summary = train(settings(source, doc2vec=doc2vec, retention={"trainings": KEPT}))
+    config = rich_settings(source, doc2vec=doc2vec, retention={"trainings": KEPT})
+    summary = train(config)
     assert isinstance(summary, Summary)
     perform_action(ReleaseConfig(action="promote", versions=[summary.model_version]))
     perform_action(ReleaseConfig(action="rollback"))
 
 
 @pytest.mark.endurance
-def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(artifacts, tmp_path):
-    source, sizes = write_csv(tmp_path / "movies.csv", catalogue(150)), []
-    assert isinstance(train(settings(source)), Summary)
-    reader = Reader()
+def test_releases_in_a_row_fill_no_disk_and_leave_no_reader_without_answer(trained_root):
+    artifacts, sizes, reader = trained_root.artifacts, list[int](), Reader()
     reader.start()
     try:
         for number in range(CYCLES):
-            cycle(source, number)
+            cycle(trained_root.source, number)
             assert len(versions(connect())) <= KEPT + 2
             assert len(version_tags(load_champion().index.uri)) == len(versions(connect()))
             sizes.append(used(artifacts / "lancedb", "*") + used(artifacts / "mlruns", "*.npy"))

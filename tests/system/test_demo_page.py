@@ -13,7 +13,7 @@ from tests.conftest import free_port, wait_for
 from tests.support.browser import listen, needs_browser
 from tests.support.published_catalogue import MARKUP, champion_of, known_and_obscure_movie
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, needs_browser]
+pytestmark = [needs_browser]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.run_stages import call, flags, in_preprocessing, statuses, write_source
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.endurance]
+pytestmark = [pytest.mark.endurance]
 MB = 2**20
 
 

@@ -8,24 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tasks.core.locks import is_locked
-from tests.conftest import ROOT, catalogue, write_csv
+from tests.conftest import catalogue, write_csv
 from tests.support.run_stages import (
     call,
     flags,
     in_doc2vec,
     in_preprocessing,
+    reaches,
+    started,
     statuses,
     write_source,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
 LONGEST_END = 30  # seconds on a busy machine; what waits for a dead server takes minutes
 INTERRUPTED = "Interrupted. Finished stages are kept; run the same command to go on."
 
@@ -52,30 +54,28 @@ def environment(home, artifacts) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if "PREFECT" not in name} | names
 
 
-def start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
+@contextmanager
+def run(command: list[str], environment: dict[str, str]) -> "Iterator[subprocess.Popen[str]]":
     """As from a terminal: the run leads a process group, and no signal is ignored."""
-    return subprocess.Popen(
+    with started(
         command,
-        cwd=ROOT,
-        env=environment,
+        environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    ) as process:
+        yield process
 
 
-def start_until(
-    reached: Callable[[Path], bool], command: list[str], environment: dict[str, str]
-) -> "subprocess.Popen[str]":
-    process = start(command, environment)
-    deadline = time.monotonic() + 180
-    while not reached(Path(environment["RECOMMENDER_ARTIFACTS"])):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    return process
+@contextmanager
+def run_until(
+    stage: Callable[[Path], bool], command: list[str], environment: dict[str, str]
+) -> "Iterator[subprocess.Popen[str]]":
+    """A run that is in a stage."""
+    with run(command, environment) as process:
+        is_met = reaches(stage, process, Path(environment["RECOMMENDER_ARTIFACTS"]))
+        assert is_met, process.communicate(timeout=LONGEST_END)
+        yield process
 
 
 def alive(environment: dict[str, str]) -> list[str]:
@@ -104,23 +104,23 @@ def messages(stderr: str) -> list[str]:
 
 
 def test_a_killed_run_leaves_no_process(command, environment):
-    process = start_until(in_preprocessing, [*command, "--runner", "process"], environment)
-    assert any("uvicorn" in line for line in alive(environment))
-    assert any("loky" in line for line in alive(environment))
-    process.kill()
-    process.communicate()
-    assert none_alive_within(10, environment), alive(environment)
+    with run_until(in_preprocessing, [*command, "--runner", "process"], environment) as process:
+        assert any("uvicorn" in line for line in alive(environment))
+        assert any("loky" in line for line in alive(environment))
+        process.kill()
+        process.communicate(timeout=LONGEST_END)
+        assert none_alive_within(10, environment), alive(environment)
 
 
 def test_ctrl_c_ends_a_training_within_seconds(command, environment):
-    process = start_until(in_doc2vec, command, environment)
-    os.killpg(process.pid, signal.SIGINT)
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=LONGEST_END)
-    assert process.returncode == 130
-    assert messages(stderr) == [INTERRUPTED]
-    assert statuses(environment) == ["KILLED"]
-    assert none_alive_within(10, environment), alive(environment)
+    with run_until(in_doc2vec, command, environment) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=LONGEST_END)
+        assert process.returncode == 130
+        assert messages(stderr) == [INTERRUPTED]
+        assert statuses(environment) == ["KILLED"]
+        assert none_alive_within(10, environment), alive(environment)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_ctrl_c_ends_a_training_within_seconds(command, environment):
 )
 def test_ctrl_c_while_modules_are_imported_is_one_line(arguments, imported, environment):
     command = [sys.executable, "-X", "importtime", *arguments, "x"]
-    process = start(command, environment)
-    assert process.stderr is not None
-    while not process.stderr.readline().endswith(imported):
-        continue
-    process.send_signal(signal.SIGINT)
-    stderr = process.communicate()[1]
+    with run(command, environment) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")  # ends with the process
+        assert any(line.endswith(imported) for line in lines), f"never imported: {imported}"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=LONGEST_END)
     assert process.returncode == 130
     assert [line for line in messages(stderr) if "import time" not in line] == ["Interrupted."]
 
@@ -159,21 +159,21 @@ def test_signals_at_any_moment(command, environment):
         number = signal.SIGINT if attempt % 2 else signal.SIGKILL
         runner = "process" if attempt // 2 % 2 else "thread"
         new = ["--doc2vec.seed", str(attempt), "--runner", runner]
-        process = start([*command, *new], environment)
-        time.sleep(moment)
-        if process.poll() is not None:
-            continue  # it was quicker this time
-        sent = time.monotonic()
-        os.killpg(process.pid, number)
-        _, stderr = process.communicate(timeout=LONGEST_END)
-        seconds = time.monotonic() - sent
-        last = (stderr.splitlines() or ["nothing"])[-2:]
-        print(f"{runner} {number.name} at {moment:.1f} s: {seconds:.1f} s, {last}")
-        if number == signal.SIGINT:
-            assert process.returncode == 130
-            assert messages(stderr)[-1].startswith("Interrupted.")  # MLflow may have printed before
-            assert "Traceback" not in stderr
-        assert none_alive_within(10, environment), alive(environment)
+        with run([*command, *new], environment) as process:
+            time.sleep(moment)
+            if process.poll() is not None:
+                continue  # it was quicker this time
+            sent = time.monotonic()
+            os.killpg(process.pid, number)
+            _, stderr = process.communicate(timeout=LONGEST_END)
+            seconds = time.monotonic() - sent
+            last = (stderr.splitlines() or ["nothing"])[-2:]
+            print(f"{runner} {number.name} at {moment:.1f} s: {seconds:.1f} s, {last}")
+            if number == signal.SIGINT:
+                assert process.returncode == 130
+                assert messages(stderr)[-1].startswith("Interrupted.")  # MLflow may print before it
+                assert "Traceback" not in stderr
+            assert none_alive_within(10, environment), alive(environment)
         assert len(json.loads(call(ask, environment).stdout)) == 10  # of whichever is champion
     assert call(command, environment).returncode == 0
     assert "RUNNING" not in statuses(environment)
@@ -192,11 +192,12 @@ def test_kills_while_publishing(environment, artifacts, tmp_path):
 
     assert call(training(150), environment).returncode == 0
     for attempt in range(10):
-        process = start_until(lambda _: is_locked(lock), training(151 + attempt), environment)
-        time.sleep(2 * chosen.random())
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert none_alive_within(10, environment), alive(environment)
+        larger = training(151 + attempt)
+        with run_until(lambda _: is_locked(lock), larger, environment) as process:
+            time.sleep(2 * chosen.random())
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=LONGEST_END)
+            assert none_alive_within(10, environment), alive(environment)
         assert len(json.loads(call(ask, environment).stdout)) == 10
     assert call(training(170), environment).returncode == 0
     assert "RUNNING" not in statuses(environment)

@@ -1,14 +1,12 @@
 """A run that is killed with -9 in any stage loses nothing: the rerun reuses what was finished."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import boto3
@@ -21,16 +19,19 @@ from flows.train import train
 from tasks.core.storage.entry_record import sha256_of
 from tests.conftest import ROOT
 from tests.support.run_stages import (
+    call,
     entries,
     flags,
     in_classifier,
     in_doc2vec,
     in_indexing,
     in_preprocessing,
+    reaches,
+    started,
     write_source,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
+ATTEMPTS = 5  # to meet a run in a stage
 VARYING = ("second", "memory", "system/")  # metrics that no two runs share
 
 STAGES: dict[Callable[[Path], bool], set[str]] = {
@@ -61,8 +62,7 @@ def run_to_end(
 ) -> dict[str, float]:
     """The metrics of a run that is left alone."""
     environment = {"RECOMMENDER_ARTIFACTS": str(root), **server}
-    options = {"capture_output": True, "text": True, "timeout": 300}
-    done = subprocess.run(command, cwd=cwd, env=environment, **options)
+    done = call(command, environment, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return final_metrics(root)
 
@@ -121,24 +121,15 @@ def killed_in(
 
     False where it got through before anybody looked: on a busy machine a stage may be too short.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={"RECOMMENDER_ARTIFACTS": str(root), **server},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 180
-    while not stage(root):
-        if process.poll() is not None:
-            assert process.returncode == 0
-            return False
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    return True
+    environment = {"RECOMMENDER_ARTIFACTS": str(root), **server}
+    with (
+        TemporaryFile("w+") as output,
+        started(command, environment, cwd, stdout=output, stderr=output) as process,
+    ):
+        is_met = reaches(stage, process, root)
+        output.seek(0)
+        assert is_met or process.returncode == 0, output.read()
+    return is_met
 
 
 def state_of(record: Path) -> tuple[int, Any]:
@@ -164,26 +155,26 @@ def finished_before_kills(
 
 @pytest.mark.parametrize("stages", KILLS)
 def test_a_killed_run_is_finished_by_the_next(stages, command, undisturbed, real_server, tmp_path):
-    for root in (tmp_path / str(attempt) for attempt in range(5)):
+    for root in (tmp_path / str(attempt) for attempt in range(ATTEMPTS)):
         before = finished_before_kills(stages, command, root, real_server)
         if before:
             break
-    assert before
+    assert before, f"none of {ATTEMPTS} runs was met in each of {stages}"
     assert run_to_end(command, root, real_server) == undisturbed.metrics
     assert cached_files(root) == cached_files(undisturbed.root)
     assert {record: state_of(record) for record in before} == before
 
 
-def records_on_store(server: dict[str, str]) -> dict[str, tuple[datetime, str]]:
-    """Last change and ETag of the record of every entry in the store's cache."""
+def stored_records(store: dict[str, str], folder: str) -> dict[str, tuple[datetime, str]]:
+    """Time and digest of the record of every entry on the S3 server, by its name."""
     client = boto3.client(
         "s3",
-        endpoint_url=server["AWS_ENDPOINT_URL"],
-        region_name=server["AWS_REGION"],
-        aws_access_key_id=server["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=server["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=store["AWS_ENDPOINT_URL"],
+        region_name=store["AWS_REGION"],
+        aws_access_key_id=store["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=store["AWS_SECRET_ACCESS_KEY"],
     )
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket="movies", Prefix="team/cache/")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="movies", Prefix=folder)
     files = [file for page in pages for file in page.get("Contents", [])]
     return {
         file["Key"]: (file["LastModified"], file["ETag"])
@@ -192,26 +183,52 @@ def records_on_store(server: dict[str, str]) -> dict[str, tuple[datetime, str]]:
     }
 
 
+def stages_of(records: Iterable[str]) -> set[str]:
+    """Stages of the records of entries, named `…/cache/stage/key/ref.json`."""
+    return {record.split("/")[-3] for record in records}
+
+
+def killed_on_the_store(
+    command: list[str], server: dict[str, str], folder: Path
+) -> tuple[Path, dict[str, str]]:
+    """Kill a run with an artifacts root on the S3 server in the classifier.
+
+    Returns the folder of its MLflow database, whose name is that of the root, and its environment.
+    """
+    for root in (folder / f"team-{attempt}" for attempt in range(ATTEMPTS)):
+        machine = root / "one"
+        machine.mkdir(parents=True)
+        shared = {
+            "RECOMMENDER_ARTIFACTS": f"s3://movies/{root.name}",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+        }
+        local = machine / "artifacts" / f"s3-movies-{root.name}"
+        stage = partial(in_classifier_of, local)
+        if killed_in(stage, command, root, server | shared, machine):
+            return root, server | shared
+    pytest.fail(f"none of {ATTEMPTS} runs was met in the classifier")
+
+
+def in_classifier_of(local: Path, _: Path) -> bool:
+    """Whether the run whose local copy of the artifacts root this is trains the classifier."""
+    return in_classifier(local)
+
+
 def test_another_machine_finishes_a_run_on_an_object_store(
     command, undisturbed, real_server, object_store, tmp_path
 ):
     """Cache, index and MLflow's files lie on the S3 server; a machine is a folder of its own."""
-    url = "s3://movies/team"
-    registry = f"sqlite:///{tmp_path}/mlflow.db"
-    shared = {"RECOMMENDER_ARTIFACTS": url, "MLFLOW_TRACKING_URI": registry}
-    environment = real_server | object_store | shared
-    machines = [tmp_path / name for name in ("one", "two", "three")]
+    root, environment = killed_on_the_store(command, real_server | object_store, tmp_path)
+    before = stored_records(environment, f"{root.name}/cache/")
+    assert stages_of(before) >= STAGES[in_classifier]
+    machines = [root / name for name in ("two", "three")]
     for machine in machines:
         machine.mkdir()
-    local = machines[0] / "artifacts" / "s3-movies-team"
-    assert killed_in(lambda _: in_classifier(local), command, tmp_path, environment, machines[0])
-    before = records_on_store(object_store)
-    assert {key.split("/")[2] for key in before} >= STAGES[in_classifier]
-    assert run_to_end(command, tmp_path, environment, machines[1]) == undisturbed.metrics
-    after = records_on_store(object_store)
-    assert {key: after[key] for key in before} == before  # nothing was made again
+    assert run_to_end(command, root, environment, machines[0]) == undisturbed.metrics
+    after = stored_records(environment, f"{root.name}/cache/")
+    assert {record: after.get(record) for record in before} == before  # read, not written again
+    assert "classifier" in stages_of(after.keys() - before.keys())
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 0", "--json"]
-    options = {"capture_output": True, "text": True, "timeout": 120}
-    answer = subprocess.run(ask, cwd=machines[2], env=environment, **options)
+    answer = call(ask, environment, cwd=machines[1])
     assert answer.returncode == 0, answer.stderr
     assert len(json.loads(answer.stdout)) == 10

@@ -98,8 +98,6 @@ def test_make_clean_cache_leaves_everything_but_the_cache(checkout):
     assert (artifacts / "mlruns").is_dir()
 
 
-@pytest.mark.slow
-@pytest.mark.integration
 def test_make_prefect_serves_api_and_page(checkout):
     make(checkout, "prefect")
     address = f"http://127.0.0.1:{checkout.port(4200)}"

@@ -5,28 +5,29 @@ import os
 import subprocess
 import sys
 import time
-
-import pytest
+from contextlib import ExitStack
 
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import FORMAT, load_champion
 from tasks.registry.model_registry import CHAMPION, MODEL
 from tasks.registry.tracking.mlflow_client import connect
-from tests.conftest import ROOT
 from tests.support.index_rows import rows
+from tests.support.run_stages import started, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
-READERS, QUESTIONS, VERSIONS, FILMS = 4, 1200, 5, 60
+READERS, VERSIONS, FILMS = 2, 5, 60
+#: Asks until a file `stop` appears, and once more after that.
 READER = f"""
-import json
+import json, sys
+from itertools import count
+from pathlib import Path
 from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version
 from tasks.registry.champion import load_champion
 
-print("ready", flush=True)
-seen, mixed = set(), 0
-for number in range({QUESTIONS}):
+ready, stop = map(Path, sys.argv[1:])
+seen, mixed, last = set(), 0, False
+for number in count():
     champion = load_champion()
     version = get_version(champion.index)
     request = RecommendationRequest(id=1 + number % {FILMS})
@@ -34,6 +35,10 @@ for number in range({QUESTIONS}):
     versions = {{movie["title"].split()[-1] for movie in movies}}
     mixed += versions != {{champion.index.tag}} or len(movies) != 10
     seen |= versions
+    ready.touch()
+    if last:
+        break
+    last = stop.exists()
 print(json.dumps([mixed, sorted(seen)]))
 """
 
@@ -52,21 +57,23 @@ def release(number: int) -> None:
     client.set_registered_model_alias(MODEL, CHAMPION, made.version)
 
 
-def test_readers_never_see_a_mixture(artifacts):
+def test_readers_never_see_a_mixture(artifacts, tmp_path):
     release(0)
-    command = [sys.executable, "-c", READER]
-    readers = [
-        subprocess.Popen(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        for _ in range(READERS)
-    ]
-    for reader in readers:
-        assert reader.stdout
-        assert reader.stdout.readline() == "ready\n"
-    for number in range(1, VERSIONS + 1):
-        time.sleep(0.5)
-        release(number)
-    answers = [json.loads(reader.communicate(timeout=300)[0]) for reader in readers]
-    assert [reader.returncode for reader in readers] == [0] * READERS
+    stop, ready = tmp_path / "stop", [tmp_path / f"ready-{number}" for number in range(READERS)]
+    with ExitStack() as stack:
+        readers = []
+        for file in ready:
+            command = [sys.executable, "-c", READER, str(file), str(stop)]
+            reader = started(command, os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            readers.append(stack.enter_context(reader))
+        wait_until(lambda: all(file.exists() for file in ready))
+        for number in range(1, VERSIONS + 1):
+            time.sleep(0.5)
+            release(number)
+        stop.touch()
+        outputs = [reader.communicate(timeout=120) for reader in readers]
+    assert [reader.returncode for reader in readers] == [0] * READERS, outputs
+    answers = [json.loads(output) for output, _ in outputs]
     assert [mixed for mixed, _ in answers] == [0] * READERS
-    assert len({tag for _, seen in answers for tag in seen}) > 1
+    assert all({"v0", f"v{VERSIONS}"} <= set(seen) for _, seen in answers)
     assert load_champion().index.tag == f"v{VERSIONS}"

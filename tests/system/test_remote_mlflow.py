@@ -25,8 +25,6 @@ from tests.support.run_stages import call
 from tests.support.trainings import settings
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.integration,
     pytest.mark.usefixtures("prefect_server", "blank_figures"),
 ]
 

@@ -21,7 +21,7 @@ from tasks.core.contracts import UserError
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.trainings import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 USER, PASSWORD, SIGNATURE = "alice4711", "s3cr3t", "51gnatur3"
 SECRETS = (USER, PASSWORD, SIGNATURE)
 LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -51,6 +51,8 @@ class Server:
         self.runs: list[Any] = []
         self.named: list[str] = []
         self.pool = pool
+        self.pools: list[tuple[str, str]] = []
+        self.automations = list(stack.AUTOMATIONS)
 
     def read_deployments(self, **_: Any) -> list[Any]:
         return [self.deployment]
@@ -76,8 +78,14 @@ class Server:
         if not self.pool:
             raise ObjectNotFound(Exception(name))
 
+    def create_work_pool(self, pool: Any) -> None:
+        self.pools.append((pool.name, pool.type))
+
     def read_automations_by_name(self, name: str) -> list[str]:
-        return [name]
+        return [known for known in self.automations if known == name]
+
+    def create_automation(self, automation: Any) -> None:
+        self.automations.append(automation.name)
 
 
 def test_deployments_of_an_earlier_release_are_deleted(capsys):
@@ -117,15 +125,22 @@ def test_a_schedule_beyond_the_horizon_needs_no_run():
     wait(Server(cron=f"0 4 1 {month} *"))
 
 
-@pytest.mark.parametrize(("pool", "created"), [(True, []), (False, [("work-pool", "create")])])
+@pytest.mark.parametrize(("pool", "created"), [(True, []), (False, [("local", "process")])])
 def test_an_existing_pool_is_not_changed(pool, created, monkeypatch):
-    called = list[tuple[str, ...]]()
-    monkeypatch.setattr(stack, "prefect", lambda *words, environment: called.append(words[:2]))
+    monkeypatch.setattr(stack, "deploy", lambda _: None)
     server: Any = Server(pool=pool)
     server.named = ["refresh/refresh-daily"]  # registered by an earlier release
     stack.prepare(server, {})
-    assert called == [*created, ("deploy", "--all")]
+    assert server.pools == created
     assert not server.named
+
+
+def test_only_missing_automations_are_created(monkeypatch):
+    monkeypatch.setattr(stack, "deploy", lambda _: None)
+    server: Any = Server()
+    server.automations = ["crash-zombie-flows"]
+    stack.prepare(server, {})
+    assert server.automations == ["crash-zombie-flows", "cancel-endless-runs"]
 
 
 def test_the_password_is_private_and_reused():

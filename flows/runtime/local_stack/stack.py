@@ -14,10 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import WorkerStatus
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
 from pydantic import Field
 
 from flows.runtime import interrupts
@@ -102,17 +106,17 @@ def require_free(name: str, port: int) -> None:
             ) from None
 
 
-def prefect(*arguments: str, environment: dict[str, str]) -> None:
-    """Run a command of Prefect.
+def deploy(environment: dict[str, str]) -> None:
+    """Register the deployments of `prefect.yaml`.
 
     Raises:
-        UserError: the command failed; the message contains its output.
+        UserError: Prefect refused them; the message contains its output.
     """
-    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         output = (result.stderr or result.stdout).strip()
-        raise UserError(f"prefect {' '.join(arguments)} failed: {output}")
+        raise UserError(f"prefect deploy --all failed: {output}")
 
 
 @contextmanager
@@ -196,12 +200,20 @@ def prepare(client: SyncPrefectClient, environment: dict[str, str]) -> None:
     try:
         client.read_work_pool(POOL)
     except ObjectNotFound:
-        prefect("work-pool", "create", POOL, "--type", "process", environment=environment)
-    prefect("deploy", "--all", environment=environment)
+        create_pool(client)
+    deploy(environment)
     delete_renamed_deployments(client)
     for name, file in AUTOMATIONS.items():
         if not client.read_automations_by_name(name):
-            prefect("automation", "create", "--from-file", str(file), environment=environment)
+            automation = AutomationCore.model_validate(yaml.safe_load(file.read_text()))
+            client.create_automation(automation)
+
+
+def create_pool(client: SyncPrefectClient) -> None:
+    """Create the work pool with Prefect's own settings for jobs in local processes."""
+    template = ProcessWorker.get_default_base_job_template()
+    pool = WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template)
+    client.create_work_pool(pool)
 
 
 def delete_renamed_deployments(client: SyncPrefectClient) -> None:

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from flows.config import TrainConfig
+from flows.config import NOT_TRAINING_SETTINGS, TrainConfig
+from tests.support.changed_values import changed_models
 
 
 def test_a_preset_fills_settings_that_are_not_explicit():
@@ -60,3 +61,17 @@ def test_a_run_is_named_by_its_source():
         "movies_metadata"
     )
     assert TrainConfig(source=["a.csv", "x=b.csv"]).source_name == "a+x"
+
+
+def test_every_setting_of_a_stage_is_a_training_setting():
+    """Those of where, when and how a run is done are not: a changed one trains nothing new."""
+    config = TrainConfig()
+    assert {
+        path.split(".")[0]
+        for path, changed in changed_models(config)
+        if changed.training_settings == config.training_settings
+    } == NOT_TRAINING_SETTINGS
+    assert set(config.training_settings) == {
+        *("source", "preset", "deterministic", "ingest", "text", "doc2vec", "label"),
+        *("classifier", "baseline", "rank", "index", "drift"),
+    }

@@ -165,8 +165,6 @@ def test_an_object_store_stores_entries(object_store, tmp_path, monkeypatch):
     assert store.remote_store().read_record(str(Path(ref.paths[0]).parent)) is None
 
 
-@pytest.mark.slow
-@pytest.mark.integration
 def test_dask_workers_with_another_disk_share_the_root(machines, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
     machines("worker")

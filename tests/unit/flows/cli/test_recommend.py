@@ -48,7 +48,8 @@ def test_an_explained_csv_has_a_column_of_reasons(capsys):
     assert line == 'm,1,Alien,1979,Horror,0.5000,"ship, crew; Horror; with Sigourney Weaver"'
 
 
-def test_a_title_that_a_spreadsheet_would_run_is_quoted(capsys):
-    movie = {"source": "m", "id": 1, "title": "=HYPERLINK(1)", "year": None, "genres": ["A", "B"]}
+@pytest.mark.parametrize("sign", "=+-@")
+def test_a_title_that_a_spreadsheet_would_run_is_quoted(sign, capsys):
+    movie = {"source": "m", "id": 1, "title": f"{sign}A1", "year": None, "genres": ["A", "B"]}
     write_csv([movie | {"score": 0.5}])
-    assert capsys.readouterr().out.splitlines()[1] == "m,1,'=HYPERLINK(1),,A|B,0.5000"
+    assert capsys.readouterr().out.splitlines()[1] == f"m,1,'{sign}A1,,A|B,0.5000"

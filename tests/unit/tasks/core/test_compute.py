@@ -70,8 +70,6 @@ def test_workers_return_results_and_errors(runner):
         run_chunk(Compute(runner), 1, fail)
 
 
-@pytest.mark.slow
-@pytest.mark.integration
 def test_chunks_run_on_the_cluster_at_the_address():
     distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}

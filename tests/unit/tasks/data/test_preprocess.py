@@ -17,8 +17,10 @@ from tasks.data.preprocess import (
     genre_dependent_ids,
     keys_shared_with_test,
     normalize_overview,
+    require_held_out,
     to_documents,
 )
+from tests.support.stored import stored_table
 
 PLAIN = TextConfig(pairs=False)
 
@@ -144,6 +146,50 @@ def test_leakage_stops_the_run(artifacts, document, overviews, message):
         check_documents.fn(ref, PLAIN, Compute())
 
 
+def test_documents_of_the_blog_recipe_may_contain_genres(artifacts):
+    """On purpose; shared overviews are refused for it too."""
+    blog = TextConfig(recipe="blog")
+    table = to_documents(movies({"id": 1, "overview": "One."}, {"id": 2, "overview": "Two."}), blog)
+    held_out = replace_column(table, "split", ["train", "test"])
+    require_held_out(stored_table(DocumentsRef, held_out), blog)
+    with pytest.raises(ValueError, match="documents of movie 2 and others contain their genres"):
+        require_held_out(stored_table(DocumentsRef, held_out), PLAIN)
+    same_ids = replace_column(held_out, "id", [1, 1])
+    with pytest.raises(ValueError, match="1 ids or overviews are in test and in training"):
+        require_held_out(stored_table(DocumentsRef, same_ids), blog)
+
+
+def test_genres_in_documents_of_training_movies_do_not_stop_a_run(artifacts):
+    table = split_documents(
+        {"id": 1, "overview": "One.", "split": "train"},
+        {"id": 2, "overview": "Two.", "split": "test"},
+    )
+    leaky = replace_column(table, "document", ["horror", table["document"][1].as_py()])
+    require_held_out(stored_table(DocumentsRef, leaky), PLAIN)
+
+
+def test_ids_of_two_sources_are_not_shared():
+    table = split_documents(
+        {"id": 7, "source": "a", "overview": "One.", "split": "train"},
+        {"id": 7, "source": "b", "overview": "Two.", "split": "test"},
+    )
+    assert keys_shared_with_test(table) == []
+
+
+@pytest.mark.parametrize(
+    ("test_share", "validation_share", "split"),
+    [
+        (0.045, 0.1, "test"),
+        (0.044, 0.1, "validation"),
+        (0.04, 0.005, "validation"),
+        (0.04, 0.004, "train"),
+    ],
+)
+def test_the_position_of_an_overview_decides_its_split(test_share, validation_share, split):
+    """That of this one is 0.0443: first come test movies, then those of the validation split."""
+    assert assign_split("overview number 16", validation_share, test_share) == split
+
+
 def test_the_blog_recipe_includes_genres():
     tokens = blog_tokens("Alien", "A ghost. On a ship.", ["Horror", "War"])
     assert " ".join(tokens) == (
@@ -154,7 +200,9 @@ def test_the_blog_recipe_includes_genres():
 def test_duplicate_overviews_are_in_the_same_split():
     overview, duplicate = "A man, a plan.", "  a MAN — a plan! "
     assert normalize_overview(overview) == normalize_overview(duplicate)
-    assert assign_split(overview, 0.1, 0.1) == assign_split(duplicate, 0.1, 0.1)
+    for number in range(30):
+        splits = [assign_split(f"{text}{number}", 0.3, 0.3) for text in (overview, duplicate)]
+        assert splits[0] == splits[1]
 
 
 def test_splits_have_the_configured_shares_and_never_change():

@@ -84,3 +84,12 @@ def test_corpus_without_repeated_words_is_refused(tmp_path):
 
 def test_each_line_of_the_corpus_is_a_document(corpus):
     assert train_doc2vec(corpus, SMALL)[0].corpus_count == 60
+
+
+def test_each_restart_is_a_round_with_the_full_learning_rate_schedule(corpus):
+    config = SMALL.model_copy(update={"epochs": 2, "restarts": 3})
+    _, history = train_doc2vec(corpus, config)
+    rates = [round(row["learning_rate"], 4) for row in history]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert rates == rates[:2] * 3
+    assert rates[0] > rates[1]

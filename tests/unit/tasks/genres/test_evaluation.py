@@ -1,6 +1,23 @@
-import numpy as np
+import logging
+from typing import Any
 
-from tasks.genres.evaluation import f1_intervals
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.contracts import (
+    ClassifierRef,
+    DocumentsRef,
+    LabelsRef,
+    ProbabilitiesRef,
+    ScoresRef,
+    UserError,
+)
+from tasks.core.storage import store
+from tasks.genres import evaluation
+from tasks.genres.evaluation import evaluate, f1_intervals
+from tests.support.stored import stored_folder, stored_table
 
 LABELS = np.tile(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.uint8), (20, 1))
 
@@ -15,3 +32,98 @@ def test_margin_over_equal_predictions_is_zero():
     intervals = f1_intervals(LABELS, LABELS, LABELS, "test")
     assert intervals["test_f1_macro_over_tfidf_low"] == 0
     assert intervals["test_f1_macro_over_tfidf_high"] == 0
+
+
+GENRES = ["Horror", "War"]
+THRESHOLDS = {"War": 0.7, "Horror": 0.4}  # in another order than the columns
+#: Split, labels and probabilities of each movie. Of the test movies one has no learned genre.
+MOVIES: list[tuple[str, list[int], list[float]]] = [
+    ("train", [1, 0], [0.0, 1.0]),
+    ("test", [1, 0], [0.5, 0.5]),
+    ("validation", [0, 1], [1.0, 0.0]),
+    ("test", [0, 0], [0.9, 0.9]),
+    ("test", [1, 1], [0.3, 0.8]),
+]
+
+
+@pytest.fixture
+def inputs(monkeypatch) -> dict[str, Any]:
+    """Stored inputs of an evaluation; TF-IDF predicts Horror for the first test movie alone."""
+    monkeypatch.setattr(evaluation, "create_table_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(evaluation, "get_run_logger", lambda: logging.getLogger("evaluation"))
+    rows = range(len(MOVIES))
+    table = pa.table(
+        {
+            **{"id": list(rows), "title": [f"Movie {row}" for row in rows]},
+            **{"overview": ["A ghost."] * 5, "genres": [["Horror"]] * 5},
+            **{"year": [1999] * 5, "language": ["en"] * 5, "split": [row[0] for row in MOVIES]},
+        }
+    )
+
+    def write_labels(folder):
+        np.save(folder / "labels.npy", np.array([row[1] for row in MOVIES], np.uint8))
+        store.write_json(folder / "classes.json", GENRES)
+
+    def write_probabilities(writer: store.EntryWriter) -> ProbabilitiesRef:
+        values = np.array([row[2] for row in MOVIES], np.float32)
+        np.save(writer.folder / "probabilities.npy", values)
+        return writer.file_ref(ProbabilitiesRef, "probabilities.npy")
+
+    tfidf = np.array([[1, 0], [0, 0]], np.uint8)
+    return {
+        "documents": stored_table(DocumentsRef, table),
+        "labels": stored_folder(LabelsRef, write_labels),
+        "classifier": stored_folder(
+            ClassifierRef, lambda folder: store.write_json(folder / "thresholds.json", THRESHOLDS)
+        ),
+        "probabilities": store.get_or_create("test", [], ProbabilitiesRef, write_probabilities),
+        "baseline": stored_folder(ScoresRef, lambda folder: np.save(folder / "tfidf.npy", tfidf)),
+    }
+
+
+@pytest.mark.parametrize(("protocol", "prefix"), [("held-out", "test"), ("blog", "blog")])
+def test_labelled_test_movies_are_scored_with_the_thresholds_of_their_genres(
+    inputs, protocol, prefix, caplog
+):
+    """Predicted are Horror and War: two of three labels, nothing wrong; TF-IDF finds one."""
+    with caplog.at_level(logging.INFO):
+        scores = evaluate.fn(**inputs, protocol=protocol)
+    metrics = store.read_json(store.locate(scores) / "metrics.json")
+    assert scores.rows == 2
+    assert metrics[f"{prefix}_f1_micro"] == pytest.approx(4 / 5)
+    assert metrics[f"{prefix}_precision_micro"] == 1
+    assert metrics["genres_learnt"] == 2
+    assert metrics[f"{prefix}_f1_micro_high"] == 1
+    assert metrics[f"{prefix}_f1_micro_over_tfidf_high"] == pytest.approx(2 / 3)
+    assert all(name.startswith(prefix) for name in metrics if name != "genres_learnt")
+    assert caplog.messages == [f"{prefix}_f1_micro 0.800 on 2 movies ({protocol} protocol)"]
+
+
+def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(inputs):
+    folder = store.locate(evaluate.fn(**inputs, protocol="held-out"))
+    tables = {file.stem: pq.read_table(file) for file in folder.glob("*.parquet")}
+    assert set(tables) == {"genres", "slices", "mistakes", "test_predictions"}
+    assert tables["genres"]["threshold"].to_pylist() == pytest.approx([0.4, 0.7])
+    assert tables["test_predictions"]["id"].to_pylist() == [1, 4]
+    assert tables["test_predictions"]["predicted_genres"].to_pylist() == [["Horror"], ["War"]]
+
+
+def test_an_evaluation_without_labelled_test_movies_is_an_error(inputs):
+    table = store.read(inputs["documents"])
+    others = table.set_column(table.column_names.index("split"), "split", [["train"] * 5])
+    with pytest.raises(UserError, match="No movie with a learned genre is in the test split"):
+        evaluate.fn(
+            **inputs | {"documents": stored_table(DocumentsRef, others)}, protocol="held-out"
+        )
+
+
+def test_the_tables_are_shown_as_artifacts(inputs, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        evaluation,
+        "create_table_artifact",
+        lambda rows, key, description: shown.update({key: (len(rows), description)}),
+    )
+    evaluate.fn(**inputs, protocol="held-out")
+    assert set(shown) == {"genres", "slices", "mistakes"}
+    assert shown["genres"] == (2, "Scores per genre (test movies, held-out protocol)")

@@ -54,3 +54,15 @@ def test_stored_classifier_gives_equal_probabilities(tmp_path):
     )
     assert loaded.classes == ["War", "Drama"]
     assert loaded.thresholds.tolist() == pytest.approx([0.3, 0.4])
+
+
+def test_weights_that_are_pickled_objects_are_refused(tmp_path):
+    """Loading a pickle runs code."""
+    classifier = Classifier([[random_layer(4, 2, 0)]], 1.0, 0.0)
+    save_classifier(classifier, {"War": 0.3}, tmp_path)
+    objects = np.array([{}], dtype=object)
+    np.savez(tmp_path / "weights.npz", **{"0/0/weight": objects, "0/0/bias": objects})
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_classifier(tmp_path)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        save_classifier(Classifier([[Layer(objects, objects)]], 1.0, 0.0), {}, tmp_path)

@@ -15,7 +15,10 @@ from tasks.genres.metrics import (
     calibration_error,
     find_best_threshold,
     macro_f1,
+    micro_f1,
     multilabel_scores,
+    per_genre_scores,
+    samples_f1,
     tune_thresholds,
 )
 
@@ -33,12 +36,51 @@ def test_perfect_predictions_score_one():
 
 
 def test_scores_match_a_count_by_hand():
+    """The predictions are 110, 100 and 010: three of four are right, three of four are found."""
     probabilities = np.array([[0.9, 0.9, 0.1], [0.8, 0.2, 0.2], [0.1, 0.9, 0.3]], np.float32)
-    scores = multilabel_scores(LABELS, probabilities, HALF, "test")
-    assert scores["test_precision_micro"] == pytest.approx(3 / 4)
-    assert scores["test_recall_micro"] == pytest.approx(3 / 4)
-    assert scores["test_f1_macro"] == pytest.approx((1 + 0.5) / 2)
-    assert scores["test_hamming_loss"] == pytest.approx(2 / 9)
+    right = np.array([0.9, 0.1, 0.9, 0.8, 0.2, 0.8, 0.9, 0.9, 0.7])  # probability of each label
+    ties = (0.5 * 1 / 2) + (0.5 * 2 / 3)  # average precision of the second genre: 0.9, 0.9, 0.2
+    assert multilabel_scores(LABELS, probabilities, HALF, "test") == pytest.approx(
+        {
+            "test_precision_micro": 3 / 4,
+            "test_recall_micro": 3 / 4,
+            "test_f1_micro": 3 / 4,
+            "test_f1_macro": (1 + 0.5) / 2,
+            "test_f1_samples": (2 / 3 + 2 / 3 + 1) / 3,
+            "test_average_precision_macro": (1 + ties) / 2,
+            "test_hamming_loss": 2 / 9,
+            "test_loss": -np.log(right).mean(),
+            "test_calibration_error": (0.7 + 0.2 + 0.2 + 0.6 + 0.3) / 9,  # bins .9 .8 .1 .2 .3
+        }
+    )
+
+
+def test_the_loss_of_a_certain_error_is_limited():
+    """By probabilities of at least 1e-7 and at most 1 - 1e-7."""
+    certain = np.array([[0.0, 1.0]], np.float32)
+    scores = multilabel_scores(np.array([[1, 0]], np.uint8), certain, HALF[:2], "test")
+    assert scores["test_loss"] == pytest.approx(-np.log(1e-7))
+
+
+def test_without_predictions_all_scores_are_zero():
+    nothing = np.zeros((3, 3), np.float32)
+    scores = multilabel_scores(LABELS, nothing, HALF, "test")
+    for name in ("precision_micro", "recall_micro", "f1_micro", "f1_macro", "f1_samples"):
+        assert scores[f"test_{name}"] == 0
+    no_labels = np.zeros((2, 2), np.uint8)
+    assert micro_f1(no_labels, no_labels) == samples_f1(no_labels, no_labels) == 0
+
+
+def test_scores_of_genres_match_a_count_by_hand():
+    """The third genre does not occur, the fourth is not predicted."""
+    labels = np.array([[1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 0, 0]], np.uint8)
+    predictions = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [1, 1, 0, 0]], np.uint8)
+    scores = per_genre_scores(labels, predictions)
+    assert scores.precision.tolist() == pytest.approx([1, 1 / 2, 0, 0])
+    assert scores.recall.tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
+    assert scores.f1.tolist() == pytest.approx([4 / 5, 1 / 2, 0, 0])
+    assert scores.support.tolist() == [3, 2, 0, 1]
+    assert macro_f1(labels, predictions) == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
 
 
 def test_scores_are_always_finite():
@@ -67,6 +109,30 @@ def test_genre_with_enough_support_gets_a_separate_threshold():
     thresholds = tune_thresholds(labels, probabilities, support=2)
     assert thresholds.tolist() == pytest.approx([0.2, overall])
     assert tune_thresholds(labels, probabilities, fixed=0.7).tolist() == pytest.approx([0.7] * 2)
+
+
+@pytest.mark.parametrize(
+    ("support", "expected"),
+    [(1, [0.2, 0.7, 0.33]), (3, [0.2, 0.2, 0.33]), (4, [0.2, 0.2, 0.2]), (None, [0.2, 0.2, 0.2])],
+)
+def test_thresholds_of_genres_depend_on_their_support(support, expected):
+    """Genres of two, one and three movies. For all together 0.2 is best: 6 of 8 pairs."""
+    labels = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1], [0, 0, 0]], np.uint8)
+    probabilities = np.array(
+        [[0.9, 0.7, 0.4], [0.2, 0.65, 0.35], [0.15, 0.1, 0.33], [0.1, 0.05, 0.32]], np.float32
+    )
+    thresholds = tune_thresholds(labels, probabilities, support=support)
+    assert thresholds.tolist() == pytest.approx(expected)
+    assert thresholds.dtype == np.float32
+    fixed = tune_thresholds(labels, probabilities, fixed=0.7, support=support)
+    assert fixed.tolist() == pytest.approx([0.7] * 3)
+
+
+def test_best_threshold_is_reported_with_its_f1():
+    """From 0.5 on, two of three predictions are right and both positives are found."""
+    labels = np.array([[1], [0], [1], [0]], np.uint8)
+    probabilities = np.array([[0.9], [0.6], [0.5], [0.1]], np.float32)
+    assert find_best_threshold(labels, probabilities) == pytest.approx((0.5, 4 / 5))
 
 
 def test_probability_equal_to_the_threshold_is_predicted():
@@ -104,7 +170,27 @@ def test_bootstrap_interval_contains_the_score():
         assert bounds[f"{name}_high"] - bounds[f"{name}_low"] < 0.15
 
 
-def test_bootstrap_samples_are_paired():
-    labels = np.eye(4, dtype=np.uint8)
-    first, second = bootstrap_f1(labels, labels), bootstrap_f1(labels, labels)
-    assert np.array_equal(first["micro"], second["micro"])
+def test_bootstrap_scores_of_a_single_movie_are_its_scores():
+    """Every sample is that movie; macro F1 leaves out the genre that does not occur."""
+    labels, predictions = np.array([[1, 1, 0]], np.uint8), np.array([[1, 0, 1]], np.uint8)
+    samples = bootstrap_f1(labels, predictions)
+    assert len(samples["micro"]) == len(samples["macro"]) == 1000
+    assert set(samples["micro"].tolist()) == {0.5}
+    assert set(samples["macro"].tolist()) == {0.5}
+    swapped = bootstrap_f1(np.array([[1, 0]], np.uint8), np.array([[1, 1]], np.uint8))
+    assert swapped["micro"][0] == pytest.approx(2 / 3)
+    assert swapped["macro"][0] == 1
+
+
+def test_a_sample_draws_as_many_movies_as_there_are():
+    """Of two movies, one is right: a sample has none, one or two of it, with 1/4, 1/2 and 1/4."""
+    labels, predictions = np.ones((2, 1), np.uint8), np.array([[1], [0]], np.uint8)
+    values, counts = np.unique(bootstrap_f1(labels, predictions)["micro"], return_counts=True)
+    assert values.tolist() == pytest.approx([0, 2 / 3, 1])
+    assert (counts / 1000).tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.05)
+
+
+def test_bootstrap_samples_without_labels_score_zero():
+    """A sample may hold only movies without labels and predictions."""
+    labels = np.array([[1], [0]], np.uint8)
+    assert min(bootstrap_f1(labels, labels)["micro"]) == 0

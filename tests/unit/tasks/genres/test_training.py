@@ -6,19 +6,21 @@ from sklearn.metrics import f1_score
 from flows.config import TrainConfig
 from tasks.core.contracts import UserError
 from tasks.genres import training
-from tasks.genres.checkpoints import save_checkpoint
+from tasks.genres.checkpoints import Epoch, save_checkpoint
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import genre_probabilities
 from tasks.genres.metrics import calibration_error
-from tasks.genres.network import Dropout, GenreNetwork, fold_batch_norm
+from tasks.genres.network import Dropout, GenreClassifier, GenreNetwork, fold_batch_norm
 from tasks.genres.training import (
     Examples,
+    best_epoch,
     calibrate,
     new_state,
     pick_device,
     positive_weights,
     predict_logits,
     require_examples,
+    should_stop,
     shuffled_batches,
     train_classifier,
     train_epoch,
@@ -219,6 +221,76 @@ def test_split_without_examples_is_refused():
     empty = Examples(torch.zeros(0, 3), torch.zeros(0, 2))
     with pytest.raises(UserError, match="The validation split has 0 movies with a learned genre"):
         require_examples(examples(3), empty)
+
+
+def test_two_movies_are_enough_to_train_and_one_to_validate():
+    require_examples(examples(2), examples(1))
+    with pytest.raises(UserError, match=r"train split has 1 movies .* \(2 needed\): add movies"):
+        require_examples(examples(1), examples(1))
+
+
+def calibrated(vectors: torch.Tensor, positives: int, monkeypatch) -> GenreClassifier:
+    """A classifier whose logits are the vectors; the first movies are positives."""
+    monkeypatch.setattr(training, "predict_logits", lambda _, logits: logits)
+    classifier = GenreClassifier([], 1)
+    labels = (torch.arange(len(vectors)) < positives).float()[:, None]
+    calibrate(classifier, Examples(vectors, labels))
+    return classifier
+
+
+def test_logits_that_are_lower_for_positives_stay_uncalibrated(monkeypatch):
+    falling = torch.linspace(2, -2, 300)[:, None]
+    assert calibrated(falling, 150, monkeypatch).scale > 1
+    assert calibrated(-falling, 150, monkeypatch).scale == 1
+
+
+@pytest.mark.parametrize(
+    ("positives", "is_calibrated"), [(49, False), (50, True), (250, True), (251, False)]
+)
+def test_fifty_positives_and_negatives_are_enough_to_calibrate(
+    positives, is_calibrated, monkeypatch
+):
+    classifier = calibrated(torch.linspace(2, -2, 300)[:, None], positives, monkeypatch)
+    assert (classifier.scale != 1) == (classifier.shift != 0) == is_calibrated
+
+
+def test_the_ensemble_is_calibrated_on_the_validation_split(monkeypatch):
+    calls = []
+    monkeypatch.setattr(training, "calibrate", lambda *arguments: calls.append(arguments))
+    train, validation = examples(20), examples(10, seed=1)
+    config = ClassifierConfig(hidden=(4,), epochs=1, members=2)
+    classifier, _ = train_classifier(train, validation, config)
+    ((calibrated_classifier, calibration_examples),) = calls
+    assert calibrated_classifier is classifier
+    assert calibration_examples is validation
+    train_classifier(train, validation, config.model_copy(update={"calibrate": False}))
+    assert len(calls) == 1
+
+
+def epochs_of_losses(*losses: float) -> list[Epoch]:
+    return [Epoch(0, number, 0.0, loss, 0.0, 0.0) for number, loss in enumerate(losses, 1)]
+
+
+def test_the_first_of_equally_good_epochs_is_the_best():
+    assert best_epoch(epochs_of_losses(3, 1, 2, 1)).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "stops"),
+    [
+        ([], 1, False),
+        ([3, 2], 1, False),
+        ([2, 3], 1, True),
+        ([2, 3], 2, False),
+        ([2, 3, 3], 2, True),
+        ([2, 3, 3, 1], None, False),
+        ([5, 4, 3, 2, 1], None, True),
+        ([5, 4, 3, 2, 1], 9, True),
+    ],
+)
+def test_training_stops_after_all_epochs_or_some_without_improvement(losses, patience, stops):
+    config = ClassifierConfig(epochs=5, patience=patience)
+    assert should_stop(epochs_of_losses(*losses), config) == stops
 
 
 def test_unavailable_device_is_refused():

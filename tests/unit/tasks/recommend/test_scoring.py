@@ -138,6 +138,7 @@ def test_a_text_is_ranked_with_the_weights_of_texts_alone():
     weights = {name: getattr(config, name) for name in FEATURES if getattr(config, name)}
     assert weights == {"content": 1, "words": 2, "genre": 3, "votes": 4}
     assert config.diversity == 0.5
+    assert (config.title, config.year) == (0.0, 0.0)
 
 
 def test_proximity_of_an_unknown_year_is_neutral():
@@ -169,6 +170,19 @@ def test_mmr_prefers_movies_unlike_earlier_picks():
     assert mmr_rerank(scores, content, limit=2, diversity=0.9) == [0, 2]
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.01, 100.0])
+def test_mmr_does_not_depend_on_the_scale_of_the_scores(scale):
+    """Penalties for the pick's copy: 0.5 of the best score; for the third movie, 0.3 of it.
+
+    0.95 - 0.5 and 0.7 - 0.3 are in favour of the copy, with a penalty of 0.8 and 0.48 the third.
+    """
+    content = np.array([[1, 0], [1, 0], [0.6, 0.8]], np.float32)
+    scores = np.array([1, 0.95, 0.7], np.float32) * np.float32(scale)
+    assert mmr_rerank(scores, content, limit=2, diversity=0.5) == [0, 1]
+    assert mmr_rerank(scores, content, limit=2, diversity=0.8) == [0, 2]
+    assert mmr_rerank(scores, content, limit=9, diversity=0.8) == [0, 2, 1]
+
+
 def test_common_words_are_sorted_by_tfidf_product():
     query_words = sp.csr_array(np.array([[0.1, 0.9, 0.3]]))
     item_words = sp.csr_array(np.array([[0.5, 0.5, 0.0]]))
@@ -186,3 +200,9 @@ def test_highest_scores_are_those_of_a_full_sort(n_scores, count):
         scores = scores.astype(np.float32)
         expected = np.lexsort((np.arange(n_scores), -scores))[:count]
         assert top_positions(scores, count).tolist() == expected.tolist()
+
+
+def test_five_common_words_are_listed_and_equal_ones_by_position():
+    words = [f"word{column:02d}" for column in range(40)]
+    equal = sp.csr_array(np.ones((1, 40)))
+    assert common_words(equal, equal, words) == words[:5]

@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
 from tasks.core.storage import store
+from tasks.data.companions.reference_files import find_known_items
+from tasks.data.preprocess import TextConfig, assign_split
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
@@ -24,12 +27,16 @@ from tasks.registry.challenge import (
     join_lists,
     predict_both,
     promotion_decision,
+    shared_test_movies,
 )
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
+from tests.conftest import movie, write_csv
 from tests.support.evaluated_lists import documents_of, evaluate
-from tests.support.index_rows import TITLES, rows
+from tests.support.index_rows import GENRES, TITLES, rows
+from tests.support.stored import stored_table
 from tests.support.text_models import WORDS_ALONE, WordModel
+from tests.unit.tasks.recommend.evaluation.test_query_sets import write_ratings
 
 
 def comparison(
@@ -98,6 +105,14 @@ def test_on_the_same_source_only_a_significant_improvement_is_promoted():
     assert decision.why == "F1 micro is 0.010 higher than the champion's (significant at 95%)"
 
 
+def test_every_better_metric_is_named():
+    comparisons = [comparison("test_f1_micro", 0.5, 0.6), comparison("test_f1_macro", 0.4, 0.5)]
+    assert promotion_decision(comparisons, tolerance=0.01, same_source=True).why == (
+        "F1 micro is 0.100 higher and F1 macro is 0.100 higher than the champion's "
+        "(significant at 95%)"
+    )
+
+
 def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
     comparisons = [comparison("test_f1_micro", 0.6, 0.595)]
     decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
@@ -155,6 +170,50 @@ def test_movies_without_a_genre_of_either_model_are_not_compared():
     assert predictions.challenger.tolist() == [[1, 0], [1, 0]]
 
 
+def test_only_test_movies_of_both_models_are_compared():
+    """With a test share of 0.3 the champion has trained on some test movies of 0.5."""
+    overviews = [f"overview {number}" for number in range(200)]
+    splits = [assign_split(overview, 0.2, 0.5) for overview in overviews]
+    documents = pa.table({"overview": overviews, "split": splits})
+    champion = SimpleNamespace(text=TextConfig(validation_share=0.4, test_share=0.3))
+    shared = shared_test_movies(documents, champion)
+    expected = [text for text in overviews if assign_split(text, 0.4, 0.3) == "test"]
+    assert shared["overview"].to_pylist() == expected
+    assert 0 < len(expected) < splits.count("test")
+    champion = SimpleNamespace(text=TextConfig(validation_share=0.2, test_share=0.4))
+    documents = documents.set_column(1, "split", [["train"] * 200])
+    assert shared_test_movies(documents, champion).num_rows == 0
+
+
+def test_f1_of_both_models_is_that_of_their_predictions():
+    """Of two movies, the champion has one of each genre wrong, the challenger one alone."""
+    y_true = np.array([[1, 0], [0, 1]], np.uint8)
+    champion = np.array([[1, 1], [0, 0]], np.uint8)
+    challenger = np.array([[1, 0], [0, 0]], np.uint8)
+    micro, macro = compare_genres(PairedPredictions(y_true, champion, challenger))
+    assert (micro.score, macro.score) == ("test_f1_micro", "test_f1_macro")
+    assert (micro.champion, micro.challenger) == pytest.approx((1 / 2, 2 / 3))
+    assert (macro.champion, macro.challenger) == pytest.approx((1 / 2, 1 / 2))
+    assert (micro.difference, macro.difference) == pytest.approx((1 / 6, 0))
+
+
+def test_a_better_mean_of_a_ranking_metric_is_a_positive_difference():
+    result = compare_lists("m", champion=np.array([0.2, 0.4]), challenger=np.array([0.5, 0.7]))
+    assert (result.champion, result.challenger) == pytest.approx((0.3, 0.6))
+    assert (result.difference, result.low, result.high) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_a_difference_of_exactly_the_tolerance_is_not_worse():
+    exact = [comparison("test_f1_micro", 0.5, 0.25)]
+    assert promotion_decision(exact, tolerance=0.25, same_source=False).promote
+    assert not promotion_decision(exact, tolerance=0.24, same_source=False).promote
+
+
+def test_an_interval_that_begins_at_zero_is_no_improvement():
+    touching = [comparison("test_f1_micro", 0.5, 0.75, half_width=0.25)]
+    assert not promotion_decision(touching, tolerance=0.01, same_source=True).promote
+
+
 def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
     champion = np.random.default_rng(0).random(200).astype(np.float32)
     result = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
@@ -163,7 +222,9 @@ def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
     assert result.low == pytest.approx(result.high, abs=1e-5)
 
 
-def compared_with(champion: WordModel) -> tuple[list[Comparison], pa.Table]:
+def compared_with(
+    champion: WordModel, known_items: KnownItemsRef | None = None
+) -> tuple[list[Comparison], pa.Table]:
     """Comparisons of a challenger with a champion that ranks by votes, and their sample lists.
 
     All movies have the same keywords; the first ten are of one collection.
@@ -180,8 +241,8 @@ def compared_with(champion: WordModel) -> tuple[list[Comparison], pa.Table]:
                 champion=Champion(index=IndexRef(uri="u", tag="t"), rank=by_votes, run_id="1"),
                 model=champion,
                 ratings=None,
-                known_items=None,
-                lists=evaluate(table),
+                known_items=known_items,
+                lists=evaluate(table, known_items=known_items),
                 writer=writer,
             )
         )
@@ -207,6 +268,96 @@ def test_lists_of_both_versions_are_compared_on_the_same_queries():
 def test_a_champion_that_ranks_by_keywords_is_not_compared_by_them():
     comparisons, _ = compared_with(WordModel(keywords=True))
     assert [row.score for row in comparisons] == ["rec_franchise_recall_at_10"]
+
+
+def test_answers_to_questions_are_compared(tmp_path):
+    """The champion ranks movies by votes, but texts by their words, as the challenger does."""
+    source = write_csv(tmp_path / "m.csv", [movie(0, "Horror")])
+    (tmp_path / "known_items.csv").write_text("id,query\n18,word1 word3\n")
+    comparisons, _ = compared_with(WordModel(), find_known_items([str(source)]))
+    (answers,) = (row for row in comparisons if row.score == "rec_known_item_recall_at_10")
+    assert (answers.champion, answers.challenger) == (1, 1)
+
+
+def test_ratings_judge_both_versions(tmp_path):
+    """Twelve users like the first thirty of 120 movies, and these share their words."""
+    table = rows([f"Film {number}" for number in range(120)])
+    ratings = write_ratings(tmp_path)
+    champion = Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1")
+    results: list[Comparison] = []
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        results.extend(
+            _compare_recommendations(
+                documents=documents_of(table),
+                champion=champion,
+                model=WordModel(),
+                ratings=ratings,
+                known_items=None,
+                lists=evaluate(table, ratings=ratings),
+                writer=writer,
+            )
+        )
+        return writer.folder_ref(ScoresRef)
+
+    store.get_or_create("challenge", [], ScoresRef, write)
+    assert {row.score for row in results} == {"rec_colike_matched_auc", "rec_colike_ndcg_at_10"}
+    assert all(row.low == row.difference == row.high == 0 for row in results)
+
+
+class GenreModel(WordModel):
+    """Predicts one genre for every movie."""
+
+    def __init__(self, genre: str) -> None:
+        super().__init__()
+        self.genre, self.classes = genre, GENRES
+        self.text = TextConfig(validation_share=0.1, test_share=0.4)
+
+    def predict_genres(self, titles: list[str], *_: list[str]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(genres=[self.genre]) for _ in titles]
+
+
+def test_a_challenger_is_compared_and_judged_by_the_stored_comparison(monkeypatch, caplog):
+    """All movies are Horror or War in turn; the champion predicts Horror, the challenger War."""
+    table = rows(TITLES, collection=["Alien"] * 10 + [None] * (len(TITLES) - 10))
+    overviews = table["overview"].to_pylist()
+    splits = [assign_split(overview, 0.1, 0.4) for overview in overviews]
+    documents = stored_table(
+        DocumentsRef,
+        store.read(documents_of(table))
+        .append_column("genres", pa.array([[GENRES[row % 2]] for row in range(len(TITLES))]))
+        .append_column("split", pa.array(splits)),
+    )
+    models = {Path("old"): GenreModel("Horror"), Path("new"): GenreModel("War")}
+    monkeypatch.setattr(challenge_module, "TextModel", lambda folders: models[folders.doc2vec])
+    monkeypatch.setattr(challenge_module, "create_table_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(challenge_module, "get_run_logger", lambda: logging.getLogger("gate"))
+    old, new = (ModelFolders.of(Path(name), Path("c"), Path("l")) for name in ("old", "new"))
+    compared = challenge_module.challenge.fn(
+        documents=documents,
+        challenger=new,
+        lists=evaluate(table),
+        ratings=None,
+        known_items=None,
+        champion=Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1"),
+        folders=old,
+        compute=Compute(),
+    )
+    in_test = [row for row, split in enumerate(splits) if split == "test"]
+    horror = sum(row % 2 == 0 for row in in_test) / len(in_test)
+    metrics = store.read_json(store.locate(compared) / "metrics.json")
+    assert compared.rows == len(in_test)
+    assert metrics["champion_test_f1_micro"] == pytest.approx(horror)
+    assert metrics["gate_test_f1_micro_difference"] == pytest.approx(1 - 2 * horror)
+    assert metrics["gate_rec_franchise_recall_at_10_difference"] == 0
+    with caplog.at_level(logging.INFO):
+        config = challenge_module.GateConfig(tolerance=1.0)
+        decision = challenge_module.decide_promotion.fn(compared, config, same_source=False)
+    assert [row.score for row in decision.comparisons] == [
+        *("test_f1_micro", "test_f1_macro", "rec_franchise_recall_at_10")
+    ]
+    assert decision.promote
+    assert caplog.messages == [f"promoted: {decision.why}"]
 
 
 def test_changed_questions_are_compared_again(monkeypatch):
@@ -242,3 +393,19 @@ def test_sample_lists_are_joined_by_film():
         {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
         {"film": "Up", "challenger": "Cars", "champion": None},
     ]
+
+
+def test_only_test_movies_of_both_versions_are_shared():
+    """A champion with a smaller test split has trained on other test movies of the challenger."""
+    overviews = [f"Story {number}" for number in range(300)]
+    splits = [assign_split(text, validation_share=0.1, test_share=0.4) for text in overviews]
+    documents = pa.table({"overview": overviews, "split": splits})
+    for test_share in (0.1, 0.4):
+        text = TextConfig(validation_share=0.1, test_share=test_share)
+        shared = shared_test_movies(documents, SimpleNamespace(text=text))["overview"].to_pylist()
+        assert shared == [
+            overview
+            for overview, split in zip(overviews, splits, strict=True)
+            if split == "test" and assign_split(overview, 0.1, test_share) == "test"
+        ]
+        assert len(shared) == pytest.approx(300 * test_share, abs=20)

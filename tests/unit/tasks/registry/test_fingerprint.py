@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import pytest
+
 from tasks.core.contracts import IndexRef, KnownItemsRef, RatingsRef
 from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.recommend.scoring import RankConfig
+from tasks.registry import fingerprint as fingerprint_module
 from tasks.registry.champion import Champion
 from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
 from tests.conftest import movie, write_csv
@@ -17,6 +20,29 @@ def test_every_input_changes_the_fingerprint():
     }
     assert len(fingerprints) == 4
     assert fingerprint({"epochs": 1}, "source", (), "code") in fingerprints
+
+
+@pytest.mark.parametrize("library", ["gensim", "torch", "scikit-learn", "numpy", "nltk"])
+def test_another_release_of_a_library_changes_the_fingerprint(library, monkeypatch):
+    before = fingerprint({}, "source", (), "code")
+    monkeypatch.setattr(fingerprint_module, "version", lambda name: "2" if name == library else "1")
+    changed = fingerprint({}, "source", (), "code")
+    monkeypatch.setattr(fingerprint_module, "version", lambda _: "1")
+    assert len({before, changed, fingerprint({}, "source", (), "code")}) == 3
+
+
+def test_each_judge_of_the_lists_changes_the_fingerprint():
+    ratings = RatingsRef(source="m", files=(Path("r"), Path("l")), digest="1")
+    known_items = KnownItemsRef(source="m", file=Path("k"), digest="1")
+    fingerprints = {
+        fingerprint({}, "s", references, "c")
+        for references in (
+            *((None, None), (ratings, None), (None, known_items), (ratings, known_items)),
+            (ratings.model_copy(update={"digest": "2"}), known_items),
+            (ratings, known_items.model_copy(update={"digest": "2"})),
+        )
+    }
+    assert len(fingerprints) == 6
 
 
 def champion_with(run_fingerprint: str) -> Champion:
@@ -76,3 +102,21 @@ def test_an_equal_fingerprint_means_up_to_date():
     assert is_up_to_date("x", champion)
     assert not is_up_to_date("y", champion)
     assert not is_up_to_date("x", None)
+
+
+def test_a_moved_python_file_changes_the_code_digest(tmp_path):
+    (tmp_path / "a.py").write_text("one")
+    before = code_digest([tmp_path])
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "a.py").rename(tmp_path / "deeper" / "a.py")
+    moved = code_digest([tmp_path])
+    (tmp_path / "deeper" / "a.py").rename(tmp_path / "deeper" / "b.py")
+    assert len({before, moved, code_digest([tmp_path])}) == 3
+
+
+def test_the_code_digest_does_not_depend_on_where_the_code_lies(tmp_path):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text("one")
+    assert code_digest([tmp_path / "here"]) == code_digest([tmp_path / "there"])
+    assert code_digest([tmp_path / "here"]) != code_digest([tmp_path / "here", tmp_path / "there"])

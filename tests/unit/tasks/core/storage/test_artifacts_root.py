@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.contracts import Ref, UserError
-from tasks.core.storage import store
+from tasks.core.storage import artifacts_root, store
+from tasks.data.preprocess import TextConfig
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,78 @@ def test_after_invalidating_the_cache_entries_are_written_again():
 @given(st.lists(st.binary()), st.lists(st.binary()))
 def test_only_equal_parts_have_equal_hashes(first, second):
     assert (store.sha256(first) == store.sha256(second)) == (first == second)
+
+
+def test_keys_never_change():
+    """Another digest of equal inputs would compute everything again, of every cache."""
+    assert store.key_of([1, "a", None, ["b"]]) == "1958f51d8a1524caeee3e0894d83625b"
+    assert store.key_of([{"a": 1, "b": 2}]) == store.key_of([{"b": 2, "a": 1}])
+    config = TextConfig()
+    assert store.key_of([config]) == store.key_of([config.model_dump(mode="json")])
+    assert store.key_of([config]) != store.key_of([TextConfig(pairs=False)])
+
+
+def test_the_digest_of_a_folder_depends_on_its_files_alone(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name / "deeper").mkdir(parents=True)
+        (tmp_path / name / "deeper" / "a").write_text("1")
+        (tmp_path / name / "times.json").write_text(name)
+    first, second = (
+        store.file_digest(tmp_path / name, exclude=["times.json"]) for name in ("first", "second")
+    )
+    assert first == second
+    assert first != store.file_digest(tmp_path / "first")
+    (tmp_path / "second" / "deeper" / "a").rename(tmp_path / "second" / "a")
+    assert first != store.file_digest(tmp_path / "second", exclude=["times.json"])
+    (tmp_path / "second" / "a").write_text("2")
+    assert store.file_digest(tmp_path / "second" / "a") == store.file_digest(
+        tmp_path / "second" / "a", exclude=["a"]
+    )
+
+
+def test_a_root_without_a_setting_is_the_folder_artifacts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RECOMMENDER_ARTIFACTS")
+    assert store.artifacts_root() == tmp_path / "artifacts"
+    assert store.cache_root() == tmp_path / "artifacts" / "cache"
+    assert store.uri_of("lancedb") == f"{tmp_path}/artifacts/lancedb"
+    assert store.remote_store() is None
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "elsewhere")
+    assert store.root_setting() == str(tmp_path / "elsewhere")
+
+
+def test_a_url_has_a_local_folder_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "s3://bucket/team/")
+    assert store.root_setting() == "s3://bucket/team"
+    assert store.uri_of("lancedb") == "s3://bucket/team/lancedb"
+    assert store.artifacts_root() == tmp_path / "artifacts" / "s3-bucket-team"
+
+
+def test_a_login_in_the_root_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "s3://key:s3cr3t@bucket/team")
+    message = (
+        r"RECOMMENDER_ARTIFACTS=s3://\S*bucket/team has a login or a query: give only bucket and "
+        "folder, and set the login as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )
+    with pytest.raises(UserError, match=message):
+        store.root_setting()
+
+
+def test_a_root_that_is_no_folder_is_refused(artifacts):
+    store.require_writable()
+    artifacts.touch()
+    with pytest.raises(UserError):
+        store.require_writable()
+
+
+def test_the_cache_of_a_remote_root_is_invalidated_for_all_machines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", (tmp_path / "shared").as_uri())
+    (tmp_path / "shared" / "cache").mkdir(parents=True)
+    assert artifacts_root.cache_generation() == ""
+    store.invalidate_cache()
+    first = artifacts_root.cache_generation()
+    assert first == (tmp_path / "shared" / "cache" / "generation").read_text()
+    store.invalidate_cache()
+    assert first != artifacts_root.cache_generation() != ""

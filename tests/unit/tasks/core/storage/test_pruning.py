@@ -76,3 +76,57 @@ def test_pruning_deletes_folders_without_a_record(artifacts):
     os.utime(store.locate(ref), (1000.0, 1000.0))
     assert store.prune(0, unused_since=2000.0) == 10_000
     assert list((artifacts / "cache" / "stage").iterdir()) == []
+
+
+def test_entries_of_the_remote_root_are_deleted_too(tmp_path, monkeypatch):
+    """The freed bytes are those of both: each has the entry's file and record."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", (tmp_path / "shared").as_uri())
+    (tmp_path / "shared").mkdir()
+    ref = entry_of_size(10_000, "key")
+    copies = [root / ref.paths[0] for root in (tmp_path / "shared", store.artifacts_root())]
+    sizes = [(copy.parent / "ref.json").stat().st_size + 10_000 for copy in copies]
+    assert store.prune(0, unused_since=time.time() + 60) == sum(sizes)
+    assert not any(copy.exists() for copy in copies)
+
+
+def test_local_entries_are_deleted_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", (tmp_path / "shared").as_uri())
+    (tmp_path / "shared").mkdir()
+    ref = entry_of_size(10_000, "key")
+    assert 10_000 < store.prune_local(0, unused_since=time.time() + 60) < 20_000
+    assert (tmp_path / "shared" / ref.paths[0]).exists()
+
+
+def test_the_oldest_of_two_writers_counts_and_a_free_lock_does_not(artifacts):
+    locks = artifacts / "cache" / ".locks"
+    with (
+        file_lock(locks / "doc2vec-a", "test", 1.0),
+        file_lock(locks / "doc2vec-b", "test", 1.0),
+    ):
+        (locks / "doc2vec-c").touch()
+        for name, seconds in (("a", 3000.0), ("b", 2000.0), ("c", 1000.0)):
+            os.utime(locks / f"doc2vec-{name}", (seconds, seconds))
+        assert store.oldest_writer_start() == 2000.0
+
+
+@pytest.mark.parametrize(("changed", "remains"), [(1999.0, False), (2000.0, True)])
+def test_leftovers_that_were_changed_since_then_are_kept(artifacts, changed, remains):
+    """A work folder may be that of a writer on its way from one lock to the next."""
+    work, lock = artifacts / "cache/stage/.work-a", artifacts / "cache/.locks/stage-a"
+    for path in (work, lock):
+        path.parent.mkdir(parents=True)
+        path.mkdir() if path == work else path.touch()
+        os.utime(path, (changed, changed))
+    store.prune(10**9, unused_since=2000.0)
+    assert (work.exists(), lock.exists()) == (remains, remains)
+
+
+def test_a_lock_of_another_stage_protects_no_leftover(artifacts):
+    leftover = artifacts / "cache" / "stage" / ".work-a"
+    leftover.mkdir(parents=True)
+    os.utime(leftover, (1000.0, 1000.0))
+    with file_lock(artifacts / "cache" / ".locks" / "other-a", "test", 1.0):
+        store.prune(10**9, unused_since=2000.0)
+    assert not leftover.exists()

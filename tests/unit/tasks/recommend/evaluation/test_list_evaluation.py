@@ -11,13 +11,14 @@ from tasks.core.storage import store
 from tasks.data.companions.reference_files import find_known_items
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BASELINES, RECOMMENDER
-from tasks.recommend.evaluation.query_sets import split_queries
+from tasks.recommend.evaluation.query_sets import is_reported_query, split_queries
 from tests.conftest import movie, write_csv
 from tests.support.evaluated_lists import evaluate
 from tests.support.index_rows import TITLES, rows
 from tests.support.text_models import WORDS_ALONE
 
 KEYWORDS = [list("abcde")] * len(TITLES)
+SAME_WORDS = 28  # rows of `rows` from one to the next with the same words
 
 
 @pytest.fixture
@@ -61,6 +62,22 @@ def test_lists_are_judged_by_keywords_and_known_items(judged, tmp_path):
     assert metrics["rec_queries_known_item"] == 2
     reported = split_queries(Catalogue(judged), range(len(TITLES)), reported=True)
     assert metrics["rec_queries_keyword"] == len(reported)
+
+
+def test_only_lists_of_the_reported_half_are_scored():
+    """A reported movie's sequel has the same words, a choosing movie's sequel has others."""
+    reported = [is_reported_query("m", row + 1) for row in range(2 * SAME_WORDS)]
+    sequels = [row for row in range(SAME_WORDS) if reported[row] and reported[row + SAME_WORDS]]
+    collections: list[str | None] = [None] * len(reported)
+    for row in sequels:
+        collections[row] = collections[row + SAME_WORDS] = f"Reported {row}"
+    for row in range(0, len(reported), 2):
+        if not reported[row] and not reported[row + 1]:
+            collections[row] = collections[row + 1] = f"Choosing {row}"
+    films = rows([f"Film {row}" for row in range(len(reported))], collection=collections)
+    metrics = metrics_of(evaluate(films))
+    assert metrics["rec_franchise_recall_at_10"] == 1
+    assert metrics["rec_queries_franchise"] == 2 * len(sequels)
 
 
 def test_every_scorer_is_compared_by_every_judgement(judged, tmp_path):

@@ -124,6 +124,28 @@ def test_co_likes_are_judged_with_and_without_popularity(tmp_path):
     assert best > ndcg.metric(0, same_group, list(range(40, 50))) == 0
 
 
+@pytest.mark.parametrize("movies", [99, 100])
+def test_a_small_catalogue_has_no_movies_of_equal_popularity(movies, tmp_path):
+    sets = build_query_sets(rows(FILMS[:movies]), write_ratings(tmp_path), with_keywords=False)
+    names = [part.name for part in sets]
+    assert names == ["colike_matched_auc", "colike_ndcg_at_10"][100 - movies :]
+
+
+def test_only_sets_that_read_lists_need_them(judged, tmp_path):
+    sets = build_query_sets(judged, None, False)
+    sets += build_query_sets(rows(FILMS), write_ratings(tmp_path), False)
+    assert [part.name for part in sets if part.needs_list] == [
+        "franchise_recall_at_10",
+        "colike_ndcg_at_10",
+    ]
+
+
+def test_the_half_of_a_query_never_changes():
+    """Other halves would report scores on the queries that the weights were chosen on."""
+    halves = [is_reported_query("movies_metadata", movie_id) for movie_id in range(1, 9)]
+    assert halves == [False, True, True, True, False, True, True, True]
+
+
 def test_ratings_judge_movies_of_their_source_alone(tmp_path):
     assert build_query_sets(rows(FILMS), write_ratings(tmp_path, "other"), False) == []
 

@@ -105,6 +105,14 @@ def test_diversity_is_the_mean_of_one_minus_cosine():
     assert intra_list_diversity(LISTS, content) == 1
 
 
+def test_diversity_counts_each_pair_of_a_list_and_each_list_of_two_or_more():
+    """Cosines 1, 0 and 0 of the first list's pairs: 2/3. The second has the cosine 0.6: 0.4."""
+    content = np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8]], np.float32)
+    lists = np.array([[0, 1, 2], [0, 3, -1], [2, -1, -1]])
+    assert intra_list_diversity(lists, content) == pytest.approx((2 / 3 + 0.4) / 2)
+    assert intra_list_diversity(lists[2:], content) == 0
+
+
 def test_genre_precision_is_the_share_of_movies_with_a_genre_of_the_query():
     genres = np.array([[1, 0], [0, 1]], np.float32)
     assert genre_precision(LISTS, [0, 1], genres) == pytest.approx(2 / 3)
@@ -114,6 +122,19 @@ def test_the_bootstrap_interval_contains_the_mean():
     values = np.random.default_rng(0).random(200).astype(np.float32)
     low, high = bootstrap_interval(values)
     assert low < values.mean() < high
+
+
+def test_equal_values_have_equal_intervals():
+    values = np.random.default_rng(0).random(50)
+    assert bootstrap_interval(values) == bootstrap_interval(values, seed=0)
+    assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
+
+
+def test_a_metric_has_its_mean_and_the_bounds_of_its_interval():
+    values = np.array([0.0, 1.0] * 50)
+    low, high = bootstrap_interval(values)
+    assert 0.3 < low < 0.5 < high < 0.7
+    assert mean_with_interval(values, "m") == {"m": 0.5, "m_low": low, "m_high": high}
 
 
 def test_no_values_have_no_mean():

@@ -8,6 +8,7 @@ from tasks.recommend.evaluation.relevance import (
     MATCHED_SAMPLE,
     N_RELEVANT,
     VoteMatched,
+    _most_co_liked,
     co_liked,
     franchises,
     keyword_judgements,
@@ -67,6 +68,23 @@ def test_matched_movies_have_about_as_many_votes(row):
     assert max(abs(sample - row)) > reach / 2
 
 
+@pytest.mark.parametrize(
+    ("row", "nearest"), [(500, range(340, 661)), (5, range(321)), (990, range(679, 1000))]
+)
+def test_movies_are_drawn_from_the_nearest_by_votes(row, nearest):
+    """A window of 321 movies around the movie, moved at both ends; each draw has 50 of it."""
+    sampler, queries = VoteMatched(votes_in_order(1000)), range(330, 339)
+    draws = [sampler.draw(query, np.array([row] * 9)) for query in queries]
+    assert set(np.ravel(draws).tolist()) == set(nearest) - {row}
+
+
+def test_draws_are_those_of_seed_zero():
+    votes, relevant = votes_in_order(1000), np.array([400])
+    assert np.array_equal(
+        VoteMatched(votes).draw(7, relevant), VoteMatched(votes, seed=0).draw(7, relevant)
+    )
+
+
 def test_the_order_by_votes_decides_not_the_row():
     """The first half has many more votes than the second, except for row 0."""
     votes = np.concatenate([votes_in_order(500) * 1000, votes_in_order(500)])
@@ -109,6 +127,22 @@ def test_missing_rating_columns_are_named(tmp_path):
         read_likes(ratings, links, {862: 0})
 
 
+def test_a_rating_that_is_no_number_is_an_error(tmp_path):
+    ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
+    ratings.write_text("userId,movieId,rating\n7,1,good\n")
+    links.write_text(LINKS)
+    with pytest.raises(UserError, match=r"ratings.csv.*good"):
+        read_likes(ratings, links, {862: 0})
+
+
+def test_ratings_of_other_movies_are_ignored(tmp_path):
+    ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
+    ratings.write_text("userId,movieId,rating\n7,1,5.0\n")
+    links.write_text(LINKS)
+    assert read_likes(ratings, links, {8844: 1}).shape == (0, 2)
+    assert read_likes(ratings, links, {}).shape == (0, 0)
+
+
 def test_movies_liked_by_the_same_users_are_relevant():
     """Two groups of twelve users, each of which likes its own 30 movies."""
     likes = np.kron(np.eye(2), np.ones((12, 30)))
@@ -122,3 +156,46 @@ def test_movies_liked_by_the_same_users_are_relevant():
 def test_a_movie_with_fewer_than_ten_likes_is_not_a_query():
     likes = np.ones((9, 30))
     assert co_liked(sp.csr_array(likes)) == {}
+
+
+def likes_of(*movies: range) -> sp.csr_array:
+    """Users 0 to 99 who like each movie, as a matrix of ones."""
+    matrix = np.zeros((100, len(movies)))
+    for movie, users in enumerate(movies):
+        matrix[list(users), movie] = 1
+    return sp.csr_array(matrix)
+
+
+def most_co_liked(likes: sp.csr_array) -> list[int]:
+    """The neighbours of the first movie."""
+    counts = np.asarray(likes.sum(axis=0)).ravel()
+    return _most_co_liked(0, (likes.T @ likes).tocsr(), counts).tolist()
+
+
+def test_movies_with_few_common_users_count_less():
+    """Cosines 3/6 of 3 common users and 12/30 of 12; times 3/8 and 12/17 they are 0.19 and 0.28."""
+    assert most_co_liked(likes_of(range(12), range(3), range(75))) == [2, 1]
+
+
+def test_a_movie_that_everybody_likes_is_less_similar():
+    """Twelve common users each; with 100 likes the cosine is 0.35, with 12 it is 1."""
+    assert most_co_liked(likes_of(range(12), range(100), range(12))) == [2, 1]
+
+
+def test_three_common_users_make_a_neighbour_and_two_do_not():
+    assert most_co_liked(likes_of(range(12), range(3), range(2))) == [1]
+
+
+def test_equally_similar_movies_are_ordered_by_row():
+    assert most_co_liked(likes_of(*[range(12)] * 4)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("users", "is_query"), [(9, False), (10, True)])
+def test_a_query_is_liked_by_ten_users(users, is_query):
+    likes = np.ones((users, 21))
+    assert (len(co_liked(sp.csr_array(likes))) == 21) == is_query
+
+
+@pytest.mark.parametrize(("movies", "is_query"), [(20, False), (21, True)])
+def test_a_query_has_twenty_neighbours(movies, is_query):
+    assert bool(co_liked(sp.csr_array(np.ones((10, movies))))) == is_query

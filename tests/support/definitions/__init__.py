@@ -1,0 +1,1 @@
+"""What the project defines, read from its files, modules and syntax trees."""

@@ -1,0 +1,192 @@
+"""Which movies the classifier is trained, tuned and calibrated on."""
+
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, LabelsRef, UserError, VectorsRef
+from tasks.core.storage import store
+from tasks.genres import classifier, training
+from tasks.genres.checkpoints import Epoch
+from tasks.genres.classifier import (
+    _load_examples,
+    _save_training_record,
+    _tune,
+    fit_classifier,
+    predict_genres,
+)
+from tasks.genres.config import ClassifierConfig
+from tasks.genres.inference import Classifier, Layer, genre_probabilities, load_classifier
+from tasks.genres.metrics import find_best_threshold
+from tasks.genres.training import Examples
+from tests.support.stored import stored_folder, stored_table
+
+CPU = torch.device("cpu")
+GENRES = ["Horror", "War"]
+#: Split and labels of each movie; its vector is its row number twice.
+SPLITS = ["train", "test", "validation", "train", "train", "validation", "test"]
+LABELS = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [0, 1], [0, 1], [1, 0]], np.uint8)
+TINY = ClassifierConfig(hidden=(4,), epochs=2, batch_size=2, device="cpu")
+
+
+def stored_inputs(
+    splits: list[str] = SPLITS, labels: np.ndarray = LABELS
+) -> tuple[DocumentsRef, VectorsRef, LabelsRef]:
+    ids = pa.array(range(len(splits)))
+    vectors = np.repeat(np.arange(len(splits), dtype=np.float32)[:, None], 2, axis=1)
+    documents = stored_table(DocumentsRef, pa.table({"id": ids, "split": splits}))
+
+    def write_labels(folder):
+        np.save(folder / "labels.npy", labels)
+        store.write_json(folder / "classes.json", GENRES)
+
+    embeddings = stored_table(VectorsRef, store.vectors_table(ids, vectors))
+    return documents, embeddings, stored_folder(LabelsRef, write_labels)
+
+
+@pytest.fixture(autouse=True)
+def plain_logger(monkeypatch):
+    monkeypatch.setattr(classifier, "get_run_logger", lambda: logging.getLogger("classifier"))
+
+
+def test_examples_are_the_labelled_movies_of_train_and_of_validation():
+    documents, vectors, labels = stored_inputs()
+    train, validation = _load_examples(documents, vectors, labels, CPU)
+    assert train.vectors.tolist() == [[0, 0], [4, 4]]
+    assert train.labels.tolist() == [[1, 0], [0, 1]]
+    assert validation.vectors.tolist() == [[2, 2], [5, 5]]
+    assert validation.labels.tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_labelled_movies_is_an_error(split):
+    other = [name if name != split else "test" for name in SPLITS]
+    with pytest.raises(UserError, match=f"The {split} split has 0 movies"):
+        _load_examples(*stored_inputs(other), CPU)
+
+
+#: The probability of both genres is the logistic function of the vector's only component.
+IDENTITY = Classifier([[Layer(np.ones((1, 2), np.float32), np.zeros(2, np.float32))]], 1, 0)
+
+
+def tuned(config: ClassifierConfig) -> list[float]:
+    vectors = torch.tensor([[-1.0], [0.0], [1.0], [2.0]])
+    labels = torch.tensor([[0.0, 0], [1, 0], [1, 0], [1, 1]])
+    thresholds = _tune(IDENTITY, Examples(vectors, labels), config)
+    return [float(np.log(value / (1 - value))) for value in thresholds]
+
+
+def test_thresholds_separate_the_movies_of_the_validation_split():
+    """From logit 0 on, 4 of 6 pairs are right: the best F1, 8/10. Only the last movie is War."""
+    assert tuned(ClassifierConfig(threshold_support=1)) == pytest.approx([0, 2], abs=1e-5)
+    assert tuned(ClassifierConfig(threshold_support=2)) == pytest.approx([0, 0], abs=1e-5)
+    assert tuned(ClassifierConfig(threshold=0.5)) == pytest.approx([0, 0], abs=1e-5)
+
+
+def test_the_stored_threshold_is_the_best_on_labelled_validation_movies():
+    splits = ["train", "train", "train", "validation", "test"] * 20
+    labels = (np.random.default_rng(0).random((100, 2)) < [0.3, 0.6]).astype(np.uint8)
+    documents, vectors, stored_labels = stored_inputs(splits, labels)
+    config = ClassifierConfig(hidden=(4,), epochs=2, calibrate=False, device="cpu")
+    fitted = fit_classifier.fn(documents, vectors, stored_labels, config, Compute())
+    loaded = load_classifier(store.locate(fitted))
+    rows = (np.array(splits) == "validation") & labels.any(axis=1)
+    probabilities = genre_probabilities(loaded.classifier, store.select_vectors(vectors, rows))
+    best = find_best_threshold(labels[rows], probabilities)
+    assert loaded.thresholds.tolist() == pytest.approx([best.threshold] * 2)
+
+
+def test_logits_are_calibrated_on_labelled_validation_movies():
+    """The same training without calibration has the logits that scale and shift are fitted to."""
+    splits = ["train", "train", "train", "validation", "test"] * 200
+    noise = np.random.default_rng(0).normal(0, 0.3, (1000, 2))
+    labels = (np.linspace(0, 1, 1000)[:, None] + noise > 0.5).astype(np.uint8)
+    inputs = stored_inputs(splits, labels)
+    plain, calibrated = (
+        load_classifier(store.locate(fit_classifier.fn(*inputs, config, Compute()))).classifier
+        for config in (
+            TINY.model_copy(update={"batch_size": 64, "calibrate": is_calibrated})
+            for is_calibrated in (False, True)
+        )
+    )
+    rows = (np.array(splits) == "validation") & labels.any(axis=1)
+    logits = logit(genre_probabilities(plain, store.select_vectors(inputs[1], rows)))
+    platt = LogisticRegression().fit(logits.reshape(-1, 1), labels[rows].ravel())
+    assert calibrated.scale == pytest.approx(platt.coef_[0, 0], rel=1e-3)
+    assert calibrated.shift == pytest.approx(platt.intercept_[0], abs=1e-3)
+
+
+def test_a_training_record_has_history_speed_and_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "peak_memory_mb", lambda device: 123.0)
+    epochs = [Epoch(0, number, 0.5, 0.4, 0.3, seconds=2.0) for number in (1, 2)]
+    _save_training_record(epochs, documents=100, device=CPU, folder=tmp_path)
+    assert pq.read_table(tmp_path / "history.parquet").to_pylist() == [
+        {"member": 0, "epoch": number, "train_loss": 0.5, "val_loss": 0.4, "val_f1_micro": 0.3}
+        for number in (1, 2)
+    ]
+    assert store.read_json(tmp_path / "training.json") == {
+        **{"device": "cpu", "train_seconds": 4.0},
+        **{"train_samples_per_second": 50.0, "train_peak_memory_mb": 123.0},
+    }
+
+
+def test_a_classifier_is_stored_with_its_genres_thresholds_and_calibration(caplog):
+    inputs = stored_inputs()
+    with caplog.at_level(logging.INFO):
+        ref = fit_classifier.fn(*inputs, TINY.model_copy(update={"threshold": 0.6}), Compute())
+    loaded = load_classifier(store.locate(ref))
+    assert (ref.rows, loaded.classes) == (2, GENRES)
+    assert loaded.thresholds.tolist() == pytest.approx([0.6, 0.6])
+    assert "2 movies, 2 epochs of 1 networks on cpu" in caplog.text
+
+
+def test_equal_trainings_have_equal_digests():
+    """Times and memory are not part of the digest."""
+    first = fit_classifier.fn(*stored_inputs(), TINY, Compute())
+    store.invalidate_cache()
+    second = fit_classifier.fn(*stored_inputs(), TINY, Compute())
+    assert first.paths != second.paths
+    assert first.digest == second.digest
+
+
+@pytest.fixture(scope="module")
+def labels_by_split() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        name: (rng.random((60, 2)) < 0.5).astype(np.uint8)
+        for name in ("train", "validation", "test")
+    }
+
+
+@pytest.mark.parametrize("flipped", ["train", "validation", "test"])
+def test_labels_of_test_movies_change_nothing(labels_by_split, flipped):
+    """Those of the others do: of the training movies the weights, of validation the calibration."""
+    splits = [name for name in labels_by_split for _ in range(60)]
+    config = TINY.model_copy(update={"hidden": (2,), "epochs": 1, "batch_size": 64})
+    changed = labels_by_split | {flipped: 1 - labels_by_split[flipped]}
+    digests = [
+        fit_classifier.fn(
+            *stored_inputs(splits, np.concatenate(list(labels.values()))), config, Compute()
+        ).digest
+        for labels in (labels_by_split, changed)
+    ]
+    assert (digests[0] == digests[1]) == (flipped == "test")
+
+
+def test_probabilities_are_those_of_every_movie_in_order():
+    documents, vectors, labels = stored_inputs()
+    fitted = fit_classifier.fn(documents, vectors, labels, TINY, Compute())
+    ref = predict_genres.fn(fitted, store.join([vectors, vectors]))
+    probabilities = np.load(store.locate(ref))
+    loaded = load_classifier(store.locate(fitted)).classifier
+    expected = genre_probabilities(loaded, store.matrix(store.read(vectors)))
+    assert ref.rows == len(probabilities) == 14
+    assert probabilities[:7] == pytest.approx(expected)
+    assert probabilities[7:] == pytest.approx(expected)

@@ -1,0 +1,195 @@
+"""Every setting and every input of a stage is part of the key of its entry in the cache."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import BaseModel
+
+from tasks.core.compute import Compute
+from tasks.core.contracts import (
+    ClassifierRef,
+    Doc2VecRef,
+    DocumentsRef,
+    IndexRef,
+    KnownItemsRef,
+    LabelsRef,
+    MoviesRef,
+    ProbabilitiesRef,
+    RatingsRef,
+    Ref,
+    RowsRef,
+    ScoresRef,
+    TransformerRef,
+    VectorsRef,
+)
+from tasks.core.storage import store
+from tasks.data import drift, ingest, labels, preprocess
+from tasks.embedding import inference, training, vector_checks
+from tasks.embedding.config import Doc2VecConfig
+from tasks.genres import baselines, classifier, evaluation
+from tasks.genres.config import ClassifierConfig
+from tasks.recommend.evaluation import list_evaluation
+from tasks.recommend.features import index_features
+from tasks.recommend.model_folders import ModelFolders
+from tasks.recommend.scoring import RankConfig
+from tasks.registry import batch, challenge, refresh
+from tasks.registry.champion import Champion
+from tasks.reports import drawing
+from tests.support.changed_values import changed_models, changed_value
+
+Arguments = Mapping[str, Any]
+DOCUMENTS, VECTORS = DocumentsRef(paths=("d",), digest="d"), VectorsRef(paths=("v",), digest="v")
+MOVIES, LABELS = MoviesRef(paths=("m",), digest="m"), LabelsRef(paths=("l",), digest="l")
+ROWS, SCORES = RowsRef(paths=("r",), digest="r"), ScoresRef(paths=("s",), digest="s")
+PROBABILITIES = ProbabilitiesRef(paths=("p",), digest="p")
+DOC2VEC = Doc2VecRef(paths=("w",), digest="w")
+CLASSIFIER = ClassifierRef(paths=("c",), digest="c")
+LEXICON = TransformerRef(paths=("t",), digest="t")
+RATINGS = RatingsRef(source="m", files=(Path("r"), Path("l")), digest="g")
+KNOWN_ITEMS = KnownItemsRef(source="m", file=Path("k"), digest="k")
+FOLDERS = ModelFolders.of(Path("doc2vec"), Path("classifier"), Path("lexicon"))
+INDEX = IndexRef(uri="u", tag="t")
+CHAMPION = Champion(index=INDEX, rank=RankConfig(), run_id="1", digests=(("doc2vec", "d"),))
+MODELS = {"doc2vec": DOC2VEC, "classifier": CLASSIFIER, "lexicon": LEXICON}
+JUDGES = {"ratings": RATINGS, "known_items": KNOWN_ITEMS}
+LABELLED = {"documents": DOCUMENTS, "vectors": VECTORS, "labels": LABELS}
+
+
+class Stage(NamedTuple):
+    """A task, and arguments to call it with."""
+
+    task: Any
+    arguments: Arguments
+
+
+STAGES = [
+    Stage(ingest.ingest, {"sources": ["m.csv"], "config": ingest.IngestConfig()}),
+    Stage(preprocess.preprocess, {"movies": MOVIES, "config": preprocess.TextConfig()}),
+    Stage(labels.label, {"documents": DOCUMENTS, "config": labels.LabelConfig()}),
+    Stage(drift.profile_source, {"documents": DOCUMENTS}),
+    Stage(
+        training.fit_doc2vec,
+        {"documents": DOCUMENTS, "config": Doc2VecConfig(), "text": preprocess.TextConfig()},
+    ),
+    Stage(inference.embed, {"documents": DOCUMENTS, "model": DOC2VEC}),
+    Stage(
+        vector_checks.check_vectors, {"documents": DOCUMENTS, "vectors": VECTORS, "model": DOC2VEC}
+    ),
+    Stage(
+        baselines.baselines,
+        {
+            **{"documents": DOCUMENTS, "labels": LABELS},
+            **{"config": baselines.BaselineConfig(), "text": preprocess.TextConfig()},
+        },
+    ),
+    Stage(classifier.fit_classifier, LABELLED | {"config": ClassifierConfig()}),
+    Stage(classifier.predict_genres, {"classifier": CLASSIFIER, "vectors": VECTORS}),
+    Stage(
+        evaluation.evaluate,
+        {
+            **{"documents": DOCUMENTS, "labels": LABELS, "classifier": CLASSIFIER},
+            **{"probabilities": PROBABILITIES, "baseline": SCORES, "protocol": "held-out"},
+        },
+    ),
+    Stage(
+        index_features.fit_transformer, LABELLED | {"doc2vec": DOC2VEC, "classifier": CLASSIFIER}
+    ),
+    Stage(index_features.build_index_rows, LABELLED | {"probabilities": PROBABILITIES} | MODELS),
+    Stage(
+        list_evaluation.evaluate_lists,
+        {"rows": ROWS, "documents": DOCUMENTS, "config": RankConfig()} | MODELS | JUDGES,
+    ),
+    Stage(
+        challenge.challenge,
+        {
+            **{"documents": DOCUMENTS, "challenger": FOLDERS, "lists": SCORES},
+            **{"champion": CHAMPION, "folders": FOLDERS, **JUDGES},
+        },
+    ),
+    Stage(refresh.index_new_movies, {"movies": MOVIES, "folders": FOLDERS, "source": "m"}),
+    Stage(batch.rank_lists, {"rows": [1], "index": INDEX, "config": RankConfig(), "limit": 10}),
+    Stage(
+        drawing.draw_training,
+        {
+            **{"documents": DOCUMENTS, "doc2vec": DOC2VEC, "classifier": CLASSIFIER},
+            "protocol": "held-out",
+        },
+    ),
+    Stage(drawing.draw_scores, {"scores": SCORES, "baseline": SCORES, "protocol": "held-out"}),
+    Stage(drawing.draw_lists, {"evaluations": [SCORES]}),
+    Stage(drawing.draw_map, {"rows": ROWS}),
+]
+
+#: Settings that do not change the output: those of the documents are in their digest.
+WITHOUT_EFFECT = {
+    "baselines": {
+        f"text.{name}" for name in preprocess.TextConfig.model_fields if name != "keywords"
+    },
+    "rank-lists": {"index.rows", "index.recall"},
+}
+
+
+class KeyRecordedError(Exception):
+    """Ends a stage as soon as it has asked for its entry."""
+
+
+@pytest.fixture
+def key_of_stage(monkeypatch) -> Callable[[Stage, Arguments], str]:
+    """The key under which a stage called with some arguments looks for its entry."""
+    keys: list[str] = []
+
+    def record(name: str, key: list[object], *_: object) -> None:
+        keys.append(store.key_of(key))
+        raise KeyRecordedError
+
+    def called(stage: Stage, arguments: Arguments) -> str:
+        place = {"compute": Compute()} if "compute" in stage.task.fn.__annotations__ else {}
+        with pytest.raises(KeyRecordedError):
+            stage.task.fn(**arguments, **place)
+        return keys[-1]
+
+    monkeypatch.setattr(store, "get_or_create", record)
+    monkeypatch.setattr(inference, "load_config", lambda _: Doc2VecConfig())
+    monkeypatch.setattr(store, "locate", lambda _: Path("folder"))
+    monkeypatch.setattr(ingest, "resolve_sources", lambda sources, _: sources)
+    monkeypatch.setattr(ingest, "localize_joined_files", lambda config: config)
+    monkeypatch.setattr(ingest, "list_source_files", lambda sources, _: [])
+    return called
+
+
+def changed_arguments(arguments: Arguments) -> Iterator[tuple[str, Arguments]]:
+    """Name of each input or setting, and the arguments with it changed."""
+    for name, value in arguments.items():
+        if isinstance(value, Ref | RatingsRef | KnownItemsRef):
+            yield name, {**arguments, name: value.model_copy(update={"digest": "changed"})}
+        elif isinstance(value, BaseModel):
+            for path, changed in changed_models(value):
+                yield f"{name}.{path}", {**arguments, name: changed}
+        elif name != "sources":  # what counts is the content of the files
+            yield name, {**arguments, name: changed_input(value)}
+
+
+def changed_input(value: Any) -> Any:
+    if isinstance(value, list) and isinstance(value[0], Ref):
+        return [value[0].model_copy(update={"digest": "changed"})]
+    return [99] if isinstance(value, list) else changed_value(value)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.task.name)
+def test_every_setting_and_input_changes_the_key_of_a_stage(stage, key_of_stage):
+    key = key_of_stage(stage, stage.arguments)
+    unchanged = {
+        name
+        for name, arguments in changed_arguments(stage.arguments)
+        if key_of_stage(stage, arguments) == key
+    }
+    assert unchanged == WITHOUT_EFFECT.get(stage.task.name, set())
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.task.name)
+def test_a_new_version_of_its_code_changes_the_key_of_a_stage(stage, key_of_stage, monkeypatch):
+    key = key_of_stage(stage, stage.arguments)
+    monkeypatch.setitem(stage.task.fn.__globals__, "VERSION", "changed")
+    assert key_of_stage(stage, stage.arguments) != key
