@@ -1,11 +1,11 @@
-"""The remote store on a local folder: records, downloads, pruning."""
+"""The remote store on a folder: records, downloads, pruning."""
 
 import os
 import time
 from pathlib import Path
 
 import pytest
-from pyarrow.fs import LocalFileSystem
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from tasks.core.contracts import Ref, UserError
 from tasks.core.storage import store
@@ -14,9 +14,12 @@ from tasks.core.storage.remote import RemoteStore, open_remote
 HOUR = 3600.0
 
 
-@pytest.fixture
-def remote(tmp_path) -> RemoteStore:
-    return RemoteStore(LocalFileSystem(), str(tmp_path))
+@pytest.fixture(params=["local", "other"])
+def remote(request, tmp_path) -> RemoteStore:
+    """A store in the test's folder, on the local file system or on another one that leads there."""
+    if request.param == "local":
+        return RemoteStore(LocalFileSystem(), str(tmp_path))
+    return RemoteStore(SubTreeFileSystem(str(tmp_path.parent), LocalFileSystem()), tmp_path.name)
 
 
 def write_entry(
