@@ -145,7 +145,9 @@ class RemoteStore(NamedTuple):
         if isinstance(self.files, LocalFileSystem):
             delete_atomically(Path(self.base) / entry)
             return
-        self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first, so that no reader starts
+        record = f"{self.base}/{entry}/{RECORD}"
+        if self.files.get_file_info(record).type == FileType.File:
+            self.files.delete_file(record)  # first, so that no reader starts
         self.files.delete_dir(f"{self.base}/{entry}")
 
 

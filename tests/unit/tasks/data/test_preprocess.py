@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.compute import Compute
-from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef
+from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.data.preprocess import (
     TextConfig,
@@ -17,6 +17,7 @@ from tasks.data.preprocess import (
     genre_dependent_ids,
     keys_shared_with_test,
     normalize_overview,
+    preprocess,
     require_held_out,
     to_documents,
 )
@@ -77,6 +78,14 @@ def test_words_become_stems_and_bigrams():
         *("haunt_ship", "ship_sail"),
     ]
     assert add_bigrams(["haunting"]) == ["haunt"]
+
+
+def test_documents_of_a_chunk_are_stored_under_its_name(artifacts):
+    table = movies({"id": 5})
+    chunk = stored_table(MoviesRef, table)
+    ref = preprocess.fn(chunk, PLAIN, Compute())
+    assert (ref.name, ref.rows) == (chunk.name, 1)
+    assert store.read(ref).equals(to_documents(table, PLAIN))
 
 
 def split_documents(*rows: dict) -> pa.Table:

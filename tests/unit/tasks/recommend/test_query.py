@@ -103,6 +103,12 @@ def test_a_query_by_id_is_the_movie(version):
     assert np.array_equal(query.features.content, version.catalogue.features.content[:1])
 
 
+def test_a_movie_may_have_the_id_zero():
+    table = rows(["Alien", "Up"])
+    table = table.set_column(table.column_names.index("id"), "id", pa.array([1, 0]))
+    assert query_from_movies(RecommendationRequest(id=0), version_of(table)).rows == [1]
+
+
 def test_year_and_id_select_among_movies_of_a_title(version):
     by_year = query_from_movies(RecommendationRequest(titles=["Cinderella"], year=2015), version)
     by_id = query_from_movies(RecommendationRequest(titles=["Cinderella"], id=4), version)
@@ -133,7 +139,12 @@ def test_the_nearest_embeddings_of_the_index_are_compared(version, monkeypatch):
     """Where the index has no embedding near the query, none counts."""
     content = RankConfig(**dict.fromkeys(FEATURES, 0.0) | {"content": 1.0})
     monkeypatch.setattr(catalogue, "NEAREST", 1)
-    monkeypatch.setattr(Version, "nearest_rows", lambda *_: [5])
+    searched = []
+    monkeypatch.setattr(
+        Version, "nearest_rows", lambda _, features: searched.append(features) or [5]
+    )
     request = RecommendationRequest(id=1, limit=99)
-    movies = recommend(query_from_movies(request, version), request, version, content)
+    query = query_from_movies(request, version)
+    movies = recommend(query, request, version, content)
+    assert searched == [query.features]
     assert sum(movie["score"] != 0 for movie in movies) == 1

@@ -204,5 +204,7 @@ def test_highest_scores_are_those_of_a_full_sort(n_scores, count):
 
 def test_five_common_words_are_listed_and_equal_ones_by_position():
     words = [f"word{column:02d}" for column in range(40)]
-    equal = sp.csr_array(np.ones((1, 40)))
-    assert common_words(equal, equal, words) == words[:5]
+    ones, alternating = np.ones((1, 40)), np.arange(40)[None] % 2 + 1.0
+    assert common_words(sp.csr_array(ones), sp.csr_array(ones), words) == words[:5]
+    best_first = common_words(sp.csr_array(ones), sp.csr_array(alternating), words, count=40)
+    assert best_first == words[1::2] + words[::2]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.compute import Compute
-from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, ScoresRef
+from tasks.core.contracts import DocumentsRef, IndexRef, KnownItemsRef, RatingsRef, ScoresRef
 from tasks.core.storage import store
 from tasks.data.companions.reference_files import find_known_items
 from tasks.data.preprocess import TextConfig, assign_split
@@ -358,6 +358,41 @@ def test_a_challenger_is_compared_and_judged_by_the_stored_comparison(monkeypatc
     ]
     assert decision.promote
     assert caplog.messages == [f"promoted: {decision.why}"]
+
+
+def test_without_shared_test_movies_only_the_lists_are_compared(monkeypatch):
+    """The champion has trained on every movie. What judges the lists is passed on."""
+    inputs, known_items = {}, KnownItemsRef(source="m", file=Path("k"), digest="k")
+    ratings = RatingsRef(source="m", files=(Path("r"), Path("l")), digest="r")
+    champion = GenreModel("Horror")
+    champion.text = TextConfig(validation_share=0.1, test_share=1e-9)
+    monkeypatch.setattr(challenge_module, "TextModel", lambda _: champion)
+
+    def compare(writer: store.EntryWriter, **arguments: Any) -> list[Comparison]:
+        inputs.update(arguments)
+        pq.write_table(pa.table({"film": ["Alien"]}), writer.folder / "lists_beside.parquet")
+        return []
+
+    monkeypatch.setattr(challenge_module, "_compare_recommendations", compare)
+    monkeypatch.setattr(challenge_module, "create_table_artifact", lambda *_, **__: None)
+    columns = {"title": ["Up"], "overview": ["One."], "keywords": [["a"]], "genres": [["War"]]}
+    documents = stored_table(DocumentsRef, pa.table(columns | {"split": ["test"]}))
+    folders = ModelFolders.of(*map(Path, ("doc2vec", "classifier", "lexicon")))
+    compared = challenge_module.challenge.fn(
+        documents=documents,
+        challenger=folders,
+        lists=ScoresRef(paths=("l",), digest="l"),
+        ratings=ratings,
+        known_items=known_items,
+        champion=Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1"),
+        folders=folders,
+        compute=Compute(),
+    )
+    assert (inputs["ratings"], inputs["known_items"]) == (ratings, known_items)
+    assert compared.rows == 0
+    gate = pq.read_table(store.locate(compared) / "gate.parquet")
+    assert (gate.schema, gate.num_rows) == (challenge_module.COMPARED, 0)
+    assert store.read_json(store.locate(compared) / "metrics.json") == {}
 
 
 def test_changed_questions_are_compared_again(monkeypatch):

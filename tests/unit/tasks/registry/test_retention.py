@@ -21,6 +21,7 @@ from tasks.registry.retention import (
     RetentionConfig,
     clean_up,
     delete_failed_models,
+    delete_files,
     delete_large_artifacts,
     delete_model,
     delete_old_logs,
@@ -117,8 +118,9 @@ def registry(monkeypatch) -> Registry:
     versions = [version(4, "a", "refresh"), version(3, "c"), version(2, "b"), version(1, "a")]
     client = Registry(versions, [run(name) for name in ("a", "b", "c", "refresh")])
     monkeypatch.setattr(retention, "versions", lambda client: client.versions)
-    monkeypatch.setattr(retention, "versions_by_alias", lambda _: {"champion": "4"})
-    monkeypatch.setattr(retention, "experiment_id", lambda _: "7")
+    aliases, experiments = {client: {"champion": "4"}}, {client: "7"}
+    monkeypatch.setattr(retention, "versions_by_alias", aliases.__getitem__)
+    monkeypatch.setattr(retention, "experiment_id", experiments.__getitem__)
     return client
 
 
@@ -126,9 +128,11 @@ def registry(monkeypatch) -> Registry:
 def dropped_indexes(monkeypatch) -> list[str]:
     """Tags of the index versions that are dropped; there is one for each version, and `run-x`."""
     dropped: list[str] = []
-    tags = {*(f"run-i{number}" for number in (1, 2, 3, 4)), "run-x"}
-    monkeypatch.setattr(retention, "version_tags", lambda uri: tags)
-    monkeypatch.setattr(retention, "drop_versions", lambda uri, names: dropped.extend(names))
+    index = {"lancedb": {*(f"run-i{number}" for number in (1, 2, 3, 4)), "run-x"}}
+    drop = {"lancedb": dropped.extend}
+    monkeypatch.setattr(retention, "lancedb_uri", lambda: "lancedb")
+    monkeypatch.setattr(retention, "version_tags", index.__getitem__)
+    monkeypatch.setattr(retention, "drop_versions", lambda uri, names: drop[uri](names))
     return dropped
 
 
@@ -251,6 +255,26 @@ def test_models_of_failed_runs_are_deleted(registry, deleted_files):
     assert delete_failed_models(registry, days=2) == 0
 
 
+@pytest.mark.parametrize("path", [None, "doc2vec"])
+def test_files_are_deleted_in_the_storage_of_their_location(path, monkeypatch):
+    deleted = []
+    repository = SimpleNamespace(delete_artifacts=deleted.append)
+    monkeypatch.setattr(retention, "get_artifact_repository", {"s3://b/1": repository}.__getitem__)
+    delete_files("s3://b/1", path)
+    assert deleted == [path]
+
+
+def test_nothing_is_deleted_through_a_copied_root(registry, monkeypatch):
+    """Its database names the files of the original."""
+    checked = []
+    monkeypatch.setattr(retention, "connect", lambda: registry)
+    monkeypatch.setattr(
+        retention, "require_experiment_of_this_root", lambda *arguments: checked.append(arguments)
+    )
+    assert retention._client() is registry
+    assert checked == [(registry, "7")]
+
+
 def test_only_old_log_files_are_deleted(tmp_path):
     for name, days in (("old.log", 31), ("old.log.1", 31), ("new.log", 29), ("old.txt", 31)):
         (tmp_path / name).touch()
@@ -282,6 +306,12 @@ def test_each_step_gets_its_setting(monkeypatch, artifacts):
     steps = retention._steps(RetentionConfig(trainings=11, failed_days=12, log_days=13))
     results = [step() for name, step in steps.items() if name != "bytes of cache freed"]
     assert results == ["2, 1", 3, 4]
+    assert list(steps) == [
+        "versions retired",
+        "failed runs whose models were deleted",
+        "old log files deleted",
+        "bytes of cache freed",
+    ]
     assert calls == [
         ("versions", "client", 11),
         ("failed", "client", 12),

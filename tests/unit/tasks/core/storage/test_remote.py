@@ -1,21 +1,25 @@
-"""The remote store on a local folder: records, downloads, pruning."""
+"""The remote store on a folder: records, downloads, pruning."""
 
 import os
 import time
 from pathlib import Path
 
 import pytest
-from pyarrow.fs import LocalFileSystem
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from tasks.core.contracts import UserError
+from tasks.core.contracts import Ref, UserError
+from tasks.core.storage import store
 from tasks.core.storage.remote import RemoteStore, open_remote
 
 HOUR = 3600.0
 
 
-@pytest.fixture
-def remote(tmp_path) -> RemoteStore:
-    return RemoteStore(LocalFileSystem(), str(tmp_path))
+@pytest.fixture(params=["local", "other"])
+def remote(request, tmp_path) -> RemoteStore:
+    """A store in the test's folder, on the local file system or on another one that leads there."""
+    if request.param == "local":
+        return RemoteStore(LocalFileSystem(), str(tmp_path))
+    return RemoteStore(SubTreeFileSystem(str(tmp_path.parent), LocalFileSystem()), tmp_path.name)
 
 
 def write_entry(
@@ -115,6 +119,55 @@ def test_a_damaged_download_is_an_error_and_leaves_nothing(remote, tmp_path):
         remote.pull("cache/a/1", target)
     assert list(target.parent.iterdir()) == []
     assert remote.read_record("cache/a/1") is None
+
+
+@pytest.fixture
+def stored(remote, tmp_path, monkeypatch) -> RemoteStore:
+    """A remote store with the complete entry `cache/a/KEY`, whose local copy was deleted."""
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path))
+
+    def write(writer: store.EntryWriter) -> Ref:
+        (writer.folder / "deeper").mkdir()
+        (writer.folder / "deeper" / "file").write_text("content")
+        return writer.folder_ref(Ref)
+
+    store.get_or_create("a", ["key"], Ref, write)
+    return remote
+
+
+def entry_name(folder: Path) -> str:
+    (entry,) = folder.glob("cache/a/*")
+    return str(entry.relative_to(folder))
+
+
+def test_a_download_is_a_copy_of_the_entry_in_new_folders(stored, tmp_path):
+    target = tmp_path / "local" / "cache" / "key"
+    stored.pull(entry_name(tmp_path), target)
+    assert (target / "deeper" / "file").read_text() == "content"
+    assert [path.name for path in target.parent.iterdir()] == ["key"]
+    assert stored.read_record(entry_name(tmp_path)) == (target / "ref.json").read_text()
+
+
+def test_an_entry_that_another_thread_has_downloaded_is_kept(stored, tmp_path):
+    target = tmp_path / "local" / "cache" / "key"
+    for _ in range(2):
+        stored.pull(entry_name(tmp_path), target)
+    assert [path.name for path in target.parent.iterdir()] == ["key"]
+
+
+def test_a_download_that_cannot_be_put_in_place_is_an_error(stored, tmp_path):
+    target = tmp_path / "local" / "key"
+    target.mkdir(parents=True)
+    (target / "another").touch()
+    with pytest.raises(OSError, match="not empty"):
+        stored.pull(entry_name(tmp_path), target)
+    assert [path.name for path in target.parent.iterdir()] == ["key"]
+
+
+def test_a_download_with_a_changed_file_is_damaged(stored, tmp_path):
+    (tmp_path / entry_name(tmp_path) / "deeper" / "file").write_text("CONTENT")
+    with pytest.raises(UserError, match="is damaged"):
+        stored.pull(entry_name(tmp_path), tmp_path / "local" / "key")
 
 
 def test_a_folder_is_opened_by_its_url(tmp_path):

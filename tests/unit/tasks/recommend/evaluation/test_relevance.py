@@ -177,6 +177,11 @@ def test_movies_with_few_common_users_count_less():
     assert most_co_liked(likes_of(range(12), range(3), range(75))) == [2, 1]
 
 
+def test_more_common_users_do_not_outweigh_a_much_higher_cosine():
+    """Cosines 3/6 of 3 common users and 8/30 of 8; times 3/8 and 8/13 they are 0.19 and 0.16."""
+    assert most_co_liked(likes_of(range(12), range(3), range(4, 79))) == [1, 2]
+
+
 def test_a_movie_that_everybody_likes_is_less_similar():
     """Twelve common users each; with 100 likes the cosine is 0.35, with 12 it is 1."""
     assert most_co_liked(likes_of(range(12), range(100), range(12))) == [2, 1]
