@@ -50,6 +50,10 @@ def test_content_is_words_of_overview_and_title_without_stop_words():
     ]
 
 
+def test_words_have_two_letters_or_more():
+    assert content_tokens("X", "An ox") == ["ox"]
+
+
 def test_a_text_of_stop_words_alone_keeps_its_words():
     assert content_tokens("It", "He is the one.") == ["he", "is", "the", "one", "it"]
 
@@ -204,6 +208,11 @@ def test_the_blog_recipe_includes_genres():
     assert " ".join(tokens) == (
         "overview : a ghost . on a ship . genres : horror , war title : alien"
     )
+
+
+def test_a_document_of_the_blog_recipe_is_the_text_of_the_post():
+    document = build_document("Alien", "A ghost.", TextConfig(recipe="blog"), genres=["War"])
+    assert document == "overview : a ghost . genres : war title : alien"
 
 
 def test_duplicate_overviews_are_in_the_same_split():

@@ -55,6 +55,21 @@ def test_scores_match_a_count_by_hand():
     )
 
 
+def test_labels_that_are_all_positive_have_a_loss():
+    labels, half = np.ones((2, 2), np.uint8), np.full((2, 2), 0.5, np.float32)
+    assert multilabel_scores(labels, half, HALF[:2], "t")["t_loss"] == pytest.approx(np.log(2))
+
+
+def test_a_certain_probability_is_in_the_last_of_fifteen_bins():
+    """1 and 0.95 share a bin, in which one of two is positive; 0.9 is in the bin before."""
+    labels = np.array([[0], [1], [1]], np.uint8)
+    probabilities = np.array([[1.0], [0.95], [0.9]], np.float32)
+    error = (abs(1 - 1.95) + abs(1 - 0.9)) / 3
+    assert calibration_error(labels, probabilities) == pytest.approx(error)
+    error = (abs(0 - 1) + abs(1 - 0.9)) / 2
+    assert calibration_error(labels[[0, 2]], probabilities[[0, 2]]) == pytest.approx(error)
+
+
 def test_the_loss_of_a_certain_error_is_limited():
     """By probabilities of at least 1e-7 and at most 1 - 1e-7."""
     certain = np.array([[0.0, 1.0]], np.float32)

@@ -106,6 +106,7 @@ def test_words_outside_the_catalogue_are_no_features_of_a_text(catalogue):
     assert features.words.data.tolist() == pytest.approx([0.6])
     assert features.words.indices.tolist() == [catalogue.words.index("story")]
     assert features.votes.tolist() == [0]
+    assert features.genres is features.affinities is genres
     assert np.isnan(features.years).all()
 
 

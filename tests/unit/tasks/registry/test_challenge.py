@@ -223,7 +223,7 @@ def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
 
 
 def compared_with(
-    champion: WordModel, known_items: KnownItemsRef | None = None
+    champion: WordModel, known_items: KnownItemsRef | None = None, diversity: float = 0.0
 ) -> tuple[list[Comparison], pa.Table]:
     """Comparisons of a challenger with a champion that ranks by votes, and their sample lists.
 
@@ -231,7 +231,7 @@ def compared_with(
     """
     collections = ["Alien"] * 10 + [None] * (len(TITLES) - 10)
     table = rows(TITLES, keywords=[list("abcde")] * len(TITLES), collection=collections)
-    by_votes = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0})
+    by_votes = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0, "diversity": diversity})
     results: list[Comparison] = []
 
     def write(writer: store.EntryWriter) -> ScoresRef:
@@ -277,6 +277,24 @@ def test_answers_to_questions_are_compared(tmp_path):
     comparisons, _ = compared_with(WordModel(), find_known_items([str(source)]))
     (answers,) = (row for row in comparisons if row.score == "rec_known_item_recall_at_10")
     assert (answers.champion, answers.challenger) == (1, 1)
+
+
+def test_lists_of_the_champion_are_as_diverse_as_its_settings(tmp_path, monkeypatch):
+    diversities = []
+
+    def recorded(name: str, position: int):
+        function = getattr(challenge_module, name)
+
+        def record(*arguments: Any) -> Any:
+            diversities.append((name, arguments[position]))
+            return function(*arguments)
+
+        monkeypatch.setattr(challenge_module, name, record)
+
+    recorded("score_movies", 3)
+    recorded("add_known_items", 4)
+    compared_with(WordModel(), diversity=0.5)
+    assert diversities == [("score_movies", 0.5), ("add_known_items", 0.5)]
 
 
 def test_ratings_judge_both_versions(tmp_path):

@@ -5,10 +5,13 @@ from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER
 from tasks.recommend.evaluation.list_metrics import (
     RELEVANCE_METRICS,
+    SCORER_SCHEMA,
     list_metrics,
+    popularity_metrics,
     query_kind,
     scorer_table,
 )
+from tasks.recommend.evaluation.ranking_metrics import intra_list_diversity
 from tests.support.index_rows import TITLES, rows
 
 #: Measured for every scorer, and for the recommender alone, whatever a source has to judge by.
@@ -55,6 +58,33 @@ def test_popularity_is_that_of_the_lists(catalogue):
     assert metrics["rec_popularity_lift"] == pytest.approx(1.5 / len(TITLES))
 
 
+def test_shares_are_those_of_the_twenty_and_fifty_most_frequent_movies():
+    """Six lists hold sixty movies once each."""
+    catalogue = Catalogue(rows([f"Film {number}" for number in range(80)]))
+    metrics = popularity_metrics(np.arange(60).reshape(6, 10), [0] * 6, catalogue)
+    shares = [metrics[name] for name in ("top1_share", "top20_share", "top50_share")]
+    assert shares == pytest.approx([1 / 6, 20 / 60, 50 / 60])
+    assert metrics["coverage_at_10"] == 60 / 80
+
+
+def test_equally_popular_movies_have_no_lift():
+    table = rows(TITLES)
+    votes = np.full(len(TITLES), 0.5, np.float32)
+    table = table.set_column(table.column_names.index("votes"), "votes", [votes])
+    assert set(popularity_metrics(LISTS, [0, 1], Catalogue(table))) == POPULARITY - {
+        "popularity_lift"
+    }
+
+
+def test_genre_precision_and_diversity_are_those_of_the_recommended_movies(catalogue):
+    """Movies are Horror and War in turn: of each list one movie has the genre of its query."""
+    metrics = metrics_of(catalogue)
+    assert metrics["rec_genre_precision_at_10"] == 0.5
+    assert metrics["rec_intra_list_diversity_at_10"] == pytest.approx(
+        intra_list_diversity(LISTS, catalogue.features.content)
+    )
+
+
 def test_keyword_relevance_is_the_headline():
     assert RELEVANCE_METRICS[0] == "keyword_ndcg_at_10"
 
@@ -85,3 +115,11 @@ def test_the_table_of_scorers_has_relevance_and_popularity(catalogue):
         **{"value": 1.0, "low": 1.0, "high": 1.0},
     }
     assert table[1]["low"] is None
+
+
+def test_each_scorer_has_its_own_values_in_the_table():
+    metrics = {"rec_top20_share": 0.5, "rec_baseline_tfidf_top20_share": 0.7}
+    table = scorer_table(metrics, [RECOMMENDER, "tfidf"])
+    assert table.schema == SCORER_SCHEMA
+    assert table["value"].to_pylist() == [0.5, 0.7]
+    assert scorer_table({}, [RECOMMENDER]).schema == SCORER_SCHEMA

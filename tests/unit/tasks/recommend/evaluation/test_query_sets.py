@@ -146,6 +146,21 @@ def test_the_half_of_a_query_never_changes():
     assert halves == [False, True, True, True, False, True, True, True]
 
 
+def test_all_judgements_of_a_source_are_used(tmp_path):
+    keywords, collections = [list("abcde")] * 120, ["Alien"] * 120
+    table = rows(FILMS, keywords=keywords, collection=collections)
+    sets = build_query_sets(table, write_ratings(tmp_path), with_keywords=False)
+    assert [part.name for part in sets] == [
+        *("keyword_ndcg_at_10", "franchise_recall_at_10"),
+        *("colike_matched_auc", "colike_ndcg_at_10"),
+    ]
+
+
+def test_no_queries_have_two_empty_halves(catalogue):
+    assert split_queries(catalogue, [], reported=True) == []
+    assert split_queries(catalogue, [], reported=False) == []
+
+
 def test_ratings_judge_movies_of_their_source_alone(tmp_path):
     assert build_query_sets(rows(FILMS), write_ratings(tmp_path, "other"), False) == []
 

@@ -51,6 +51,14 @@ def test_graded_ndcg_sees_ten_places():
         assert graded_ndcg(scores, gains) == pytest.approx(expected)
 
 
+def test_graded_ndcg_orders_equal_scores_by_position():
+    """Of two scores in turn, the first ten places are those of odd positions up to 19."""
+    scores = np.arange(60, dtype=np.float32) % 2
+    inside, outside = np.eye(1, 60, 19)[0], np.eye(1, 60, 21)[0]
+    assert graded_ndcg(scores, inside) == pytest.approx(1 / np.log2(11))
+    assert graded_ndcg(scores, outside) == 0
+
+
 def test_graded_ndcg_without_a_relevant_movie_is_zero():
     assert graded_ndcg(np.ones(3, np.float32), np.zeros(3, np.float32)) == 0
 
