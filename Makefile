@@ -40,8 +40,8 @@ train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_meta
 	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: $(READY_FOR_TESTS) ## Run all tests, three files at a time: many wait for a server
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
+test: $(READY_FOR_TESTS) ## Run all tests, four files at a time: many wait for a server
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: test-random
 test-random: $(READY_FOR_TESTS) ## Run all tests in random order; ARGS="--randomly-seed=…" repeats one

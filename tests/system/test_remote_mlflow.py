@@ -77,6 +77,7 @@ def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
     files = ["--artifacts-destination", "s3://movies/mlflow"]
     where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", *files]
     environment = os.environ | object_store | {"MLFLOW_BACKEND_STORE_URI": database}
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # else a dozen processes
     with running([sys.executable, "-m", "mlflow", "server", *where], environment):
         wait_for(f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}"
