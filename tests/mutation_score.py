@@ -2,7 +2,8 @@
 
 `make mutate` runs it. It exits with 1 if a mutant survives that `tests/surviving_mutants.toml` does
 not list, or if fewer than 85% of all mutants are killed. Modules and tests are those of
-`[tool.mutmut]` in `pyproject.toml`; arguments select mutants, as in `tasks.genres.metrics*`.
+`[tool.mutmut]` in `pyproject.toml`; arguments select mutants, as in `tasks.genres.metrics*`. Killed
+mutants of a function that is unchanged are not tested again: delete `mutants/` to test all.
 """
 
 import fnmatch
@@ -64,6 +65,19 @@ def read_known_survivors() -> list[KnownSurvivor]:
     ]
 
 
+def forget_survivors() -> None:
+    """Have the mutants that survived an earlier run tested again: there may be new tests."""
+    for path in walk_mutatable_files():
+        data = SourceFileMutationData(path=path)
+        data.load()
+        data.exit_code_by_key = {
+            name: code if status_by_exit_code[code] in KILLED else None
+            for name, code in data.exit_code_by_key.items()
+        }
+        if data.exit_code_by_key:
+            data.save()
+
+
 def tested_mutants(selection: Sequence[str]) -> list[Mutant]:
     """The mutants of the last run that are selected; all without a selection."""
     mutants = []
@@ -98,7 +112,8 @@ def print_scores(mutants: Sequence[Mutant]) -> float:
 
 
 def main(selection: Sequence[str]) -> int:
-    """Run the mutants that are selected and have no result yet; return the exit code."""
+    """Run the selected mutants that no earlier run killed; return the exit code."""
+    forget_survivors()
     mutmut = Path(sys.executable).with_name("mutmut")
     run = subprocess.run([mutmut, "run", *selection], check=False)
     if run.returncode:

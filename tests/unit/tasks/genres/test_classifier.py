@@ -1,6 +1,7 @@
 """Which movies the classifier is trained, tuned and calibrated on."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +64,11 @@ def test_examples_are_the_labelled_movies_of_train_and_of_validation():
     assert train.labels.tolist() == [[1, 0], [0, 1]]
     assert validation.vectors.tolist() == [[2, 2], [5, 5]]
     assert validation.labels.tolist() == [[1, 1], [0, 1]]
+
+
+def test_examples_are_on_the_device():
+    train, _ = _load_examples(*stored_inputs(), torch.device("meta"))
+    assert (train.vectors.device.type, train.labels.device.type) == ("meta", "meta")
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -145,6 +151,20 @@ def test_a_classifier_is_stored_with_its_genres_thresholds_and_calibration(caplo
     assert (ref.rows, loaded.classes) == (2, GENRES)
     assert loaded.thresholds.tolist() == pytest.approx([0.6, 0.6])
     assert "2 movies, 2 epochs of 1 networks on cpu" in caplog.text
+
+
+def test_a_training_can_resume_from_the_checkpoints_of_its_entry(monkeypatch):
+    folders = []
+    train_classifier = training.train_classifier
+
+    def record(*examples: Examples, config: ClassifierConfig, checkpoint_dir: Path | None):
+        folders.append(checkpoint_dir)
+        return train_classifier(*examples, config, checkpoint_dir)
+
+    monkeypatch.setattr(training, "train_classifier", record)
+    ref = fit_classifier.fn(*stored_inputs(), TINY, Compute())
+    entry = store.locate(ref)
+    assert folders == [entry.with_name(f".work-{entry.name}")]
 
 
 def test_equal_trainings_have_equal_digests():

@@ -96,6 +96,8 @@ def test_scores_of_genres_match_a_count_by_hand():
     assert scores.f1.tolist() == pytest.approx([4 / 5, 1 / 2, 0, 0])
     assert scores.support.tolist() == [3, 2, 0, 1]
     assert macro_f1(labels, predictions) == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
+    one_right = per_genre_scores(labels[:1], labels[:1])
+    assert one_right.precision.tolist() == one_right.recall.tolist() == [1, 1, 0, 0]
 
 
 def test_scores_are_always_finite():

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from tasks.genres.training import (
     best_epoch,
     calibrate,
     new_state,
+    peak_memory_mb,
     pick_device,
     positive_weights,
     predict_logits,
@@ -300,6 +303,29 @@ def test_unavailable_device_is_refused():
         pytest.skip("CUDA is available")
     with pytest.raises(UserError, match="Device cuda is not available"):
         pick_device("cuda")
+
+
+def test_the_first_available_device_is_chosen_automatically(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == pick_device("mps").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"mps is not available: use --classifier\.device auto\."):
+        pick_device("mps")
+
+
+@pytest.mark.parametrize(("platform", "mebibytes"), [("linux", 3), ("darwin", 3 / 1024)])
+def test_peak_memory_is_that_of_the_process_or_of_the_gpu(platform, mebibytes, monkeypatch):
+    """Linux reports kibibytes, macOS bytes."""
+    usage = SimpleNamespace(ru_maxrss=3 * 1024)
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(training.resource, "getrusage", lambda _: usage)
+    monkeypatch.setattr(training.sys, "platform", platform)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 5 * 2**20}.__getitem__)
+    assert peak_memory_mb(CPU) == mebibytes
+    assert peak_memory_mb(gpu) == 5
 
 
 @pytest.mark.gpu
