@@ -9,8 +9,8 @@ PYTEST_FLAGS := -ra --strict-markers
 OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
 
 .DEFAULT_GOAL := help
-# SOURCE=… on the command line is for this file alone, not for the programs that it starts
-unexport SOURCE
+# SOURCE=… and ARGS=… on the command line are for this file, not for what it starts
+unexport SOURCE ARGS
 
 .PHONY: help
 help: ## Show what can be made
