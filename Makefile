@@ -4,6 +4,8 @@ SOURCE ?= sample
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+# Tests start some sixty programs: what they import is compiled once, and one thread each is fastest.
+FOR_TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 READY_FOR_TESTS := $(VENV)/.installed-for-tests
 PYTEST_FLAGS := -ra --strict-markers
 OWN_DATABASE := sqlite:///$(or $(value RECOMMENDER_ARTIFACTS),artifacts)/mlflow.db
@@ -41,7 +43,7 @@ train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_meta
 
 .PHONY: test
 test: $(READY_FOR_TESTS) ## Run all tests, four files at a time: many wait for a server
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
+	@$(FOR_TESTS) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: test-random
 test-random: $(READY_FOR_TESTS) ## Run all tests in random order; ARGS="--randomly-seed=…" repeats one
@@ -56,7 +58,7 @@ coverage: $(READY_FOR_TESTS) ## Run all tests and report the covered lines, whic
 
 .PHONY: test-fast
 test-fast: $(READY_FOR_TESTS) ## Run the unit tests: no server, no training
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 $(ARGS)
+	@$(FOR_TESTS) $(BIN)/python -m pytest tests/unit -n 2 $(ARGS)
 
 .PHONY: endurance
 endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; twenty releases in a row
@@ -64,7 +66,7 @@ endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; tw
 
 .PHONY: mutate
 mutate: $(READY_FOR_TESTS) ## Mutation testing of the modules that decide; ARGS='tasks.genres.metrics*': one of them
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation_score $(ARGS)
+	@$(FOR_TESTS) $(BIN)/python -m tests.mutation_score $(ARGS)
 
 .PHONY: lock
 lock: $(READY_FOR_TESTS) ## Pin every package again after a change of pyproject.toml; ARGS=--upgrade: newest releases

@@ -8,6 +8,7 @@ incomplete. Credentials and endpoint are environment variables of the provider, 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -145,9 +146,8 @@ class RemoteStore(NamedTuple):
         if isinstance(self.files, LocalFileSystem):
             delete_atomically(Path(self.base) / entry)
             return
-        record = f"{self.base}/{entry}/{RECORD}"
-        if self.files.get_file_info(record).type == FileType.File:
-            self.files.delete_file(record)  # first, so that no reader starts
+        with suppress(FileNotFoundError):  # an incomplete entry has no record
+            self.files.delete_file(f"{self.base}/{entry}/{RECORD}")  # first: no reader starts
         self.files.delete_dir(f"{self.base}/{entry}")
 
 
