@@ -42,17 +42,21 @@ train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_meta
 	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: $(READY_FOR_TESTS) ## Run all tests, four files at a time: many wait for a server
+test: ## Run all tests but the longest: the unit tests, flows, commands, pages
+	@$(MAKE) --no-print-directory test-all ARGS='-m "not long" $(ARGS)'
+
+.PHONY: test-all
+test-all: $(READY_FOR_TESTS) ## Run all tests, four files at a time: many wait for a server
 	@$(FOR_TESTS) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: test-random
 test-random: $(READY_FOR_TESTS) ## Run all tests in random order; ARGS="--randomly-seed=…" repeats one
-	@$(MAKE) --no-print-directory test ARGS='-o addopts="$(PYTEST_FLAGS)" $(ARGS)'
+	@$(MAKE) --no-print-directory test-all ARGS='-o addopts="$(PYTEST_FLAGS)" $(ARGS)'
 
 .PHONY: coverage
 coverage: $(READY_FOR_TESTS) ## Run all tests and report the covered lines, which have a minimum
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory test ARGS='--cov --cov-report= $(ARGS)'
+	@$(MAKE) --no-print-directory test-all ARGS='--cov --cov-report= $(ARGS)'
 	@$(BIN)/coverage report --skip-covered --include='tasks/*' --fail-under=95
 	@$(BIN)/coverage report --skip-covered --include='flows/*,app/*' --fail-under=90
 

@@ -25,6 +25,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from tasks.core.compute import connect_to_dask
 from tests.support.browser import chromium
 
 pytest_plugins = ["tests.support.published_catalogue"]
@@ -76,7 +77,7 @@ hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--endurance", action="store_true", help="run the tests that take minutes")
+    parser.addoption("--endurance", action="store_true", help="run the endurance tests alone")
     parser.addoption(
         "--no-skips",
         action="store_true",
@@ -244,6 +245,15 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
+
+
+@pytest.fixture
+def dask() -> Iterator[None]:
+    """Dask's workers of this process end with the test: idle, they cost a core some percent."""
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    yield
+    connect_to_dask(None).close()
+    connect_to_dask.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -147,11 +147,12 @@ def _release_memory() -> None:
 
 def _dask_client(address: str | None) -> Any:
     with _dask_lock:
-        return _connect_to_dask(address)
+        return connect_to_dask(address)
 
 
 @lru_cache(maxsize=1)
-def _connect_to_dask(address: str | None) -> Any:
+def connect_to_dask(address: str | None) -> Any:
+    """Client of the cluster at the address, or of workers that this process starts and ends."""
     try:
         from distributed import Client
     except ImportError:

@@ -560,8 +560,7 @@ def test_deleted_parts_of_the_cache_are_computed_again_in_processes_too(trained_
     assert scores_of(summary) == pytest.approx(scores_of(trained_root.summary), abs=2e-3)
 
 
-def test_chunks_on_dask_have_the_same_documents_and_vectors(trained_root):
-    pytest.importorskip("distributed", reason="the dask extra is not installed")
+def test_chunks_on_dask_have_the_same_documents_and_vectors(trained_root, dask):
     expected = stored_refs("documents", DocumentsRef), stored_refs("vectors", VectorsRef)
     (doc2vec,) = stored_refs("doc2vec", Doc2VecRef)
     store.invalidate_cache()

@@ -4,12 +4,16 @@ import sys
 from contextlib import ExitStack
 from tempfile import TemporaryFile
 
+import pytest
+
 from tasks.recommend.search import open_version
 from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import catalogue, write_csv
 from tests.support.run_stages import answers, flags, started, wait_until
+
+pytestmark = pytest.mark.long
 
 
 def test_three_runs_at_once_of_which_two_are_equal(real_server, artifacts, tmp_path):

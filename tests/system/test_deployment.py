@@ -42,6 +42,8 @@ from tests.conftest import PREFECT, ROOT, free_port
 from tests.support.browser import listen, needs_browser
 from tests.support.run_stages import answers, call, ended, start_run, statuses, wait_until, writing
 
+pytestmark = pytest.mark.long
+
 #: Settings of a challenger that predicts genres worse than the default.
 WORSE = ("--doc2vec.vector_size=8", "--classifier.epochs=1", "--classifier.hidden=[2]")
 

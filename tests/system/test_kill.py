@@ -31,6 +31,7 @@ from tests.support.run_stages import (
     write_source,
 )
 
+pytestmark = pytest.mark.long
 ATTEMPTS = 5  # to meet a run in a stage
 VARYING = ("second", "memory", "system/")  # metrics that no two runs share
 

@@ -24,9 +24,7 @@ from tests.support.new_movies import NEW, asked_to_add
 from tests.support.run_stages import call
 from tests.support.trainings import settings
 
-pytestmark = [
-    pytest.mark.usefixtures("prefect_server", "blank_figures"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("prefect_server", "blank_figures")]
 
 
 def postgres_programs() -> Path | None:

@@ -1,10 +1,17 @@
 import os
+from contextlib import closing
 
 import psutil
 import pytest
 
 from tasks.core import compute
-from tasks.core.compute import Compute, run_chunk, run_in_fresh_process, run_stage
+from tasks.core.compute import (
+    Compute,
+    connect_to_dask,
+    run_chunk,
+    run_in_fresh_process,
+    run_stage,
+)
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
 
@@ -60,9 +67,9 @@ def test_auto_uses_processes_from_the_minimum_number_of_chunks_on(monkeypatch):
 
 
 @pytest.mark.parametrize("runner", ["process", "dask"])
-def test_workers_return_results_and_errors(runner):
+def test_workers_return_results_and_errors(runner, request):
     if runner == "dask":
-        pytest.importorskip("distributed", reason="the dask extra is not installed")
+        request.getfixturevalue("dask")
     total, pid = run_chunk(Compute(runner), 1, add, 1, 2)
     assert total == 3
     assert pid != os.getpid()
@@ -75,8 +82,11 @@ def test_chunks_run_on_the_cluster_at_the_address():
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
         pids = {worker.pid for worker in cluster.workers.values()}
-        compute = Compute("dask", cluster.scheduler_address)
-        worker_pids = {run_chunk(compute, 1, add, number, 0)[1] for number in range(20)}
+        address = cluster.scheduler_address
+        with closing(connect_to_dask(address)):  # before the cluster ends, or it reconnects
+            results = [run_chunk(Compute("dask", address), 1, add, n, 0) for n in range(20)]
+        connect_to_dask.cache_clear()
+    worker_pids = {pid for _, pid in results}
     assert worker_pids
     assert worker_pids <= pids
 
