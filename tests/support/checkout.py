@@ -240,10 +240,14 @@ class Checkout:
             return len(client.read_workers_for_work_pool("local"))
 
     def end(self) -> None:
-        """End every server as Ctrl+C does, and the stack; none may leave a process."""
+        """End every server as Ctrl+C does, and the stack; none may leave a process.
+
+        The last first: a worker whose Prefect server is gone asks it for minutes before it ends.
+        """
         if 8786 in self.ports:  # a client of Dask would miss its scheduler in later tests
-            compute._dask_client(f"tcp://127.0.0.1:{self.port(8786)}").close()
-        left = [text for text, process in self.servers.items() if not interrupt(process)]
+            compute.connect_to_dask(f"tcp://127.0.0.1:{self.port(8786)}").close()
+        servers = reversed(self.servers.items())
+        left = [text for text, process in servers if not interrupt(process)]
         if (self.folder / "artifacts" / "stack.json").exists():
             left.append(self.call("make stop").output)
         assert left == []
