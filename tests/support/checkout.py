@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import httpx
 import psutil
+import pytest
 import torch
 from dotenv import dotenv_values
 from prefect.client.orchestration import get_client
@@ -160,6 +161,8 @@ class Checkout:
         plain = not self.changed and not {">", "|", "&&"} & set(words)
         if words[0] == ".venv/bin/movie-recommender" and words[1] in HERE and plain:
             return self.run_here(words[1], words[2:])
+        if text == "make stop":
+            self.end_servers()  # before that of the stack, as the page advises
         done = subprocess.run(
             ["bash", "-c", self.with_ports(text)],
             cwd=self.folder,
@@ -240,16 +243,20 @@ class Checkout:
             return len(client.read_workers_for_work_pool("local"))
 
     def end(self) -> None:
-        """End every server as Ctrl+C does, and the stack; none may leave a process.
+        """End every server and the stack."""
+        if 8786 in self.ports:  # a client of Dask would miss its scheduler in later tests
+            compute.connect_to_dask(f"tcp://127.0.0.1:{self.port(8786)}").close()
+        self.end_servers()
+        if (self.folder / "artifacts" / "stack.json").exists():
+            pytest.fail(f"the page leaves the stack running: {self.call('make stop').output}")
+
+    def end_servers(self) -> None:
+        """End every server as Ctrl+C does; none may leave a process.
 
         The last first: a worker whose Prefect server is gone asks it for minutes before it ends.
         """
-        if 8786 in self.ports:  # a client of Dask would miss its scheduler in later tests
-            compute.connect_to_dask(f"tcp://127.0.0.1:{self.port(8786)}").close()
-        servers = reversed(self.servers.items())
-        left = [text for text, process in servers if not interrupt(process)]
-        if (self.folder / "artifacts" / "stack.json").exists():
-            left.append(self.call("make stop").output)
+        left = [text for text, process in reversed(self.servers.items()) if not interrupt(process)]
+        self.servers.clear()
         assert left == []
 
     def env(self) -> dict[str, str]:
