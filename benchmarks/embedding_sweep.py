@@ -28,7 +28,7 @@ from flows.config import TrainConfig
 from tasks.data.ingest import read_chunks
 from tasks.data.labels import binarize, learnable_genres
 from tasks.data.preprocess import TextConfig, to_documents
-from tasks.data.sources import Columns, open_file
+from tasks.data.sources import open_file
 from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
@@ -88,7 +88,7 @@ COMBINED = ("whitened", "DM beside DBOW")
 
 def documents_of(path: Path, config: TextConfig) -> pa.Table:
     """Every valid movie of a file as a document."""
-    chunks = read_chunks(open_file(path, Columns()), 1000, IngestState("movies", set(), {}))
+    chunks = read_chunks(open_file(path), 1000, IngestState("movies"))
     return pa.concat_tables([to_documents(chunk.movies, config) for chunk in chunks])
 
 

@@ -34,11 +34,11 @@ def stages(path: Path) -> int:
     """Our stages as pure functions in a loop: read, check, quarantine, tokenise; nothing else."""
     from tasks.data.ingest import read_chunks
     from tasks.data.preprocess import TextConfig, to_documents
-    from tasks.data.sources import Columns, open_file
+    from tasks.data.sources import open_file
     from tasks.data.validation import IngestState
 
-    source, config = open_file(path, Columns()), TextConfig()
-    catalogue = IngestState("movies", set(), {})
+    source, config = open_file(path), TextConfig()
+    catalogue = IngestState("movies")
     return sum(
         to_documents(chunk.movies, config).num_rows
         for chunk in read_chunks(source, 1000, catalogue)

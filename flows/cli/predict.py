@@ -111,8 +111,8 @@ def read_movies(path: str) -> Iterator[list[Movie]]:
         UserError: the file cannot be read, or a required column is missing.
     """
     config = IngestConfig()
-    for source, files in open_sources([path], config, required=REQUIRED):
-        state = IngestState(source.name, set(), {})
+    for source, files, conventions in open_sources([path], config, required=REQUIRED):
+        state = IngestState(source.name, conventions=conventions)
         for file in files:
             for chunk in read_chunks(file, config.chunk_rows, state):
                 report_invalid_rows(chunk.quarantine.to_pylist())

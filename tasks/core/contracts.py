@@ -164,7 +164,10 @@ class FiguresRef(Ref, frozen=True):
 class IngestRef(BaseModel, frozen=True):
     """Result of reading the sources: chunks, quarantine and counts.
 
-    `rows` is the number of source rows: `kept` plus the rows of the quarantine.
+    `rows` is the number of source rows: `kept` plus the rows of the quarantine. `undated` of the
+    kept ones have no readable year, if the source has a column of dates. `formats` has formats that
+    are not the usual ones, by the first file with each. `merged_genres` has the spellings of each
+    genre that is written in several ways.
     """
 
     source: str
@@ -174,9 +177,12 @@ class IngestRef(BaseModel, frozen=True):
     rows: int
     kept: int
     unlabelled: int
+    undated: int = 0
     unreadable_keywords: int
     unreadable_credits: int
     reasons: dict[str, int]
+    formats: dict[str, str] = {}
+    merged_genres: dict[str, list[str]] = {}
 
 
 class IndexRef(BaseModel, frozen=True):

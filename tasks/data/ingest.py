@@ -14,19 +14,37 @@ from tasks.core.progress import progress_bar
 from tasks.core.retry import io_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
+from tasks.data.columns import REQUIRED, Columns
 from tasks.data.companions.joined_files import (
     NamesById,
     load_joined_files,
     locate_joined_files,
     names_by_column,
 )
+from tasks.data.conventions import Conventions, learn_conventions
+from tasks.data.files.detection import Delimiter
 from tasks.data.row_counts import ChunkResult, RowCounts
 from tasks.data.source_digests import FileState, file_states, read_unchanged
-from tasks.data.sources import REQUIRED, Columns, ResolvedSource, Source, open_file, resolve_source
+from tasks.data.sources import (
+    ReadOptions,
+    ResolvedSource,
+    Source,
+    open_file,
+    resolve_source,
+    source_label,
+)
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 6
-OpenedSource = tuple[ResolvedSource, list[Source]]
+VERSION = 7
+MAX_UNDATED_SHARE = 0.05  # of the movies, for a column of dates to be said to be unreadable
+
+
+class OpenedSource(NamedTuple):
+    """A source with its opened files and how it is written."""
+
+    source: ResolvedSource
+    files: list[Source]
+    conventions: Conventions
 
 
 class IngestConfig(StrictConfig):
@@ -34,6 +52,12 @@ class IngestConfig(StrictConfig):
 
     chunk_rows: int = Field(1000, ge=1, description="Source rows per chunk")
     columns: Columns = Columns()
+    encoding: str | None = Field(
+        None, description="Encoding of text files, such as cp1252; default: UTF-8 or UTF-16"
+    )
+    delimiter: Delimiter | None = Field(
+        None, description="Mark between the columns of text files; default: detected"
+    )
     keywords: str | None = Field(
         None,
         description="File with columns `id` and `keywords` to join, such as Kaggle's keywords.csv; "
@@ -54,6 +78,11 @@ class IngestConfig(StrictConfig):
     with_ratings: bool = Field(
         False, description="Also download MovieLens ratings and links (source `kaggle` only)"
     )
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """What is said of the files rather than detected."""
+        return ReadOptions(self.columns, self.encoding, self.delimiter)
 
     @property
     def joined_files(self) -> dict[str, str]:
@@ -88,15 +117,20 @@ def resolve_sources(sources: Sequence[str], config: IngestConfig) -> list[Resolv
 def open_files(
     resolved: Sequence[ResolvedSource], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> list[OpenedSource]:
-    """Open the files of every source.
+    """Open the files of every source, after reading them once for the source's conventions.
 
     Raises:
         UserError: a file cannot be read or lacks a required column.
     """
-    return [
-        (source, [open_file(path, config.columns, required) for path in source.files])
-        for source in resolved
-    ]
+    return [_open_source(source, config.read_options, required) for source in resolved]
+
+
+def _open_source(
+    source: ResolvedSource, options: ReadOptions, required: Sequence[str]
+) -> OpenedSource:
+    conventions = learn_conventions(open_file(path, options, required) for path in source.files)
+    files = [open_file(path, options, required) for path in source.files]
+    return OpenedSource(source, files, conventions)
 
 
 def open_sources(
@@ -157,9 +191,10 @@ def write_chunks(
     Raises:
         UserError: no row is valid, or too many are invalid.
     """
-    name = " + ".join(file.name for _, files in sources for file in files)
+    name = source_label([path for opened in sources for path in opened.source.files])
     joined = load_joined_files(config.joined_files, config.columns)
-    results = _read_sources(sources, config, names_by_column(joined))
+    spellings: dict[str, str] = {}
+    results = _read_sources(sources, config, names_by_column(joined), spellings)
     counts, chunks = _write_results(results, writer, on_rows)
     counts.require_usable(name, config.max_quarantined_share)
     return IngestRef(
@@ -170,6 +205,9 @@ def write_chunks(
         rows=counts.rows,
         kept=counts.kept,
         unlabelled=counts.unlabelled,
+        undated=counts.undated if _have_dates(sources) else 0,
+        formats=_formats(sources),
+        merged_genres=merged_names(spellings),
         unreadable_keywords=joined["keywords"].unreadable,
         unreadable_credits=joined["credits"].unreadable,
         reasons=dict(counts.reasons.most_common()),
@@ -195,14 +233,36 @@ def _write_results(
 
 
 def _read_sources(
-    sources: Sequence[OpenedSource], config: IngestConfig, joined: Mapping[str, NamesById]
+    sources: Sequence[OpenedSource],
+    config: IngestConfig,
+    joined: Mapping[str, NamesById],
+    spellings: dict[str, str],
 ) -> Iterator[tuple[str, ChunkResult]]:
-    """Chunks of all files, each with the name of its source."""
-    for source, files in sources:
-        state = IngestState(source.name, set(), joined)
+    """Chunks of all files, each with the name of its source; fills `spellings`."""
+    for source, files, conventions in sources:
+        state = IngestState(source.name, joined, conventions, spellings=spellings)
         for file in files:
             for result in read_chunks(file, config.chunk_rows, state):
                 yield source.name, result
+
+
+def _have_dates(sources: Sequence[OpenedSource]) -> bool:
+    return any("release_date" in file.positions for opened in sources for file in opened.files)
+
+
+def _formats(sources: Sequence[OpenedSource]) -> dict[str, str]:
+    """Formats that are not the usual ones, by the name of their first file."""
+    files = [file for opened in sources for file in opened.files if not file.format.is_usual]
+    names = {str(file.format): file.name for file in reversed(files)}
+    return {name: form for form, name in names.items()}
+
+
+def merged_names(spellings: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names of genres with the spellings that were merged in them."""
+    merged: dict[str, list[str]] = {}
+    for spelling, name in spellings.items():
+        merged.setdefault(name, []).append(spelling)
+    return {name: sorted(found) for name, found in sorted(merged.items()) if len(found) > 1}
 
 
 @io_task("ingest")
@@ -243,6 +303,12 @@ def _log_counts(ref: IngestRef) -> None:
         ref.quarantine.rows,
         ref.reasons or "",
     )
+    for name, form in ref.formats.items():
+        get_run_logger().info("%s: %s", name, form)
+    for name, spellings in ref.merged_genres.items():
+        get_run_logger().info("Genre %s: also written %s", name, ", ".join(spellings))
+    if ref.undated > MAX_UNDATED_SHARE * ref.kept:
+        get_run_logger().warning("%s: %d movies have no readable year", ref.source, ref.undated)
     _warn_of_unreadable_rows("keywords", ref.unreadable_keywords)
     _warn_of_unreadable_rows("credits", ref.unreadable_credits)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from tasks.core.contracts import UserError
 
 #: Reasons that are common in intact catalogues. They do not count as invalid rows.
-HARMLESS = ("missing_overview", "placeholder_overview")
+HARMLESS = ("missing_overview", "placeholder_overview", "repeated_overview", "folded_row")
 ROWS_FOR_SHARES = 50  # with fewer rows, the share of invalid rows is not meaningful
 MAX_REASONS_SHOWN = 3
 
@@ -26,7 +26,7 @@ class RowCounts:
     """Counts of all chunks read so far, with the first row of each reason for messages."""
 
     def __init__(self) -> None:
-        self.rows = self.kept = self.unlabelled = 0
+        self.rows = self.kept = self.unlabelled = self.undated = 0
         self.reasons: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
 
@@ -46,6 +46,7 @@ class RowCounts:
         self.rows += chunk.rows
         self.kept += chunk.movies.num_rows
         self.unlabelled += sum(not genres for genres in chunk.movies["genres"].to_pylist())
+        self.undated += chunk.movies["year"].null_count
         for rejected in chunk.quarantine.to_pylist():
             self._add_rejected(rejected)
 

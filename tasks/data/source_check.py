@@ -12,6 +12,7 @@ from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_chu
 from tasks.data.labels import LabelConfig, require_genres
 from tasks.data.preprocess import TextConfig, assign_split
 from tasks.data.row_counts import ChunkResult, RowCounts
+from tasks.data.sources import source_label
 from tasks.data.validation import IngestState
 
 CHUNK_ROWS = 200
@@ -70,7 +71,7 @@ def require_trainable(
     """
     opened = open_sources(sources, config)
     open_joined_files(config.joined_files, config.columns)
-    name = " + ".join(file.name for _, files in opened for file in files)
+    name = source_label([path for one in opened for path in one.source.files])
     counts, splits = RowCounts(), SplitGenres(text, labels.min_support)
     for chunk in _read_sources(opened):
         counts.add(chunk)
@@ -86,8 +87,8 @@ def require_trainable(
 
 
 def _read_sources(opened: Sequence[OpenedSource]) -> Iterator[ChunkResult]:
-    for source, files in opened:
-        state = IngestState(source.name, set(), {})
+    for source, files, conventions in opened:
+        state = IngestState(source.name, conventions=conventions)
         for file in files:
             yield from read_chunks(file, CHUNK_ROWS, state)
 

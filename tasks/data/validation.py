@@ -1,28 +1,36 @@
 """Source row -> valid movie, or rejected row with column and reason, which goes to quarantine."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tasks.core.contracts import MOVIES, QUARANTINE
-from tasks.data.companions.people import read_readable_people
-from tasks.data.parsing import (
+from tasks.core.text import normalize_overview
+from tasks.data.cells import (
     Reason,
     clean_text,
+    is_missing,
     overview_problem,
     parse_count,
     parse_id,
     parse_imdb_id,
-    parse_names,
-    parse_names_or_empty,
     parse_year,
+    text_id,
 )
+from tasks.data.companions.people import read_readable_people
+from tasks.data.conventions import USUAL, Conventions, genres_of
+from tasks.data.files.delimited import DamagedLine, Record
+from tasks.data.genre_names import genre_name
+from tasks.data.name_lists import parse_keywords
 from tasks.data.row_counts import ChunkResult
 from tasks.data.sources import Source
+from tasks.data.titles import DatedTitle, read_dated_title, with_leading_article
 
 MAX_VALUE_LENGTH = 200  # characters of a rejected cell that the quarantine keeps
-FLAGS = ("", "true", "false", "0", "1")  # values of the column `adult`
+MAX_FLAG_WORDS = 2  # a longer text in the column `adult` is one of another column
+ONE_NAME = "\0"  # a separator that no cell has
 Movie = dict[str, Any]
 
 
@@ -34,84 +42,143 @@ class RejectedRow(NamedTuple):
     value: str
 
 
-class IngestState(NamedTuple):
-    """State between the chunks of a source: its name, ids already kept, and names to join.
+@dataclass
+class IngestState:
+    """State between the chunks of a source: its name, how it is written, and what was read so far.
 
     `joined` has names by movie id for columns of `MOVIES`: those of keywords and credits files.
+    `spellings` has the name of each genre by its spelling.
     """
 
     name: str
-    seen_ids: set[int]
-    joined: Mapping[str, Mapping[int, Sequence[str]]]
+    joined: Mapping[str, Mapping[int, Sequence[str]]] = field(default_factory=dict)
+    conventions: Conventions = USUAL
+    seen_ids: set[int] = field(default_factory=set)
+    spellings: dict[str, str] = field(default_factory=dict)
 
 
-def read_movie(cells: Mapping[str, str], row: int) -> Movie | RejectedRow:
+def read_movie(cells: Mapping[str, str], row: int, state: IngestState) -> Movie | RejectedRow:
     """A movie (`MOVIES` without `source`) from the cells of a row, or the first reason against it.
 
     `cells` has field names as keys; `row` is the row number in the file.
     """
-    required = _required_values(cells)
-    if isinstance(required, RejectedRow):
-        return required
-    return {**required, **_optional_values(cells), "row": row}
-
-
-def _required_values(cells: Mapping[str, str]) -> Movie | RejectedRow:
-    if cells.get("adult", "").strip().casefold() not in FLAGS:  # text of another column
+    if len(cells.get("adult", "").split()) > MAX_FLAG_WORDS:
         return RejectedRow("adult", "shifted_row", cells["adult"])
-    movie_id = parse_id(cells["id"])
+    dated, overview = _read_title(cells["title"], state), clean_text(cells["overview"])
+    year = parse_year(cells.get("release_date", "")) or dated.year
+    movie_id = _read_id(cells, f"{dated.title}\n{year}\n{overview}", state)
     if movie_id is None:
         return RejectedRow("id", "bad_id", cells["id"])
-    title, overview = clean_text(cells["title"]), clean_text(cells["overview"])
-    if not title:
+    if not dated.title:
         return RejectedRow("title", "missing_title", cells["title"])
-    if problem := overview_problem(overview):
+    if problem := _overview_problem(overview, state):
         return RejectedRow("overview", problem, cells["overview"])
     try:
-        genres = parse_names(cells.get("genres", ""))
+        genres = _read_genres(cells, state)
     except ValueError:
         return RejectedRow("genres", "unreadable_genres", cells.get("genres", ""))
-    return {"id": movie_id, "title": title, "overview": overview, "genres": list(genres)}
+    required = {"id": movie_id, "title": dated.title, "overview": overview, "genres": genres}
+    return {**required, "year": year, **_optional_values(cells, state), "row": row}
 
 
-def _optional_values(cells: Mapping[str, str]) -> Movie:
+def _read_title(cell: str, state: IngestState) -> DatedTitle:
+    title = clean_text(cell)
+    if state.conventions.has_dated_titles:
+        return read_dated_title(title)
+    return DatedTitle(with_leading_article(title), None)
+
+
+def _read_id(cells: Mapping[str, str], content: str, state: IngestState) -> int | None:
+    """The id; one of the content if the file has none; None if it is damaged or missing."""
+    if "id" not in cells:
+        return text_id(content)
+    number = parse_id(cells["id"])
+    if number is not None or state.conventions.has_number_ids or is_missing(cells["id"]):
+        return number
+    return text_id(cells["id"])
+
+
+def _overview_problem(overview: str, state: IngestState) -> Reason | None:
+    if problem := overview_problem(overview):
+        return problem
+    is_repeated = normalize_overview(overview) in state.conventions.repeated
+    return "repeated_overview" if is_repeated else None
+
+
+def _read_genres(cells: Mapping[str, str], state: IngestState) -> list[str]:
+    spellings = genres_of(cells, state.conventions)
+    for spelling in spellings:
+        if spelling not in state.spellings:
+            state.spellings[spelling] = genre_name(spelling)
+    return list(dict.fromkeys(map(state.spellings.__getitem__, spellings)))
+
+
+def _optional_values(cells: Mapping[str, str], state: IngestState) -> Movie:
     """Values that may be missing; an unreadable cell counts as missing."""
-    collections = parse_names_or_empty(cells.get("belongs_to_collection", ""))
+    collections = _names_or_none(cells.get("belongs_to_collection", ""), ONE_NAME)
+    keywords = _names_or_none(cells.get("keywords", ""), state.conventions.separator("keywords"))
+    language = clean_text(cells.get("original_language", ""))
+    imdb_id = parse_imdb_id(cells.get("imdb_id", "")) or parse_imdb_id(cells.get("id", ""))
     return {
-        "keywords": list(parse_names_or_empty(cells.get("keywords", ""))),
+        "keywords": list(keywords),
         "people": list(read_readable_people(cells)),
-        "imdb_id": parse_imdb_id(cells.get("imdb_id", "")),
-        "year": parse_year(cells.get("release_date", "")),
-        "language": clean_text(cells.get("original_language", "")) or None,
+        "imdb_id": imdb_id,
+        "language": None if is_missing(language) else language,
         "collection": next(iter(collections), None),
         "vote_count": parse_count(cells.get("vote_count", "")),
     }
 
 
-def check_row(source: Source, fields: list[str], row: int) -> Movie | RejectedRow:
+def _names_or_none(text: str, separator: str) -> tuple[str, ...]:
+    try:
+        return parse_keywords(text, separator)
+    except ValueError:
+        return ()
+
+
+def check_row(source: Source, record: Record, row: int, state: IngestState) -> Movie | RejectedRow:
     """Like `read_movie`, after checking that the row has one field for each column.
 
     A rejected row has the column name of the file.
     """
+    if isinstance(record, DamagedLine):
+        return RejectedRow(source.header[0], "damaged_line", record.text)
     n_columns = len(source.header)
-    if len(fields) < n_columns:
-        return RejectedRow(source.header[len(fields)], "shifted_row", ",".join(fields))
-    if len(fields) > n_columns:
-        extra_fields = ",".join(fields[n_columns - 1 :])
+    if len(record) < n_columns:
+        return RejectedRow(source.header[len(record)], "shifted_row", ",".join(record))
+    if len(record) > n_columns:
+        extra_fields = ",".join(record[n_columns - 1 :])
         return RejectedRow(source.header[-1], "shifted_row", extra_fields)
-    result = read_movie({name: fields[column] for name, column in source.positions.items()}, row)
+    cells = {name: record[column] for name, column in source.positions.items()}
+    result = _reject_repeated(cells, read_movie(cells, row, state), state)
     if isinstance(result, RejectedRow):
-        return result._replace(column=source.header[source.positions[result.column]])
+        return result._replace(column=_column_name(source, result.column))
     return result
 
 
+def _column_name(source: Source, field: str) -> str:
+    position = source.positions.get(field)
+    return field if position is None else source.header[position]
+
+
+def _reject_repeated(
+    cells: Mapping[str, str], result: Movie | RejectedRow, state: IngestState
+) -> Movie | RejectedRow:
+    """Reject a movie whose id an earlier row has; of a file with one row a genre, that row has all
+    of its genres."""
+    if isinstance(result, RejectedRow) or result["id"] not in state.seen_ids:
+        return result
+    is_folded = cells.get("id", "") in state.conventions.other_genres
+    return RejectedRow("id", "folded_row" if is_folded else "duplicate_id", str(result["id"]))
+
+
 def validate_rows(
-    source: Source, rows: Sequence[tuple[int, list[str]]], state: IngestState
+    source: Source, rows: Sequence[tuple[int, Record]], state: IngestState
 ) -> ChunkResult:
     """Keep or quarantine each numbered row; adds the ids of kept movies to `state`."""
     movies, quarantine = list[Movie](), list[dict[str, Any]]()
-    for row, fields in rows:
-        result = _reject_duplicate(source, check_row(source, fields, row), state)
+    for row, record in rows:
+        result = check_row(source, record, row, state)
         if isinstance(result, RejectedRow):
             rejected = result._replace(value=result.value[:MAX_VALUE_LENGTH])
             quarantine.append({"source": source.name, "row": row, **rejected._asdict()})
@@ -131,13 +198,3 @@ def _join_names(movie: Movie, state: IngestState) -> Movie:
         column: list(dict.fromkeys([*movie[column], *names.get(movie["id"], ())]))
         for column, names in state.joined.items()
     }
-
-
-def _reject_duplicate(
-    source: Source, result: Movie | RejectedRow, state: IngestState
-) -> Movie | RejectedRow:
-    """Reject a movie whose id an earlier row of the source has."""
-    if isinstance(result, RejectedRow) or result["id"] not in state.seen_ids:
-        return result
-    column = source.header[source.positions["id"]]
-    return RejectedRow(column, "duplicate_id", str(result["id"]))

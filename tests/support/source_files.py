@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
+from tasks.data.columns import Columns
+from tasks.data.conventions import learn_conventions
 from tasks.data.ingest import read_chunks
 from tasks.data.row_counts import ChunkResult
-from tasks.data.sources import Columns, open_file
+from tasks.data.sources import ReadOptions, open_file
 from tasks.data.validation import IngestState
 
 
 def new_state() -> IngestState:
-    return IngestState("m", set(), {})
+    return IngestState("m")
 
 
 def validate_file(path: Path, columns: Columns | None = None) -> ChunkResult:
     """The only chunk of a small file."""
-    (chunk,) = read_chunks(open_file(path, columns or Columns()), 1000, new_state())
+    options = ReadOptions(columns or Columns())
+    state = IngestState("m", conventions=learn_conventions([open_file(path, options)]))
+    (chunk,) = read_chunks(open_file(path, options), 1000, state)
     return chunk
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tasks.data.ingest import read_chunks
-from tasks.data.sources import SAMPLE, Columns, open_file
+from tasks.data.sources import SAMPLE, open_file
 from tasks.data.validation import IngestState
 
 COLUMNS = [
@@ -119,6 +119,6 @@ def test_a_title_may_be_shared_by_two_films(films):
 
 
 def test_ingest_keeps_every_row(films):
-    chunks = list(read_chunks(open_file(SAMPLE, Columns()), 1000, IngestState("sample", set(), {})))
+    chunks = list(read_chunks(open_file(SAMPLE), 1000, IngestState("sample")))
     assert [chunk.quarantine.to_pylist() for chunk in chunks] == [[]]
     assert sum(chunk.movies.num_rows for chunk in chunks) == len(films)

@@ -10,16 +10,13 @@ from typing import NamedTuple
 
 from tasks.core.contracts import UserError
 from tasks.core.redaction import redacted
+from tasks.data.cells import parse_id
+from tasks.data.columns import Columns, find_column
 from tasks.data.companions.people import Names, read_people
-from tasks.data.parsing import parse_id, parse_keywords
-from tasks.data.sources import (
-    ALIASES,
-    Columns,
-    Source,
-    download_from_kaggle,
-    open_table,
-    resolve_source,
-)
+from tasks.data.files.delimited import Record
+from tasks.data.files.tables import open_table
+from tasks.data.name_lists import parse_keywords
+from tasks.data.sources import Source, download_from_kaggle, resolve_source
 
 NamesById = Mapping[int, Names]
 
@@ -79,18 +76,19 @@ def open_joined_file(kind: str, path: Path, columns: Columns) -> Source:
     Raises:
         UserError: the file cannot be read or lacks a column.
     """
-    header, rows = open_table(path)
-    configured = columns.model_dump()
+    table, fields = open_table(path), JOINED_FILES[kind].fields
+    header, configured = table.header, columns.model_dump()
     positions: dict[str, int] = {}
-    for field in JOINED_FILES[kind].fields:
-        names = [name for name in (configured.get(field), *ALIASES[field]) if name in header]
-        if not names:
+    for field in fields:
+        position = find_column(field, header, configured)
+        position = find_column(field, header, {}) if position is None else position
+        if position is None:
             raise UserError(
                 f"{path.name}: no column '{field}' (has: {', '.join(header)[:300]}). "
-                f"--ingest.{kind} needs columns {', '.join(JOINED_FILES[kind].fields)}."
+                f"--ingest.{kind} needs columns {', '.join(fields)}."
             )
-        positions[field] = header.index(names[0])
-    return Source(name=path.name, header=header, positions=positions, rows=rows)
+        positions[field] = position
+    return Source(path.name, header, positions=positions, rows=table.rows, format=table.format)
 
 
 def open_joined_files(locations: Mapping[str, str], columns: Columns) -> dict[str, Source]:
@@ -122,7 +120,7 @@ def read_joined_file(
     return JoinedNames(by_id, unreadable)
 
 
-def _cells_of(source: Source, fields: list[str]) -> dict[str, str]:
+def _cells_of(source: Source, fields: Record) -> dict[str, str]:
     if len(fields) != len(source.header):
         raise ValueError("not one field for each column")
     return {name: fields[column] for name, column in source.positions.items()}

@@ -8,7 +8,8 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from tasks.data.parsing import EMPTY_LISTS, clean_text, parse_literal
+from tasks.data.cells import clean_text, is_missing
+from tasks.data.name_lists import parse_literal
 
 LEADING_ACTORS = 3
 MAX_CREDITS_LENGTH = 500_000  # characters; Kaggle's cells list casts of more than 200 people
@@ -25,7 +26,7 @@ def parse_credits(text: str) -> list[Credit]:
         ValueError: the cell is a damaged list or too long, or an item has no name.
     """
     stripped = text.strip()
-    if stripped.casefold() in EMPTY_LISTS:
+    if is_missing(stripped):
         return []
     if stripped[0] not in "[{":
         return [{"name": name} for name in stripped.split("|" if "|" in stripped else ",")]

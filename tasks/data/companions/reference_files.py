@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from tasks.core.contracts import KnownItemsRef, RatingsRef, UserError
 from tasks.core.storage import store
+from tasks.data.cells import clean_text, parse_id
 from tasks.data.download import is_uri
-from tasks.data.parsing import clean_text, parse_id
-from tasks.data.sources import KAGGLE_RATINGS, open_table, resolve_source, strip_name
+from tasks.data.files.delimited import Record
+from tasks.data.files.tables import open_table
+from tasks.data.sources import KAGGLE_RATINGS, resolve_source, strip_name
 
 KNOWN_ITEMS = "known_items.csv"
 
@@ -72,14 +74,14 @@ def read_known_items(path: Path) -> list[KnownItem]:
     Raises:
         UserError: the file cannot be read, lacks a column, or has an invalid row.
     """
-    header, rows = open_table(path)
+    header, rows, _ = open_table(path)
     for column in ("id", "query"):
         if column not in header:
             raise UserError(f"{path}: no column '{column}' (has: {', '.join(header)[:300]}).")
     return [_known_item(f"{path}: row {row}", header, fields) for row, fields in enumerate(rows, 1)]
 
 
-def _known_item(place: str, header: list[str], fields: list[str]) -> KnownItem:
+def _known_item(place: str, header: list[str], fields: Record) -> KnownItem:
     if len(fields) != len(header):
         raise UserError(
             f"{place} has {len(fields)} fields, the header has {len(header)}. "

@@ -14,7 +14,7 @@ from prefect.utilities.importtools import import_object
 
 from flows.config import PRESETS, TrainConfig, settings_table, write_settings
 from flows.runtime.local_stack import stack
-from tasks.data.parsing import Reason
+from tasks.data.cells import Reason
 from tests.conftest import ROOT
 
 CONFIGURATION, SCHEDULES, ARCHITECTURE, DATA_FORMATS, OPERATIONS, TROUBLESHOOTING = (

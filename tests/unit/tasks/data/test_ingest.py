@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tasks.core.contracts import UserError
 from tasks.data import ingest as module
+from tasks.data.files.detection import TEXT
 from tasks.data.ingest import (
     IngestConfig,
     ingest,
     open_sources,
     read_chunks,
 )
-from tasks.data.sources import Columns, Source, open_file
+from tasks.data.sources import Source, open_file
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
 from tests.support.source_files import append_to, new_state, validate_file
 
@@ -30,7 +31,7 @@ cells = st.text(max_size=20) | st.sampled_from(["1", "2", KAGGLE, "A town of gho
 @given(st.lists(st.lists(cells, min_size=5, max_size=8), max_size=12), st.integers(1, 5))
 def test_every_row_is_kept_or_quarantined_whatever_the_chunk_size(rows, chunk_rows):
     def read_in_chunks(size: int) -> tuple[list, list]:
-        source = Source("m.csv", COLUMNS, POSITIONS, iter(rows))
+        source = Source("m.csv", COLUMNS, POSITIONS, iter(rows), TEXT)
         chunks = list(read_chunks(source, size, new_state()))
         movies = [row for chunk in chunks for row in chunk.movies.to_pylist()]
         return movies, [row for chunk in chunks for row in chunk.quarantine.to_pylist()]
@@ -46,7 +47,7 @@ def test_an_overview_of_a_megabyte_is_read(tmp_path):
 
 
 def test_chunks_have_the_configured_number_of_source_rows(tmp_path):
-    source = open_file(write_csv(tmp_path / "m.csv", catalogue(25)), Columns())
+    source = open_file(write_csv(tmp_path / "m.csv", catalogue(25)))
     chunks = read_chunks(source, 10, new_state())
     assert [chunk.movies.num_rows for chunk in chunks] == [10, 10, 5]
 
@@ -64,7 +65,7 @@ def test_sources_need_different_names(tmp_path):
     first = write_csv(tmp_path / "a.csv", [movie(1, "Horror")])
     second = write_csv(tmp_path / "b.csv", [movie(1, "Music")])
     opened = open_sources([str(first), str(second)], IngestConfig())
-    assert [source.name for source, _ in opened] == ["a", "b"]
+    assert [source.name for source, *_ in opened] == ["a", "b"]
     with pytest.raises(UserError, match="2 sources are named 'a': give each another name"):
         open_sources([str(first), f"a={second}"], IngestConfig())
 

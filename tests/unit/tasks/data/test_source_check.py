@@ -39,7 +39,7 @@ def test_a_source_without_training_movies_is_rejected(tmp_path, monkeypatch):
 
 
 def test_the_error_for_a_source_without_valid_rows_has_the_reasons(tmp_path):
-    invalid = [row | {"id": "x"} for row in catalogue(60)]
+    invalid = [row | {"id": ""} for row in catalogue(60)]
     with pytest.raises(UserError, match="none of its 60 rows is valid: 60 bad_id"):
         check(write_csv(tmp_path / "m.csv", invalid))
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.contracts import UserError
 from tasks.data.source_digests import file_states, read_unchanged
-from tasks.data.sources import Columns, open_file
+from tasks.data.sources import open_file
 from tests.conftest import catalogue, write_csv
 from tests.support.source_files import append_to
 
@@ -24,7 +24,7 @@ def test_a_change_is_detected_in_every_file_format(name, tmp_path):
 
     @read_unchanged(file_states([path]))
     def read() -> None:
-        for number, _ in enumerate(open_file(path, Columns()).rows):
+        for number, _ in enumerate(open_file(path).rows):
             if number == 10:
                 append_to(path)
 

@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.contracts import UserError
+from tasks.data.columns import Columns, find_columns
 from tasks.data.sources import (
-    Columns,
-    find_columns,
     open_file,
     resolve_source,
     source_name,
@@ -27,7 +26,7 @@ def plain(tmp_path) -> Path:
 
 
 def titles(path: Path) -> list[str]:
-    source = open_file(path, Columns())
+    source = open_file(path)
     return [row[source.positions["title"]] for row in source.rows]
 
 
@@ -50,7 +49,7 @@ def test_byte_order_mark_and_quoted_newlines_are_read(tmp_path):
 def test_nested_parquet_values_become_json(tmp_path):
     rows = [{**movie(1, "Horror"), "id": 1001, "genres": [{"id": 27, "name": "Horror"}]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
-    source = open_file(tmp_path / "m.parquet", Columns())
+    source = open_file(tmp_path / "m.parquet")
     (row,) = source.rows
     assert row[source.positions["id"]] == "1001"
     assert row[source.positions["genres"]] == '[{"id": 27, "name": "Horror"}]'
@@ -96,7 +95,7 @@ def test_a_file_of_an_archive_can_be_chosen(plain, tmp_path):
         archive.write(plain, "movies.csv")
         archive.write(plain, "other.csv")
     with pytest.raises(UserError, match=r"the archive has 2 files .* zip://movies.csv::"):
-        open_file(tmp_path / "all.zip", Columns())
+        open_file(tmp_path / "all.zip")
     (path,) = resolve_source(f"zip://movies.csv::{tmp_path}/all.zip").files
     assert titles(path) == titles(plain)
 
@@ -133,7 +132,7 @@ def test_the_error_for_a_missing_kagglehub_has_the_command_that_installs_it(monk
 
 def error_message(path: Path) -> str:
     with pytest.raises(UserError) as error:
-        list(open_file(path, Columns()).rows)
+        list(open_file(path).rows)
     return str(error.value)
 
 
@@ -167,13 +166,13 @@ def test_the_error_for_another_encoding_has_row_and_column(tmp_path):
 
 def test_binary_content_is_rejected(tmp_path):
     (tmp_path / "m.csv").write_bytes(bytes(range(128, 256)) * 8)
-    assert "not a UTF-8 text file" in error_message(tmp_path / "m.csv")
+    assert "its header is not UTF-8" in error_message(tmp_path / "m.csv")
 
 
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv.gz", "m.zip", "m.csv.bz2"])
 def test_a_damaged_archive_or_parquet_file_is_rejected(tmp_path, name):
     (tmp_path / name).write_text("not an archive")
-    assert str(tmp_path / name) in error_message(tmp_path / name)
+    assert name in error_message(tmp_path / name)
 
 
 def test_a_truncated_archive_is_rejected(plain, tmp_path):

@@ -2,19 +2,21 @@ import json
 
 import pytest
 
-from tasks.data.sources import Columns, Source
-from tasks.data.validation import RejectedRow, check_row
+from tasks.data.columns import Columns
+from tasks.data.files.detection import TEXT
+from tasks.data.sources import Source
+from tasks.data.validation import IngestState, RejectedRow, check_row
 from tests.conftest import COLUMNS, movie, write_csv
 from tests.support.source_files import validate_file
 
 POSITIONS = {name: column for column, name in enumerate(COLUMNS)}
-SOURCE = Source("m.csv", COLUMNS, POSITIONS, iter(()))
+SOURCE = Source("m.csv", COLUMNS, POSITIONS, iter(()), TEXT)
 
 
 def check_cells(**changes: str) -> dict | RejectedRow:
     """Result for a valid row with some cells changed."""
     cells = movie(1, "Horror") | changes
-    return check_row(SOURCE, [cells.get(column, "") for column in COLUMNS], 1)
+    return check_row(SOURCE, [cells.get(column, "") for column in COLUMNS], 1, IngestState("m"))
 
 
 def test_a_valid_row_becomes_a_movie():
@@ -43,8 +45,8 @@ def test_a_rejected_row_has_column_reason_and_value(changes, column, reason):
 
 
 def test_a_row_with_too_few_or_too_many_fields_is_shifted():
-    short = check_row(SOURCE, ["False", "", "[]"], 1)
-    long = check_row(SOURCE, ["x"] * (len(COLUMNS) + 1), 1)
+    short = check_row(SOURCE, ["False", "", "[]"], 1, IngestState("m"))
+    long = check_row(SOURCE, ["x"] * (len(COLUMNS) + 1), 1, IngestState("m"))
     assert isinstance(short, RejectedRow)
     assert isinstance(long, RejectedRow)
     assert (short.column, short.reason) == ("id", "shifted_row")

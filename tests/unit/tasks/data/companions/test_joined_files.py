@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.contracts import UserError
+from tasks.data.columns import Columns
 from tasks.data.companions.joined_files import (
     JOINED_FILES,
     load_joined_files,
@@ -16,8 +17,9 @@ from tasks.data.companions.joined_files import (
     open_joined_file,
     read_joined_file,
 )
+from tasks.data.files.detection import TEXT
 from tasks.data.ingest import IngestConfig, list_source_files, localize_joined_files, read_chunks
-from tasks.data.sources import Columns, Source, open_file
+from tasks.data.sources import Source, open_file
 from tasks.data.validation import IngestState
 from tests.conftest import COLUMNS, movie, write_csv
 
@@ -40,8 +42,8 @@ def write_keywords(path: Path, cells: dict[str, str]) -> Path:
 
 def join(path: Path, joined: dict) -> list[dict]:
     """Movies of a small source with joined names."""
-    state = IngestState("m", set(), names_by_column(joined))
-    (chunk,) = read_chunks(open_file(path, Columns()), 100, state)
+    state = IngestState("m", names_by_column(joined))
+    (chunk,) = read_chunks(open_file(path), 100, state)
     return chunk.movies.to_pylist()
 
 
@@ -84,7 +86,7 @@ def test_unreadable_rows_are_counted_and_the_others_are_read(tmp_path):
 
 
 def test_a_row_with_too_few_fields_is_unreadable():
-    source = Source("k.csv", ["id", "keywords"], {"id": 0, "keywords": 1}, iter([["1"]]))
+    source = Source("k.csv", ["id", "keywords"], {"id": 0, "keywords": 1}, iter([["1"]]), TEXT)
     assert read_joined_file(source, JOINED_FILES["keywords"].read_names) == ({}, 1)
 
 

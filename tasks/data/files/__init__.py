@@ -1,0 +1,1 @@
+"""Files of any usual format, dialect and encoding -> a header and rows of text cells."""

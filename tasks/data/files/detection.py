@@ -1,0 +1,217 @@
+"""First bytes of a file -> its format, compression, encoding and delimiter.
+
+Names of files lie: a parquet file may be called `films.pq`, or have no suffix at all.
+"""
+
+import bz2
+import codecs
+import csv
+import gzip
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, cast
+
+import charset_normalizer
+
+from tasks.core.contracts import UserError
+
+Kind = Literal["parquet", "spreadsheet", "json", "text"]
+Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+#: Encodings that are told by their mark at the start of the file.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins as UTF-16's does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with BOM", "utf-16": "UTF-16"}
+#: Encodings that are proposed for a file that is not Unicode.
+LEGACY_ENCODINGS = [
+    *("cp1252", "latin_1", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
+    *("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"),
+]
+SAMPLE_BYTES = 1 << 16
+SAMPLE_LINES = 2000
+BROKEN_FILE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+class FileFormat(NamedTuple):
+    """How a file is read; of delimited text also its dialect.
+
+    `escape` is a backslash or none. With `skip_space`, a space after a delimiter is no text.
+    """
+
+    kind: Kind
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    escape: str | None = None
+    skip_space: bool = False
+
+    def __str__(self) -> str:
+        """Like `semicolon-separated, UTF-8 with BOM`."""
+        if self.kind != "text":
+            return {"json": "JSON", "parquet": "parquet", "spreadsheet": "spreadsheet"}[self.kind]
+        encoding = ENCODING_NAMES.get(self.encoding, self.encoding)
+        escaped = ", quotes escaped by backslashes" if self.escape else ""
+        return f"{DELIMITERS[self.delimiter]}-separated, {encoding}{escaped}"
+
+    @property
+    def csv_options(self) -> dict[str, Any]:
+        """Options of `csv.reader`."""
+        return {
+            "delimiter": self.delimiter,
+            "escapechar": self.escape,
+            "skipinitialspace": self.skip_space,
+        }
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the file is what `movies.csv` or `movies.parquet` usually is."""
+        return self in (TEXT, FileFormat("parquet"))
+
+
+TEXT = FileFormat("text")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The content of a file, decompressed if its first bytes are those of gzip, bzip2, xz or zip.
+
+    Raises:
+        UserError: an archive has not exactly one file.
+    """
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(path))
+    if start.startswith(b"BZh"):
+        return bz2.open(path)
+    if start.startswith(b"\xfd7zXZ"):
+        return lzma.open(path)
+    if start.startswith(b"PK\x03\x04") or path.suffix.lower() == ".zip":
+        return _open_only_member(path)
+    return path.open("rb")
+
+
+def _open_only_member(path: Path) -> IO[bytes]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path}: the archive is damaged ({error}).") from error
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if len(names) != 1:
+        raise UserError(
+            f"{path}: the archive has {len(names)} files ({', '.join(names)[:200]}). "
+            f"Choose one: --source zip://{names[0] if names else 'FILE'}::{path}"
+        )
+    return archive.open(names[0])
+
+
+@contextmanager
+def open_text(path: Path, encoding: str, errors: str = "strict") -> Iterator[IO[str]]:
+    """The text of a file, whose line ends are kept."""
+    with open_bytes(path) as file, TextIOWrapper(file, encoding, errors, newline="") as text:
+        yield text
+
+
+def detect_format(
+    path: Path, encoding: str | None, delimiter: str | None, known: Callable[[str], bool]
+) -> FileFormat:
+    """Format of a file by its content; a given encoding or delimiter is not questioned.
+
+    `known` says whether a column name is one of those that are read: the delimiter is that which
+    splits the header into most of them.
+
+    Raises:
+        UserError: the file is an archive of several files, or not text of a known encoding.
+    """
+    if _is_spreadsheet(path):
+        return FileFormat("spreadsheet")
+    with open_bytes(path) as file:
+        start = file.read(SAMPLE_BYTES)
+    if start.startswith(b"PAR1"):
+        return FileFormat("parquet")
+    encoding = encoding or _encoding(path, start)
+    if start.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        return FileFormat("json", encoding)
+    with open_text(path, encoding, "replace") as text:
+        lines = list(islice(text, SAMPLE_LINES))
+    lines = without_hint(lines)
+    return _dialect(lines, FileFormat("text", encoding, delimiter or _delimiter(lines, known)))
+
+
+def _is_spreadsheet(path: Path) -> bool:
+    if path.suffix.lower() in SPREADSHEETS:
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "[Content_Types].xml" in archive.namelist()
+
+
+def _encoding(path: Path, start: bytes) -> str:
+    """UTF-8 unless the file begins with another encoding's mark; what is not UTF-8 is found when
+    the file is read, with its row."""
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    zeros = (start[:1000:2].count(0), start[1:1000:2].count(0))  # of even and odd bytes
+    if max(zeros) > len(start[:1000]) / 8:
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8"
+
+
+def guess_encoding(path: Path) -> str | None:
+    """The likeliest encoding of a file that is not Unicode; None if none is likely."""
+    with open_bytes(path) as file:
+        sample = b"".join(line for line in islice(file, 200_000) if not line.isascii())
+    match = charset_normalizer.from_bytes(
+        sample[:SAMPLE_BYTES], cp_isolation=LEGACY_ENCODINGS
+    ).best()
+    return match.encoding if match else None
+
+
+def _delimiter(lines: Sequence[str], known: Callable[[str], bool]) -> str:
+    """The delimiter that splits the header into most known columns, then into most columns."""
+
+    def columns(delimiter: str) -> tuple[int, int]:
+        header = next(csv.reader(lines, delimiter=delimiter), [])
+        return sum(map(known, header)), len(header)
+
+    return max(DELIMITERS, key=columns)
+
+
+def without_hint(lines: Iterable[str]) -> list[str]:
+    """Lines without the first one that tells Excel the delimiter (`sep=;`)."""
+    first, *others = lines
+    return others if re.fullmatch(r"\ufeff?sep=.\s*", first) else [first, *others]
+
+
+def _dialect(lines: Sequence[str], form: FileFormat) -> FileFormat:
+    """The dialect with most complete rows: RFC 4180's, or one of two that are common."""
+    dialects = [form]
+    if any('\\"' in line for line in lines):
+        dialects.append(form._replace(escape="\\"))
+    if any(f'{form.delimiter} "' in line for line in lines):
+        dialects.append(form._replace(skip_space=True))
+    return max(dialects, key=lambda dialect: _complete_rows(lines, dialect))
+
+
+def _complete_rows(lines: Sequence[str], form: FileFormat) -> int:
+    rows = list(csv.reader(lines, **form.csv_options))
+    return sum(len(row) == len(rows[0]) for row in rows)
+
+
+def header_key(name: str) -> str:
+    """A column name without case, spaces and punctuation: `Series_Title` is `seriestitle`."""
+    return re.sub(r"[\W_]+", "", name.casefold())

@@ -1,0 +1,82 @@
+"""JSON (a list of objects, or one object a line) -> a header and rows of text cells."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tasks.core.contracts import UserError
+from tasks.data.files.cells import cell_text
+from tasks.data.files.delimited import DamagedLine, Record
+from tasks.data.files.detection import open_text
+
+ADVICE = "JSON must be a list of objects, or one object a line."
+Object = dict[str, Any]
+
+
+def read_json(path: Path, encoding: str) -> tuple[list[str], Iterator[Record]]:
+    """Header and rows of a JSON file; the header has the keys of all objects.
+
+    Of one object a line, a line that is none is a damaged line.
+
+    Raises:
+        UserError: the file is neither a list of objects nor one object a line.
+    """
+    if _has_object_lines(path, encoding):
+        header = _keys(_object_lines(path, encoding))
+        return header, (_record(item, header) for item in _object_lines(path, encoding))
+    rows = _listed(path, encoding)
+    header = _keys(rows)
+    return header, (_record(row, header) for row in rows)
+
+
+def _has_object_lines(path: Path, encoding: str) -> bool:
+    """Whether the first line of several is an object, or the only one is without a list."""
+    with open_text(path, encoding) as text:
+        first, second = [*islice(filter(str.strip, text), 2), "", ""][:2]
+    if second:
+        return first.strip() not in ("{", "[") and isinstance(_parsed(first), dict)
+    value = _parsed(first)
+    return isinstance(value, dict) and not any(isinstance(item, list) for item in value.values())
+
+
+def _parsed(line: str) -> Any:
+    """The value of a line, or the line itself where it is no JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+
+
+def _object_lines(path: Path, encoding: str) -> Iterator[Object | str]:
+    """The object of every line, or the line itself where it is none."""
+    with open_text(path, encoding) as text:
+        for line in filter(str.strip, text):
+            value = _parsed(line)
+            yield value if isinstance(value, dict) else line
+
+
+def _keys(rows: Iterable[Object | str]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
+
+
+def _record(row: Object | str, header: list[str]) -> Record:
+    if isinstance(row, str):
+        return DamagedLine(row.strip())
+    return [cell_text(row.get(name)) for name in header]
+
+
+def _listed(path: Path, encoding: str) -> list[Object]:
+    """The objects of a list, which may be the only list in an object, as in `{"movies": […]}`."""
+    with open_text(path, encoding) as text:
+        try:
+            value = json.load(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: the JSON cannot be read ({error}). {ADVICE}") from error
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list)]
+        value = lists[0] if len(lists) == 1 else value
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise UserError(f"{path}: {ADVICE}")
+    return value

@@ -1,0 +1,132 @@
+"""Cells with several names (genres, keywords, people) in all usual forms -> tuples of names."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from tasks.data.cells import clean_text, is_missing
+from tasks.data.genre_names import capitalized
+
+MAX_LIST_LENGTH = 20_000
+#: Marks between the names of a plain cell such as `Drama|Comedy`, in the order of preference.
+SEPARATORS = ("|", ";", "、", ",", "，", "/", "・")
+#: A plain name: no brackets, quotes or marks of code.
+_PLAIN = re.compile(r"[^\[\]{}()\"<>=:\\]+")
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+#: NumPy's form of a list, whose items have no commas between them.
+_NUMPY = re.compile(rf"\[\s*(?:{_QUOTED})(?:\s+(?:{_QUOTED}))+\s*\]", re.DOTALL)
+_ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)
+#: Text between curly quotes; an apostrophe is followed by a letter.
+_CURLY = re.compile(r"‘((?:[^’]|’(?=\w))*)’|“([^”]*)”")
+
+
+def parse_literal(text: str, max_length: int = MAX_LIST_LENGTH) -> Any:
+    """Value of a JSON or Python literal, parsed without evaluating code; a set becomes a list.
+
+    Raises:
+        ValueError: the text is neither, or is too long or too deeply nested.
+    """
+    if len(text) > max_length:
+        raise ValueError("too long for a list of names")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass  # not JSON: Kaggle writes Python literals
+    try:
+        return _without_set(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError("neither JSON nor a Python literal") from error
+
+
+def _without_set(text: str) -> Any:
+    """Value of a Python literal; a set has the order of its text, not that of its hashes."""
+    node = ast.parse(text.strip(), mode="eval").body
+    return (
+        list(map(ast.literal_eval, node.elts))
+        if isinstance(node, ast.Set)
+        else (ast.literal_eval(node))
+    )
+
+
+def choose_separator(cells: Iterable[str]) -> str:
+    """The mark that separates names in most of the plain cells of a column; `|` where none does."""
+    counts = dict.fromkeys(SEPARATORS, 0)
+    for cell in filter(_PLAIN.fullmatch, cells):
+        for mark in SEPARATORS:
+            counts[mark] += mark in cell
+    return max(SEPARATORS, key=counts.__getitem__) if any(counts.values()) else SEPARATORS[0]
+
+
+@lru_cache(maxsize=65_536)
+def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
+    """Names in a cell: a list of JSON, Python, NumPy or PostgreSQL, or names with separators.
+
+    Without duplicates, padding and missing values. Items of a list may be objects with a `name`.
+
+    Raises:
+        ValueError: the cell is none of these.
+    """
+    items = [_name(item) for item in _items(text.strip(), separator)]
+    return tuple(dict.fromkeys(name for name in items if not is_missing(name)))
+
+
+def parse_keywords(text: str, separator: str = "|") -> tuple[str, ...]:
+    """Like `parse_names`, with capital initials."""
+    return tuple(dict.fromkeys(map(capitalized, parse_names(text, separator))))
+
+
+def _name(item: Any) -> str:
+    if isinstance(item, dict) and "name" not in item:
+        raise ValueError("an item without a name")
+    value = item["name"] if isinstance(item, dict) else item
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError("an item without a name")
+    return clean_text(value)
+
+
+def _items(text: str, separator: str) -> Sequence[Any]:
+    if is_missing(text):
+        return []
+    if text[0] not in "[{(" and not text.startswith("array("):
+        return _plain_names(text, separator)
+    text = match[1] if (match := _ARRAY.fullmatch(text)) else text
+    if _NUMPY.fullmatch(text):
+        return [ast.literal_eval(item) for item in re.findall(_QUOTED, text)]
+    try:
+        value = parse_literal(text)
+    except ValueError:
+        return _bare_items(text)
+    items = [value] if isinstance(value, dict | str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError("not a list")
+    return items
+
+
+def _plain_names(text: str, separator: str) -> list[str]:
+    if not _PLAIN.fullmatch(text):
+        raise ValueError("neither a list nor plain names")
+    return text.split(separator)
+
+
+def _bare_items(text: str) -> list[Any]:
+    """Items of a list without quotes (`{Drama,"Science Fiction"}`) or with curly ones."""
+    if re.search("[‘“]", text):
+        return [match[1] or match[2] for match in _CURLY.finditer(text)]
+    inner, ends = text[1:-1], text[0] + text[-1]
+    if ends not in ("[]", "{}", "()"):
+        raise ValueError("a list without an end")
+    items = [item.strip() for item in re.split(rf"({_QUOTED})|,", inner) if item]
+    return [_unquoted(item) for item in items if item]
+
+
+def _unquoted(item: str) -> str:
+    if len(item) > 1 and item[0] == item[-1] and item[0] in "'\"":
+        return re.sub(r"\\(.)", r"\1", item[1:-1])
+    if not _PLAIN.fullmatch(item):
+        raise ValueError("not a name")
+    return item

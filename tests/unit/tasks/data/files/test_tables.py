@@ -1,0 +1,174 @@
+"""Tables of every dialect, encoding and format are read back as they were written."""
+
+import codecs
+import csv
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.core.contracts import UserError
+from tasks.data.columns import is_usual_name
+from tasks.data.files.delimited import DamagedLine
+from tasks.data.files.tables import Table, open_table
+
+HEADER = ["id", "title", "overview", "genres"]
+ROWS = [
+    ["1", "Alien", "A ghost ship, far away.", "Horror, Science Fiction"],
+    ["2", 'The "Big" One', "Two\nlines; and a | pipe", "Drama"],
+    ["3", "Amélie", "千と千尋", ""],
+]
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+tables = st.lists(st.lists(texts, min_size=4, max_size=4), min_size=1, max_size=6)
+
+
+def written(
+    rows: list[list[str]], encoding: str = "utf-8", mark: bytes = b"", **dialect: Any
+) -> bytes:
+    """A table as delimited text."""
+    file = io.StringIO(newline="")
+    csv.writer(file, **dialect).writerows([HEADER, *rows])
+    return mark + file.getvalue().encode(encoding)
+
+
+def opened(content: bytes, name: str = "m.csv", **options: Any) -> tuple[Table, list[Any]]:
+    """The table of a file with this content, and its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        table = open_table(path, known=is_usual_name, **options)
+        return table, list(table.rows)
+
+
+DIALECTS = [
+    {},
+    {"delimiter": ";"},
+    {"delimiter": "\t"},
+    {"delimiter": "|"},
+    {"quoting": csv.QUOTE_ALL},
+]
+
+
+@given(tables)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_any_table_in_any_dialect_reads_back_equal(dialect, rows):
+    _, read = opened(written(rows, **dialect))
+    assert read == rows
+
+
+@given(tables)
+@example(ROWS)
+def test_a_table_with_backslashes_before_quotes_reads_back_equal(rows):
+    quoted = [["1", 'A "word", and more', "text", "Drama"], *rows]
+    dialect = {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL}
+    table, read = opened(written(quoted, **dialect))
+    assert table.format.escape == "\\"
+    assert read == quoted
+
+
+@given(tables)
+@pytest.mark.parametrize(
+    ("encoding", "mark", "name"),
+    [
+        ("utf-8", codecs.BOM_UTF8, "comma-separated, UTF-8 with BOM"),
+        ("utf-16-le", codecs.BOM_UTF16_LE, "comma-separated, UTF-16"),
+        ("utf-16-be", codecs.BOM_UTF16_BE, "comma-separated, UTF-16"),
+        ("utf-16-le", b"", "comma-separated, utf-16-le"),
+    ],
+)
+def test_the_encoding_is_detected(encoding, mark, name, rows):
+    table, read = opened(written(rows, encoding, mark))
+    assert read == rows
+    assert str(table.format) == name
+
+
+def test_an_encoding_that_cannot_be_told_is_proposed_and_given():
+    content = written(
+        [["1", "Amélie", "Un café à Montmartre, où tout est décidé.", "Comédie"]], "cp1252"
+    )
+    with pytest.raises(UserError, match=r"row 1, column 'title' is not UTF-8.* --ingest.encoding"):
+        opened(content)
+    _, read = opened(content, encoding="cp1252")
+    assert read[0][1] == "Amélie"
+
+
+def test_a_given_delimiter_is_not_questioned():
+    table, _ = opened(written(ROWS, delimiter=";"), delimiter=",")
+    assert table.header == ["id;title;overview;genres"]
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", "\ufeffsep=;\n"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_header(first):
+    _, read = opened(first.encode() + written(ROWS, delimiter=";"))
+    assert read == ROWS
+
+
+def test_a_space_after_a_delimiter_is_no_text():
+    table, read = opened(
+        b'id, title, overview, genres\n1, "Alien, a film", "A ship, lost", Horror\n'
+    )
+    assert table.header == HEADER
+    assert read == [["1", "Alien, a film", "A ship, lost", "Horror"]]
+
+
+def as_objects(rows: list[list[str]]) -> list[dict[str, str]]:
+    return [dict(zip(HEADER, row, strict=True)) for row in rows]
+
+
+@given(tables)
+def test_json_of_any_form_reads_back_equal(rows):
+    objects = as_objects(rows)
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in objects)
+    for text in (json.dumps(objects), json.dumps({"movies": objects}, indent=1), lines):
+        table, read = opened(text.encode(), "m.json")
+        assert (table.header, read) == (HEADER, rows)
+
+
+def test_a_line_that_is_no_object_is_damaged_and_later_keys_are_columns():
+    content = b'{"id": 1}\n{"id": 2, "tit\n{"id": 3, "title": "Alien", "genres": ["Horror"]}\n'
+    table, read = opened(content, "m.jsonl")
+    assert table.header == ["id", "title", "genres"]
+    assert read == [["1", "", ""], DamagedLine('{"id": 2, "tit'), ["3", "Alien", '["Horror"]']]
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b'{"a": 1', b'[{"a": 1}', b'{"a":\n1}'])
+def test_other_json_is_refused_with_advice(content):
+    with pytest.raises(UserError, match="JSON must be a list of objects, or one object a line"):
+        opened(content, "m.json")
+
+
+@given(tables)
+def test_parquet_under_any_name_reads_back_equal(rows):
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(as_objects(rows)), file)
+    for name in ("m.parquet", "films.pq", "movies"):
+        table, read = opened(file.getvalue(), name)
+        assert (table.header, read) == (HEADER, rows)
+
+
+def test_binary_map_and_repeated_columns_of_parquet_are_read(tmp_path):
+    columns = {
+        "title": pa.array([b"Am\xc3\xa9lie", None]),
+        "genres": pa.array([[("Drama", 1), ("War", 1)], None], pa.map_(pa.string(), pa.int64())),
+        "tags": pa.array([[(1, "dog")], []], pa.map_(pa.int64(), pa.string())),
+        "names": pa.array([[b"x", None], None], pa.list_(pa.binary())),
+    }
+    table = pa.table([*columns.values(), pa.array(["second", ""])], [*columns, "title"])
+    pq.write_table(table, tmp_path / "m.parquet")
+    opened_table = open_table(tmp_path / "m.parquet")
+    assert list(opened_table.rows) == [
+        ["Amélie", '["Drama", "War"]', '["dog"]', '["x", null]', "second"],
+        ["", "", "[]", "", ""],
+    ]
+
+
+def test_a_file_that_is_no_spreadsheet_is_refused():
+    with pytest.raises(UserError, match=r"m\.xlsx: the spreadsheet cannot be read"):
+        opened(b"PK     ", "m.xlsx")
