@@ -1,37 +1,30 @@
 """Chunk of movies -> tokenised documents, with a split that depends on the overview alone."""
 
 import hashlib
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from nltk.stem.snowball import EnglishStemmer
 from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import Field
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import normalize_overview
+from tasks.data.words import content_words, language_of, stems_of, words_of
 
-VERSION = 4
+VERSION = 5
 MIN_CHUNKS_FOR_PROCESSES = 100  # later stages of such a source use the process pool anyway
 SALT = "movie-recommender/1"
 
 Split = Literal["train", "validation", "test"]
 
-#: Words, which may contain an apostrophe. nltk's RegexpTokenizer takes 2.5 times as long, because
-#: it guards each call with a time limit; this pattern cannot backtrack.
-_WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_stemmer = EnglishStemmer()
 _sentences = PunktSentenceTokenizer()
 _treebank = NLTKWordTokenizer()
 
@@ -59,27 +52,21 @@ def assign_split(overview: str, validation_share: float, test_share: float) -> S
     return "validation" if position < test_share + validation_share else "train"
 
 
-def content_tokens(title: str, overview: str) -> list[str]:
+def content_tokens(title: str, overview: str, pairs: bool = False) -> list[str]:
     """Lower-case words of overview and title without stop words; genres are never included.
 
-    A text of stop words alone keeps them, so that its document is not empty.
+    With `pairs`, their stems, then their bigrams. A text of stop words alone keeps them, so that
+    its document is not empty.
     """
-    words = _WORDS.findall(f"{overview} {title}".lower().replace("’", "'"))
-    tokens = [word for word in words if word not in ENGLISH_STOP_WORDS and len(word) > 1]
-    return tokens or words
+    words = words_of(f"{overview} {title}")
+    language = language_of(words)
+    content = content_words(words, language)
+    return add_bigrams(stems_of(content, language)) if pairs else content
 
 
-@lru_cache(maxsize=200_000)
-def stem(word: str) -> str:
-    """English Snowball stem (Porter, 2001): `haunted` and `haunting` have the same stem."""
-    stemmed: str = _stemmer.stem(word)
-    return stemmed
-
-
-def add_bigrams(words: Sequence[str]) -> list[str]:
-    """Stems of the words, then their bigrams as tokens: `haunt ship haunt_ship`."""
-    stems = list(map(stem, words))
-    return stems + [f"{first}_{second}" for first, second in pairwise(stems)]
+def add_bigrams(stems: Sequence[str]) -> list[str]:
+    """The stems, then their bigrams as tokens: `haunt ship haunt_ship`."""
+    return [*stems, *(f"{first}_{second}" for first, second in pairwise(stems))]
 
 
 def document_tokens(
@@ -88,8 +75,7 @@ def document_tokens(
     """Tokens of a document; `genres` are used by the recipe `blog` alone."""
     if config.recipe == "blog":
         return blog_tokens(title, overview, genres)
-    words = content_tokens(title, overview)
-    return add_bigrams(words) if config.pairs else words
+    return content_tokens(title, overview, config.pairs)
 
 
 def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
@@ -105,7 +91,7 @@ def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
 
 def keyword_tokens(keywords: Sequence[str]) -> list[str]:
     """Lower-case words of the keywords of a movie."""
-    return _WORDS.findall(" ".join(keywords).lower())
+    return words_of(" ".join(keywords))
 
 
 def build_document(

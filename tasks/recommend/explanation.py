@@ -90,7 +90,7 @@ def written_forms(text: str) -> dict[str, str]:
 
     Of several forms, the first inside a sentence is taken: its capitals are those of a name.
     """
-    from tasks.data.preprocess import stem  # imported late because nltk is slow to import
+    from tasks.data.words import stem  # imported late because nltk is slow to import
 
     text = text.replace("’", "'")
     matches = sorted(_WORD.finditer(text), key=lambda match: _begins_sentence(text, match))

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from tasks.data.preprocess import stem
+from tasks.data.words import stem
 
 NAME_WEIGHT = 0.3  # factor of the IDF of a common name
 MIN_CAPITALISED = 0.4  # share of a name's occurrences that are capitalised inside a sentence

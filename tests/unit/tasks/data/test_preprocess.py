@@ -1,3 +1,5 @@
+import unicodedata
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from tasks.core.compute import Compute
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
+from tasks.data.cells import clean_text
 from tasks.data.preprocess import (
     TextConfig,
     add_bigrams,
@@ -24,6 +27,7 @@ from tasks.data.preprocess import (
 from tests.support.stored import stored_table
 
 PLAIN = TextConfig(pairs=False)
+FORMS = ("NFC", "NFD")
 
 
 def movies(*rows: dict) -> pa.Table:
@@ -58,14 +62,6 @@ def test_a_text_of_stop_words_alone_keeps_its_words():
     assert content_tokens("It", "He is the one.") == ["he", "is", "the", "one", "it"]
 
 
-def test_accents_and_other_scripts_are_words():
-    assert content_tokens("千と千尋の神隠し", "Amélie à Orléans") == [
-        "amélie",
-        "orléans",
-        "千と千尋の神隠し",
-    ]
-
-
 def test_genres_are_not_part_of_the_content_recipe():
     table = to_documents(movies({"genres": ["Drama", "Western"]}), TextConfig())
     assert table["document"].to_pylist() == ["ghost ship alien ghost_ship ship_alien"]
@@ -77,11 +73,17 @@ def test_keywords_are_added_only_if_configured():
 
 
 def test_words_become_stems_and_bigrams():
-    assert add_bigrams(["haunted", "ships", "sailing"]) == [
+    assert content_tokens("Sailing", "The haunted ships", pairs=True) == [
         *("haunt", "ship", "sail"),
         *("haunt_ship", "ship_sail"),
     ]
-    assert add_bigrams(["haunting"]) == ["haunt"]
+    assert add_bigrams(["haunt"]) == ["haunt"]
+
+
+def test_equal_stories_in_composed_and_decomposed_letters_have_equal_documents():
+    rows = [{"overview": clean_text(unicodedata.normalize(f, "Amélie à Orléans"))} for f in FORMS]
+    first, second = to_documents(movies(*rows), PLAIN).to_pylist()
+    assert (first["document"], first["split"]) == (second["document"], second["split"])
 
 
 def test_documents_of_a_chunk_are_stored_under_its_name(artifacts):

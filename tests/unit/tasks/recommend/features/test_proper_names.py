@@ -1,7 +1,7 @@
 import re
 from collections import Counter
 
-from tasks.data.preprocess import stem
+from tasks.data.words import stem
 from tasks.recommend.features.proper_names import common_names, count_capitalised
 
 STORY = "An old house where {} and a quiet neighbour hide their money again"
