@@ -23,6 +23,9 @@ SUBCOMMANDS = {
     "predict": Subcommand(
         "flows.cli.predict:command", "Predict genres of a movie, a text or a file of movies"
     ),
+    "validate": Subcommand(
+        "flows.cli.validate:command", "Say what a run would read in files of movies"
+    ),
     "refresh": Subcommand(
         "flows.cli.refresh:command", "Add new movies to the index without retraining"
     ),

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_settings import CliPositionalArg
-from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE
+from flows.cli.terminal import text_console
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.data.ingest import IngestConfig, open_sources, read_chunks
@@ -157,4 +157,4 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         genres = ", ".join(f"{name} {value:.2f}" for name, value in row["genres"].items())
         table.add_row(row["title"] or "(text)", genres or "–")
-    Console().print(table)
+    text_console().print(table)

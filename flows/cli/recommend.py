@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import CliPositionalArg
-from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE
+from flows.cli.terminal import text_console
 from tasks.core.contracts import UserError
 from tasks.recommend.explanation import shared_text, shares_text
 from tasks.recommend.query import (
@@ -85,7 +85,7 @@ def show(name: str, movies: Sequence[Movie], output: Literal["table", "json", "c
     elif output == "csv":
         write_csv(movies)
     elif movies:
-        Console().print(movie_table(name, movies))
+        text_console().print(movie_table(name, movies))
 
 
 def movie_table(name: str, movies: Sequence[Movie]) -> Table:

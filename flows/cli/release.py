@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE
+from flows.cli.terminal import text_console
 from flows.release import ReleaseConfig, perform_action
 from tasks.registry.model_registry import limit_client
 
@@ -43,7 +43,7 @@ def version_columns(versions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table with at most `MAX_ROWS` rows."""
-    console = Console()
+    console = text_console()
     if not rows:
         console.print(f"{title}: none")
         return

@@ -1,9 +1,9 @@
 """The subcommand `train`: check the source, train, print the scores."""
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.cli.command_line import DONE
+from flows.cli.terminal import text_console
 from flows.config import TrainConfig
 from flows.runtime.server import prefect_server
 from flows.train import train
@@ -25,7 +25,7 @@ def command(config: TrainConfig) -> int:
 
 def show(summary: Summary) -> None:
     """Print the scores, the path of the report and the next commands."""
-    console = Console()
+    console = text_console()
     console.print(score_table(summary))
     for line in notes(summary):
         console.print(line)

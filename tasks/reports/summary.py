@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from tasks.core.contracts import IndexRef, IngestRef, RunRef
 from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store
+from tasks.data.ingest import MAX_UNDATED_SHARE
 from tasks.registry.champion import UI_ADDRESS, USUAL_UI
 
 REPORT = "report.html"
@@ -143,13 +144,24 @@ def title_text(summary: Summary) -> str:
 
 
 def row_counts_text(ingested: IngestRef) -> str:
-    """How many rows of the source were kept and quarantined, with the reasons."""
+    """How many rows were kept and quarantined, why, and how the source was read if unusually."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.reasons.items())
-    return (
+    counts = (
         f"Rows read: {ingested.rows}. "
         f"Kept: {ingested.kept} ({ingested.unlabelled} without genres). "
         f"Quarantined: {ingested.quarantine.rows}{f' ({reasons})' if reasons else ''}."
     )
+    return " ".join([counts, *_reading_notes(ingested)])
+
+
+def _reading_notes(ingested: IngestRef) -> list[str]:
+    notes = [f"{name}: {form}." for name, form in ingested.formats.items()]
+    merged = (f"{name} ({', '.join(found)})" for name, found in ingested.merged_genres.items())
+    if ingested.merged_genres:
+        notes.append(f"Merged spellings of genres: {'; '.join(merged)}.")
+    if ingested.undated > MAX_UNDATED_SHARE * ingested.kept:
+        notes.append(f"{ingested.undated} movies have no readable year.")
+    return notes
 
 
 def run_page(run: RunRef) -> str:

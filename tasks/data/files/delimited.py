@@ -57,7 +57,6 @@ def read_records(lines: Iterable[str], form: FileFormat) -> Iterator[Record]:
     record's first line alone is taken as it is written: as a row if it then has all columns, else
     as damaged. The lines after it are read as if it were not there.
     """
-    csv.field_size_limit(2**31 - 1)  # the default of 128 kB is too small for some overviews
     source = _Lines(lines)
     reader, columns = _reader(source, form), 0
     while (fields := _next_record(reader, source)) is not None:

@@ -41,6 +41,7 @@ LEGACY_ENCODINGS = [
     *("cp1252", "latin_1", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
     *("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"),
 ]
+USUAL_LEGACY_ENCODING = "cp1252"  # of Excel in western countries
 SAMPLE_BYTES = 1 << 16
 SAMPLE_LINES = 2000
 BROKEN_FILE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -175,10 +176,13 @@ def guess_encoding(path: Path) -> str | None:
     """The likeliest encoding of a file that is not Unicode; None if none is likely."""
     with open_bytes(path) as file:
         sample = b"".join(line for line in islice(file, 200_000) if not line.isascii())
-    match = charset_normalizer.from_bytes(
-        sample[:SAMPLE_BYTES], cp_isolation=LEGACY_ENCODINGS
-    ).best()
-    return match.encoding if match else None
+    matches = charset_normalizer.from_bytes(sample[:SAMPLE_BYTES], cp_isolation=LEGACY_ENCODINGS)
+    best = matches.best()
+    if best is None:
+        return None
+    equal = [one for one in matches if (one.chaos, one.coherence) == (best.chaos, best.coherence)]
+    likely = [encoding for one in equal for encoding in one.could_be_from_charset]
+    return USUAL_LEGACY_ENCODING if USUAL_LEGACY_ENCODING in likely else best.encoding
 
 
 def _delimiter(lines: Sequence[str], known: Callable[[str], bool]) -> str:

@@ -43,6 +43,7 @@ def open_table(
     Raises:
         UserError: the file is empty or cannot be read.
     """
+    csv.field_size_limit(2**31 - 1)  # the default of 128 kB is too small for some overviews
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
     with _errors_for_the_user(path):

@@ -1,0 +1,6 @@
+"""`python -m flows.validate`: the subcommand of this name, see `flows/cli/validate.py`."""
+
+from flows.cli.app import run_module
+
+if __name__ == "__main__":
+    run_module("validate")
