@@ -40,6 +40,11 @@ class Conventions(NamedTuple):
         """The mark between the names of a list."""
         return self.separators.get(field, SEPARATORS[0])
 
+    def is_repeated(self, overview: str) -> bool:
+        """Whether many movies have a cleaned overview."""
+        is_short = len(overview) <= MAX_REPEATED_LENGTH
+        return is_short and normalize_overview(overview) in self.repeated
+
 
 USUAL = Conventions()
 

@@ -20,7 +20,7 @@ class DatedTitle(NamedTuple):
 
 def has_year(title: str) -> bool:
     """Whether a title ends with a year in brackets."""
-    return bool(_DATED.fullmatch(title))
+    return title.endswith(")") and bool(_DATED.fullmatch(title))
 
 
 def read_dated_title(title: str) -> DatedTitle:
@@ -32,7 +32,7 @@ def read_dated_title(title: str) -> DatedTitle:
 
 def with_leading_article(title: str) -> str:
     """`The Matrix` for `Matrix, The`; other titles unchanged."""
-    match = _ARTICLE.fullmatch(title)
+    match = _ARTICLE.fullmatch(title) if ", " in title else None
     if not match:
         return title
     space = "" if match["article"].endswith("'") else " "

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.core.contracts import MOVIES, QUARANTINE
-from tasks.core.text import normalize_overview
 from tasks.data.cells import (
     Reason,
     clean_text,
@@ -101,8 +100,7 @@ def _read_id(cells: Mapping[str, str], content: str, state: IngestState) -> int 
 def _overview_problem(overview: str, state: IngestState) -> Reason | None:
     if problem := overview_problem(overview):
         return problem
-    is_repeated = normalize_overview(overview) in state.conventions.repeated
-    return "repeated_overview" if is_repeated else None
+    return "repeated_overview" if state.conventions.is_repeated(overview) else None
 
 
 def _read_genres(cells: Mapping[str, str], state: IngestState) -> list[str]:
@@ -130,6 +128,8 @@ def _optional_values(cells: Mapping[str, str], state: IngestState) -> Movie:
 
 
 def _names_or_none(text: str, separator: str) -> tuple[str, ...]:
+    if not text:
+        return ()
     try:
         return parse_keywords(text, separator)
     except ValueError:

@@ -5,7 +5,7 @@ which a film was shot, not that of its overview.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise
 
@@ -85,7 +85,7 @@ def language_of(words: Sequence[str]) -> str:
 
 def _stop_share(words: Sequence[str], language: str) -> float:
     known = stop_words(language)
-    return sum(word in known for word in words) / len(words)
+    return sum(map(known.__contains__, words)) / len(words)
 
 
 def content_words(words: Sequence[str], language: str) -> list[str]:
@@ -100,16 +100,15 @@ def stems_of(words: Iterable[str], language: str) -> list[str]:
     """Stems of words; the words themselves in a language without a stemmer."""
     if language not in STEMMERS:
         return list(words)
-    return [stem(word, language) for word in words]
+    return list(map(stemmer(language), words))
 
 
-@lru_cache(maxsize=200_000)
-def stem(word: str, language: str = ENGLISH) -> str:
-    """Snowball stem: `haunted` and `haunting` have the same stem."""
-    stemmed: str = _stemmer(language).stem(word)
-    return stemmed
+def stem(word: str) -> str:
+    """Stem of an English word: `haunted` and `haunting` have the same."""
+    return stemmer(ENGLISH)(word)
 
 
 @lru_cache(maxsize=len(STEMMERS))
-def _stemmer(language: str) -> SnowballStemmer:
-    return SnowballStemmer(STEMMERS[language])
+def stemmer(language: str) -> Callable[[str], str]:
+    """The stem of a word of a language, which is computed once."""
+    return lru_cache(maxsize=200_000)(SnowballStemmer(STEMMERS[language]).stem)

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,12 +71,7 @@ def _read(path: Path, form: FileFormat) -> tuple[list[str], Iterator[Record]]:
 def _text_rows(path: Path, form: FileFormat) -> Iterator[Record]:
     with open_text(path, form.encoding) as text:
         first = next(text, "")
-        yield from read_records(_chained(without_hint([first]), text), form)
-
-
-def _chained(first: list[str], others: Iterator[str]) -> Iterator[str]:
-    yield from first
-    yield from others
+        yield from read_records(chain(without_hint([first]), text), form)
 
 
 def _readable(path: Path, form: FileFormat, rows: Iterator[Record]) -> Iterator[Record]:
