@@ -13,7 +13,7 @@ from tasks.data.validation import IngestState
 from tests.conftest import ROOT
 
 FILES = ROOT.parent / "shared" / "data" / "real_files"
-pytestmark = pytest.mark.skipif(not FILES.is_dir(), reason="the shared data is not here")
+pytestmark = pytest.mark.skipif(not FILES.is_dir(), reason="the files of strangers are not here")
 COMPARED = ("title", "overview", "genres", "year")
 
 

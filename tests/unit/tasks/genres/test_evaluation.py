@@ -17,6 +17,7 @@ from tasks.core.contracts import (
 from tasks.core.storage import store
 from tasks.genres import evaluation
 from tasks.genres.evaluation import evaluate, f1_intervals
+from tests.support.logs import messages
 from tests.support.stored import stored_folder, stored_table
 
 LABELS = np.tile(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.uint8), (20, 1))
@@ -96,7 +97,7 @@ def test_labelled_test_movies_are_scored_with_the_thresholds_of_their_genres(
     assert metrics[f"{prefix}_f1_micro_high"] == 1
     assert metrics[f"{prefix}_f1_micro_over_tfidf_high"] == pytest.approx(2 / 3)
     assert all(name.startswith(prefix) for name in metrics if name != "genres_learnt")
-    assert caplog.messages == [f"{prefix}_f1_micro 0.800 on 2 movies ({protocol} protocol)"]
+    assert messages(caplog) == [f"{prefix}_f1_micro 0.800 on 2 movies ({protocol} protocol)"]
 
 
 def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(inputs):

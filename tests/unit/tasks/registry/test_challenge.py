@@ -34,6 +34,7 @@ from tasks.registry.champion_check import CheckedChampion
 from tests.conftest import movie, write_csv
 from tests.support.evaluated_lists import documents_of, evaluate
 from tests.support.index_rows import GENRES, TITLES, rows
+from tests.support.logs import messages
 from tests.support.stored import stored_table
 from tests.support.text_models import WORDS_ALONE, WordModel
 from tests.unit.tasks.recommend.evaluation.test_query_sets import write_ratings
@@ -375,7 +376,7 @@ def test_a_challenger_is_compared_and_judged_by_the_stored_comparison(monkeypatc
         *("test_f1_micro", "test_f1_macro", "rec_franchise_recall_at_10")
     ]
     assert decision.promote
-    assert caplog.messages == [f"promoted: {decision.why}"]
+    assert messages(caplog) == [f"promoted: {decision.why}"]
 
 
 def test_without_shared_test_movies_only_the_lists_are_compared(monkeypatch):

@@ -33,6 +33,7 @@ from tasks.registry.retention import (
     runs_in_use,
     split_by_retention,
 )
+from tests.support.logs import messages
 
 DAY = 86_400.0
 
@@ -328,7 +329,7 @@ def test_a_failed_step_is_logged_and_the_others_are_done(monkeypatch, caplog):
     monkeypatch.setattr(retention, "get_run_logger", lambda: logging.getLogger("clean-up"))
     with caplog.at_level(logging.INFO):
         clean_up.fn(RetentionConfig())
-    assert caplog.messages == ["Clean-up failed (bytes): disk", "Clean-up, logs: 3"]
+    assert messages(caplog) == ["Clean-up failed (bytes): disk", "Clean-up, logs: 3"]
 
 
 def test_versions_are_retired_under_the_lock_of_the_champion(registry, monkeypatch):
