@@ -109,7 +109,7 @@ class TrainConfig(FlowParameters):
     source: list[str] = Field(
         ["sample"],
         min_length=1,
-        description="CSV or parquet file of movies, glob, URI, `sample` or `kaggle`; "
+        description="File of movies (CSV, JSON, parquet, xlsx), glob, URI, `sample` or `kaggle`; "
         "`name=…` names it; may be repeated",
     )
     preset: Preset = Field(

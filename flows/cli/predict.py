@@ -32,7 +32,7 @@ class PredictConfig(StrictConfig):
     title: CliPositionalArg[str | None] = Field(None, description="Title of a movie in the index")
     year: int | None = Field(None, description="Release year, if several movies have the title")
     text: str | None = Field(None, description="A text, such as an overview")
-    file: str | None = Field(None, description="CSV or parquet file of movies; genres not needed")
+    file: str | None = Field(None, description="File of movies; genres not needed")
     top_n: int | None = Field(
         None,
         ge=1,

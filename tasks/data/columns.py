@@ -26,7 +26,7 @@ ALIASES = {
     "genres": ("genres", "genre", "listedin", "genrenames", "maingenre", "categories", "category"),
     "release_date": (
         *("releasedate", "year", "releasedyear", "releaseyear", "startyear", "titleyear"),
-        *("datepublished", "originalreleasedate", "releasedate1", "released", "datex", "date"),
+        *("datepublished", "originalreleasedate", "released", "datex", "date"),
     ),
     "original_language": ("originallanguage", "language", "origlang", "lang"),
     "belongs_to_collection": ("belongstocollection", "collection", "franchise"),

@@ -205,7 +205,7 @@ def write_chunks(
         rows=counts.rows,
         kept=counts.kept,
         unlabelled=counts.unlabelled,
-        undated=counts.undated if _have_dates(sources) else 0,
+        undated=counts.undated if have_dates(sources) else 0,
         formats=_formats(sources),
         merged_genres=merged_names(spellings),
         unreadable_keywords=joined["keywords"].unreadable,
@@ -246,7 +246,8 @@ def _read_sources(
                 yield source.name, result
 
 
-def _have_dates(sources: Sequence[OpenedSource]) -> bool:
+def have_dates(sources: Sequence[OpenedSource]) -> bool:
+    """Whether a file has a column of release dates."""
     return any("release_date" in file.positions for opened in sources for file in opened.files)
 
 

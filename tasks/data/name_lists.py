@@ -74,8 +74,10 @@ def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
 
 
 def parse_keywords(text: str, separator: str = "|") -> tuple[str, ...]:
-    """Like `parse_names`, with capital initials."""
-    return tuple(dict.fromkeys(map(capitalized, parse_names(text, separator))))
+    """Like `parse_names`, with capital initials; plain names may have any letters but the mark."""
+    is_list = text.strip()[:1] in ("[", "{", "(")
+    names = parse_names(text, separator) if is_list else map(clean_text, text.split(separator))
+    return tuple(dict.fromkeys(capitalized(name) for name in names if not is_missing(name)))
 
 
 def _name(item: Any) -> str:

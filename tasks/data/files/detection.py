@@ -44,7 +44,7 @@ LEGACY_ENCODINGS = [
 USUAL_LEGACY_ENCODING = "cp1252"  # of Excel in western countries
 SAMPLE_BYTES = 1 << 16
 SAMPLE_LINES = 2000
-BROKEN_FILE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+BROKEN_FILE = (csv.Error, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class FileFormat(NamedTuple):
@@ -134,15 +134,17 @@ def detect_format(
     splits the header into most of them.
 
     Raises:
-        UserError: the file is an archive of several files, or not text of a known encoding.
+        UserError: the file is empty or an archive of several files, or there is no such encoding.
     """
     if _is_spreadsheet(path):
         return FileFormat("spreadsheet")
     with open_bytes(path) as file:
         start = file.read(SAMPLE_BYTES)
+    if not start.removeprefix(codecs.BOM_UTF8).strip():
+        raise UserError(f"{path}: the file is empty.")
     if start.startswith(b"PAR1"):
         return FileFormat("parquet")
-    encoding = encoding or _encoding(path, start)
+    encoding = _known_encoding(encoding) if encoding else _detected_encoding(start)
     if start.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
         return FileFormat("json", encoding)
     with open_text(path, encoding, "replace") as text:
@@ -160,7 +162,14 @@ def _is_spreadsheet(path: Path) -> bool:
         return "[Content_Types].xml" in archive.namelist()
 
 
-def _encoding(path: Path, start: bytes) -> str:
+def _known_encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise UserError(f"--ingest.encoding {name}: there is no such encoding.") from None
+
+
+def _detected_encoding(start: bytes) -> str:
     """UTF-8 unless the file begins with another encoding's mark; what is not UTF-8 is found when
     the file is read, with its row."""
     for mark, encoding in MARKS.items():
@@ -197,8 +206,8 @@ def _delimiter(lines: Sequence[str], known: Callable[[str], bool]) -> str:
 
 def without_hint(lines: Iterable[str]) -> list[str]:
     """Lines without the first one that tells Excel the delimiter (`sep=;`)."""
-    first, *others = lines
-    return others if re.fullmatch(r"\ufeff?sep=.\s*", first) else [first, *others]
+    kept = list(lines)
+    return kept[1:] if kept and re.fullmatch(r"\ufeff?sep=.\s*", kept[0]) else kept
 
 
 def _dialect(lines: Sequence[str], form: FileFormat) -> FileFormat:
@@ -214,8 +223,3 @@ def _dialect(lines: Sequence[str], form: FileFormat) -> FileFormat:
 def _complete_rows(lines: Sequence[str], form: FileFormat) -> int:
     rows = list(csv.reader(lines, **form.csv_options))
     return sum(len(row) == len(rows[0]) for row in rows)
-
-
-def header_key(name: str) -> str:
-    """A column name without case, spaces and punctuation: `Series_Title` is `seriestitle`."""
-    return re.sub(r"[\W_]+", "", name.casefold())

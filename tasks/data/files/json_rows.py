@@ -1,4 +1,4 @@
-"""JSON (a list of objects, or one object a line) -> a header and rows of text cells."""
+"""JSON (a list of objects, one a line, or one a column) -> a header and rows of text cells."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,9 @@ from tasks.data.files.cells import cell_text
 from tasks.data.files.delimited import DamagedLine, Record
 from tasks.data.files.detection import open_text
 
-ADVICE = "JSON must be a list of objects, or one object a line."
+ADVICE = (
+    "JSON must be a list of objects, an object a line, or an object a column as pandas writes it."
+)
 Object = dict[str, Any]
 
 
@@ -21,7 +23,7 @@ def read_json(path: Path, encoding: str) -> tuple[list[str], Iterator[Record]]:
     Of one object a line, a line that is none is a damaged line.
 
     Raises:
-        UserError: the file is neither a list of objects nor one object a line.
+        UserError: the file has another form.
     """
     if _has_object_lines(path, encoding):
         header = _keys(_object_lines(path, encoding))
@@ -32,13 +34,31 @@ def read_json(path: Path, encoding: str) -> tuple[list[str], Iterator[Record]]:
 
 
 def _has_object_lines(path: Path, encoding: str) -> bool:
-    """Whether the first line of several is an object, or the only one is without a list."""
+    """Whether the first line of several is an object, or the only one is a movie."""
     with open_text(path, encoding) as text:
         first, second = [*islice(filter(str.strip, text), 2), "", ""][:2]
     if second:
         return first.strip() not in ("{", "[") and isinstance(_parsed(first), dict)
     value = _parsed(first)
-    return isinstance(value, dict) and not any(isinstance(item, list) for item in value.values())
+    return isinstance(value, dict) and _table_in(value) is None
+
+
+def _table_in(value: Object) -> list[Object] | None:
+    """The rows of an object that is a table: a list of larger objects, or an object a column.
+
+    A list of smaller objects, such as its genres, belongs to a movie.
+    """
+    for item in value.values():
+        if isinstance(item, list) and _are_objects(item) and len(_keys(item)) > len(value):
+            return item
+    if value and _are_objects(value.values()):
+        keys = dict.fromkeys(key for column in value.values() for key in column)
+        return [{name: column.get(key) for name, column in value.items()} for key in keys]
+    return None
+
+
+def _are_objects(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def _parsed(line: str) -> Any:
@@ -58,6 +78,7 @@ def _object_lines(path: Path, encoding: str) -> Iterator[Object | str]:
 
 
 def _keys(rows: Iterable[Object | str]) -> list[str]:
+    """All keys, in the order in which they are found."""
     return list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
 
 
@@ -68,15 +89,13 @@ def _record(row: Object | str, header: list[str]) -> Record:
 
 
 def _listed(path: Path, encoding: str) -> list[Object]:
-    """The objects of a list, which may be the only list in an object, as in `{"movies": […]}`."""
+    """The objects of a list, or of a table that one object is, as `{"movies": […]}`."""
     with open_text(path, encoding) as text:
         try:
             value = json.load(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: the JSON cannot be read ({error}). {ADVICE}") from error
-    if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list)]
-        value = lists[0] if len(lists) == 1 else value
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+    rows = _table_in(value) if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not _are_objects(rows):
         raise UserError(f"{path}: {ADVICE}")
-    return value
+    return rows

@@ -45,8 +45,6 @@ def open_table(
         UserError: the file is empty or cannot be read.
     """
     csv.field_size_limit(2**31 - 1)  # the default of 128 kB is too small for some overviews
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty.")
     with _errors_for_the_user(path):
         form = detect_format(path, encoding, delimiter, known)
     with _errors_for_the_user(path, form):
@@ -85,8 +83,6 @@ def _errors_for_the_user(path: Path, form: FileFormat = TEXT) -> Iterator[None]:
         yield
     except UnicodeDecodeError:
         raise UserError(_undecodable(path, form)) from None
-    except LookupError as error:
-        raise UserError(f"--ingest.encoding: {error}.") from None
     except BROKEN_FILE as error:
         raise UserError(f"{path}: the file cannot be read ({error}).") from error
 

@@ -1,3 +1,4 @@
+import csv
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ from tasks.data.ingest import (
 )
 from tasks.data.sources import Source, open_file
 from tests.conftest import COLUMNS, catalogue, movie, write_csv
+from tests.support.logs import messages
 from tests.support.source_files import append_to, new_state, validate_file
 
 POSITIONS = {name: column for column, name in enumerate(COLUMNS)}
@@ -116,6 +118,36 @@ def test_a_joined_file_that_changes_during_ingest_is_rejected(kind, columns, tmp
     path = write_csv(tmp_path / f"{kind}.csv", [{"id": "1001"}], columns)
     message = error_of_ingest(append_to, path, IngestConfig.model_validate({kind: str(path)}))
     assert message.startswith(f"{kind}.csv changed while it was read")
+
+
+def test_the_log_says_how_a_file_is_read_where_it_is_not_as_usual(
+    tmp_path, artifacts, monkeypatch, caplog
+):
+    rows = catalogue(30)
+    rows[0] |= {"genres": "HORROR"}
+    for row in rows[:3]:
+        row["release_date"] = "soon"
+    text = write_csv(tmp_path / "movies.csv", rows).read_text().replace("1953-02-03", "3.2.1953")
+    table = list(csv.reader(text.splitlines()))
+    with (tmp_path / "movies.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=";").writerows(table)
+    monkeypatch.setattr(module, "progress_bar", lambda _: nullcontext(lambda _: None))
+    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
+    with caplog.at_level(logging.INFO, "test"):
+        ingested = ingest.fn([str(tmp_path / "movies.csv")], IngestConfig())
+    assert (ingested.kept, ingested.undated) == (30, 3)
+    assert messages(caplog)[1:] == [
+        "movies.csv: semicolon-separated, UTF-8 with BOM",
+        "Genre Horror: also written HORROR, Horror",
+        "movies.csv: 3 movies have no readable year",
+    ]
+
+
+def test_a_source_without_a_column_of_dates_has_no_unreadable_years(tmp_path):
+    columns = ["id", "title", "overview", "genres"]
+    rows = [{name: row[name] for name in columns} for row in catalogue(9)]
+    opened = open_sources([str(write_csv(tmp_path / "m.csv", rows, columns))], IngestConfig())
+    assert not module.have_dates(opened)
 
 
 def test_unreadable_rows_of_joined_files_are_counted_and_logged(

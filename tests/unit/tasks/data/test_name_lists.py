@@ -108,3 +108,4 @@ def test_only_the_separator_of_the_file_separates():
 def test_blank_keywords_are_ignored_and_have_capital_initials():
     assert parse_keywords("[{'name': '\xa0'}, {'name': 'toy story'}]") == ("Toy Story",)
     assert parse_keywords("[{'name': \"children's game\"}]") == ("Children's Game",)
+    assert parse_keywords("war: the (first) end|NA|toy") == ("War: The (First) End", "Toy")

@@ -63,6 +63,20 @@ def test_a_glob_pattern_is_one_source_with_several_files(tmp_path):
     assert [path.name for path in source.files] == ["films-a.csv", "films-b.csv"]
 
 
+def test_folders_that_are_named_as_columns_are_columns_and_no_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {name: cell for name, cell in movie(1, "Horror").items() if name != "release_date"}
+    for year in ("1999", "2004"):
+        (tmp_path / f"year={year}").mkdir()
+        write_csv(tmp_path / f"year={year}" / "movies.csv", [row], list(row))
+    assert source_name("year=1999/movies.csv") == "movies"
+    assert source_name("films=year=1999/movies.csv") == "films"
+    source = resolve_source("year=*/movies.csv")
+    files = [open_file(path) for path in source.files]
+    years = [next(file.rows)[file.positions["release_date"]] for file in files]
+    assert (source.name, years) == ("movies", ["1999", "2004"])
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [

@@ -13,6 +13,7 @@ from tasks.reports.summary import (
     quarantine_summary,
     relative_path,
     report_page,
+    row_counts_text,
     run_page,
     score_rows,
 )
@@ -44,6 +45,19 @@ def summary() -> Summary:
         champion=True,
         why="no earlier champion",
     )
+
+
+def test_what_was_unusual_in_reading_is_told():
+    read = {
+        "formats": {"m.csv": "tab-separated, UTF-16"},
+        "merged_genres": {"Drama": ["DRAMA", "drama"]},
+        "undated": 1,
+    }
+    assert row_counts_text(INGESTED.model_copy(update=read)).endswith(
+        " m.csv: tab-separated, UTF-16. Merged spellings of genres: Drama (DRAMA, drama). "
+        "1 movies have no readable year."
+    )
+    assert row_counts_text(INGESTED).endswith("Quarantined: 3 (2 bad_id, 1 missing_title).")
 
 
 def test_score_rows_have_the_baselines_beside_the_scores(summary):

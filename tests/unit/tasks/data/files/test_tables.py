@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import gzip
 import io
 import json
 import tempfile
@@ -133,9 +134,21 @@ def as_objects(rows: list[list[str]]) -> list[dict[str, str]]:
 def test_json_of_any_form_reads_back_equal(rows):
     objects = as_objects(rows)
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in objects)
-    for text in (json.dumps(objects), json.dumps({"movies": objects}, indent=1), lines):
+    columns = {
+        name: dict(enumerate(column)) for name, column in zip(HEADER, zip(*rows, strict=True))
+    }
+    whole = (objects, {"movies": objects, "count": 1}, columns)
+    for text in (*map(json.dumps, whole), json.dumps(whole[1], indent=1), lines):
         table, read = opened(text.encode(), "m.json")
         assert (table.header, read) == (HEADER, rows)
+
+
+def test_the_only_movie_of_a_file_is_one_movie_though_it_has_a_list():
+    genres = [{"id": 27, "name": "Horror"}]
+    movie = {"id": 1, "title": "Alien", "overview": "A ship.", "genres": genres}
+    table, read = opened(json.dumps(movie).encode(), "m.json")
+    assert (table.header, len(read)) == (HEADER, 1)
+    assert json.loads(read[0][3]) == genres
 
 
 def test_a_line_that_is_no_object_is_damaged_and_later_keys_are_columns():
@@ -147,7 +160,7 @@ def test_a_line_that_is_no_object_is_damaged_and_later_keys_are_columns():
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"a": 1', b'[{"a": 1}', b'{"a":\n1}'])
 def test_other_json_is_refused_with_advice(content):
-    with pytest.raises(UserError, match="JSON must be a list of objects, or one object a line"):
+    with pytest.raises(UserError, match="JSON must be a list of objects, an object a line"):
         opened(content, "m.json")
 
 
@@ -175,6 +188,17 @@ def test_binary_map_and_repeated_columns_of_parquet_are_read(tmp_path):
         ["Amélie", '["Drama", "War"]', '["dog"]', '["x", null]', "second"],
         ["", "", "[]", "", ""],
     ]
+
+
+@pytest.mark.parametrize("content", [b"", codecs.BOM_UTF8, b"\n \n", gzip.compress(b"")])
+def test_a_file_without_text_is_empty(content):
+    with pytest.raises(UserError, match=r"m\.csv: the file is empty"):
+        opened(content)
+
+
+def test_an_encoding_that_does_not_exist_is_named():
+    with pytest.raises(UserError, match=r"--ingest.encoding latin-99: there is no such encoding"):
+        opened(written(ROWS), encoding="latin-99")
 
 
 def test_a_file_that_is_no_spreadsheet_is_refused():
