@@ -11,9 +11,7 @@ from tasks.data.files.cells import cell_text
 from tasks.data.files.delimited import DamagedLine, Record
 from tasks.data.files.detection import open_text
 
-ADVICE = (
-    "JSON must be a list of objects, an object a line, or an object a column as pandas writes it."
-)
+ADVICE = "JSON must be a list of objects, an object a line, or one a column as pandas writes."
 Object = dict[str, Any]
 
 
