@@ -67,6 +67,7 @@ Next = Callable[[Request], Awaitable[Response]]
 Movie = dict[str, Any]
 Year = Annotated[int, Field(ge=1800, le=2200)]
 Title = Annotated[str, Field(min_length=1, max_length=300)]
+MovieId = Annotated[str, Field(min_length=1, max_length=100)]
 Genre = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -80,7 +81,7 @@ class ApiQuery(BaseModel, extra="forbid"):
     """Query parameters: titles (all with ids, or none), ids, or a text; filters."""
 
     title: list[Title] = Field([], max_length=20)
-    id: list[int] = Field([], max_length=20)
+    id: list[MovieId] = Field([], max_length=20)
     text: str | None = Field(None, min_length=1, max_length=5000)
     year: Year | None = None
     genre: list[Genre] = Field([], max_length=50)

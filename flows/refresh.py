@@ -27,7 +27,7 @@ from tasks.registry.tracking.runs import open_run
 from tasks.registry.tracking.source import track_refresh, track_source
 from tasks.reports.report import report_quarantine
 
-REQUIRED = ("id", "title", "overview")
+REQUIRED = ("title", "overview")
 ATTEMPTS = 5  # a champion that is promoted during a refresh makes it start again
 WHY = "new movies for the champion"
 CHAMPION_CHANGED = "Version %s became champion during this refresh: starting again from it"

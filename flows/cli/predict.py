@@ -21,7 +21,7 @@ from tasks.recommend.title_choice import resolve_title
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import limit_client
 
-REQUIRED = ("id", "title", "overview")
+REQUIRED = ("title", "overview")
 
 
 class PredictConfig(StrictConfig):
@@ -51,7 +51,7 @@ class PredictConfig(StrictConfig):
 class Movie(NamedTuple):
     """Input of a prediction; the id is None for a text."""
 
-    id: int | None
+    id: str | None
     title: str
     overview: str
     keywords: Sequence[str] = ()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 MOVIES = pa.schema(
     [
         ("source", pa.string()),
-        ("id", pa.int64()),
+        ("id", pa.string()),
         ("title", pa.string()),
         ("overview", pa.string()),
         ("genres", pa.list_(pa.string())),

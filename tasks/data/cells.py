@@ -56,7 +56,8 @@ _YEAR = re.compile(r"(?<!\d)(18[7-9]\d|19\d\d|20\d\d)(?!\d)")
 _COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])")
 _SHORT_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d\d)")
 FIRST_YEAR_OF_LAST_CENTURY = 30  # of two digits
-TEXT_ID_BITS = 62
+MAX_ID_LENGTH = 100
+CONTENT_ID_LENGTH = 16  # hexadecimal digits
 
 
 def clean_text(text: str) -> str:
@@ -85,16 +86,26 @@ def is_missing(text: str) -> bool:
     return len(text) <= LONGEST_MISSING + 10 and text.strip().casefold() in MISSING
 
 
-def parse_id(text: str) -> int | None:
-    """A positive integer, also written as a float (`862.0`); None for other text."""
-    match = re.fullmatch(r"(\d{1,18})(\.0+)?", text.strip())
-    return int(match[1]) or None if match else None
+def parse_number_id(text: str) -> str | None:
+    """A positive integer in digits, also written as a float (`862.0`); None for other text."""
+    match = re.fullmatch(r"0*([1-9]\d{0,17})(\.0+)?", text.strip(), re.ASCII)
+    return match[1] if match else None
 
 
-def text_id(text: str) -> int:
-    """A number for an id that is none, such as `tt0076759` or `s12`: 62 bits of its SHA-256."""
-    digest = hashlib.sha256(text.strip().encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> (64 - TEXT_ID_BITS)
+def parse_id(text: str) -> str | None:
+    """A number as `parse_number_id` has it, or any other id such as `tt0076759`; None if missing.
+
+    A text that is too long to be an id counts as missing too.
+    """
+    if number := parse_number_id(text):
+        return number
+    text = clean_text(text)
+    return None if is_missing(text) or len(text) > MAX_ID_LENGTH else text
+
+
+def content_id(content: str) -> str:
+    """An id for a movie that has none: the first digits of the SHA-256 of its content."""
+    return hashlib.sha256(content.encode()).hexdigest()[:CONTENT_ID_LENGTH]
 
 
 def parse_year(text: str) -> int | None:

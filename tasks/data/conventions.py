@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tasks.core.text import fold, normalize_overview
-from tasks.data.cells import clean_text, is_missing, parse_id
+from tasks.data.cells import clean_text, is_missing, parse_number_id
 from tasks.data.files.delimited import DamagedLine
 from tasks.data.name_lists import SEPARATORS, choose_separator, parse_names
 from tasks.data.sources import Source
@@ -108,7 +108,7 @@ def learn_conventions(files: Iterable[Source]) -> Conventions:
                     values.append(cell)
             movie_id = cells.get("id", "")
             ids += not is_missing(movie_id)
-            numbers += parse_id(movie_id) is not None
+            numbers += parse_number_id(movie_id) is not None
             dated += has_year(cells["title"].strip())
             texts.add(cells["title"], cells["overview"])
             long_form.add(cells)

@@ -10,13 +10,14 @@ from tasks.core.contracts import MOVIES, QUARANTINE
 from tasks.data.cells import (
     Reason,
     clean_text,
+    content_id,
     is_missing,
     overview_problem,
     parse_count,
     parse_id,
     parse_imdb_id,
+    parse_number_id,
     parse_year,
-    text_id,
 )
 from tasks.data.companions.people import read_readable_people
 from tasks.data.conventions import USUAL, Conventions, genres_of
@@ -50,9 +51,9 @@ class IngestState:
     """
 
     name: str
-    joined: Mapping[str, Mapping[int, Sequence[str]]] = field(default_factory=dict)
+    joined: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     conventions: Conventions = USUAL
-    seen_ids: set[int] = field(default_factory=set)
+    seen_ids: set[str] = field(default_factory=set)
     spellings: dict[str, str] = field(default_factory=dict)
 
 
@@ -87,14 +88,13 @@ def _read_title(cell: str, state: IngestState) -> DatedTitle:
     return DatedTitle(with_leading_article(title), None)
 
 
-def _read_id(cells: Mapping[str, str], content: str, state: IngestState) -> int | None:
+def _read_id(cells: Mapping[str, str], content: str, state: IngestState) -> str | None:
     """The id; one of the content if the file has none; None if it is damaged or missing."""
     if "id" not in cells:
-        return text_id(content)
-    number = parse_id(cells["id"])
-    if number is not None or state.conventions.has_number_ids or is_missing(cells["id"]):
-        return number
-    return text_id(cells["id"])
+        return content_id(content)
+    if state.conventions.has_number_ids:
+        return parse_number_id(cells["id"])
+    return parse_id(cells["id"])
 
 
 def _overview_problem(overview: str, state: IngestState) -> Reason | None:
@@ -169,7 +169,7 @@ def _reject_repeated(
     if isinstance(result, RejectedRow) or result["id"] not in state.seen_ids:
         return result
     is_folded = cells.get("id", "") in state.conventions.other_genres
-    return RejectedRow("id", "folded_row" if is_folded else "duplicate_id", str(result["id"]))
+    return RejectedRow("id", "folded_row" if is_folded else "duplicate_id", result["id"])
 
 
 def validate_rows(

@@ -125,7 +125,7 @@ class Catalogue:
         return int(self.movies.num_rows)
 
     @cached_property
-    def positions(self) -> dict[tuple[str, int], int]:
+    def positions(self) -> dict[tuple[str, str], int]:
         """Row of each movie by source and id."""
         pairs = zip(self.movies["source"].to_pylist(), self.movies["id"].to_pylist(), strict=True)
         return {pair: row for row, pair in enumerate(pairs)}

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +14,16 @@ from tasks.recommend.catalogue import Catalogue
 
 ExportFormat = Literal["json", "csv"]
 IdKind = Literal["tmdb", "imdb"]
-MovieKey = tuple[str, int]  # source and id
+MovieKey = tuple[str, str]  # source and id
 PublicId = int | str
 IdList = tuple[PublicId, list[PublicId]]  # a movie and its recommendations, best first
 ID_COLUMNS: dict[IdKind, str] = {"tmdb": "id", "imdb": "imdb_id"}
+WITHOUT_IDS: dict[IdKind, str] = {
+    "tmdb": "No movie of the index has a TMDB id, which is a number. Train on a source whose ids "
+    "are those of TMDB, or export with --export-ids imdb.",
+    "imdb": "No movie of the index has an IMDb id. Train on a source with a column imdb_id, or "
+    "export with --export-ids tmdb.",
+}
 CSV_COLUMNS = ("id", "rank", "recommended_id")
 
 
@@ -30,19 +36,25 @@ def public_ids(catalogue: Catalogue, kind: IdKind, source: str | None) -> dict[M
         UserError: the index has several sources or not this one, or no movie has such an id.
     """
     source = _exported_source(catalogue, source)
-    column = ID_COLUMNS[kind]
     movies = catalogue.movies
-    names = movies.column_names
-    ids = movies[column].to_pylist() if column in names else [None] * movies.num_rows
+    ids = _ids_of_kind(movies, kind)
     keys = zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
     of_source = {key: value for key, value in zip(keys, ids, strict=True) if key[0] == source}
     first_keys = {value: key for key, value in reversed(of_source.items()) if value}
     if not first_keys:
-        raise UserError(
-            "No movie of the index has an IMDb id. Train on a source with a column imdb_id, "
-            "or export with --export-ids tmdb."
-        )
+        raise UserError(WITHOUT_IDS[kind])
     return {key: value for value, key in reversed(first_keys.items())}
+
+
+def _ids_of_kind(movies: pa.Table, kind: IdKind) -> Sequence[PublicId | None]:
+    """TMDB ids as numbers, IMDb ids as texts; None for a movie without one."""
+    column = ID_COLUMNS[kind]
+    if column not in movies.column_names:
+        return [None] * movies.num_rows
+    ids: list[str | None] = movies[column].to_pylist()
+    if kind == "imdb":
+        return ids
+    return [int(value) if value and value.isdecimal() else None for value in ids]
 
 
 def _exported_source(catalogue: Catalogue, source: str | None) -> str:

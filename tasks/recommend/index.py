@@ -68,7 +68,7 @@ class CheckedWriter:
     """Validates tables while they are written, counts their rows and samples their vectors."""
 
     def __init__(self) -> None:
-        self.rows, self.samples = 0, list[tuple[str, int, list[float]]]()
+        self.rows, self.samples = 0, list[tuple[str, str, list[float]]]()
 
     def batches(self, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
         """The rows of all tables, read one table at a time; empty tables are skipped.
@@ -84,7 +84,7 @@ class CheckedWriter:
                 self.samples += [self._sample(row) for row in ends]
             yield from table.to_batches()
 
-    def _sample(self, row: pa.Table) -> tuple[str, int, list[float]]:
+    def _sample(self, row: pa.Table) -> tuple[str, str, list[float]]:
         return row["source"][0].as_py(), row["id"][0].as_py(), row["content"][0].as_py()
 
 
@@ -172,7 +172,7 @@ def check_table(table: "Table", written: CheckedWriter) -> None:
     if table.count_rows() != written.rows:
         raise ValueError(f"{table.count_rows()} rows in the index, {written.rows} written")
     for source, movie_id, vector in written.samples:
-        condition = f"id = {movie_id} AND source = {sql_literal(source)}"
+        condition = f"id = {sql_literal(movie_id)} AND source = {sql_literal(source)}"
         rows = table.search().where(condition).select(["title", "content"]).limit(2).to_list()
         if len(rows) != 1 or not np.allclose(rows[0]["content"], vector, atol=1e-6):
             raise ValueError(f"movie {movie_id} of {source} differs in the index from its input")

@@ -31,8 +31,10 @@ class RecommendationRequest(Filters):
     year: int | None = Field(
         None, description="Release year; selects among several movies of that title"
     )
-    id: int | None = Field(
-        None, description="Movie id, instead of a title or to select one of equal title and year"
+    id: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="Movie id, instead of a title or to select one of equal title and year",
     )
     text: str | None = Field(None, description="Plot description to search by, instead of a title")
     limit: int = Field(10, ge=1, le=1000, description="Number of movies to recommend")
@@ -70,7 +72,7 @@ class RecommendationQuery(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def row_by_id(version: Version, movie_id: int) -> int:
+def row_by_id(version: Version, movie_id: str) -> int:
     """Catalogue row of the movie with this id.
 
     Raises:
@@ -91,7 +93,7 @@ def query_from_movies(request: RecommendationRequest, version: Version) -> Recom
         UserError: a title or the id is unknown or ambiguous.
     """
     if not request.titles:
-        return query_from_rows([row_by_id(version, int(request.id or 0))], version)
+        return query_from_rows([row_by_id(version, str(request.id))], version)
     choices = [resolve_title(version, title, request.year, request.id) for title in request.titles]
     notes = tuple(choice.note for choice in choices if choice.note)
     return query_from_rows([choice.row for choice in choices], version, notes)

@@ -194,7 +194,7 @@ def nearest_vectors(
     return hits
 
 
-def movie_keys(movies: pa.Table) -> list[tuple[str, int]]:
+def movie_keys(movies: pa.Table) -> list[tuple[str, str]]:
     """Source and id of each movie of a table."""
     return list(zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True))
 

@@ -32,7 +32,7 @@ class TitleChoice(NamedTuple):
 
 
 def resolve_title(
-    version: Version, title: str, year: int | None, movie_id: int | None
+    version: Version, title: str, year: int | None, movie_id: str | None
 ) -> TitleChoice:
     """The movie with a title; of several, the one with the id, else the clearly best known.
 
@@ -70,7 +70,7 @@ def _rows(catalogue: Catalogue, movies: Sequence[Movie]) -> list[int]:
     return [catalogue.positions[movie["source"], movie["id"]] for movie in movies]
 
 
-def _row_with_id(catalogue: Catalogue, title: str, rows: Sequence[int], movie_id: int) -> int:
+def _row_with_id(catalogue: Catalogue, title: str, rows: Sequence[int], movie_id: str) -> int:
     with_id = [row for row in rows if catalogue.movie(row)["id"] == movie_id]
     if len(with_id) != 1:
         raise ambiguous_title(catalogue, title, rows)

@@ -79,7 +79,7 @@ def publish_merged(
     updated = old.num_rows - remaining.num_rows
     published = publish_rows(
         uri=index.uri,
-        rows=with_all_columns(remaining),
+        rows=remaining,
         added=stored_batches(rows),
         tag=tag,
         config=config,
@@ -90,18 +90,6 @@ def publish_merged(
     return RefreshRef(index=published, added=new.num_rows - updated, updated=updated)
 
 
-def with_all_columns(rows: pa.Table) -> pa.Table:
-    """Index rows with empty columns in place of those that early releases did not write."""
-    empty: dict[str, pa.Array] = {
-        REFRESHED: pa.array([False] * rows.num_rows),
-        "keywords": pa.array([[]] * rows.num_rows, pa.list_(pa.string())),
-    }
-    for name, column in empty.items():
-        if name not in rows.column_names:
-            rows = rows.append_column(name, column)
-    return rows
-
-
 def publish_rows(
     uri: str, rows: pa.Table, added: Iterable[pa.Table], tag: str, config: IndexConfig
 ) -> IndexRef:
@@ -110,14 +98,12 @@ def publish_rows(
     return publish_version(uri, chain([rows], batches), tag, config)
 
 
-def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table | None:
+def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table:
     """Movies that refreshes added to the champion and that a new training does not have.
 
-    Only movies of the documents' sources count. None if an early release published the index.
+    Only movies of the documents' sources count.
     """
     table = open_version(champion.index.uri, champion.index.tag)
-    if REFRESHED not in table.schema.names:
-        return None
     query = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
     movies = query.limit(table.count_rows()).to_arrow()
     trained = {
@@ -128,7 +114,7 @@ def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table | 
     return movies.filter(pa.array(missing, pa.bool_()))
 
 
-def _source_ids(movies: pa.Table) -> Iterator[tuple[str, int]]:
+def _source_ids(movies: pa.Table) -> Iterator[tuple[str, str]]:
     return zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
 
 

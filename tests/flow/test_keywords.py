@@ -72,7 +72,7 @@ def test_a_refresh_gives_a_movie_of_the_training_the_same_vectors(trained, tmp_p
 def vectors_of(movie_id: int) -> list[float]:
     """Vectors of a movie in the champion's index."""
     index = load_champion().index
-    rows = open_version(index.uri, index.tag).search().where(f"id = {movie_id}").to_list()
+    rows = open_version(index.uri, index.tag).search().where(f"id = '{movie_id}'").to_list()
     return [*rows[0]["content"], *rows[0]["hidden"]]
 
 

@@ -159,7 +159,7 @@ def test_tables_and_figures_show_relevance_beside_popularity(trained, tmp_path):
 
 def test_the_index_has_people_but_no_keywords_to_rank_by(trained):
     index = load_champion().index
-    rows = open_version(index.uri, index.tag).search().where(f"id = {FIRST_ID}").to_list()
+    rows = open_version(index.uri, index.tag).search().where(f"id = '{FIRST_ID}'").to_list()
     assert rows[0]["people"] == ["Director of Arbury", "Star of Horror", "Actor 0"]
     assert rows[0]["people_terms"] == rows[0]["people"]
     assert rows[0]["keywords"]

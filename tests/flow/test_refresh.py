@@ -12,6 +12,7 @@ from flows.batch import BatchConfig, batch, export_path
 from flows.refresh import refresh
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.storage import store
+from tasks.recommend.query import RecommendationRequest, query_from_movies, recommend
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import Champion, load_champion, model_folders
 from tasks.registry.release import versions
@@ -47,7 +48,7 @@ def new_movies(tmp_path) -> Path:
 def row_of(index: IndexRef, movie_id: int) -> dict[str, Any]:
     """The index row of a movie."""
     table = open_version(index.uri, index.tag)
-    (row,) = table.search().where(f"id = {movie_id}").to_list()
+    (row,) = table.search().where(f"id = '{movie_id}'").to_list()
     return row
 
 
@@ -79,7 +80,7 @@ def test_lists_are_exported_by_id_beside_the_parquet_file(before, tmp_path):
     exported = json.loads((tmp_path / "lists.json").read_text(encoding="utf-8"))
     table = pq.read_table(output).to_pylist()
     assert len(exported) == KEPT
-    assert exported["1001"] == [row["like_id"] for row in table if row["id"] == 1001]
+    assert exported["1001"] == [int(row["like_id"]) for row in table if row["id"] == "1001"]
 
 
 def test_an_export_without_imdb_ids_fails_before_the_lists_are_written(before, tmp_path):
@@ -118,6 +119,18 @@ def test_new_movies_are_added_and_known_ones_updated(champion, new_movies):
     metrics = client.get_run(version.run_id).data.metrics
     assert (metrics["refresh_added"], metrics["source_quarantined_bad_id"]) == (1, 1)
     require_reviewed(ROOT / "tests/flow/definitions/refresh.yaml", run_names(version.run_id))
+
+
+def test_movies_with_text_ids_are_found_by_them(champion, tmp_path):
+    file = write_csv(
+        tmp_path / "new.csv", [NEW[0] | {"id": "tt'9001"}], ["id", "title", "overview"]
+    )
+    refreshed = refresh(asked_to_add(file))
+    version = get_version(refreshed.index)
+    request = RecommendationRequest(id="tt'9001", limit=1)
+    query = query_from_movies(request, version)
+    assert (refreshed.added, query.name) == (1, NEW[0]["title"])
+    assert recommend(query, request, version, champion.rank)[0]["id"].isdecimal()
 
 
 def test_genres_are_predicted_where_none_are_given(champion, new_movies):

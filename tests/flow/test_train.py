@@ -47,6 +47,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
+from tasks.data.cells import content_id
 from tasks.data.ingest import ingest
 from tasks.data.labels import LabelConfig, binarize, label
 from tasks.data.preprocess import TextConfig, preprocess
@@ -267,13 +268,13 @@ def test_recommend_answers_from_the_champion(summary):
 
 
 def test_recommend_takes_ids_texts_and_several_titles(summary):
-    assert recommended(id=1000) == recommended(titles=["Horror Story 0"])
+    assert recommended(id="1000") == recommended(titles=["Horror Story 0"])
     assert all("Horror" in movie["genres"] for movie in recommended(text="ghost and blood")[:5])
     movies = recommended(titles=["Horror Story 0", "Music Story 2"], limit=20)
     assert {"Horror", "Music"} <= {name for movie in movies for name in movie["genres"]}
-    assert not {1000, 1002} & {movie["id"] for movie in movies}
+    assert not {"1000", "1002"} & {movie["id"] for movie in movies}
     with pytest.raises(UserError, match="No movie has the id 5"):
-        recommended(id=5)
+        recommended(id="5")
     with pytest.raises(UserError, match="knows no word of the text"):
         recommended(text="zzz")
 
@@ -350,6 +351,20 @@ def test_predict_answers_texts_files_and_the_top_n(summary, tmp_path, capsys):
     assert next(iter(answer["genres"])) == "Horror"
     assert len(answer["genres"]) == 2
     assert "new.csv row 2, column 'id': bad_id, left out." in printed.err
+
+
+def test_predict_shows_the_ids_of_the_file_whatever_they_are(summary, tmp_path, capsys):
+    text = "A ghost with a curse, a haunted grave and blood at midnight"
+    rows = [{"tconst": "tt0076759", "title": "x", "plot": text}]
+    with_ids = write_csv(tmp_path / "ids.csv", rows, ["tconst", "title", "plot"])
+    without_ids = write_csv(
+        tmp_path / "plots.csv", [{"title": "x", "plot": text}], ["title", "plot"]
+    )
+    ids = []
+    for file in (with_ids, without_ids):
+        predict_flow.command(PredictConfig(file=str(file), as_json=True))
+        ids += [movie["id"] for movie in json.loads(capsys.readouterr().out)]
+    assert ids == ["tt0076759", content_id(f"x\n{None}\n{text}")]
 
 
 def test_predict_refuses_what_it_cannot_answer(summary, tmp_path):
@@ -667,7 +682,7 @@ def is_finite(metrics: dict[str, float]) -> bool:
 
 def test_a_genre_of_one_movie_is_not_learned(run, trained):
     movies = recommended(id=FIRST_ID, genre=["War"])
-    assert [movie["id"] for movie in movies] == [WAR_MOVIE]
+    assert [movie["id"] for movie in movies] == [str(WAR_MOVIE)]
     assert run.data.metrics["genres_learnt"] == len(CLASSES)
     assert is_finite(run.data.metrics)
 

@@ -42,7 +42,7 @@ def summary(trained, copied_root: Callable[[Path], Path]) -> Summary:
 
 def movies_of(index: IndexRef, movie_id: int) -> dict[str, str]:
     """Titles of the movies with an id, by source."""
-    rows = open_version(index.uri, index.tag).search().where(f"id = {movie_id}").to_list()
+    rows = open_version(index.uri, index.tag).search().where(f"id = '{movie_id}'").to_list()
     titles = {row["source"]: row["title"] for row in rows}
     assert len(titles) == len(rows)
     return titles

@@ -93,7 +93,7 @@ def rows(
 def _movie(position: int, title: str) -> dict[str, object]:
     return {
         "source": "m",
-        "id": position + 1,
+        "id": str(position + 1),
         "title": title,
         "overview": f"Story {position} of {title[:20]}.",
         "genres": [GENRES[position % 2]],

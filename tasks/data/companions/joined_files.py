@@ -18,7 +18,7 @@ from tasks.data.files.tables import open_table
 from tasks.data.name_lists import parse_keywords
 from tasks.data.sources import Source, download_from_kaggle, resolve_source
 
-NamesById = Mapping[int, Names]
+NamesById = Mapping[str, Names]
 
 
 class JoinedFile(NamedTuple):
@@ -109,7 +109,7 @@ def read_joined_file(
     source: Source, read_names: Callable[[Mapping[str, str]], Names]
 ) -> JoinedNames:
     """Names by movie id of all rows, and the number of unreadable rows."""
-    by_id: dict[int, Names] = {}
+    by_id: dict[str, Names] = {}
     unreadable = 0
     for fields in source.rows:
         try:
@@ -126,10 +126,10 @@ def _cells_of(source: Source, fields: Record) -> dict[str, str]:
     return {name: fields[column] for name, column in source.positions.items()}
 
 
-def _required_id(cells: Mapping[str, str]) -> int:
+def _required_id(cells: Mapping[str, str]) -> str:
     movie_id = parse_id(cells["id"])
     if movie_id is None:
-        raise ValueError("not an id")
+        raise ValueError("no id")
     return movie_id
 
 

@@ -18,7 +18,7 @@ KNOWN_ITEMS = "known_items.csv"
 class KnownItem(NamedTuple):
     """A question that describes a movie in other words, and the id of that movie."""
 
-    id: int
+    id: str
     query: str
 
 
@@ -90,7 +90,7 @@ def _known_item(place: str, header: list[str], fields: Record) -> KnownItem:
     cells = dict(zip(header, fields, strict=True))
     movie_id, query = parse_id(cells["id"]), clean_text(cells["query"])
     if movie_id is None:
-        raise UserError(f"{place}, column 'id': '{cells['id'][:50]}' is not a positive integer.")
+        raise UserError(f"{place}, column 'id': '{cells['id'][:50]}' is no id.")
     if not query:
         raise UserError(f"{place}, column 'query': the question is empty.")
     return KnownItem(movie_id, query)

@@ -49,7 +49,7 @@ class QuerySet(NamedTuple):
     candidates: NDArray[np.int64] | None = None
 
 
-def is_reported_query(source: str, movie_id: int) -> bool:
+def is_reported_query(source: str, movie_id: str) -> bool:
     """Whether a movie's query belongs to the half that scores are reported on."""
     return hashlib.sha256(f"{source}/{movie_id}".encode()).digest()[0] % 2 == 1
 

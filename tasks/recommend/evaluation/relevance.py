@@ -106,7 +106,7 @@ class VoteMatched:
         return rng.choice(candidates, MATCHED_SAMPLE, replace=False)
 
 
-def read_likes(ratings: Path, links: Path, row_by_id: Mapping[int, int]) -> sp.csr_array:
+def read_likes(ratings: Path, links: Path, row_by_id: Mapping[str, int]) -> sp.csr_array:
     """Matrix (n_users, n_movies) of ones where a user likes a movie, from the MovieLens files.
 
     `row_by_id` maps TMDB ids to catalogue rows; ratings of other movies are ignored.
@@ -115,11 +115,11 @@ def read_likes(ratings: Path, links: Path, row_by_id: Mapping[int, int]) -> sp.c
         UserError: a file lacks a column, or a value is not a number.
     """
     linked = _read_columns(links, {"movieId": pa.int64(), "tmdbId": pa.float64()}).drop_null()
-    tmdb_ids = dict(zip(linked["movieId"].to_pylist(), linked["tmdbId"].to_pylist(), strict=True))
+    tmdb_ids = map(str, map(int, linked["tmdbId"].to_pylist()))
     row_by_movie = {
-        movie: row_by_id[int(tmdb_id)]
-        for movie, tmdb_id in tmdb_ids.items()
-        if int(tmdb_id) in row_by_id
+        movie: row_by_id[tmdb_id]
+        for movie, tmdb_id in zip(linked["movieId"].to_pylist(), tmdb_ids, strict=True)
+        if tmdb_id in row_by_id
     }
     likes = _read_likes_table(ratings)
     users, movies = likes["userId"].to_pylist(), likes["movieId"].to_pylist()

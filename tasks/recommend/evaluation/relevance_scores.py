@@ -154,7 +154,7 @@ def _text_hits(
 
 
 def known_item_rows(
-    catalogue: Catalogue, source: str, items: Iterable[tuple[int, str]]
+    catalogue: Catalogue, source: str, items: Iterable[tuple[str, str]]
 ) -> list[KnownItem]:
     """Known items (id, text) of a source whose movie is in the catalogue."""
     rows = catalogue.positions

@@ -8,7 +8,7 @@ from mlflow.types.schema import Array, Map, Object, Property
 MOVIE = Object(
     [
         Property("source", DataType.string),
-        Property("id", DataType.long),
+        Property("id", DataType.string),
         Property("title", DataType.string),
         Property("year", DataType.long, required=False),
         Property("genres", Array(DataType.string)),

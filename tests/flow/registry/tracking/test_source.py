@@ -31,7 +31,7 @@ def test_the_schema_has_the_columns_and_types_of_ingested_movies():
     types = {column["name"]: column["type"] for column in dataset_schema(MOVIES).to_dict()}
     assert types == {
         "source": "string",
-        "id": "long",
+        "id": "string",
         "title": "string",
         "overview": "string",
         "genres": "array",

@@ -9,7 +9,7 @@ def test_flags_of_the_command_line():
     flags = ["--id", "603", "--genre", "Action", "--genre", "War", "--not-genre", "Horror"]
     flags += ["--from-year", "1990", "--to-year", "2009", "--language", "en", "--json"]
     config = parse(RecommendConfig, "recommend", flags)
-    assert (config.id, config.genre, config.not_genre) == (603, ["Action", "War"], ["Horror"])
+    assert (config.id, config.genre, config.not_genre) == ("603", ["Action", "War"], ["Horror"])
     assert (config.from_year, config.to_year, config.language) == (1990, 2009, "en")
     assert config.as_json
 
@@ -41,7 +41,7 @@ def test_reasons_are_what_is_shared_and_the_parts_of_the_score():
 
 
 def test_an_explained_csv_has_a_column_of_reasons(capsys):
-    movie = {"source": "m", "id": 1, "title": "Alien", "year": 1979, "genres": ["Horror"]}
+    movie = {"source": "m", "id": "1", "title": "Alien", "year": 1979, "genres": ["Horror"]}
     write_csv([movie | {"score": 0.5, "why": WHY}])
     header, line = capsys.readouterr().out.splitlines()
     assert header == "source,id,title,year,genres,score,why"
@@ -50,6 +50,6 @@ def test_an_explained_csv_has_a_column_of_reasons(capsys):
 
 @pytest.mark.parametrize("sign", "=+-@")
 def test_a_title_that_a_spreadsheet_would_run_is_quoted(sign, capsys):
-    movie = {"source": "m", "id": 1, "title": f"{sign}A1", "year": None, "genres": ["A", "B"]}
+    movie = {"source": "m", "id": "1", "title": f"{sign}A1", "year": None, "genres": ["A", "B"]}
     write_csv([movie | {"score": 0.5}])
     assert capsys.readouterr().out.splitlines()[1] == f"m,1,'{sign}A1,,A|B,0.5000"

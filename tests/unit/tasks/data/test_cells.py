@@ -2,28 +2,42 @@ import pytest
 
 from tasks.data.cells import (
     clean_text,
+    content_id,
     is_missing,
     overview_problem,
     parse_count,
     parse_id,
     parse_imdb_id,
+    parse_number_id,
     parse_year,
-    text_id,
 )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("862", 862), ("862.0", 862), (" 862 ", 862), ("1997-08-20", None), ("0", None), ("", None)],
+    [
+        *[("862", "862"), ("862.0", "862"), (" 0862 ", "862"), ("tt0076759", None)],
+        *[("1997-08-20", None), ("0", None), ("0.0", None), ("-5", None), ("٣", None), ("", None)],
+    ],
 )
-def test_a_number_id_is_a_positive_integer(text, expected):
+def test_a_number_id_is_a_positive_integer_in_digits(text, expected):
+    assert parse_number_id(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *[("862.0", "862"), (" tt0076759 ", "tt0076759"), ("s\u00a012", "s 12"), ("0", "0")],
+        *[("N/A", None), (" ", None), ("x" * 101, None), ("x" * 100, "x" * 100)],
+    ],
+)
+def test_any_short_text_is_an_id(text, expected):
     assert parse_id(text) == expected
 
 
-def test_a_text_id_is_a_positive_number_of_62_bits_that_never_changes():
-    assert text_id("tt0076759") == text_id(" tt0076759 ") == 2779833747022272669
-    assert 0 < text_id("s1") < 2**62
-    assert text_id("s1") != text_id("s2")
+def test_an_id_of_content_never_changes():
+    assert content_id("Alien\n1979\nA ship.") == "fbab47e25c8daa02"
+    assert content_id("Alien\n1979\nA ship!") != content_id("Alien\n1979\nA ship.")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ FORMS = ("NFC", "NFD")
 
 def movies(*rows: dict) -> pa.Table:
     defaults = {
-        "id": 1,
+        "id": "1",
         "title": "Alien",
         "overview": "A ghost on a ship.",
         "genres": ["Horror"],
@@ -87,7 +87,7 @@ def test_equal_stories_in_composed_and_decomposed_letters_have_equal_documents()
 
 
 def test_documents_of_a_chunk_are_stored_under_its_name(artifacts):
-    table = movies({"id": 5})
+    table = movies({"id": "5"})
     chunk = stored_table(MoviesRef, table)
     ref = preprocess.fn(chunk, PLAIN, Compute())
     assert (ref.name, ref.rows) == (chunk.name, 1)
@@ -107,18 +107,18 @@ def replace_column(table: pa.Table, name: str, values: list[str]) -> pa.Table:
 
 def test_ids_and_overviews_shared_with_test_are_detected():
     disjoint = split_documents(
-        {"id": 1, "overview": "One.", "split": "train"},
-        {"id": 2, "overview": "Two.", "split": "test"},
+        {"id": "1", "overview": "One.", "split": "train"},
+        {"id": "2", "overview": "Two.", "split": "test"},
     )
     assert keys_shared_with_test(disjoint) == []
     same_text = split_documents(
-        {"id": 1, "overview": "The same, twice.", "split": "validation"},
-        {"id": 2, "overview": "the SAME twice", "split": "test"},
+        {"id": "1", "overview": "The same, twice.", "split": "validation"},
+        {"id": "2", "overview": "the SAME twice", "split": "test"},
     )
     assert keys_shared_with_test(same_text) == ["the same twice"]
     same_id = split_documents(
-        {"id": 7, "overview": "One.", "split": "train"},
-        {"id": 7, "overview": "Two.", "split": "test"},
+        {"id": "7", "overview": "One.", "split": "train"},
+        {"id": "7", "overview": "Two.", "split": "test"},
     )
     assert keys_shared_with_test(same_id) == ["None/7"]
 
@@ -126,10 +126,10 @@ def test_ids_and_overviews_shared_with_test_are_detected():
 def test_a_genre_in_a_document_is_detected():
     documents = to_documents(movies({"genres": ["Horror"]}), PLAIN)
     assert genre_dependent_ids(documents, PLAIN) == []
-    leaky = to_documents(movies({"id": 5, "genres": ["Horror"]}), TextConfig(recipe="blog"))
-    assert genre_dependent_ids(leaky, TextConfig(recipe="blog")) == [5]
+    leaky = to_documents(movies({"id": "5", "genres": ["Horror"]}), TextConfig(recipe="blog"))
+    assert genre_dependent_ids(leaky, TextConfig(recipe="blog")) == ["5"]
     with_genre = replace_column(documents, "document", ["ghost ship alien horror"])
-    assert genre_dependent_ids(with_genre, PLAIN) == [1]
+    assert genre_dependent_ids(with_genre, PLAIN) == ["1"]
 
 
 def test_a_genre_word_in_the_overview_is_not_leakage():
@@ -150,8 +150,8 @@ def test_a_genre_word_in_the_overview_is_not_leakage():
 )
 def test_leakage_stops_the_run(artifacts, document, overviews, message):
     table = split_documents(
-        {"id": 2, "overview": overviews[0], "split": "train"},
-        {"id": 1, "overview": overviews[1], "split": "test"},
+        {"id": "2", "overview": overviews[0], "split": "train"},
+        {"id": "1", "overview": overviews[1], "split": "test"},
     )
     leaky = replace_column(table, "document", ["ghost", document])
     ref = store.get_or_create(
@@ -164,20 +164,22 @@ def test_leakage_stops_the_run(artifacts, document, overviews, message):
 def test_documents_of_the_blog_recipe_may_contain_genres(artifacts):
     """On purpose; shared overviews are refused for it too."""
     blog = TextConfig(recipe="blog")
-    table = to_documents(movies({"id": 1, "overview": "One."}, {"id": 2, "overview": "Two."}), blog)
+    table = to_documents(
+        movies({"id": "1", "overview": "One."}, {"id": "2", "overview": "Two."}), blog
+    )
     held_out = replace_column(table, "split", ["train", "test"])
     require_held_out(stored_table(DocumentsRef, held_out), blog)
     with pytest.raises(ValueError, match="documents of movie 2 and others contain their genres"):
         require_held_out(stored_table(DocumentsRef, held_out), PLAIN)
-    same_ids = replace_column(held_out, "id", [1, 1])
+    same_ids = replace_column(held_out, "id", ["1", "1"])
     with pytest.raises(ValueError, match="1 ids or overviews are in test and in training"):
         require_held_out(stored_table(DocumentsRef, same_ids), blog)
 
 
 def test_genres_in_documents_of_training_movies_do_not_stop_a_run(artifacts):
     table = split_documents(
-        {"id": 1, "overview": "One.", "split": "train"},
-        {"id": 2, "overview": "Two.", "split": "test"},
+        {"id": "1", "overview": "One.", "split": "train"},
+        {"id": "2", "overview": "Two.", "split": "test"},
     )
     leaky = replace_column(table, "document", ["horror", table["document"][1].as_py()])
     require_held_out(stored_table(DocumentsRef, leaky), PLAIN)
@@ -185,8 +187,8 @@ def test_genres_in_documents_of_training_movies_do_not_stop_a_run(artifacts):
 
 def test_ids_of_two_sources_are_not_shared():
     table = split_documents(
-        {"id": 7, "source": "a", "overview": "One.", "split": "train"},
-        {"id": 7, "source": "b", "overview": "Two.", "split": "test"},
+        {"id": "7", "source": "a", "overview": "One.", "split": "train"},
+        {"id": "7", "source": "b", "overview": "Two.", "split": "test"},
     )
     assert keys_shared_with_test(table) == []
 

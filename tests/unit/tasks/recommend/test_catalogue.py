@@ -31,7 +31,7 @@ def test_lists_are_sorted_by_score_and_leave_out_the_query(catalogue):
 def test_duplicates_are_listed_once():
     """Every movie has a duplicate with another id in the second half of the table."""
     table = rows(TITLES)
-    ids = pa.array([movie_id + 100 for movie_id in table["id"].to_pylist()])
+    ids = pa.array([f"{movie_id}00" for movie_id in table["id"].to_pylist()])
     catalogue = Catalogue(pa.concat_tables([table, table.set_column(1, "id", ids)]))
     scores = scores_by_row(catalogue, [0], limit=50)
     assert len(scores) == len(TITLES) - 1

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,16 +13,18 @@ from tests.support.index_rows import rows
 LISTS: list[IdList] = [("tt0001", ["tt0002", "tt0003"]), ("tt0002", ["tt0001"])]
 
 
-def catalogue(imdb_ids: list[str | None] | None = None, sources: str = "mmm") -> Catalogue:
+def catalogue(
+    imdb_ids: list[str | None] | None = None, sources: str = "mmm", ids: Sequence[str] = "123"
+) -> Catalogue:
     movies = Catalogue(rows(["Alien", "Aliens", "Gravity"]))
-    columns = {"source": pa.array(list(sources)), "id": movies.movies["id"]}
+    columns = {"source": pa.array(list(sources)), "id": pa.array(list(ids))}
     if imdb_ids:
         columns["imdb_id"] = pa.array(imdb_ids, pa.string())
     movies.movies = pa.table(columns)
     return movies
 
 
-def chunk(pairs: list[tuple[int, int]]) -> pa.Table:
+def chunk(pairs: list[tuple[str, str]]) -> pa.Table:
     """Query and recommended ids of one source, as `lists_table` stores them."""
     return pa.Table.from_pylist(
         [{"source": "m", "id": id_, "like_source": "m", "like_id": like} for id_, like in pairs]
@@ -29,18 +32,24 @@ def chunk(pairs: list[tuple[int, int]]) -> pa.Table:
 
 
 def test_tmdb_ids_are_those_of_the_source():
-    assert public_ids(catalogue(), "tmdb", None) == {("m", 1): 1, ("m", 2): 2, ("m", 3): 3}
+    assert public_ids(catalogue(), "tmdb", None) == {("m", "1"): 1, ("m", "2"): 2, ("m", "3"): 3}
+
+
+def test_a_text_is_no_tmdb_id():
+    assert public_ids(catalogue(ids=["tt1", "2", "s3"]), "tmdb", None) == {("m", "2"): 2}
+    with pytest.raises(UserError, match="whose ids are those of TMDB, or export with"):
+        public_ids(catalogue(ids=["tt1", "tt2", "s3"]), "tmdb", None)
 
 
 def test_a_movie_without_an_imdb_id_has_no_public_id():
     ids = public_ids(catalogue(["tt1", None, "tt3"]), "imdb", None)
-    assert ids == {("m", 1): "tt1", ("m", 3): "tt3"}
+    assert ids == {("m", "1"): "tt1", ("m", "3"): "tt3"}
 
 
 def test_of_movies_with_the_same_imdb_id_the_first_has_it():
     assert public_ids(catalogue(["tt1", "tt1", "tt3"]), "imdb", None) == {
-        ("m", 1): "tt1",
-        ("m", 3): "tt3",
+        ("m", "1"): "tt1",
+        ("m", "3"): "tt3",
     }
 
 
@@ -57,12 +66,12 @@ def test_the_source_of_several_must_be_named(source):
 
 
 def test_only_the_named_source_is_exported():
-    assert public_ids(catalogue(sources="aba"), "tmdb", "a") == {("a", 1): 1, ("a", 3): 3}
+    assert public_ids(catalogue(sources="aba"), "tmdb", "a") == {("a", "1"): 1, ("a", "3"): 3}
 
 
 def test_movies_without_a_public_id_are_left_out_of_lists():
-    chunks = [chunk([(1, 2), (1, 3), (2, 1)]), chunk([(3, 2), (3, 1)])]
-    ids = {("m", 1): "tt1", ("m", 3): "tt3"}
+    chunks = [chunk([("1", "2"), ("1", "3"), ("2", "1")]), chunk([("3", "2"), ("3", "1")])]
+    ids = {("m", "1"): "tt1", ("m", "3"): "tt3"}
     assert list(id_lists(chunks, ids)) == [("tt1", ["tt3"]), ("tt3", ["tt1"])]
 
 

@@ -49,7 +49,7 @@ def test_an_opened_version_does_not_change_when_a_newer_one_is_published(publish
     assert open_version(published.uri, "run-1").count_rows() == len(TITLES)
     assert len(load_version(newer.uri, "run-2").catalogue) == 1
     (movie,) = find_title(load_version(published.uri, "run-1"), "Alien").movies
-    assert movie["id"] == 1
+    assert movie["id"] == "1"
 
 
 def test_a_version_that_lost_rows_is_not_published(uri, monkeypatch):

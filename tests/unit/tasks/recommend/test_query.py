@@ -38,12 +38,12 @@ def answer(version: Version, **request: Any) -> list[dict[str, Any]]:
 
 
 def test_a_row_is_selected_by_id(version):
-    assert row_by_id(version, 6) == 5
+    assert row_by_id(version, "6") == 5
 
 
 def test_an_unknown_id_is_an_error(version):
     with pytest.raises(UserError, match=r"No movie has the id 999\."):
-        row_by_id(version, 999)
+        row_by_id(version, "999")
 
 
 def test_a_query_of_several_titles_is_named_after_all(version):
@@ -76,42 +76,42 @@ def test_recommendations_leave_out_the_query_and_respect_limit_and_filters(versi
 
 
 def test_recommendations_are_explained_on_request_alone(version):
-    (plain,) = answer(version, id=1, limit=1)
-    (explained,) = answer(version, id=1, limit=1, explain=True)
+    (plain,) = answer(version, id="1", limit=1)
+    (explained,) = answer(version, id="1", limit=1, explain=True)
     assert explained.pop("why")["genres"] == plain["genres"]
     assert explained == plain
 
 
 def test_diversity_of_the_request_replaces_the_trained_setting(version):
-    similar = [movie["id"] for movie in answer(version, id=1, limit=10)]
-    diverse = [movie["id"] for movie in answer(version, id=1, limit=10, diversity=1.0)]
+    similar = [movie["id"] for movie in answer(version, id="1", limit=10)]
+    diverse = [movie["id"] for movie in answer(version, id="1", limit=10, diversity=1.0)]
     assert similar[0] == diverse[0]
     assert similar != diverse
 
 
 def test_an_id_of_two_sources_is_ambiguous():
     table = rows(["Alien", "Up"])
-    table = table.set_column(table.column_names.index("id"), "id", pa.array([7, 7]))
+    table = table.set_column(table.column_names.index("id"), "id", pa.array(["7", "7"]))
     table = table.set_column(table.column_names.index("source"), "source", pa.array(["a", "b"]))
     with pytest.raises(UserError, match="2 sources have a movie with the id 7: name its title"):
-        row_by_id(version_of(table), 7)
+        row_by_id(version_of(table), "7")
 
 
 def test_a_query_by_id_is_the_movie(version):
-    query = query_from_movies(RecommendationRequest(id=1), version)
+    query = query_from_movies(RecommendationRequest(id="1"), version)
     assert (query.name, query.rows, query.notes) == ("Alien (1979)", [0], ())
     assert np.array_equal(query.features.content, version.catalogue.features.content[:1])
 
 
 def test_a_movie_may_have_the_id_zero():
     table = rows(["Alien", "Up"])
-    table = table.set_column(table.column_names.index("id"), "id", pa.array([1, 0]))
-    assert query_from_movies(RecommendationRequest(id=0), version_of(table)).rows == [1]
+    table = table.set_column(table.column_names.index("id"), "id", pa.array(["1", "0"]))
+    assert query_from_movies(RecommendationRequest(id="0"), version_of(table)).rows == [1]
 
 
 def test_year_and_id_select_among_movies_of_a_title(version):
     by_year = query_from_movies(RecommendationRequest(titles=["Cinderella"], year=2015), version)
-    by_id = query_from_movies(RecommendationRequest(titles=["Cinderella"], id=4), version)
+    by_id = query_from_movies(RecommendationRequest(titles=["Cinderella"], id="4"), version)
     assert (by_year.rows, by_id.rows) == ([4], [3])
 
 
@@ -122,17 +122,17 @@ def test_a_text_is_a_query_without_rows_and_is_ranked_by_the_weights_of_texts(ve
     request = RecommendationRequest(text="word1 word6", limit=1)
     movies_alone = WORDS_ALONE.model_copy(update={"words": 0.0})
     movies = recommend(query, request, version, movies_alone)
-    assert [movie["id"] for movie in movies] == [14]
+    assert [movie["id"] for movie in movies] == ["14"]
     assert movies[0]["score"] > 0
 
 
 def test_an_answer_has_the_columns_of_a_movie_and_its_score(version):
-    (movie,) = answer(version, id=1, limit=1)
+    (movie,) = answer(version, id="1", limit=1)
     assert list(movie) == ["source", "id", "title", "year", "genres", "score"]
     (hit,) = version.catalogue.rank(
         version.catalogue.features_of([0]), [0], limit=1, config=RankConfig()
     )
-    assert (movie["id"], movie["score"]) == (hit.row + 1, hit.score)
+    assert (movie["id"], movie["score"]) == (str(hit.row + 1), hit.score)
 
 
 def test_the_nearest_embeddings_of_the_index_are_compared(version, monkeypatch):
@@ -143,7 +143,7 @@ def test_the_nearest_embeddings_of_the_index_are_compared(version, monkeypatch):
     monkeypatch.setattr(
         Version, "nearest_rows", lambda _, features: searched.append(features) or [5]
     )
-    request = RecommendationRequest(id=1, limit=99)
+    request = RecommendationRequest(id="1", limit=99)
     query = query_from_movies(request, version)
     movies = recommend(query, request, version, content)
     assert searched == [query.features]

@@ -40,8 +40,8 @@ def test_case_accents_and_punctuation_are_ignored(version, typed):
 
 def test_a_year_selects_among_movies_of_equal_title(version):
     assert [movie["year"] for movie in find_title(version, "Cinderella").movies] == [1950, 2015]
-    assert [movie["id"] for movie in find_title(version, "cinderella", 2015).movies] == [5]
-    assert [movie["id"] for movie in find_title(version, "Cinderella (1950)").movies] == [4]
+    assert [movie["id"] for movie in find_title(version, "cinderella", 2015).movies] == ["5"]
+    assert [movie["id"] for movie in find_title(version, "Cinderella (1950)").movies] == ["4"]
 
 
 def test_a_mistyped_title_gets_suggestions(version):

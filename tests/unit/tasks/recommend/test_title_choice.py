@@ -69,7 +69,7 @@ def test_a_year_or_an_id_selects_without_a_note(version_of):
     version = version_of({"Gravity": [9, 5879], "The Gravity": [9999]})
     assert resolve_title(version, "Gravity", 1979, None) == TitleChoice(0)
     assert resolve_title(version, "Gravity (1979)", None, None) == TitleChoice(0)
-    assert resolve_title(version, "Gravity", None, 1) == TitleChoice(0)
+    assert resolve_title(version, "Gravity", None, "1") == TitleChoice(0)
 
 
 def test_accents_need_not_be_typed(version_of):
@@ -87,7 +87,7 @@ def test_punctuation_selects_and_the_other_spelling_is_named(version_of):
 
 def test_an_id_selects_among_all_spellings(version_of):
     version = version_of({"Hush!": [3], "Hush": [4000]})
-    assert resolve_title(version, "Hush", None, 1) == TitleChoice(0)
+    assert resolve_title(version, "Hush", None, "1") == TitleChoice(0)
 
 
 def test_a_better_known_movie_with_an_article_or_a_subtitle_is_named(version_of):

@@ -4,7 +4,7 @@ import pytest
 from tasks.core.contracts import UserError
 from tasks.registry.refresh import drop_movies, target_source
 
-ROWS = pa.table({"source": ["movies", "movies", "films"], "id": [1, 2, 1]})
+ROWS = pa.table({"source": ["movies", "movies", "films"], "id": ["1", "2", "1"]})
 
 
 def test_the_only_source_needs_no_name():
@@ -20,4 +20,7 @@ def test_of_several_sources_one_must_be_named(wanted):
 
 def test_only_movies_of_the_source_are_replaced():
     remaining = drop_movies(ROWS, "movies", pa.chunked_array([[1]]))
-    assert remaining.to_pylist() == [{"source": "movies", "id": 2}, {"source": "films", "id": 1}]
+    assert remaining.to_pylist() == [
+        {"source": "movies", "id": "2"},
+        {"source": "films", "id": "1"},
+    ]

@@ -73,16 +73,16 @@ def test_unreadable_rows_are_counted_and_the_others_are_read(tmp_path):
     credits = write_credits(
         tmp_path / "c.csv",
         credits_row("1"),
-        credits_row("x"),
+        credits_row(""),
         credits_row("3", cast="[{'name': "),
         credits_row("4", crew="[{'name': 'John Lasseter'}]"),
         credits_row("5", cast="[]", crew=""),
     )
-    keywords = write_keywords(tmp_path / "k.csv", {"1": "[]", "x": "[]", "2": "[["})
+    keywords = write_keywords(tmp_path / "k.csv", {"1": "[]", " NA ": "[]", "2": "[["})
     files = {"keywords": str(keywords), "credits": str(credits)}
     joined = load_joined_files(files, Columns())
-    assert (set(joined["credits"].by_id), joined["credits"].unreadable) == ({1, 5}, 3)
-    assert joined["keywords"] == ({1: ()}, 2)
+    assert (set(joined["credits"].by_id), joined["credits"].unreadable) == ({"1", "5"}, 3)
+    assert joined["keywords"] == ({"1": ()}, 2)
 
 
 def test_a_row_with_too_few_fields_is_unreadable():
@@ -95,7 +95,7 @@ def test_blank_keywords_are_ignored(tmp_path):
         tmp_path / "k.csv", {"1": json.dumps([{"name": "\xa0"}, {"name": "Toy"}])}
     )
     joined = load_joined_files({"keywords": str(file)}, Columns())
-    assert joined["keywords"] == ({1: ("Toy",)}, 0)
+    assert joined["keywords"] == ({"1": ("Toy",)}, 0)
 
 
 def test_without_files_nothing_is_joined():
@@ -108,16 +108,16 @@ def test_credits_can_be_a_parquet_file_with_nested_values(tmp_path):
         pa.Table.from_pylist([{"movie_id": 7, "cast": CAST, "crew": CREW}]), tmp_path / "c.parquet"
     )
     joined = load_joined_files({"credits": str(tmp_path / "c.parquet")}, Columns())
-    assert joined["credits"].by_id == {7: ("John Lasseter", "Tom Hanks", "Tim Allen")}
+    assert joined["credits"].by_id == {"7": ("John Lasseter", "Tom Hanks", "Tim Allen")}
 
 
 def test_the_mapping_of_the_source_need_not_fit_a_joined_file(tmp_path):
     columns = Columns(id="code", overview="story", cast="players")
     file = write_credits(tmp_path / "c.csv", credits_row("7"))
-    assert load_joined_files({"credits": str(file)}, columns)["credits"].by_id.keys() == {7}
+    assert load_joined_files({"credits": str(file)}, columns)["credits"].by_id.keys() == {"7"}
     mapped = write_csv(tmp_path / "k.csv", [{"code": "8", "keywords": "Toy"}], ["code", "keywords"])
     joined = load_joined_files({"keywords": str(mapped)}, columns)
-    assert joined["keywords"].by_id == {8: ("Toy",)}
+    assert joined["keywords"].by_id == {"8": ("Toy",)}
 
 
 def test_the_error_for_a_missing_column_says_what_the_file_needs(tmp_path):

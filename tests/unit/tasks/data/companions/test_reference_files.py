@@ -76,16 +76,16 @@ def test_known_items_are_read_in_the_order_of_the_file(tmp_path):
     outbreak = TWISTER | {"id": "6950.0", "query": " a deadly  virus, carried by a monkey "}
     file = write_items(tmp_path, TWISTER, outbreak)
     assert read_known_items(file) == [
-        KnownItem(664, "storm chasers"),
-        KnownItem(6950, "a deadly virus, carried by a monkey"),
+        KnownItem("664", "storm chasers"),
+        KnownItem("6950", "a deadly virus, carried by a monkey"),
     ]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"id": "tt0117998"}, "row 2, column 'id': 'tt0117998' is not a positive integer."),
-        ({"id": ""}, "row 2, column 'id': '' is not a positive integer."),
+        ({"id": "N/A"}, "row 2, column 'id': 'N/A' is no id."),
+        ({"id": ""}, "row 2, column 'id': '' is no id."),
         ({"query": " "}, "row 2, column 'query': the question is empty."),
     ],
 )
@@ -125,4 +125,4 @@ def test_any_text_is_read_or_rejected(text, tmp_path_factory):
         items = read_known_items(file)
     except UserError:
         return
-    assert all(item.id > 0 and item.query for item in items)
+    assert all(item.id and item.query for item in items)

@@ -114,7 +114,7 @@ def test_likes_are_ratings_of_at_least_four_stars_for_movies_of_the_catalogue(tm
         "userId,movieId,rating,timestamp\n7,1,4.0,0\n7,2,3.5,0\n9,2,5.0,0\n9,3,5.0,0\n9,1,4.5,0\n"
     )
     links.write_text(LINKS)
-    likes = read_likes(ratings, links, {862: 0, 8844: 1})
+    likes = read_likes(ratings, links, {"862": 0, "8844": 1})
     assert likes.toarray().tolist() == [[1, 0], [1, 1]]
 
 
@@ -124,7 +124,7 @@ def test_missing_rating_columns_are_named(tmp_path):
     links.write_text(LINKS)
     message = r"ratings.csv.*needed columns: userId, movieId, rating"
     with pytest.raises(UserError, match=message):
-        read_likes(ratings, links, {862: 0})
+        read_likes(ratings, links, {"862": 0})
 
 
 def test_a_rating_that_is_no_number_is_an_error(tmp_path):
@@ -132,7 +132,7 @@ def test_a_rating_that_is_no_number_is_an_error(tmp_path):
     ratings.write_text("userId,movieId,rating\n7,1,good\n")
     links.write_text(LINKS)
     with pytest.raises(UserError, match=r"ratings.csv.*good"):
-        read_likes(ratings, links, {862: 0})
+        read_likes(ratings, links, {"862": 0})
 
 
 def test_ratings_of_other_movies_are_ignored(tmp_path):

@@ -144,7 +144,7 @@ def test_a_text_without_known_words_finds_nothing(catalogue):
 
 
 def test_known_items_are_movies_of_their_source_in_the_catalogue(catalogue):
-    items = [(1, "a ship"), (999, "elsewhere"), (7, "a quote")]
+    items = [("1", "a ship"), ("999", "elsewhere"), ("7", "a quote")]
     assert known_item_rows(catalogue, "m", items) == [
         KnownItem("a ship", 0),
         KnownItem("a quote", 6),

@@ -49,7 +49,7 @@ def document(row: int) -> dict[str, Any]:
     """Twelve training movies and one for testing; `anni` is in five documents."""
     return {
         "source": "m",
-        "id": row + 1,
+        "id": str(row + 1),
         "title": f"Film {row}",
         "overview": [*STORIES, "A story of annie."][row],
         "genres": ["Horror"],
@@ -197,7 +197,7 @@ def test_keywords_are_a_feature_only_of_a_run_with_keywords(with_keywords, terms
 def test_story_and_network_have_vectors_of_their_own():
     """The story's vector comes from the words of the document, the network's from its vector."""
     models = feature_models(np.eye(6, dtype=np.float32))
-    movies = pa.Table.from_pylist([document(0) | {"id": 1}], DOCUMENTS).select(MOVIE_COLUMNS)
+    movies = pa.Table.from_pylist([document(0) | {"id": "1"}], DOCUMENTS).select(MOVIE_COLUMNS)
     vector = np.array([[0, 3, -4, 0, 0, 0]], np.float32)
     table = models.index_rows(movies, ["movie_5"], vector, np.ones((1, 2), np.float32))
     assert table["content"].to_pylist() == [[0, 0, 0, 0, 0, 1]]
