@@ -30,7 +30,7 @@ from tasks.genres.metrics import Protocol, apply_thresholds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 4
+VERSION = 5
 MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 

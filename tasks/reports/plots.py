@@ -20,6 +20,7 @@ from tasks.genres.metrics import (
     calibration_error,
     per_genre_scores,
 )
+from tasks.reports.fonts import use_fallback_fonts
 
 # Colours of Okabe and Ito, which the colour-blind can distinguish.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
@@ -33,6 +34,7 @@ def save_figures(figures: Mapping[str, Figure | None], folder: Path) -> None:
     for name, figure in figures.items():
         if figure:
             with RENDERING:
+                use_fallback_fonts(figure)
                 _place_axes(figure)
                 figure.savefig(folder / f"{name}.png", dpi=DPI)
 
