@@ -21,11 +21,16 @@ class WordWeights(NamedTuple):
     hidden: Vectors
 
 
+def read_vocabulary(folder: Path) -> list[str]:
+    """Words of a stored model, in the order of its weights."""
+    words: list[str] = pq.read_table(folder / "vocabulary.parquet", columns=["word"])[0].to_pylist()
+    return words
+
+
 @lru_cache(maxsize=2)
 def load_weights(folder: str) -> WordWeights:
     """Word weights of a stored model; memory-mapped, so only the rows that are used are read."""
-    words = pq.read_table(Path(folder) / "vocabulary.parquet", columns=["word"])["word"]
-    row_by_word = {word: row for row, word in enumerate(words.to_pylist())}
+    row_by_word = {word: row for row, word in enumerate(read_vocabulary(Path(folder)))}
     return WordWeights(row_by_word, np.load(Path(folder) / "hidden.npy", "r", allow_pickle=False))
 
 

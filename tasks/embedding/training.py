@@ -4,7 +4,7 @@ gensim is imported inside the function that trains: loading it takes seconds, an
 run never needs it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,12 @@ from tasks.core.contracts import Doc2VecRef, DocumentsRef, UserError
 from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
 from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus
+from tasks.embedding.pooling import read_vocabulary
 
-VERSION = 4
+VERSION = 5
+FEW_WORDS = 5  # of a document that the model knows; its vector says little
+MAX_FEW_WORDS_SHARE = 0.1  # of the documents, for the run to warn
+MAX_COUNTED_DOCUMENTS = 5000
 Vectors = NDArray[np.float32]
 
 
@@ -35,6 +39,21 @@ def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str
             file.writelines(lines)
             words += sum(len(line.split()) for line in lines)
     return words
+
+
+def known_word_scores(corpus: Path, vocabulary: Collection[str]) -> dict[str, float]:
+    """Known words per document of a corpus file, and share of the documents with less than few.
+
+    Counts an even sample of the lines.
+    """
+    with corpus.open(encoding="utf-8") as file:
+        documents = [line.split() for line in file]
+    sample = documents[:: max(1, len(documents) // MAX_COUNTED_DOCUMENTS)]
+    counts = np.array([sum(word in vocabulary for word in words) for words in sample])
+    return {
+        "doc2vec_known_words": float(counts.mean()),
+        "doc2vec_few_words_share": float((counts < FEW_WORDS).mean()),
+    }
 
 
 def write_trained_vectors(documents: DocumentsRef, vectors: Vectors, folder: Path) -> None:
@@ -61,6 +80,9 @@ def _fit(
     if not words:
         raise UserError(f"The train split holds none of the {documents.rows} movies: add movies.")
     train_in_folder(writer.folder, scale_to_corpus(config, words), writer.checkpoint_dir)
+    training, vocabulary = writer.folder / "training.json", set(read_vocabulary(writer.folder))
+    scores = known_word_scores(corpus_file, vocabulary)
+    store.write_json(training, store.read_json(training) | scores)
     corpus_file.unlink()
     if config.transductive:
         write_trained_vectors(
@@ -103,3 +125,11 @@ def _log_training(folder: Path) -> None:
         training["doc2vec_seconds"],
         training["doc2vec_words_per_second"],
     )
+    if training["doc2vec_few_words_share"] > MAX_FEW_WORDS_SHARE:
+        get_run_logger().warning(
+            "%.0f%% of the documents have less than %d words that the model knows (%.1f on "
+            "average): their genres and lists are guesses. Longer overviews or more movies help",
+            100 * training["doc2vec_few_words_share"],
+            FEW_WORDS,
+            training["doc2vec_known_words"],
+        )
