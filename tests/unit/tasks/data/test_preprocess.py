@@ -56,6 +56,8 @@ def test_content_is_words_of_overview_and_title_without_stop_words():
 
 def test_words_have_two_letters_or_more():
     assert content_tokens("X", "An ox") == ["ox"]
+    french = "Il est perdu dans la forêt avec les loups et ne sait pas où il va."
+    assert content_tokens("Le Loup", french) == ["perdu", "forêt", "loups", "loup"]
 
 
 def test_a_text_of_stop_words_alone_keeps_its_words():

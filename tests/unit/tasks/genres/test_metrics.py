@@ -113,6 +113,19 @@ def test_best_threshold_separates_positives_from_negatives():
     assert find_best_threshold(labels, probabilities).threshold == pytest.approx(0.4)
 
 
+def test_the_best_threshold_of_poor_predictions_has_the_highest_f1():
+    """Of 12 predictions two are right: precision and recall together are far below 1."""
+    labels = np.array([[1], *[[0]] * 4, [1], *[[0]] * 7, *[[1]] * 7], np.uint8)
+    probabilities = np.linspace(0.9, 0.1, len(labels), dtype=np.float32)[:, None]
+    best = find_best_threshold(labels, probabilities)
+    scores = [f1_score(labels, probabilities >= value) for value in probabilities[:, 0]]
+    assert best.f1 == pytest.approx(max(scores))
+    labels[6:] = 0
+    best = find_best_threshold(labels, probabilities[::-1])
+    scores = [f1_score(labels, probabilities[::-1] >= value) for value in probabilities[:, 0]]
+    assert best.f1 == pytest.approx(max(scores))
+
+
 def test_tuning_without_labelled_movies_is_refused():
     with pytest.raises(UserError, match="No validation movie"):
         find_best_threshold(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))

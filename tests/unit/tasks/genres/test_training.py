@@ -23,6 +23,7 @@ from tasks.genres.training import (
     positive_weights,
     predict_logits,
     require_examples,
+    run_epoch,
     should_stop,
     shuffled_batches,
     train_classifier,
@@ -151,7 +152,8 @@ def test_damaged_checkpoint_is_discarded_and_training_starts_over(damage, tmp_pa
         save_checkpoint(path, new_state(data, ClassifierConfig(hidden=(4,)), seed=1))
     resumed, history = train_classifier(data, data, config, tmp_path)
     assert len(history) == 2
-    assert "training starts over" in caplog.text
+    assert f"Checkpoint {path} is discarded, training starts over: " in caplog.text
+    assert not caplog.text.strip().endswith("over: None")
     for name, weights in expected.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name])
 
@@ -337,3 +339,93 @@ def test_training_on_cuda_learns_the_labels():
     classifier, _ = train_classifier(cuda_data, cuda_data, config)
     predicted = genre_probabilities(fold_batch_norm(classifier), data.vectors.numpy()) >= 0.5
     assert f1_score(data.labels.numpy(), predicted, average="micro") > 0.9
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([5.0, 1, 1])])
+def test_the_loss_of_an_epoch_is_the_mean_of_its_batches(weights):
+    """A network that does not change has the same loss in every order, whose batches are equal."""
+    data, network = examples(30), torch.nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0)
+    loss = train_epoch(network, optimizer, data, batch_size=10, weights=weights)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        network(data.vectors), data.labels, pos_weight=weights
+    )
+    assert loss == pytest.approx(expected.item(), rel=1e-2)  # matrix products may be of bfloat16
+
+
+@pytest.mark.parametrize("supported", [True, False])
+@pytest.mark.parametrize("device", ["cuda", "cpu", "mps"])
+def test_bfloat16_is_used_where_the_hardware_has_it(device, supported, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": supported})
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype, enabled: (kind, dtype, enabled))
+    kind, dtype, enabled = training.mixed_precision(torch.device(device))
+    assert dtype is torch.bfloat16
+    assert (kind, enabled) == ("cpu" if device == "mps" else device, supported and device != "mps")
+
+
+def test_a_new_network_has_the_settings_of_its_config():
+    config = ClassifierConfig(hidden=(6, 5), dropout=0.3, learning_rate=0.0123)
+    state = new_state(examples(4), config, seed=1)
+    assert state.optimizer.defaults["lr"] == 0.0123
+    shares = [layer.share for layer in state.network.layers if isinstance(layer, Dropout)]
+    assert shares == [0.3, 0.3]
+    assert state.history == []
+
+
+def test_the_best_weights_do_not_change_with_the_network():
+    state = new_state(examples(4), ClassifierConfig(hidden=(6,)), seed=1)
+    before = {name: weights.clone() for name, weights in state.best_weights.items()}
+    with torch.no_grad():
+        for parameter in state.network.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(before[name], state.best_weights[name]) for name in before)
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(100, 32), (640, 40), (2000, 64)])
+def test_an_epoch_is_trained_with_the_weights_of_rare_genres_and_recorded(
+    count, batch_size, monkeypatch
+):
+    data, calls = examples(count), []
+
+    def record(network: object, optimizer: object, train: Examples, **arguments: object) -> float:
+        calls.append(arguments)
+        return 0.25
+
+    monkeypatch.setattr(training, "train_epoch", record)
+    config = ClassifierConfig(hidden=(4,), positive_weight=0.5, batch_size=64)
+    state = new_state(data, config, seed=1)
+    state.history.append(Epoch(3, 1, 0.0, 9.9, 0.0, 0.0))
+    run_epoch(state, member=3, train=data, validation=data, config=config)
+    (arguments,) = calls
+    assert arguments["batch_size"] == batch_size
+    assert torch.equal(arguments["weights"], positive_weights(data.labels, 0.5))
+    epoch = state.history[-1]
+    assert epoch[:5] == (3, 2, 0.25, *training.validate(state.network, data))
+    assert 0 <= epoch.seconds < 60
+
+
+def test_every_epoch_of_every_member_has_a_seed_of_its_own_and_is_reported(tmp_path, monkeypatch):
+    seeds, reports = list[int](), list[tuple[int, int]]()
+    seed_torch = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(seed) or seed_torch(seed))
+    monkeypatch.setattr(
+        training, "write_epoch_progress", lambda _, done, total: reports.append((done, total))
+    )
+    config = ClassifierConfig(hidden=(4,), epochs=2, members=2, patience=None, seed=7)
+    _, history = train_classifier(examples(40), examples(40), config, tmp_path)
+    assert seeds == [7, 8, 9, 1007, 1008, 1009]
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(epoch.member, epoch.epoch) for epoch in history] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+def test_inputs_are_standardised_by_mean_and_deviation_of_the_train_split():
+    train, validation = examples(20), examples(30, seed=1)
+    classifier, _ = train_classifier(train, validation, ClassifierConfig(hidden=(4,), epochs=1))
+    vectors = train.vectors.numpy()
+    assert classifier.input_mean.numpy() == pytest.approx(vectors.mean(axis=0), abs=1e-6)
+    assert classifier.input_std.numpy() == pytest.approx(vectors.std(axis=0), rel=1e-5)
+
+
+def test_logits_that_say_nothing_stay_uncalibrated(monkeypatch):
+    assert calibrated(torch.zeros(300, 1), 150, monkeypatch).scale == 1

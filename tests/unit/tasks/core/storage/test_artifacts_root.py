@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from tasks.core.contracts import Ref, UserError
 from tasks.core.storage import artifacts_root, store
@@ -61,6 +64,22 @@ def test_keys_never_change():
     config = TextConfig()
     assert store.key_of([config]) == store.key_of([config.model_dump(mode="json")])
     assert store.key_of([config]) != store.key_of([TextConfig(pairs=False)])
+
+
+class Settings(BaseModel):
+    """Settings that are JSON only after Pydantic has written them."""
+
+    folder: Path = Path("a/b")
+
+
+def test_settings_are_hashed_as_json():
+    assert store.key_of([Settings()]) == store.key_of([{"folder": "a/b"}])
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/MAX", "s3://bucket/MAX/", "s3://bucket/MAX//"])
+def test_slashes_at_the_end_of_a_url_do_not_count(url, monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", url)
+    assert store.uri_of("lancedb") == "s3://bucket/MAX/lancedb"
 
 
 def test_the_digest_of_a_folder_depends_on_its_files_alone(tmp_path):
