@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import zip_longest
@@ -61,6 +61,7 @@ HEADERS = {
 RETRY_SECONDS = 10.0  # between requests to a registry that does not respond
 COMPLETIONS = 8
 CANDIDATES = 100  # similar titles that are searched for completions
+SHORTEST_SIMILAR = 3  # letters that the search for similar titles compares
 SHOWN_INPUT = 60  # characters of an invalid value in an error message
 logger = logging.getLogger(__name__)
 Next = Callable[[Request], Awaitable[Response]]
@@ -230,12 +231,27 @@ def completions(version: Version, typed: str, matches: TitleMatches) -> list[Mov
     """
     catalogue = version.catalogue
     exact = sorted(matches.movies, key=lambda movie: _prominence(movie, "", catalogue))
-    similar = [movie for movie in similar_titles(version, typed, CANDIDATES) if movie not in exact]
+    similar = [movie for movie in near_titles(version, typed) if movie not in exact]
     containing = [movie for movie in similar if fold(typed) in fold(movie["title"])]
     containing.sort(key=lambda movie: _prominence(movie, fold(typed), catalogue))
     movies = [movie | {"exact": True} for movie in exact]
     movies += [movie | {"exact": False} for movie in containing]
     return movies[:COMPLETIONS] or [movie | {"exact": False} for movie in matches.suggestions]
+
+
+def near_titles(version: Version, typed: str) -> list[Movie]:
+    """Movies with similar titles; of a text that is too short to be similar, that start with it."""
+    key = fold(typed)
+    if len(key) >= SHORTEST_SIMILAR:
+        return similar_titles(version, typed, CANDIDATES)
+    rows = version.catalogue.rows_starting_with(key) if key else []
+    movies = map(version.catalogue.movie, best_known_first(version.catalogue, rows)[:CANDIDATES])
+    return [{name: movie[name] for name in TITLE_COLUMNS} for movie in movies]
+
+
+def best_known_first(catalogue: Catalogue, rows: Sequence[int]) -> list[int]:
+    """The same rows, those with most votes first."""
+    return sorted(rows, key=lambda row: -float(catalogue.features.votes[row]))
 
 
 def meant_movie(version: Version, typed: str, matches: TitleMatches) -> Movie | None:
@@ -253,7 +269,7 @@ def _prominence(movie: Movie, typed: str, catalogue: Catalogue) -> tuple[bool, f
 
 
 def titles(
-    loaded: CurrentChampion, q: Annotated[str, Query(min_length=3, max_length=300)]
+    loaded: CurrentChampion, q: Annotated[str, Query(min_length=1, max_length=300)]
 ) -> dict[str, Any]:
     """At most eight completions of the typed text `q`, and the movie that it `meant`, or null.
 

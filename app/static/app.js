@@ -85,9 +85,9 @@ function activate(position) {
   box.setAttribute("aria-activedescendant", items[state.active].id);
 }
 
-/** Titles near what was typed and the movie that it means; nothing where that is too short. */
+/** Titles near what was typed and the movie that it means; nothing if nothing was typed. */
 async function near(typed) {
-  if (typed.length < 3) return { titles: [], meant: null };
+  if (!typed) return { titles: [], meant: null };
   return ask("titles", new URLSearchParams({ q: typed }));
 }
 
@@ -117,7 +117,7 @@ async function take(typed) {
 
 function unknown(typed, movies) {
   showOptions([]);
-  const problem = typed.length < 3 ? "Type three letters or more." : `No movie is called “${typed}”.`;
+  const problem = `No movie is called “${typed}”.`;
   const buttons = movies.slice(0, 5).map((movie) => {
     const button = element("button", { type: "button" }, named(movie));
     button.addEventListener("click", () => {

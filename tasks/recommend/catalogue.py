@@ -156,6 +156,11 @@ class Catalogue:
         rows: list[int] = pc.indices_nonzero(pc.equal(self.title_keys, key)).to_pylist()
         return rows
 
+    def rows_starting_with(self, key: str) -> list[int]:
+        """Rows of the movies whose folded title starts with `key`."""
+        rows: list[int] = pc.indices_nonzero(pc.starts_with(self.title_keys, key)).to_pylist()
+        return rows
+
     def movie(self, row: int) -> dict[str, Any]:
         """The `MOVIE_COLUMNS` of a movie."""
         movie: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]

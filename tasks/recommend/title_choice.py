@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 
 from tasks.core.contracts import UserError
 from tasks.core.text import fold
@@ -122,7 +121,7 @@ def similar_better_known(catalogue: Catalogue, row: int) -> list[int]:
     key = fold(catalogue.movie(row)["title"])
     keys = _article_variants(key)
     similar = {other for variant in keys for other in catalogue.rows_with_title(variant)}
-    longer = pc.indices_nonzero(pc.starts_with(catalogue.title_keys, f"{key} ")).to_pylist()
+    longer = catalogue.rows_starting_with(f"{key} ")
     similar.update(other for other in longer if _before_subtitle(catalogue, other) == key)
     better = [other for other in similar if is_better_known(catalogue, other, row)]
     return sorted(better, key=lambda other: (-votes_plus_one(catalogue, other), other))[

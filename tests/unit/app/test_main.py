@@ -113,9 +113,22 @@ def test_there_are_at_most_eight_completions(client, demo_index, tmp_path, monke
     assert len(completed(client, "Part")) == 8
 
 
-def test_a_completion_needs_three_letters(client):
-    message = detail(client, 422, "titles", q="al")
-    assert message == "q: String should have at least 3 characters (got 'al')."
+def test_a_short_text_is_completed_by_titles_that_start_with_it(client, tmp_path, monkeypatch):
+    titles = ["Up", "Upside Down", "The Up", "Soup", "M", "Mad Max", "\u6d3b\u7740", "Il"]
+    table = rows(titles, votes=[10, 900, 5, 5, 3, 5000, 7, 1])
+    short = publish_version(str(tmp_path / "lancedb"), [table], "run-1")
+    monkeypatch.setattr(main, "load_champion", lambda: champion_of(short))
+
+    def found(typed: str) -> list[tuple[str, bool]]:
+        return [(movie["title"], movie["exact"]) for movie in completed(client, typed)]
+
+    assert found("up") == [("Up", True), ("Upside Down", False)]
+    assert found("m") == [("M", True), ("Mad Max", False)]
+    assert found("\u6d3b") == [("\u6d3b\u7740", False)]
+    assert found("zq") == found("?") == []
+    answer = client.get("/api/titles", params={"q": "M"}).json()
+    assert answer["meant"]["title"] == "M"
+    assert detail(client, 422, "titles", q="").startswith("q: String should have at least 1 char")
 
 
 def test_genres_and_languages_come_from_the_catalogue(client):

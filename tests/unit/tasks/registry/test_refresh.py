@@ -19,7 +19,7 @@ def test_of_several_sources_one_must_be_named(wanted):
 
 
 def test_only_movies_of_the_source_are_replaced():
-    remaining = drop_movies(ROWS, "movies", pa.chunked_array([[1]]))
+    remaining = drop_movies(ROWS, "movies", pa.chunked_array([["1"]]))
     assert remaining.to_pylist() == [
         {"source": "movies", "id": "2"},
         {"source": "films", "id": "1"},
