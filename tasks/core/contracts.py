@@ -164,14 +164,15 @@ class FiguresRef(Ref, frozen=True):
 class IngestRef(BaseModel, frozen=True):
     """Result of reading the sources: chunks, quarantine and counts.
 
-    `rows` is the number of source rows: `kept` plus the rows of the quarantine. `undated` of the
-    kept ones have no readable year, if the source has a column of dates. `formats` has formats that
-    are not the usual ones, by the first file with each. `merged_genres` has the spellings of each
-    genre that is written in several ways.
+    `files` names every input file with its source and SHA-256. `rows` is the number of source rows:
+    `kept` plus the rows of the quarantine. `undated` of the kept ones have no readable year, if the
+    source has a column of dates. `formats` has formats that are not the usual ones, by the first
+    file with each. `merged_genres` has the spellings of each genre that is written in several ways.
     """
 
     source: str
     digest: str
+    files: tuple[str, ...]
     chunks: tuple[MoviesRef, ...]
     quarantine: QuarantineRef
     rows: int

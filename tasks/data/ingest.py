@@ -35,7 +35,7 @@ from tasks.data.sources import (
 )
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 8
+VERSION = 9
 MAX_UNDATED_SHARE = 0.05  # of the movies, for a column of dates to be said to be unreadable
 
 
@@ -180,13 +180,13 @@ def source_digest(digests: Sequence[str]) -> str:
 def write_chunks(
     sources: Sequence[OpenedSource],
     config: IngestConfig,
-    digest: str,
+    digests: Sequence[str],
     writer: store.EntryWriter,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> IngestRef:
     """Write the valid movies as one parquet file per chunk, and the quarantine.
 
-    `on_rows` is called with the number of rows of every chunk.
+    `digests` are those of `digests_of`. `on_rows` is called with the number of rows of every chunk.
 
     Raises:
         UserError: no row is valid, or too many are invalid.
@@ -199,7 +199,8 @@ def write_chunks(
     counts.require_usable(name, config.max_quarantined_share)
     return IngestRef(
         source=name,
-        digest=digest,
+        digest=source_digest(digests),
+        files=tuple(digests),
         chunks=tuple(chunks),
         quarantine=writer.file_ref(QuarantineRef, "quarantine.parquet", counts.quarantined),
         rows=counts.rows,
@@ -281,7 +282,7 @@ def ingest(
             return write_chunks(
                 opened,
                 local_config,
-                digest=source_digest(digests),
+                digests=digests,
                 writer=writer,
                 on_rows=on_rows,
             )

@@ -88,7 +88,7 @@ class MovieRecommender(PythonModel):
     def _answer(self, row: Mapping[Hashable, Any], limit: int) -> dict[str, Any]:
         from tasks.recommend.query import recommend
 
-        title, text = _stripped_text(row.get("title")), _stripped_text(row.get("text"))
+        title, text = _cell_text(row.get("title")), _cell_text(row.get("text"))
         _validate_row(title, text, limit)
         if title:
             request, query, prediction = self._from_title(title, limit)
@@ -144,8 +144,23 @@ def _validate_row(title: str, text: str, limit: int) -> None:
         raise UserError(f"limit must lie between 1 and {MAX_LIMIT} (got {limit}).")
 
 
-def _stripped_text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else ""
+def _cell_text(value: Any) -> str:
+    """The text of a cell; JSON's numbers are titles too, and a column of them has NaN for none.
+
+    Raises:
+        UserError: the cell is a list or an object.
+    """
+    from tasks.core.contracts import UserError
+
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int | float):
+        return str(value)
+    raise UserError(f"A title or text is a text or a number (got {str(value)[:50]}).")
 
 
 set_model(MovieRecommender())

@@ -245,14 +245,15 @@ def test_the_registered_model_answers_titles_and_texts(summary):
     connect()
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     text = "A ghost with a curse, haunted by blood"
-    rows = [{"text": text}, {"title": "Music Story 2"}, {"title": "Nowhere"}, {}]
+    rows = [{"text": text}, {"title": "Music Story 2"}, {"title": "Nowhere"}, {"title": 300}, {}]
     answers = model.predict(pd.DataFrame(rows, columns=["title", "text"]), params={"limit": 3})
-    text_answer, title_answer, unknown, empty = answers.to_dict("records")
+    text_answer, title_answer, unknown, number, empty = answers.to_dict("records")
     assert list(text_answer["probabilities"]) == CLASSES
     assert all("Horror" in movie["genres"] for movie in text_answer["movies"])
     expected = recommended(titles=["Music Story 2"], limit=3)
     assert [movie["id"] for movie in title_answer["movies"]] == [movie["id"] for movie in expected]
     assert unknown["error"].startswith("No movie is called 'Nowhere'")
+    assert number["error"] == "No movie is called '300'."
     assert empty["error"] == "Give each row a title or a text."
 
 

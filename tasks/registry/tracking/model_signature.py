@@ -3,7 +3,7 @@
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array, Map, Object, Property
+from mlflow.types.schema import AnyType, Array, Map, Object, Property
 
 MOVIE = Object(
     [
@@ -18,7 +18,7 @@ MOVIE = Object(
 SIGNATURE = ModelSignature(
     inputs=Schema(
         [
-            ColSpec(DataType.string, "title", required=False),
+            ColSpec(AnyType(), "title", required=False),  # type: ignore[no-untyped-call] # or 300
             ColSpec(DataType.string, "text", required=False),
         ]
     ),

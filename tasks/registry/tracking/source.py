@@ -70,11 +70,12 @@ def row_count_metrics(ingested: IngestRef) -> dict[str, float]:
 
 @io_task("track-source")
 def track_source(run: RunRef, ingested: IngestRef) -> None:
-    """Log the source as a dataset, its row counts and its quarantined rows."""
+    """Log the source as a dataset, its files, its row counts and its quarantined rows."""
     client = connect()
     tags = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run.run_id, [DatasetInput(source_dataset(ingested), tags)])
     log_metrics(client, run, row_count_metrics(ingested))
+    client.log_text(run.run_id, "\n".join(ingested.files), "source/files.txt")
     client.log_artifact(run.run_id, str(store.locate(ingested.quarantine)), "source")
 
 

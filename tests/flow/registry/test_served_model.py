@@ -41,6 +41,29 @@ def test_a_row_that_fails_leaves_the_other_answers_intact(monkeypatch, caplog):
     assert "A row could not be answered" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("cell", "title"),
+    [(300, "300"), (300.0, "300"), (8.5, "8.5"), (" Up ", "Up"), (10**9, "1000000000")],
+)
+def test_a_number_is_a_title_too(cell, title, monkeypatch):
+    asked = list[str]()
+    monkeypatch.setattr(MovieRecommender, "_from_title", lambda _, title, __: asked.append(title))
+    answers(MovieRecommender(), [{"title": cell}])
+    assert asked == [title]
+
+
+@pytest.mark.parametrize("cell", [None, float("nan"), "", " "])
+def test_a_row_without_a_title_or_a_text_is_an_error(cell):
+    (answer,) = answers(MovieRecommender(), [{"title": cell}])
+    assert answer["error"] == "Give each row a title or a text."
+
+
+@pytest.mark.parametrize("cell", [["Alien"], {"a": 1}])
+def test_a_list_is_no_title(cell):
+    (answer,) = answers(MovieRecommender(), [{"title": cell}])
+    assert answer["error"].startswith("A title or text is a text or a number (got ")
+
+
 def test_an_answer_says_which_movie_was_taken(monkeypatch):
     """`_answer` puts the notes of the query beside the movies."""
     model = MovieRecommender()

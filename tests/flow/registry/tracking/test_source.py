@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import mlflow
 import pyarrow as pa
@@ -16,6 +17,7 @@ def ingested(quarantine: QuarantineRef) -> IngestRef:
     return IngestRef(
         source="movies.csv",
         digest="ab" * 32,
+        files=(f"a/a.csv {'1' * 64}", f"b/b.csv {'2' * 64}"),
         chunks=(),
         quarantine=quarantine,
         rows=5,
@@ -66,6 +68,8 @@ def test_the_run_has_the_source_as_a_dataset_with_schema_and_row_counts(artifact
     )
     track_source.fn(run, ingested(quarantine))
 
+    files = client.download_artifacts(run_id, "source/files.txt")
+    assert Path(files).read_text().splitlines() == [f"a/a.csv {'1' * 64}", f"b/b.csv {'2' * 64}"]
     logged = mlflow.get_run(run_id)
     (dataset_input,) = logged.inputs.dataset_inputs
     schema = json.loads(dataset_input.dataset.schema)["mlflow_colspec"]

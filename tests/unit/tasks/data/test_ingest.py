@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.contracts import UserError
+from tasks.core.storage import store
 from tasks.data import ingest as module
 from tasks.data.files.detection import TEXT
 from tasks.data.ingest import (
@@ -160,6 +161,10 @@ def test_unreadable_rows_of_joined_files_are_counted_and_logged(
     monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
     ingested = ingest.fn([str(movies)], IngestConfig(credits=str(credits)))
     assert (ingested.unreadable_keywords, ingested.unreadable_credits) == (0, 1)
+    assert ingested.files == (
+        f"{movies.stem}/{movies.name} {store.file_digest(movies)}",
+        f"credits/credits.csv {store.file_digest(credits)}",
+    )
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [
         "Credits file: 1 rows cannot be read; their movies get no credits from it",

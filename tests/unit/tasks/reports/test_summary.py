@@ -22,6 +22,7 @@ FROM_ENVIRONMENT = '\nMLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}
 INGESTED = IngestRef(
     source="movies.csv",
     digest="d",
+    files=("movies/movies.csv d",),
     chunks=(MoviesRef(paths=("c",), digest="d", rows=7),),
     quarantine=QuarantineRef(paths=("q",), digest="d", rows=3),
     rows=10,

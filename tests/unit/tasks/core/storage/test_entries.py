@@ -90,6 +90,7 @@ def write_all_kinds(writer: store.EntryWriter) -> IngestRef:
     return IngestRef(
         source="movies.csv",
         digest="0" * 64,
+        files=(),
         chunks=(writer.table_ref(MoviesRef, "a.parquet", pa.table({"id": [1, 2]})),),
         quarantine=writer.table_ref(QuarantineRef, "q.parquet", pa.table({"row": [3]})),
         rows=3,
