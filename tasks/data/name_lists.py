@@ -69,14 +69,14 @@ def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
     Raises:
         ValueError: the cell is none of these.
     """
-    items = [_name(item) for item in _items(text.strip(), separator)]
+    items = [_name(item) for item in _list_or_plain_names(text.strip(), separator)]
     return tuple(dict.fromkeys(name for name in items if not is_missing(name)))
 
 
 def parse_keywords(text: str, separator: str = "|") -> tuple[str, ...]:
     """Like `parse_names`, with capital initials; plain names may have any letters but the mark."""
-    is_list = text.strip()[:1] in ("[", "{", "(")
-    names = parse_names(text, separator) if is_list else map(clean_text, text.split(separator))
+    as_list = is_list(text.strip())
+    names = parse_names(text, separator) if as_list else map(clean_text, text.split(separator))
     return tuple(dict.fromkeys(capitalized(name) for name in names if not is_missing(name)))
 
 
@@ -91,16 +91,28 @@ def _name(item: Any) -> str:
     return clean_text(value)
 
 
-def _items(text: str, separator: str) -> Sequence[Any]:
+def _list_or_plain_names(text: str, separator: str) -> Sequence[Any]:
     if is_missing(text):
         return []
-    if text[0] not in "[{(" and not text.startswith("array("):
-        return _plain_names(text, separator)
+    return list_items(text) if is_list(text) else _plain_names(text, separator)
+
+
+def is_list(text: str) -> bool:
+    """Whether a stripped cell starts as the lists do that `list_items` reads."""
+    return text[:1] in ("[", "{", "(") or text.startswith("array(")
+
+
+def list_items(text: str, max_length: int = MAX_LIST_LENGTH) -> Sequence[Any]:
+    """Items of a list of JSON, Python, NumPy or PostgreSQL: texts or objects, not yet cleaned.
+
+    Raises:
+        ValueError: the cell is none of these, or too long.
+    """
     text = match[1] if (match := _ARRAY.fullmatch(text)) else text
     if _NUMPY.fullmatch(text):
         return [ast.literal_eval(item) for item in re.findall(_QUOTED, text)]
     try:
-        value = parse_literal(text)
+        value = parse_literal(text, max_length)
     except ValueError:
         return _bare_items(text)
     items = [value] if isinstance(value, dict | str) else value

@@ -47,13 +47,13 @@ class IngestState:
     """State between the chunks of a source: its name, how it is written, and what was read so far.
 
     `joined` has names by movie id for columns of `MOVIES`: those of keywords and credits files.
-    `spellings` has the name of each genre by its spelling.
+    `title_hashes` of the kept movies by id. `spellings` has the name of each genre by its spelling.
     """
 
     name: str
     joined: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     conventions: Conventions = USUAL
-    seen_ids: set[str] = field(default_factory=set)
+    title_hashes: dict[str, int] = field(default_factory=dict)
     spellings: dict[str, str] = field(default_factory=dict)
 
 
@@ -119,7 +119,7 @@ def _optional_values(cells: Mapping[str, str], state: IngestState) -> Movie:
     imdb_id = parse_imdb_id(cells.get("imdb_id", "")) or parse_imdb_id(cells.get("id", ""))
     return {
         "keywords": list(keywords),
-        "people": list(read_readable_people(cells)),
+        "people": list(read_readable_people(cells, state.conventions.separators)),
         "imdb_id": imdb_id,
         "language": None if is_missing(language) else language,
         "collection": next(iter(collections), None),
@@ -166,9 +166,10 @@ def _reject_repeated(
 ) -> Movie | RejectedRow:
     """Reject a movie whose id an earlier row has; of a file with one row a genre, that row has all
     of its genres."""
-    if isinstance(result, RejectedRow) or result["id"] not in state.seen_ids:
+    if isinstance(result, RejectedRow) or result["id"] not in state.title_hashes:
         return result
-    is_folded = cells.get("id", "") in state.conventions.other_genres
+    is_same = state.title_hashes[result["id"]] == hash(result["title"])
+    is_folded = is_same and cells.get("id", "") in state.conventions.other_genres
     return RejectedRow("id", "folded_row" if is_folded else "duplicate_id", result["id"])
 
 
@@ -183,7 +184,7 @@ def validate_rows(
             rejected = result._replace(value=result.value[:MAX_VALUE_LENGTH])
             quarantine.append({"source": source.name, "row": row, **rejected._asdict()})
             continue
-        state.seen_ids.add(result["id"])
+        state.title_hashes[result["id"]] = hash(result["title"])
         movies.append(_join_names(result, state) | {"source": state.name})
     return ChunkResult(
         movies=pa.Table.from_pylist(movies, MOVIES),

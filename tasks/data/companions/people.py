@@ -9,18 +9,20 @@ from itertools import chain
 from typing import Any
 
 from tasks.data.cells import clean_text, is_missing
-from tasks.data.name_lists import parse_literal
+from tasks.data.name_lists import is_list, list_items
 
 LEADING_ACTORS = 3
 MAX_CREDITS_LENGTH = 500_000  # characters; Kaggle's cells list casts of more than 200 people
 Names = tuple[str, ...]
 Credit = Mapping[str, Any]
+NO_SEPARATORS: Mapping[str, str] = {}
 
 
-def parse_credits(text: str) -> list[Credit]:
+def parse_credits(text: str, separator: str | None = None) -> list[Credit]:
     """Credits, each with a `name`, in a cell such as `[{'name': 'Tom Hanks', 'order': 0}]`.
 
-    Also reads lists of names, and the plain forms `Tom Hanks|Tim Allen` and `Tom Hanks, Tim Allen`.
+    Also reads lists of names in every form of `list_items`, and plain names between separators;
+    without one, `Tom Hanks|Tim Allen` and `Tom Hanks, Tim Allen`.
 
     Raises:
         ValueError: the cell is a damaged list or too long, or an item has no name.
@@ -28,41 +30,39 @@ def parse_credits(text: str) -> list[Credit]:
     stripped = text.strip()
     if is_missing(stripped):
         return []
-    if stripped[0] not in "[{":
-        return [{"name": name} for name in stripped.split("|" if "|" in stripped else ",")]
-    value = parse_literal(stripped, MAX_CREDITS_LENGTH)
-    items = [value] if isinstance(value, dict) else value
-    if not isinstance(items, list):
-        raise ValueError("not a list")
+    if not is_list(stripped):
+        mark = separator or ("|" if "|" in stripped else ",")
+        return [{"name": name} for name in stripped.split(mark)]
+    items = list_items(stripped, MAX_CREDITS_LENGTH)
     credits: list[Credit] = [item if isinstance(item, dict) else {"name": item} for item in items]
     if not all(isinstance(credit.get("name"), str) for credit in credits):
         raise ValueError("an item without a name")
     return credits
 
 
-def parse_directors(text: str) -> Names:
+def parse_directors(text: str, separator: str | None = None) -> Names:
     """Names in a cell of directors. Raises ValueError as `parse_credits` does."""
-    return _names_of(parse_credits(text))
+    return _names_of(parse_credits(text, separator))
 
 
-def parse_crew_directors(text: str) -> Names:
+def parse_crew_directors(text: str, separator: str | None = None) -> Names:
     """Names of the directors in a cell of crew members, such as `[{'job': …, 'name': …}]`.
 
     Raises:
         ValueError: the cell is a damaged list, or an item has no name or no job.
     """
-    crew = parse_credits(text)
+    crew = parse_credits(text, separator)
     if not all("job" in credit for credit in crew):
         raise ValueError("a crew member without a job")
     return _names_of(credit for credit in crew if credit["job"] == "Director")
 
 
-def parse_leading_actors(text: str) -> Names:
+def parse_leading_actors(text: str, separator: str | None = None) -> Names:
     """The first `LEADING_ACTORS` names of a cast, by `order` or else as listed.
 
     Raises ValueError as `parse_credits` does.
     """
-    by_order = sorted(enumerate(parse_credits(text)), key=_billing_order)
+    by_order = sorted(enumerate(parse_credits(text, separator)), key=_billing_order)
     return _names_of(credit for _, credit in by_order)[:LEADING_ACTORS]
 
 
@@ -73,35 +73,45 @@ def _billing_order(numbered_credit: tuple[int, Credit]) -> float:
 
 
 def _names_of(credits: Iterable[Credit]) -> Names:
-    """Different cleaned names; texts without a letter are no names."""
+    """Different cleaned names; texts without a letter and `Unknown` are no names."""
     names = (clean_text(credit["name"]) for credit in credits)
-    return tuple(dict.fromkeys(name for name in names if any(map(str.isalpha, name))))
+    return tuple(dict.fromkeys(name for name in names if _is_name(name)))
+
+
+def _is_name(text: str) -> bool:
+    return any(map(str.isalpha, text)) and not is_missing(text)
 
 
 #: Functions that read the columns with people, in the order in which people are listed.
-PEOPLE_PARSERS: dict[str, Callable[[str], Names]] = {
+PEOPLE_PARSERS: dict[str, Callable[[str, str | None], Names]] = {
     "director": parse_directors,
     "crew": parse_crew_directors,
     "cast": parse_leading_actors,
 }
 
 
-def read_people(cells: Mapping[str, str]) -> Names:
+def read_people(cells: Mapping[str, str], separators: Mapping[str, str] = NO_SEPARATORS) -> Names:
     """Directors, then leading actors, each once, from the cells of a row.
+
+    `separators` has the marks between plain names, by field.
 
     Raises:
         ValueError: a cell cannot be read.
     """
     columns = (
-        parse(cells[field]) for field, parse in PEOPLE_PARSERS.items() if cells.get(field, "")
+        parse(cells[field], separators.get(field))
+        for field, parse in PEOPLE_PARSERS.items()
+        if cells.get(field, "")
     )
     return tuple(dict.fromkeys(chain.from_iterable(columns)))
 
 
-def read_readable_people(cells: Mapping[str, str]) -> Names:
+def read_readable_people(
+    cells: Mapping[str, str], separators: Mapping[str, str] = NO_SEPARATORS
+) -> Names:
     """Like `read_people`, but an unreadable cell counts as empty: for optional columns."""
     names: list[str] = []
     for field in PEOPLE_PARSERS:
         with suppress(ValueError):
-            names += read_people({field: cells.get(field, "")})
+            names += read_people({field: cells.get(field, "")}, separators)
     return tuple(dict.fromkeys(names))

@@ -1,7 +1,9 @@
 """Delimited text -> records; a record that cannot be right costs its own line, and no other."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from tasks.data.files.detection import FileFormat
@@ -87,23 +89,40 @@ def _is_plausible(fields: list[str], lines: list[str], columns: int, form: FileF
         return False
     if len(lines) == 1 or not columns:
         return True
-    return len(fields) == columns and not _are_rows(lines, columns, form)
+    is_whole = len(fields) == columns and _is_well_formed("".join(lines), form)
+    return is_whole and not _are_rows(lines, columns, form)
+
+
+def _is_well_formed(text: str, form: FileFormat) -> bool:
+    """Whether a record has no quote within a cell that does not begin with one (RFC 4180).
+
+    The reader takes such a quote for a letter.
+    """
+    return bool(form.escape) or _well_formed(form).fullmatch(text) is not None
+
+
+@cache
+def _well_formed(form: FileFormat) -> re.Pattern[str]:
+    space, mark = " *" if form.skip_space else "", re.escape(form.delimiter)
+    cell = rf'(?:{space}"(?:[^"]|"")*+"|[^"{mark}\r\n]*+)'
+    return re.compile(rf"{cell}(?:{mark}{cell})*+[\r\n]*")
 
 
 def _are_rows(lines: list[str], columns: int, form: FileFormat) -> bool:
     """Whether the lines after the first are rows themselves, but for one.
 
     A line of text is taken for a row only if it has as many fields, and those are many or begin
-    with a number as the first line does.
+    with a number as the first line does, which may also be the end of a damaged row: quotes alone.
     """
-    starts_with_number = _starts_with_number(lines[0], form.delimiter)
+    has_quotes_alone = not lines[0].strip().strip('"')
+    starts_with_number = has_quotes_alone or _starts_with_number(lines[0], form.delimiter)
     if columns < MIN_TELLING_COLUMNS and not starts_with_number:
         return False
     others = [line for line in lines[1:] if line.strip()]
     rows = [
         line
         for line in others
-        if len(_split(line, form)) == columns
+        if _is_row(line, columns, form)
         and _starts_with_number(line, form.delimiter) == starts_with_number
     ]
     return bool(rows) and len(rows) >= len(others) - 1
@@ -113,8 +132,9 @@ def _starts_with_number(line: str, delimiter: str) -> bool:
     return line.partition(delimiter)[0].strip('"').isdigit()
 
 
-def _split(line: str, form: FileFormat) -> list[str]:
-    return next(csv.reader([line], **form.csv_options), [])
+def _is_row(line: str, columns: int, form: FileFormat) -> bool:
+    fields = next(csv.reader([line], **form.csv_options), [])
+    return len(fields) == columns and _is_well_formed(line, form)
 
 
 def _read_line(line: str, columns: int, form: FileFormat) -> Record:

@@ -39,6 +39,12 @@ def test_the_separator_is_decided_for_the_file(tmp_path):
     assert genres == [["Comedy", "Drama"], ["Rock/Pop", "War"], ["Drama"]]
 
 
+def test_people_are_separated_as_in_most_rows(tmp_path):
+    rows = [film(1) | {"director": "Coen, Joel; Coen, Ethan"}, film(2) | {"director": "A; B"}]
+    (first, second) = movies_of(tmp_path, rows, [*COLUMNS, "director"])
+    assert (first["people"], second["people"]) == (["Coen, Joel", "Coen, Ethan"], ["A", "B"])
+
+
 def test_a_file_with_one_row_a_genre_is_folded(tmp_path):
     rows = [film(1, genres="Drama"), film(2, genres="War"), film(1, genres="War"), film(3)]
     chunk = validate_file(write_csv(tmp_path / "m.csv", rows, COLUMNS))
@@ -46,6 +52,13 @@ def test_a_file_with_one_row_a_genre_is_folded(tmp_path):
     assert chunk.quarantine.select(["row", "reason"]).to_pylist() == [
         {"row": 3, "reason": "folded_row"}
     ]
+
+
+def test_another_film_under_the_id_of_a_folded_one_is_a_duplicate(tmp_path):
+    rows = [film(1), film(1, genres="War"), film(1, title="Other", genres="Horror"), film(2)]
+    chunk = validate_file(write_csv(tmp_path / "m.csv", rows, COLUMNS))
+    assert chunk.movies["genres"].to_pylist() == [["Drama", "War"], ["Drama"]]
+    assert chunk.quarantine["reason"].to_pylist() == ["folded_row", "duplicate_id"]
 
 
 def test_repeated_ids_of_different_movies_are_duplicates(tmp_path):

@@ -28,6 +28,12 @@ def test_lists_are_sorted_by_score_and_leave_out_the_query(catalogue):
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
 
 
+def test_titles_are_found_by_their_first_letters():
+    catalogue = Catalogue(rows(["The Up", "Up", "Soup", "Úpside Down"]))
+    assert catalogue.rows_starting_with("up") == [1, 3]
+    assert catalogue.rows_starting_with("x") == []
+
+
 def test_duplicates_are_listed_once():
     """Every movie has a duplicate with another id in the second half of the table."""
     table = rows(TITLES)

@@ -28,6 +28,10 @@ names = st.text(alphabet="abcÅé'. -", min_size=1, max_size=8).filter(
         ("['Joel Coen', 'Ethan Coen']", ("Joel Coen", "Ethan Coen")),
         ("[{'id': 1, 'name': 'Joel Coen'}]", ("Joel Coen",)),
         ('{"id": 1, "name": "Joel Coen"}', ("Joel Coen",)),
+        ("['Joel Coen' 'Ethan Coen']", ("Joel Coen", "Ethan Coen")),
+        ('{"Joel Coen","Ethan Coen"}', ("Joel Coen", "Ethan Coen")),
+        ("{Joel Coen,Ethan Coen}", ("Joel Coen", "Ethan Coen")),
+        ("('Joel Coen', 'Ethan Coen')", ("Joel Coen", "Ethan Coen")),
         ("M. Night Shyamalan, M. Night Shyamalan", ("M. Night Shyamalan",)),
         ("[]", ()),
         (" ", ()),
@@ -42,6 +46,16 @@ def test_directors_are_read_from_every_form_of_a_list(cell, directors):
 def test_names_of_people_are_neither_capitalised_nor_split(name):
     assert parse_directors(name) == (name,)
     assert parse_directors(json.dumps([name])) == (name,)
+
+
+def test_the_mark_between_names_can_be_that_of_the_file():
+    cells = {"director": "Coen, Joel; Coen, Ethan", "cast": "A, B; C"}
+    names = read_people(cells, {"director": ";"})
+    assert names == ("Coen, Joel", "Coen, Ethan", "A", "B; C")
+
+
+def test_unknown_is_no_person():
+    assert parse_directors("Unknown") == parse_directors("N/A, unknown") == ()
 
 
 def test_texts_without_a_letter_are_no_names():
