@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Literal
 
@@ -10,14 +11,14 @@ import pyarrow.compute as pc
 from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.core.compute import Compute, run_chunk, run_stage
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.core.text import normalize_overview
-from tasks.data.words import content_words, language_of, stems_of, words_of
+from tasks.data.words import Segmenter, content_words, language_of, stems_of, words_of
 
 VERSION = 5
 MIN_CHUNKS_FOR_PROCESSES = 100  # later stages of such a source use the process pool anyway
@@ -39,8 +40,20 @@ class TextConfig(StrictConfig):
     )
     pairs: bool = Field(True, description="Stem the words and add bigrams (recipe content only)")
     keywords: bool = Field(False, description="Add the keywords of each movie to its document")
+    segmenter: Segmenter = Field(
+        "pairs",
+        description="Words of scripts without spaces (Chinese, Japanese, Thai, …): pairs of "
+        "characters, or dictionary: those of ICU, which needs the package icu4py",
+    )
     validation_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies for validation")
     test_share: float = Field(0.1, gt=0, le=0.4, description="Share of movies for the final test")
+
+    @field_validator("segmenter")
+    @classmethod
+    def _require_dictionary(cls, segmenter: Segmenter) -> Segmenter:
+        if segmenter == "dictionary" and find_spec("icu4py") is None:
+            raise ValueError("install ICU's dictionaries: .venv/bin/python -m pip install icu4py")
+        return segmenter
 
 
 def assign_split(overview: str, validation_share: float, test_share: float) -> Split:
@@ -52,16 +65,16 @@ def assign_split(overview: str, validation_share: float, test_share: float) -> S
     return "validation" if position < test_share + validation_share else "train"
 
 
-def content_tokens(title: str, overview: str, pairs: bool = False) -> list[str]:
+def content_tokens(title: str, overview: str, config: TextConfig) -> list[str]:
     """Lower-case words of overview and title without stop words; genres are never included.
 
-    With `pairs`, their stems, then their bigrams. A text of stop words alone keeps them, so that
-    its document is not empty.
+    With `config.pairs`, their stems, then their bigrams. A text of stop words alone keeps them, so
+    that its document is not empty.
     """
-    words = words_of(f"{overview} {title}")
+    words = words_of(f"{overview} {title}", config.segmenter)
     language = language_of(words)
     content = content_words(words, language)
-    return add_bigrams(stems_of(content, language)) if pairs else content
+    return add_bigrams(stems_of(content, language)) if config.pairs else content
 
 
 def add_bigrams(stems: Sequence[str]) -> list[str]:
@@ -75,7 +88,7 @@ def document_tokens(
     """Tokens of a document; `genres` are used by the recipe `blog` alone."""
     if config.recipe == "blog":
         return blog_tokens(title, overview, genres)
-    return content_tokens(title, overview, config.pairs)
+    return content_tokens(title, overview, config)
 
 
 def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
@@ -89,9 +102,9 @@ def blog_tokens(title: str, overview: str, genres: Sequence[str]) -> list[str]:
     return [token for sentence in sentences for token in _treebank.tokenize(sentence)]
 
 
-def keyword_tokens(keywords: Sequence[str]) -> list[str]:
+def keyword_tokens(keywords: Sequence[str], config: TextConfig) -> list[str]:
     """Lower-case words of the keywords of a movie."""
-    return words_of(" ".join(keywords))
+    return words_of(" ".join(keywords), config.segmenter)
 
 
 def build_document(
@@ -108,7 +121,7 @@ def build_document(
     `config.keywords` is set.
     """
     tokens = document_tokens(title, overview, config, genres=genres)
-    return " ".join(tokens + keyword_tokens(keywords) if config.keywords else tokens)
+    return " ".join(tokens + keyword_tokens(keywords, config) if config.keywords else tokens)
 
 
 def to_documents(movies: pa.Table, config: TextConfig) -> pa.Table:

@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import regex
 from nltk.stem.snowball import SnowballStemmer
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from stopwordsiso import langs, stopwords
 
+Segmenter = Literal["pairs", "dictionary"]
 ENGLISH = "en"
 #: Languages that nltk has a Snowball stemmer (Porter, 2001) of, by their code.
 STEMMERS = {
@@ -34,26 +36,28 @@ _UNSPACED_SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}
 _UNSPACED = regex.compile(rf"[{_UNSPACED_SCRIPTS}][{_UNSPACED_SCRIPTS}\p{{M}}]*")
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str, segmenter: Segmenter = "pairs") -> list[str]:
     """Lower-case words; of scripts without spaces, all pairs of adjacent characters.
 
-    Pairs stand for the words that no dictionary was asked for: most Chinese words have two
-    characters.
+    Pairs stand for words: most Chinese words have two characters. With the segmenter `dictionary`,
+    words are those of ICU's dictionaries (Chinese, Japanese, Thai, Lao, Khmer, Burmese), which
+    need the package icu4py.
     """
     text = text.lower().replace("’", "'")
     if text.isascii():
         return _ASCII_WORDS.findall(text)
     words: list[str] = _WORDS.findall(text)
-    return [part for word in words for part in _parts(word)]
+    segments = _character_pairs if segmenter == "pairs" else _dictionary_words
+    return [part for word in words for part in _parts(word, segments)]
 
 
-def _parts(word: str) -> Iterator[str]:
+def _parts(word: str, segments: Callable[[str], Iterable[str]]) -> Iterator[str]:
     """The word itself, or its parts where it has letters of scripts without spaces."""
     start = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > start:
             yield word[start : run.start()]
-        yield from _character_pairs(run[0])
+        yield from segments(run[0])
         start = run.end()
     if start < len(word):
         yield word[start:]
@@ -65,6 +69,13 @@ def _character_pairs(run: str) -> Iterator[str]:
     if len(characters) == 1:
         yield run
     yield from ("".join(pair) for pair in pairwise(characters))
+
+
+def _dictionary_words(run: str) -> Iterator[str]:
+    """Words by ICU, whose Chinese rules know the scripts of all languages."""
+    from icu4py.breakers import WordBreaker
+
+    return iter(WordBreaker(run, "zh"))
 
 
 @lru_cache(maxsize=64)

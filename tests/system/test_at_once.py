@@ -100,7 +100,7 @@ def meanwhile(module: ModuleType, action: Callable[[], object]) -> Iterator[None
     assert not waiting
 
 
-def movies() -> set[int]:
+def movies() -> set[str]:
     """Ids of the champion's index."""
     index = load_champion().index
     return set(open_version(index.uri, index.tag).to_arrow()["id"].to_pylist())
@@ -114,7 +114,7 @@ def test_two_refreshes_keep_both_files(folder):
     trained = load_champion().run_id
     with meanwhile(refresh_module, lambda: add(folder, 9002)):
         add(folder, 9001)
-    assert {9001, 9002} <= movies()
+    assert {"9001", "9002"} <= movies()
     assert load_champion().run_id == trained
     assert trained_by(PREVIOUS) == trained_by("1")
 
@@ -123,7 +123,7 @@ def test_a_rollback_during_a_refresh_stands(folder):
     with meanwhile(refresh_module, lambda: roll_back(connect())):
         add(folder, 9003)
     assert load_champion().run_id == trained_by("1")
-    assert 9003 in movies()
+    assert "9003" in movies()
     assert trained_by(PREVIOUS) == trained_by("2")
 
 
@@ -131,7 +131,7 @@ def test_a_promotion_during_a_refresh_stands(folder):
     with meanwhile(refresh_module, lambda: promote(connect(), "1")):
         add(folder, 9004)
     assert load_champion().run_id == trained_by("1")
-    assert 9004 in movies()
+    assert "9004" in movies()
 
 
 def test_a_refresh_never_brings_old_models_back_over_a_new_training(folder):
@@ -141,14 +141,14 @@ def test_a_refresh_never_brings_old_models_back_over_a_new_training(folder):
     (new,) = summaries
     assert new.champion
     assert load_champion().run_id == new.run.run_id
-    assert {9005, 1139} <= movies()
+    assert {"9005", "1139"} <= movies()
 
 
 def test_a_refresh_during_a_training_is_kept_by_it(folder):
     with meanwhile(publishing, lambda: add(folder, 9006)):
         new = train_on(folder, 145)
     assert load_champion().run_id == new.run.run_id
-    assert {9006, 1144} <= movies()
+    assert {"9006", "1144"} <= movies()
     assert trained_by(PREVIOUS) == trained_by("2")
 
 

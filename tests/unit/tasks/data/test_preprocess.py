@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tasks.core.compute import Compute
 from tasks.core.contracts import DOCUMENTS, MOVIES, DocumentsRef, MoviesRef
@@ -43,7 +44,7 @@ def movies(*rows: dict) -> pa.Table:
 
 
 def test_content_is_words_of_overview_and_title_without_stop_words():
-    assert content_tokens("Toy Story", "The toys of Andy’s room aren't alive!") == [
+    assert content_tokens("Toy Story", "The toys of Andy’s room aren't alive!", PLAIN) == [
         "toys",
         "andy's",
         "room",
@@ -55,13 +56,13 @@ def test_content_is_words_of_overview_and_title_without_stop_words():
 
 
 def test_words_have_two_letters_or_more():
-    assert content_tokens("X", "An ox") == ["ox"]
+    assert content_tokens("X", "An ox", PLAIN) == ["ox"]
     french = "Il est perdu dans la forêt avec les loups et ne sait pas où il va."
-    assert content_tokens("Le Loup", french) == ["perdu", "forêt", "loups", "loup"]
+    assert content_tokens("Le Loup", french, PLAIN) == ["perdu", "forêt", "loups", "loup"]
 
 
 def test_a_text_of_stop_words_alone_keeps_its_words():
-    assert content_tokens("It", "He is the one.") == ["he", "is", "the", "one", "it"]
+    assert content_tokens("It", "He is the one.", PLAIN) == ["he", "is", "the", "one", "it"]
 
 
 def test_genres_are_not_part_of_the_content_recipe():
@@ -75,7 +76,7 @@ def test_keywords_are_added_only_if_configured():
 
 
 def test_words_become_stems_and_bigrams():
-    assert content_tokens("Sailing", "The haunted ships", pairs=True) == [
+    assert content_tokens("Sailing", "The haunted ships", TextConfig()) == [
         *("haunt", "ship", "sail"),
         *("haunt_ship", "ship_sail"),
     ]
@@ -86,6 +87,21 @@ def test_equal_stories_in_composed_and_decomposed_letters_have_equal_documents()
     rows = [{"overview": clean_text(unicodedata.normalize(f, "Amélie à Orléans"))} for f in FORMS]
     first, second = to_documents(movies(*rows), PLAIN).to_pylist()
     assert (first["document"], first["split"]) == (second["document"], second["split"])
+
+
+def test_words_of_a_dictionary_are_those_of_text_and_keywords():
+    """Keywords follow the text; `警察` are two letters, `侦探` too, but `天安门` are three."""
+    movie = {"title": "天安门", "overview": "警察找到侦探", "keywords": ["天安门"]}
+    config = TextConfig(pairs=False, keywords=True, segmenter="dictionary")
+    (document,) = to_documents(movies(movie), config)["document"].to_pylist()
+    assert document.split() == ["警察", "找到", "侦探", "天安门", "天安门"]
+
+
+def test_a_dictionary_that_is_not_installed_is_refused_with_the_command_for_it(monkeypatch):
+    monkeypatch.setattr("tasks.data.preprocess.find_spec", lambda _: None)
+    assert TextConfig(segmenter="pairs").segmenter == "pairs"
+    with pytest.raises(ValidationError, match=r"\.venv/bin/python -m pip install icu4py"):
+        TextConfig(segmenter="dictionary")
 
 
 def test_documents_of_a_chunk_are_stored_under_its_name(artifacts):

@@ -31,6 +31,19 @@ def test_words_of_every_script(text, words):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("我爱北京天安门", ["我", "爱", "北京", "天安门"]),
+        ("東京物語は2本", ["東京", "物語", "は", "2", "本"]),
+        ("ภาพยนตร์เรื่องนี้ดีมาก", ["ภาพยนตร์", "เรื่อง", "นี้", "ดี", "มาก"]),
+        ("AKIRA's भूत", ["akira's", "भूत"]),
+    ],
+)
+def test_words_of_a_dictionary(text, words):
+    assert words_of(text, "dictionary") == words
+
+
+@pytest.mark.parametrize(
     ("text", "language"),
     [
         (HINDI, "hi"),
