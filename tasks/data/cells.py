@@ -53,6 +53,7 @@ _TAG = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(18[7-9]\d|19\d\d|20\d\d)(?!\d)")
+_NUMBER_ID = re.compile(r"0*([1-9]\d{0,17})(\.0+)?", re.ASCII)
 _COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])")
 _SHORT_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d\d)")
 FIRST_YEAR_OF_LAST_CENTURY = 30  # of two digits
@@ -88,7 +89,7 @@ def is_missing(text: str) -> bool:
 
 def parse_number_id(text: str) -> str | None:
     """A positive integer in digits, also written as a float (`862.0`); None for other text."""
-    match = re.fullmatch(r"0*([1-9]\d{0,17})(\.0+)?", text.strip(), re.ASCII)
+    match = _NUMBER_ID.fullmatch(text.strip())
     return match[1] if match else None
 
 

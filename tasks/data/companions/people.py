@@ -111,7 +111,7 @@ def read_readable_people(
 ) -> Names:
     """Like `read_people`, but an unreadable cell counts as empty: for optional columns."""
     names: list[str] = []
-    for field in PEOPLE_PARSERS:
+    for field in filter(cells.get, PEOPLE_PARSERS):
         with suppress(ValueError):
-            names += read_people({field: cells.get(field, "")}, separators)
+            names += read_people({field: cells[field]}, separators)
     return tuple(dict.fromkeys(names))
