@@ -53,6 +53,8 @@ _TAG = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(18[7-9]\d|19\d\d|20\d\d)(?!\d)")
+#: What ftfy's slower test finds in Latin text: bytes of UTF-8 stand side by side, or a space is lost.
+_MAYBE_MOJIBAKE = re.compile(r"[^\x00-\x7f]{2}|[\x80-\x9fÃÂ]")
 _NUMBER_ID = re.compile(r"0*([1-9]\d{0,17})(\.0+)?", re.ASCII)
 _COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])")
 _SHORT_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d\d)")
@@ -68,7 +70,8 @@ def clean_text(text: str) -> str:
     if "&" in text:
         text = _without_entities(text)
     if not text.isascii():
-        text = unicodedata.normalize("NFC", ftfy.fix_encoding(text) if is_bad(text) else text)
+        is_mojibake = _MAYBE_MOJIBAKE.search(text) and is_bad(text)
+        text = unicodedata.normalize("NFC", ftfy.fix_encoding(text) if is_mojibake else text)
     if not text.isprintable():
         text = _CONTROL.sub(" ", text)
     return " ".join(text.split())
