@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -71,6 +72,9 @@ ACCEPTED_SKIPS = (
     "not run from make's .venv",
     "the files of strangers are not here",
 )
+
+# Programs that the tests start are ended by SIGINT, which a test run in the background ignores.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are slow on a busy machine, not wrong.
 hypothesis.settings.register_profile("no-deadline", deadline=None)

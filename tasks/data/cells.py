@@ -53,7 +53,7 @@ _TAG = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(18[7-9]\d|19\d\d|20\d\d)(?!\d)")
-#: What ftfy's slower test finds in Latin text: bytes of UTF-8 stand side by side, or a space is lost.
+#: What ftfy's slower test finds in Latin text: bytes of UTF-8 side by side, or with a space lost.
 _MAYBE_MOJIBAKE = re.compile(r"[^\x00-\x7f]{2}|[\x80-\x9fÃÂ]")
 _NUMBER_ID = re.compile(r"0*([1-9]\d{0,17})(\.0+)?", re.ASCII)
 _COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])")

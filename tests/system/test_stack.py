@@ -266,6 +266,34 @@ def test_a_signal_while_the_stack_starts_leaves_nothing(number, tmp_path):
     assert not stack_processes.record_file().exists()
 
 
+POLITE = """
+import time
+print("up", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("ended", flush=True)
+"""
+IN_THE_BACKGROUND = """
+import os, signal
+from flows.runtime.local_stack import processes
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+processes.launch("polite", ["polite"], dict(os.environ))
+"""
+
+
+def test_a_stack_that_was_started_in_the_background_ends_as_any_other(tmp_path):
+    """`nohup make serve &` in a script ignores SIGINT, and so would all that it starts."""
+    (tmp_path / "polite.py").write_text(POLITE)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    subprocess.run([sys.executable, "-c", IN_THE_BACKGROUND], env=environment, check=True)
+    log = stack_processes.log_file("polite")
+    wait_until(lambda: log.read_text() == "up\n")
+    assert stack_processes.stop() == ["polite"]
+    assert log.read_text() == "up\nended\n"
+
+
 @pytest.mark.parametrize("action", ["start", "stop"])
 def test_an_artifacts_root_that_is_a_file_is_a_user_error(action, artifacts):
     artifacts.touch()

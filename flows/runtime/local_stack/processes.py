@@ -83,11 +83,20 @@ def launch(name: str, command: list[str], environment: dict[str, str]) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
     with atomic_write(record_file(), PRIVATE) as new:
         new.write_text(
             json.dumps(recorded_processes() | {name: processes.process_name(process.pid)}, indent=2)
         )
+
+
+def heed_interrupts() -> None:
+    """Let this process end at SIGINT: one that `&` or `nohup` started inherits that it is ignored.
+
+    Prefect's worker would then heed no signal at all, and be killed at the end of its grace time.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
