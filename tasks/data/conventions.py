@@ -50,16 +50,25 @@ USUAL = Conventions()
 
 
 class _Texts:
-    """Titles of every short overview, as many as tell that it describes none of them."""
+    """Short overviews that several titles have, and as many titles as tell that they say nothing.
+
+    Hashes stand for titles and for texts that one title has: a catalogue has many of these.
+    """
 
     def __init__(self) -> None:
-        self.titles: dict[str, set[str]] = {}
+        self.first: dict[int, int] = {}  # title by text
+        self.titles: dict[str, set[int]] = {}
 
     def add(self, title: str, overview: str) -> None:
-        if not is_missing(overview) and len(overview) <= MAX_REPEATED_LENGTH:
-            titles = self.titles.setdefault(normalize_overview(clean_text(overview)), set())
-            if len(titles) < MIN_TITLES:
-                titles.add(fold(title))
+        if is_missing(overview) or len(overview) > MAX_REPEATED_LENGTH:
+            return
+        text, title_hash = normalize_overview(clean_text(overview)), hash(fold(title))
+        first = self.first.setdefault(hash(text), title_hash)
+        if (
+            title_hash != first
+            and len(titles := self.titles.setdefault(text, {first})) < MIN_TITLES
+        ):
+            titles.add(title_hash)
 
     @property
     def repeated(self) -> frozenset[str]:
@@ -70,16 +79,17 @@ class _LongForm:
     """Genres of rows that repeat the movie of an earlier row."""
 
     def __init__(self) -> None:
-        self.first: dict[str, tuple[int, str]] = {}  # hash of the title, and genres, by id
+        self.first: dict[int, tuple[int, int]] = {}  # hashes of title and genres by that of the id
         self.others: dict[str, list[str]] = {}
         self.rows = 0
 
     def add(self, cells: Mapping[str, str]) -> None:
         self.rows += 1
-        key, title, genres = cells.get("id", ""), hash(cells["title"]), cells.get("genres", "")
-        first_title, first_genres = self.first.setdefault(key, (title, genres))
-        if key and title == first_title and genres != first_genres:
-            self.others.setdefault(key, []).append(genres)
+        movie_id, genres = cells.get("id", ""), cells.get("genres", "")
+        title, own = hash(cells["title"]), hash(genres)
+        first_title, first_genres = self.first.setdefault(hash(movie_id), (title, own))
+        if movie_id and title == first_title and own != first_genres:
+            self.others.setdefault(movie_id, []).append(genres)
 
     @property
     def other_genres(self) -> dict[str, list[str]]:

@@ -55,10 +55,11 @@ def test_a_file_with_one_row_a_genre_is_folded(tmp_path):
 
 
 def test_another_film_under_the_id_of_a_folded_one_is_a_duplicate(tmp_path):
-    rows = [film(1), film(1, genres="War"), film(1, title="Other", genres="Horror"), film(2)]
+    others = [film(1, title="Other", genres=genre) for genre in ("Horror", "Comedy")]
+    rows = [film(1), film(1, genres="War"), *others, film(2)]
     chunk = validate_file(write_csv(tmp_path / "m.csv", rows, COLUMNS))
     assert chunk.movies["genres"].to_pylist() == [["Drama", "War"], ["Drama"]]
-    assert chunk.quarantine["reason"].to_pylist() == ["folded_row", "duplicate_id"]
+    assert chunk.quarantine["reason"].to_pylist() == ["folded_row", *["duplicate_id"] * 2]
 
 
 def test_repeated_ids_of_different_movies_are_duplicates(tmp_path):
