@@ -13,7 +13,7 @@ from flows.cli.command_line import DONE
 from flows.cli.terminal import text_console
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.data.ingest import IngestConfig, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, open_sources, read_files
 from tasks.data.validation import IngestState
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import NO_KNOWN_WORD, GenrePrediction, TextModel
@@ -111,13 +111,12 @@ def read_movies(path: str) -> Iterator[list[Movie]]:
         UserError: the file cannot be read, or a required column is missing.
     """
     config = IngestConfig()
-    for source, files, conventions in open_sources([path], config, required=REQUIRED):
-        state = IngestState(source.name, conventions=conventions)
-        for file in files:
-            for chunk in read_chunks(file, config.chunk_rows, state):
-                report_invalid_rows(chunk.quarantine.to_pylist())
-                columns = (chunk.movies[name].to_pylist() for name in Movie._fields)
-                yield [Movie(*values) for values in zip(*columns, strict=True)]
+    for opened in open_sources([path], config, required=REQUIRED):
+        state = IngestState(opened.source.name)
+        for chunk in read_files(opened, config.chunk_rows, state):
+            report_invalid_rows(chunk.quarantine.to_pylist())
+            columns = (chunk.movies[name].to_pylist() for name in Movie._fields)
+            yield [Movie(*values) for values in zip(*columns, strict=True)]
 
 
 def report_invalid_rows(quarantine: Sequence[dict[str, Any]]) -> None:

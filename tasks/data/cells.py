@@ -20,6 +20,7 @@ Reason = Literal[
     "unreadable_genres",
     "duplicate_id",
     "folded_row",
+    "repeated_header",
 ]
 #: What is written where there is no value, in lower case; a title may be any of it but nothing.
 MISSING = frozenset(
@@ -55,9 +56,10 @@ _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(18[7-9]\d|19\d\d|20\d\d)(?!\d)")
 #: What ftfy's slower test finds in Latin text: bytes of UTF-8 side by side, or with a space lost.
 _MAYBE_MOJIBAKE = re.compile(r"[^\x00-\x7f]{2}|[\x80-\x9fÃÂ]")
-_NUMBER_ID = re.compile(r"0*([1-9]\d{0,17})(\.0+)?", re.ASCII)
-_COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])")
-_SHORT_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d\d)")
+_NUMBER_ID = re.compile(r"0*(\d{1,18})(\.0+)?", re.ASCII)
+_COMPACT_DATE = re.compile(r"(18[7-9]\d|19\d\d|20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])(?:\.0)?")
+_SHORT_DATE = re.compile(r"(\d{1,2})[./-]\d{1,2}[./-](\d{1,2})(?:\s+\d{1,2}:\d\d(?::\d\d)?)?")
+MAX_DAY = 31
 FIRST_YEAR_OF_LAST_CENTURY = 30  # of two digits
 MAX_ID_LENGTH = 100
 CONTENT_ID_LENGTH = 16  # hexadecimal digits
@@ -91,7 +93,7 @@ def is_missing(text: str) -> bool:
 
 
 def parse_number_id(text: str) -> str | None:
-    """A positive integer in digits, also written as a float (`862.0`); None for other text."""
+    """A whole number in digits, also written as a float (`862.0`); None for other text."""
     match = _NUMBER_ID.fullmatch(text.strip())
     return match[1] if match else None
 
@@ -112,18 +114,30 @@ def content_id(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:CONTENT_ID_LENGTH]
 
 
-def parse_year(text: str) -> int | None:
+def parse_year(text: str, *, is_year_first: bool = False) -> int | None:
     """Year from 1870 to 2099 in a date of any usual form; None for other text.
 
     `1995-10-30`, `10/30/1995`, `October 30, 1995`, `19951030`, `(1995)`, `1995.0`; of a span
-    (`1995–1999`) the first. Of two digits at the end (`30.10.95`), up to 29 are of this century.
+    (`1995–1999`) the first. A year of two digits (`30.10.95`) is the last number, or with
+    `is_year_first` the first; up to 29 it is of this century.
     """
     text = text.strip()
     if match := _COMPACT_DATE.fullmatch(text) or _YEAR.search(text):
         return int(match[1])
     if match := _SHORT_DATE.fullmatch(text):
-        return int(match[1]) + (2000 if int(match[1]) < FIRST_YEAR_OF_LAST_CENTURY else 1900)
+        year = match[1] if is_year_first else match[2]
+        return _year_of_two_digits(year) if len(year) == 2 else None
     return None
+
+
+def _year_of_two_digits(digits: str) -> int:
+    return int(digits) + (2000 if int(digits) < FIRST_YEAR_OF_LAST_CENTURY else 1900)
+
+
+def begins_with_year(text: str) -> bool:
+    """Whether a date of two digits each can only begin with its year, as in `95/10/30`."""
+    match = _SHORT_DATE.fullmatch(text.strip())
+    return match is not None and int(match[1]) > MAX_DAY
 
 
 def parse_count(text: str) -> int | None:

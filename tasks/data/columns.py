@@ -38,6 +38,7 @@ ALIASES = {
     "imdb_id": ("imdbid", "tconst", "imdbtitleid"),
     "adult": ("adult",),
 }
+IDS = ("id", "ids")  # names end so that are no text
 REQUIRED = ("title", "overview", "genres")
 
 
@@ -72,6 +73,11 @@ class Columns(StrictConfig):
         None, description="Column with the actors; default: cast, actors or stars"
     )
 
+    def reads(self, name: str) -> bool:
+        """Whether a column of this name may be read: a mapped or a usual one."""
+        mapped = [name_key(column) for column in self.model_dump().values() if column]
+        return is_usual_name(name) or name_key(name) in mapped
+
 
 def name_key(name: str) -> str:
     """A column name without case, spaces and punctuation: `Series_Title` is `seriestitle`."""
@@ -90,7 +96,13 @@ def find_column(field: str, header: Sequence[str], columns: Mapping[str, str | N
         if configured in header:
             return header.index(configured)
         return keys.index(name_key(configured)) if name_key(configured) in keys else None
-    return next((keys.index(alias) for alias in ALIASES[field] if alias in keys), None)
+    return next((_position(alias, header, keys) for alias in ALIASES[field] if alias in keys), None)
+
+
+def _position(alias: str, header: Sequence[str], keys: Sequence[str]) -> int:
+    """Position of the column with this very name, else of one that is written in another way."""
+    plain = [name.strip().casefold() for name in header]
+    return plain.index(alias) if alias in plain else keys.index(alias)
 
 
 def find_columns(
@@ -120,11 +132,12 @@ def _missing_message(name: str, field: str, header: Sequence[str], configured: s
 
 def closest_name(field: str, header: Sequence[str]) -> str | None:
     """The name in the header that is most similar to a usual name of the field; None if none is."""
-    names = {name_key(name): name for name in reversed(header)}
+    free = [name for name in header if not is_usual_name(name) and not name_key(name).endswith(IDS)]
+    names = {name_key(name): name for name in reversed(free)}
     usual = ALIASES.get(field, ()) or (name_key(field),)
     for alias in (name_key(field), *usual):
         for key, name in names.items():
-            if len(alias) > 3 and (alias in key or (len(key) > 3 and key in alias)):
+            if len(alias) > 3 and (alias in key or (len(key) > len(alias) // 2 and key in alias)):
                 return name
         if match := get_close_matches(alias, names, n=1, cutoff=0.75):
             return names[match[0]]

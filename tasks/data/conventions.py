@@ -1,14 +1,14 @@
-"""All rows of a source -> how it writes lists, ids and titles, and which texts it repeats.
+"""All rows of a source -> how its files write lists, ids, titles and dates; what texts it repeats.
 
 A cell alone does not tell: `Comedy, Drama` is a list in one file and a name in another. What is
-decided here holds for every row of the source.
+decided here holds for every row of a file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tasks.core.text import fold, normalize_overview
-from tasks.data.cells import clean_text, is_missing, parse_number_id
+from tasks.data.cells import begins_with_year, clean_text, is_missing, parse_number_id
 from tasks.data.files.delimited import DamagedLine
 from tasks.data.name_lists import SEPARATORS, choose_separator, parse_names
 from tasks.data.sources import Source
@@ -17,22 +17,25 @@ from tasks.data.titles import has_year
 LIST_FIELDS = ("genres", "keywords", "cast", "director")
 MIN_TITLES = 5  # a text that so many different titles have describes none of them
 MAX_REPEATED_LENGTH = 200  # characters; equal longer texts are those of the same movie
+MIN_NUMBER_SHARE = 0.5  # ids that are numbers, for other texts to be damage
 MIN_DATED_SHARE = 0.5  # titles with a year in brackets, for such a year to be no part of a title
 MIN_LONG_SHARE = 0.1  # rows that repeat a movie with another genre, for a file to be in long form
 _SAMPLE_CELLS = 5000
 
 
 class Conventions(NamedTuple):
-    """How a source is written.
+    """How a file is written, and what the rows of its source have in common.
 
-    `separators` between the names of a list, by field. `has_number_ids`: other ids are damage.
-    `has_dated_titles`: titles end with a year. `repeated` are normalised texts that many movies
-    have. `other_genres` are the further genres of a movie by id, if the file has one row a genre.
+    `separators` between the names of a list, by field. `has_number_ids`: others than IMDb's are
+    damage. `has_dated_titles`: titles end with a year. `is_year_first`: dates of two digits each
+    begin with the year. `repeated` are normalised texts that many movies have. `other_genres` are
+    the further genres of a movie by `row_key`, if the source has one row a genre.
     """
 
     separators: Mapping[str, str] = {}
     has_number_ids: bool = True
     has_dated_titles: bool = False
+    is_year_first: bool = False
     repeated: frozenset[str] = frozenset()
     other_genres: Mapping[str, Sequence[str]] = {}
 
@@ -79,17 +82,17 @@ class _LongForm:
     """Genres of rows that repeat the movie of an earlier row."""
 
     def __init__(self) -> None:
-        self.first: dict[int, tuple[int, int]] = {}  # hashes of title and genres by that of the id
+        self.first: dict[int, tuple[int, int]] = {}  # hashes of title and genres by that of the key
         self.others: dict[str, list[str]] = {}
         self.rows = 0
 
     def add(self, cells: Mapping[str, str]) -> None:
         self.rows += 1
-        movie_id, genres = cells.get("id", ""), cells.get("genres", "")
+        key, genres = row_key(cells), cells.get("genres", "")
         title, own = hash(cells["title"]), hash(genres)
-        first_title, first_genres = self.first.setdefault(hash(movie_id), (title, own))
-        if movie_id and title == first_title and own != first_genres:
-            self.others.setdefault(movie_id, []).append(genres)
+        first_title, first_genres = self.first.setdefault(hash(key), (title, own))
+        if key and title == first_title and own != first_genres:
+            self.others.setdefault(key, []).append(genres)
 
     @property
     def other_genres(self) -> dict[str, list[str]]:
@@ -105,30 +108,59 @@ def cells_by_field(source: Source) -> Iterator[dict[str, str]]:
             yield {field: row[position] for field, position in source.positions.items()}
 
 
-def learn_conventions(files: Iterable[Source]) -> Conventions:
-    """The conventions of a source, from all rows of its files, which are read to their end."""
-    lists: dict[str, list[str]] = {field: [] for field in LIST_FIELDS}
-    texts, long_form = _Texts(), _LongForm()
-    rows = numbers = ids = dated = 0
-    for file in files:
-        for cells in cells_by_field(file):
-            rows += 1
-            for field, values in lists.items():
-                if (cell := cells.get(field)) and len(values) < _SAMPLE_CELLS:
-                    values.append(cell)
-            movie_id = cells.get("id", "")
-            ids += not is_missing(movie_id)
-            numbers += parse_number_id(movie_id) is not None
-            dated += has_year(cells["title"].strip())
+class _File:
+    """How one file of a source is written, as far as its rows have been added."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, list[str]] = {field: [] for field in LIST_FIELDS}
+        self.rows = self.ids = self.number_ids = self.dated_titles = self.year_first = 0
+
+    def add(self, cells: Mapping[str, str]) -> None:
+        self.rows += 1
+        for field, values in self.lists.items():
+            if (cell := cells.get(field)) and len(values) < _SAMPLE_CELLS:
+                values.append(cell)
+        movie_id = cells.get("id", "")
+        self.ids += not is_missing(movie_id)
+        self.number_ids += parse_number_id(movie_id) is not None
+        self.dated_titles += has_year(cells["title"].strip())
+        self.year_first += begins_with_year(cells.get("release_date", ""))
+
+    def conventions(self, separators: Mapping[str, str], source: Conventions) -> Conventions:
+        """Those of the file; `separators` are those of lists that have none here."""
+        return source._replace(
+            separators={
+                field: choose_separator(cells, separators[field])
+                for field, cells in self.lists.items()
+            },
+            has_number_ids=self.number_ids >= MIN_NUMBER_SHARE * self.ids,
+            has_dated_titles=0 < MIN_DATED_SHARE * self.rows <= self.dated_titles,
+            is_year_first=self.year_first > 0,
+        )
+
+
+def learn_conventions(sources: Iterable[Source]) -> list[Conventions]:
+    """The conventions of each file of a source, from all rows, which are read to their end."""
+    files, texts, long_form = list[_File](), _Texts(), _LongForm()
+    for source in sources:
+        files.append(_File())
+        for cells in cells_by_field(source):
+            files[-1].add(cells)
             texts.add(cells["title"], cells["overview"])
             long_form.add(cells)
-    return Conventions(
-        separators={field: choose_separator(values) for field, values in lists.items()},
-        has_number_ids=2 * numbers >= ids,
-        has_dated_titles=rows > 0 and dated >= MIN_DATED_SHARE * rows,
-        repeated=texts.repeated,
-        other_genres=long_form.other_genres,
-    )
+    shared = Conventions(repeated=texts.repeated, other_genres=long_form.other_genres)
+    separators = {
+        field: choose_separator(cell for file in files for cell in file.lists[field])
+        for field in LIST_FIELDS
+    }
+    return [file.conventions(separators, shared) for file in files]
+
+
+def row_key(cells: Mapping[str, str]) -> str:
+    """What the rows of a movie have in common: the id, or title and overview; empty for no id."""
+    if "id" not in cells:
+        return f"{cells['title'].strip()}\n{cells['overview'].strip()}"
+    return parse_number_id(cells["id"]) or cells["id"].strip()
 
 
 def genres_of(cells: Mapping[str, str], conventions: Conventions) -> list[str]:
@@ -137,6 +169,8 @@ def genres_of(cells: Mapping[str, str], conventions: Conventions) -> list[str]:
     Raises:
         ValueError: a cell is unreadable.
     """
-    own = [cells.get("genres", ""), *conventions.other_genres.get(cells.get("id", ""), ())]
+    own = [cells.get("genres", "")]
+    if conventions.other_genres:
+        own += conventions.other_genres.get(row_key(cells), ())
     separator = conventions.separator("genres")
     return [name for cell in own for name in parse_names(cell, separator)]

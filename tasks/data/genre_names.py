@@ -22,6 +22,7 @@ OTHER_SPELLINGS = {
     "warandpolitics": "War & Politics",
 }
 LONGEST_ACRONYM = 4
+SMALL_WORDS = ("a", "an", "and", "de", "du", "et", "for", "in", "la", "of", "on", "or", "the", "to")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
@@ -33,16 +34,24 @@ _BY_KEY = {_key(name): name for name in NAMES} | OTHER_SPELLINGS
 
 
 def genre_name(spelling: str) -> str:
-    """The name of a genre: that of the table, else in capitalised words where the case is uniform.
+    """The name of a genre: that of the table, else in capitalised words.
 
-    `SCI-FI`, `sci fi` and `SciFi` are `Science Fiction`; `sword & sandal` is `Sword & Sandal`.
+    `SCI-FI`, `sci fi` and `SciFi` are `Science Fiction`; `Martial arts` is `Martial Arts`, and
+    `SLICE OF LIFE` is `Slice of Life`. Acronyms and words with inner capitals stay as they are.
     """
     if name := _BY_KEY.get(_key(spelling)):
         return name
     is_acronym = spelling.isupper() and len(spelling) <= LONGEST_ACRONYM
     if spelling.isupper() and not is_acronym:
         spelling = spelling.lower()
-    return capitalized(spelling)
+    return capitalized(_WORD.sub(_capitalized_word, spelling))
+
+
+def _capitalized_word(match: re.Match[str]) -> str:
+    word, is_first = match[0], match.start() == 0
+    if word.casefold() in SMALL_WORDS and not is_first:
+        return word.lower()
+    return word.capitalize() if word.islower() else word
 
 
 def capitalized(name: str) -> str:

@@ -35,16 +35,16 @@ from tasks.data.sources import (
 )
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 9
+VERSION = 10
 MAX_UNDATED_SHARE = 0.05  # of the movies, for a column of dates to be said to be unreadable
 
 
 class OpenedSource(NamedTuple):
-    """A source with its opened files and how it is written."""
+    """A source with its opened files and how each of them is written."""
 
     source: ResolvedSource
     files: list[Source]
-    conventions: Conventions
+    conventions: list[Conventions]
 
 
 class IngestConfig(StrictConfig):
@@ -98,6 +98,13 @@ def read_chunks(source: Source, chunk_rows: int, state: IngestState) -> Iterator
         yield validate_rows(source, rows, state)
 
 
+def read_files(opened: OpenedSource, chunk_rows: int, state: IngestState) -> Iterator[ChunkResult]:
+    """Validate the files of a source in chunks, each file by its own conventions."""
+    for file, conventions in zip(opened.files, opened.conventions, strict=True):
+        state.conventions = conventions
+        yield from read_chunks(file, chunk_rows, state)
+
+
 def resolve_sources(sources: Sequence[str], config: IngestConfig) -> list[ResolvedSource]:
     """Every source with its local files; remote files are downloaded.
 
@@ -117,7 +124,7 @@ def resolve_sources(sources: Sequence[str], config: IngestConfig) -> list[Resolv
 def open_files(
     resolved: Sequence[ResolvedSource], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> list[OpenedSource]:
-    """Open the files of every source, after reading them once for the source's conventions.
+    """Open the files of every source, after reading them once for their conventions.
 
     Raises:
         UserError: a file cannot be read or lacks a required column.
@@ -240,11 +247,10 @@ def _read_sources(
     spellings: dict[str, str],
 ) -> Iterator[tuple[str, ChunkResult]]:
     """Chunks of all files, each with the name of its source; fills `spellings`."""
-    for source, files, conventions in sources:
-        state = IngestState(source.name, joined, conventions, spellings=spellings)
-        for file in files:
-            for result in read_chunks(file, config.chunk_rows, state):
-                yield source.name, result
+    for opened in sources:
+        state = IngestState(opened.source.name, joined, spellings=spellings)
+        for result in read_files(opened, config.chunk_rows, state):
+            yield opened.source.name, result
 
 
 def have_dates(sources: Sequence[OpenedSource]) -> bool:

@@ -1,6 +1,7 @@
 """Cells with several names (genres, keywords, people) in all usual forms -> tuples of names."""
 
 import ast
+import html
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -12,14 +13,16 @@ from tasks.data.genre_names import capitalized
 
 MAX_LIST_LENGTH = 20_000
 #: Marks between the names of a plain cell such as `Drama|Comedy`, in the order of preference.
-SEPARATORS = ("|", ";", "、", ",", "，", "/", "・")
+SEPARATORS = ("|", ";", "、", ",", "，", "/", "・", "،", "／", "•", "\n")
 #: A plain name: no brackets, quotes or marks of code.
 _PLAIN = re.compile(r"[^\[\]{}()\"<>=:\\]+")
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 #: NumPy's form of a list, whose items have no commas between them.
 _NUMPY = re.compile(rf"\[\s*(?:{_QUOTED})(?:\s+(?:{_QUOTED}))+\s*\]", re.DOTALL)
-_ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)
+_ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^()]+)?\)", re.DOTALL)
 #: Text between curly quotes; an apostrophe is followed by a letter.
+#: An item in quotes of a list whose quotes are not escaped: `'Children's'` ends before a comma.
+_UNESCAPED = re.compile(r"\s*(['\"])(.*?)\1\s*(?:,(?=\s*['\"])|$)", re.DOTALL)
 _CURLY = re.compile(r"‘((?:[^’]|’(?=\w))*)’|“([^”]*)”")
 
 
@@ -51,13 +54,18 @@ def _without_set(text: str) -> Any:
     )
 
 
-def choose_separator(cells: Iterable[str]) -> str:
-    """The mark that separates names in most of the plain cells of a column; `|` where none does."""
+def plain_text(cell: str) -> str:
+    """A cell without HTML's entities, whose semicolons divide no names."""
+    return html.unescape(cell) if "&" in cell else cell
+
+
+def choose_separator(cells: Iterable[str], default: str = SEPARATORS[0]) -> str:
+    """The mark that separates names in most of the plain cells of a column; else the default."""
     counts = dict.fromkeys(SEPARATORS, 0)
-    for cell in filter(_PLAIN.fullmatch, cells):
+    for cell in filter(_PLAIN.fullmatch, map(plain_text, cells)):
         for mark in SEPARATORS:
             counts[mark] += mark in cell
-    return max(SEPARATORS, key=counts.__getitem__) if any(counts.values()) else SEPARATORS[0]
+    return max(SEPARATORS, key=counts.__getitem__) if any(counts.values()) else default
 
 
 @lru_cache(maxsize=65_536)
@@ -76,7 +84,8 @@ def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
 def parse_keywords(text: str, separator: str = "|") -> tuple[str, ...]:
     """Like `parse_names`, with capital initials; plain names may have any letters but the mark."""
     as_list = is_list(text.strip())
-    names = parse_names(text, separator) if as_list else map(clean_text, text.split(separator))
+    plain = plain_text(text)
+    names = parse_names(text, separator) if as_list else map(clean_text, plain.split(separator))
     return tuple(dict.fromkeys(capitalized(name) for name in names if not is_missing(name)))
 
 
@@ -84,7 +93,7 @@ def _name(item: Any) -> str:
     if isinstance(item, dict) and "name" not in item:
         raise ValueError("an item without a name")
     value = item["name"] if isinstance(item, dict) else item
-    if value is None:
+    if value is None or value != value:  # None, or NaN
         return ""
     if not isinstance(value, str):
         raise ValueError("an item without a name")
@@ -99,7 +108,7 @@ def _list_or_plain_names(text: str, separator: str) -> Sequence[Any]:
 
 def is_list(text: str) -> bool:
     """Whether a stripped cell starts as the lists do that `list_items` reads."""
-    return text[:1] in ("[", "{", "(") or text.startswith("array(")
+    return text[:1] in ("[", "{", "(") or text.startswith(("array(", "set()"))
 
 
 def list_items(text: str, max_length: int = MAX_LIST_LENGTH) -> Sequence[Any]:
@@ -108,6 +117,8 @@ def list_items(text: str, max_length: int = MAX_LIST_LENGTH) -> Sequence[Any]:
     Raises:
         ValueError: the cell is none of these, or too long.
     """
+    if text in ("{}", "set()"):  # of PostgreSQL, and of Python
+        return []
     text = match[1] if (match := _ARRAY.fullmatch(text)) else text
     if _NUMPY.fullmatch(text):
         return [ast.literal_eval(item) for item in re.findall(_QUOTED, text)]
@@ -122,6 +133,7 @@ def list_items(text: str, max_length: int = MAX_LIST_LENGTH) -> Sequence[Any]:
 
 
 def _plain_names(text: str, separator: str) -> list[str]:
+    text = plain_text(text)
     if not _PLAIN.fullmatch(text):
         raise ValueError("neither a list nor plain names")
     return text.split(separator)
@@ -134,6 +146,9 @@ def _bare_items(text: str) -> list[Any]:
     inner, ends = text[1:-1], text[0] + text[-1]
     if ends not in ("[]", "{}", "()"):
         raise ValueError("a list without an end")
+    quoted = list(_UNESCAPED.finditer(inner))
+    if quoted and "".join(match[0] for match in quoted) == inner:
+        return [match[2] for match in quoted]
     items = [item.strip() for item in re.split(rf"({_QUOTED})|,", inner) if item]
     return [_unquoted(item) for item in items if item]
 

@@ -9,7 +9,10 @@ import pyarrow as pa
 from tasks.core.contracts import UserError
 
 #: Reasons that are common in intact catalogues. They do not count as invalid rows.
-HARMLESS = ("missing_overview", "placeholder_overview", "repeated_overview", "folded_row")
+HARMLESS = (
+    *("missing_overview", "placeholder_overview", "repeated_overview", "folded_row"),
+    "repeated_header",
+)
 ROWS_FOR_SHARES = 50  # with fewer rows, the share of invalid rows is not meaningful
 MAX_REASONS_SHOWN = 3
 

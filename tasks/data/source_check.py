@@ -8,7 +8,7 @@ import pyarrow as pa
 from tasks.core.contracts import UserError
 from tasks.core.retry import io_task
 from tasks.data.companions.joined_files import open_joined_files
-from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_files
 from tasks.data.labels import LabelConfig, require_genres
 from tasks.data.preprocess import TextConfig, assign_split
 from tasks.data.row_counts import ChunkResult, RowCounts
@@ -87,10 +87,8 @@ def require_trainable(
 
 
 def _read_sources(opened: Sequence[OpenedSource]) -> Iterator[ChunkResult]:
-    for source, files, conventions in opened:
-        state = IngestState(source.name, conventions=conventions)
-        for file in files:
-            yield from read_chunks(file, CHUNK_ROWS, state)
+    for source in opened:
+        yield from read_files(source, CHUNK_ROWS, IngestState(source.source.name))
 
 
 def _too_few_movies(counts: RowCounts, splits: SplitGenres) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tasks.data.columns import REQUIRED
-from tasks.data.ingest import IngestConfig, merged_names, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, merged_names, open_sources, read_files
 from tasks.data.row_counts import RowCounts
 from tasks.data.sources import Source, source_label
 from tasks.data.validation import IngestState
@@ -41,12 +41,11 @@ def report_sources(
     opened = open_sources(sources, config, required)
     files = [file for one in opened for file in one.files]
     counts, genres, spellings = RowCounts(), Counter[str](), dict[str, str]()
-    for source, source_files, conventions in opened:
-        state = IngestState(source.name, conventions=conventions, spellings=spellings)
-        for file in source_files:
-            for chunk in read_chunks(file, config.chunk_rows, state):
-                counts.add(chunk)
-                genres.update(chain.from_iterable(chunk.movies["genres"].to_pylist()))
+    for one in opened:
+        state = IngestState(one.source.name, spellings=spellings)
+        for chunk in read_files(one, config.chunk_rows, state):
+            counts.add(chunk)
+            genres.update(chain.from_iterable(chunk.movies["genres"].to_pylist()))
     return SourceReport(
         name=source_label([path for one in opened for path in one.source.files]),
         formats={file.name: str(file.format) for file in files[:MAX_FILES]},

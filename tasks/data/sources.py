@@ -14,7 +14,7 @@ import fsspec
 
 from tasks.core.contracts import UserError
 from tasks.core.redaction import redacted
-from tasks.data.columns import REQUIRED, Columns, find_columns, is_usual_name
+from tasks.data.columns import REQUIRED, Columns, find_columns
 from tasks.data.download import SOURCE_ADVICE, download, is_uri, strip_query
 from tasks.data.files.delimited import DamagedLine, Record
 from tasks.data.files.detection import DELIMITERS, FileFormat
@@ -152,7 +152,7 @@ def open_file(
     """
     delimiters = {name: character for character, name in DELIMITERS.items()}
     delimiter = options.delimiter and delimiters[options.delimiter]
-    table = open_table(path, options.encoding, delimiter, is_usual_name)
+    table = open_table(path, options.encoding, delimiter, options.columns.reads)
     folders = _folder_columns(path, table.header)
     header, values = [*table.header, *folders], list(folders.values())
     positions = find_columns(path.name, header, options.columns, required)
@@ -160,9 +160,17 @@ def open_file(
     return Source(path.name, header=header, positions=positions, rows=rows, format=table.format)
 
 
+HIVE_MISSING = "__HIVE_DEFAULT_PARTITION__"
+INGESTION_DATES = ("date", "dt", "day")  # when files were written, not when movies were released
+
+
 def _folder_columns(path: Path, header: Sequence[str]) -> dict[str, str]:
     pairs = (folder.partition("=") for folder in path.parent.parts)
-    return {name: unquote(value) for name, mark, value in pairs if mark and name not in header}
+    return {
+        name: "" if value == HIVE_MISSING else unquote(value)
+        for name, mark, value in pairs
+        if mark and name not in (*header, *INGESTION_DATES)
+    }
 
 
 def _with_values(row: Record, values: list[str]) -> Record:

@@ -20,7 +20,7 @@ from tasks.data.cells import (
     parse_year,
 )
 from tasks.data.companions.people import read_readable_people
-from tasks.data.conventions import USUAL, Conventions, genres_of
+from tasks.data.conventions import USUAL, Conventions, genres_of, row_key
 from tasks.data.files.delimited import DamagedLine, Record
 from tasks.data.genre_names import genre_name
 from tasks.data.name_lists import parse_keywords
@@ -65,7 +65,8 @@ def read_movie(cells: Mapping[str, str], row: int, state: IngestState) -> Movie 
     if len(cells.get("adult", "").split()) > MAX_FLAG_WORDS:
         return RejectedRow("adult", "shifted_row", cells["adult"])
     dated, overview = _read_title(cells["title"], state), clean_text(cells["overview"])
-    year = parse_year(cells.get("release_date", "")) or dated.year
+    released, is_year_first = cells.get("release_date", ""), state.conventions.is_year_first
+    year = parse_year(released, is_year_first=is_year_first) or dated.year
     movie_id = _read_id(cells, f"{dated.title}\n{year}\n{overview}", state)
     if movie_id is None:
         return RejectedRow("id", "bad_id", cells["id"])
@@ -93,7 +94,7 @@ def _read_id(cells: Mapping[str, str], content: str, state: IngestState) -> str 
     if "id" not in cells:
         return content_id(content)
     if state.conventions.has_number_ids:
-        return parse_number_id(cells["id"])
+        return parse_number_id(cells["id"]) or parse_imdb_id(cells["id"])
     return parse_id(cells["id"])
 
 
@@ -144,6 +145,10 @@ def check_row(source: Source, record: Record, row: int, state: IngestState) -> M
     if isinstance(record, DamagedLine):
         return RejectedRow(source.header[0], "damaged_line", record.text)
     n_columns = len(source.header)
+    if record == source.header:
+        return RejectedRow(source.header[0], "repeated_header", record[0])
+    if len(record) == n_columns + 1 and not record[-1].strip():
+        record = record[:-1]  # a delimiter ends the line, but not that of the header
     if len(record) < n_columns:
         return RejectedRow(source.header[len(record)], "shifted_row", ",".join(record))
     if len(record) > n_columns:
@@ -169,7 +174,7 @@ def _reject_repeated(
     if isinstance(result, RejectedRow) or result["id"] not in state.title_hashes:
         return result
     is_same = state.title_hashes[result["id"]] == hash(result["title"])
-    is_folded = is_same and cells.get("id", "") in state.conventions.other_genres
+    is_folded = is_same and row_key(cells) in state.conventions.other_genres
     return RejectedRow("id", "folded_row" if is_folded else "duplicate_id", result["id"])
 
 

@@ -17,7 +17,8 @@ def new_state() -> IngestState:
 def validate_file(path: Path, columns: Columns | None = None) -> ChunkResult:
     """The only chunk of a small file."""
     options = ReadOptions(columns or Columns())
-    state = IngestState("m", conventions=learn_conventions([open_file(path, options)]))
+    (conventions,) = learn_conventions([open_file(path, options)])
+    state = IngestState("m", conventions=conventions)
     (chunk,) = read_chunks(open_file(path, options), 1000, state)
     return chunk
 

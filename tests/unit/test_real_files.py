@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.ingest import IngestConfig, open_sources, read_chunks
+from tasks.data.ingest import IngestConfig, open_sources, read_files
 from tasks.data.sources import SAMPLE
 from tasks.data.validation import IngestState
 from tests.conftest import ROOT
@@ -35,12 +35,10 @@ class Contents(NamedTuple):
 def contents(source: Path) -> Contents:
     movies, rows, reasons = list[dict[str, Any]](), 0, Counter[str]()
     for opened in open_sources([str(source)], IngestConfig()):
-        state = IngestState(opened.source.name, conventions=opened.conventions)
-        for file in opened.files:
-            for chunk in read_chunks(file, 1000, state):
-                movies += chunk.movies.to_pylist()
-                rows += chunk.rows
-                reasons.update(chunk.quarantine["reason"].to_pylist())
+        for chunk in read_files(opened, 1000, IngestState(opened.source.name)):
+            movies += chunk.movies.to_pylist()
+            rows += chunk.rows
+            reasons.update(chunk.quarantine["reason"].to_pylist())
     return Contents(movies, rows, dict(reasons))
 
 

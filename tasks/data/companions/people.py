@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from tasks.data.cells import clean_text, is_missing
-from tasks.data.name_lists import is_list, list_items
+from tasks.data.name_lists import is_list, list_items, plain_text
 
 LEADING_ACTORS = 3
 MAX_CREDITS_LENGTH = 500_000  # characters; Kaggle's cells list casts of more than 200 people
@@ -31,8 +31,9 @@ def parse_credits(text: str, separator: str | None = None) -> list[Credit]:
     if is_missing(stripped):
         return []
     if not is_list(stripped):
-        mark = separator or ("|" if "|" in stripped else ",")
-        return [{"name": name} for name in stripped.split(mark)]
+        plain = plain_text(stripped)
+        mark = separator or ("|" if "|" in plain else ",")
+        return [{"name": name} for name in plain.split(mark)]
     items = list_items(stripped, MAX_CREDITS_LENGTH)
     credits: list[Credit] = [item if isinstance(item, dict) else {"name": item} for item in items]
     if not all(isinstance(credit.get("name"), str) for credit in credits):

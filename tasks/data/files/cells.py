@@ -13,7 +13,7 @@ def cell_text(value: object) -> str:
         UnicodeDecodeError: bytes are not UTF-8.
     """
     if isinstance(value, str):
-        return value
+        return value if value.isascii() else _without_surrogates(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -23,6 +23,11 @@ def cell_text(value: object) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value, default=_json_value, ensure_ascii=False)
     return str(value)
+
+
+def _without_surrogates(text: str) -> str:
+    """The text with pairs of surrogates joined, and half a pair replaced: JSON may have both."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _json_value(value: object) -> str:

@@ -12,6 +12,8 @@ from tasks.data.files.detection import FileFormat
 MAX_RECORD_LINES = 1000
 #: From so many columns on, a line of text with as many fields is a row and no text.
 MIN_TELLING_COLUMNS = 8
+#: With fewer columns and commas, so many such lines are rows.
+MIN_ROWS_OF_TEXT = 4
 
 
 class DamagedLine(NamedTuple):
@@ -59,7 +61,7 @@ def read_records(lines: Iterable[str], form: FileFormat) -> Iterator[Record]:
     record's first line alone is taken as it is written: as a row if it then has all columns, else
     as damaged. The lines after it are read as if it were not there.
     """
-    source = _Lines(lines)
+    source = _Lines(form.plain(lines))
     reader, columns = _reader(source, form), 0
     while (fields := _next_record(reader, source)) is not None:
         if _is_plausible(fields, source.taken, columns, form):
@@ -98,7 +100,7 @@ def _is_well_formed(text: str, form: FileFormat) -> bool:
 
     The reader takes such a quote for a letter.
     """
-    return bool(form.escape) or _well_formed(form).fullmatch(text) is not None
+    return _well_formed(form).fullmatch(text) is not None
 
 
 @cache
@@ -111,13 +113,13 @@ def _well_formed(form: FileFormat) -> re.Pattern[str]:
 def _are_rows(lines: list[str], columns: int, form: FileFormat) -> bool:
     """Whether the lines after the first are rows themselves, but for one.
 
-    A line of text is taken for a row only if it has as many fields, and those are many or begin
-    with a number as the first line does, which may also be the end of a damaged row: quotes alone.
+    Lines of text are taken for rows only if they have as many fields, and if columns or lines are
+    many, tabs or bars divide them, or they begin with a number as the first line does; that may
+    also be the end of a damaged row: quotes alone.
     """
     has_quotes_alone = not lines[0].strip().strip('"')
     starts_with_number = has_quotes_alone or _starts_with_number(lines[0], form.delimiter)
-    if columns < MIN_TELLING_COLUMNS and not starts_with_number:
-        return False
+    is_telling = columns >= MIN_TELLING_COLUMNS or starts_with_number or form.delimiter in "\t|"
     others = [line for line in lines[1:] if line.strip()]
     rows = [
         line
@@ -125,7 +127,7 @@ def _are_rows(lines: list[str], columns: int, form: FileFormat) -> bool:
         if _is_row(line, columns, form)
         and _starts_with_number(line, form.delimiter) == starts_with_number
     ]
-    return bool(rows) and len(rows) >= len(others) - 1
+    return len(rows) >= max(1 if is_telling else MIN_ROWS_OF_TEXT, len(others) - 1)
 
 
 def _starts_with_number(line: str, delimiter: str) -> bool:

@@ -26,7 +26,6 @@ Kind = Literal["parquet", "spreadsheet", "json", "text"]
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 #: Encodings that are told by their mark at the start of the file.
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -42,6 +41,21 @@ LEGACY_ENCODINGS = [
     *("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"),
 ]
 USUAL_LEGACY_ENCODING = "cp1252"  # of Excel in western countries
+#: Files of other kinds, by their first bytes.
+OTHER_KINDS = {
+    b"ARROW1": "Feather",
+    b"FEA1": "Feather",
+    b"SQLite format 3": "SQLite",
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+    b"%PDF": "PDF",
+}
+SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".ods")  # zip archives
+ZIP = b"PK\x03\x04"
+OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ESCAPED = re.compile(r'\\(["\\])')
 SAMPLE_BYTES = 1 << 16
 SAMPLE_LINES = 2000
 BROKEN_FILE = (csv.Error, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -51,6 +65,7 @@ class FileFormat(NamedTuple):
     """How a file is read; of delimited text also its dialect.
 
     `escape` is a backslash or none. With `skip_space`, a space after a delimiter is no text.
+    `sheets` says which sheets of a spreadsheet with several are read.
     """
 
     kind: Kind
@@ -58,11 +73,12 @@ class FileFormat(NamedTuple):
     delimiter: str = ","
     escape: str | None = None
     skip_space: bool = False
+    sheets: str = ""
 
     def __str__(self) -> str:
         """Like `semicolon-separated, UTF-8 with BOM`."""
         if self.kind != "text":
-            return {"json": "JSON", "parquet": "parquet", "spreadsheet": "spreadsheet"}[self.kind]
+            return {"json": "JSON"}.get(self.kind, self.kind) + self.sheets
         encoding = ENCODING_NAMES.get(self.encoding, self.encoding)
         escaped = ", quotes escaped by backslashes" if self.escape else ""
         return f"{DELIMITERS[self.delimiter]}-separated, {encoding}{escaped}"
@@ -70,11 +86,11 @@ class FileFormat(NamedTuple):
     @property
     def csv_options(self) -> dict[str, Any]:
         """Options of `csv.reader`."""
-        return {
-            "delimiter": self.delimiter,
-            "escapechar": self.escape,
-            "skipinitialspace": self.skip_space,
-        }
+        return {"delimiter": self.delimiter, "skipinitialspace": self.skip_space}
+
+    def plain(self, lines: Iterable[str]) -> Iterable[str]:
+        """Lines whose quotes are doubled; a backslash escapes quotes and backslashes alone."""
+        return (_doubled_quotes(line) for line in lines) if self.escape else lines
 
     @property
     def is_usual(self) -> bool:
@@ -83,6 +99,10 @@ class FileFormat(NamedTuple):
 
 
 TEXT = FileFormat("text")
+
+
+def _doubled_quotes(line: str) -> str:
+    return _ESCAPED.sub(lambda escaped: '""' if escaped[1] == '"' else "\\", line)
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -99,7 +119,7 @@ def open_bytes(path: Path) -> IO[bytes]:
         return bz2.open(path)
     if start.startswith(b"\xfd7zXZ"):
         return lzma.open(path)
-    if start.startswith(b"PK\x03\x04") or path.suffix.lower() == ".zip":
+    if start.startswith(ZIP) or path.suffix.lower() == ".zip":
         return _open_only_member(path)
     return path.open("rb")
 
@@ -144,22 +164,26 @@ def detect_format(
         raise UserError(f"{path}: the file is empty.")
     if start.startswith(b"PAR1"):
         return FileFormat("parquet")
+    if other := next((kind for mark, kind in OTHER_KINDS.items() if start.startswith(mark)), None):
+        raise UserError(f"{path}: a {other} file is not read. Export it as parquet or CSV.")
     encoding = _known_encoding(encoding) if encoding else _detected_encoding(start)
     if start.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
         return FileFormat("json", encoding)
     with open_text(path, encoding, "replace") as text:
         lines = list(islice(text, SAMPLE_LINES))
-    lines = without_hint(lines)
+    lines = [line for line in without_hint(lines) if line.strip()]
     return _dialect(lines, FileFormat("text", encoding, delimiter or _delimiter(lines, known)))
 
 
 def _is_spreadsheet(path: Path) -> bool:
-    if path.suffix.lower() in SPREADSHEETS:
+    with path.open("rb") as file:
+        start = file.read(len(OLD_EXCEL))
+    if start == OLD_EXCEL:
         return True
     if not zipfile.is_zipfile(path):
-        return False
+        return start.startswith(ZIP) and path.suffix.lower() in SPREADSHEETS  # a damaged one
     with zipfile.ZipFile(path) as archive:
-        return "[Content_Types].xml" in archive.namelist()
+        return not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
 
 
 def _known_encoding(name: str) -> str:
@@ -211,15 +235,32 @@ def without_hint(lines: Iterable[str]) -> list[str]:
 
 
 def _dialect(lines: Sequence[str], form: FileFormat) -> FileFormat:
-    """The dialect with most complete rows: RFC 4180's, or one of two that are common."""
+    """The dialect with most complete rows: one of two that are common, or RFC 4180's.
+
+    A quote in a cell is doubled there, and a cell in quotes begins right after the delimiter.
+    """
     dialects = [form]
-    if any('\\"' in line for line in lines):
-        dialects.append(form._replace(escape="\\"))
-    if any(f'{form.delimiter} "' in line for line in lines):
-        dialects.append(form._replace(skip_space=True))
+    if any(
+        re.search(rf'{re.escape(form.delimiter)} "[^"{re.escape(form.delimiter)}\s]', line)
+        for line in lines
+    ):
+        dialects.insert(0, form._replace(skip_space=True))
+    if any(re.search(r'\\"(?!")', line) for line in lines):
+        dialects.insert(0, form._replace(escape="\\"))
     return max(dialects, key=lambda dialect: _complete_rows(lines, dialect))
 
 
 def _complete_rows(lines: Sequence[str], form: FileFormat) -> int:
-    rows = list(csv.reader(lines, **form.csv_options))
-    return sum(len(row) == len(rows[0]) for row in rows)
+    """Rows with as many cells as the header, less those whose quotes break the rules."""
+    reader = csv.reader(form.plain(lines), strict=True, **form.csv_options)
+    width, complete = 0, 0
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            complete -= 1
+            continue
+        if row is None:
+            return complete
+        width = width or len(row)
+        complete += len(row) == width

@@ -38,17 +38,31 @@ def _has_object_lines(path: Path, encoding: str) -> bool:
     if second:
         return first.strip() not in ("{", "[") and isinstance(_parsed(first), dict)
     value = _parsed(first)
-    return isinstance(value, dict) and _table_in(value) is None
+    return isinstance(value, dict) and _table_in(path, value) is None
 
 
-def _table_in(value: Object) -> list[Object] | None:
-    """The rows of an object that is a table: a list of larger objects, or an object a column.
+def _table_in(path: Path, value: Object) -> list[Object] | None:
+    """Rows of an object that is a table: a list of larger objects, or a list or object a column.
 
     A list of smaller objects, such as its genres, belongs to a movie.
+
+    Raises:
+        UserError: the object has several tables.
     """
-    for item in value.values():
-        if isinstance(item, list) and _are_objects(item) and len(_keys(item)) > len(value):
-            return item
+    tables = {
+        name: item
+        for name, item in value.items()
+        if isinstance(item, list) and _are_objects(item) and len(_keys(item)) > len(value)
+    }
+    if len(tables) > 1:
+        raise UserError(f"{path}: the JSON has several tables: {', '.join(tables)}. Leave one.")
+    if tables:
+        return next(iter(tables.values()))
+    columns = list(value.values())
+    if columns and all(isinstance(column, list) for column in columns):
+        if len(set(map(len, columns))) > 1:
+            return None
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if value and _are_objects(value.values()):
         keys = dict.fromkeys(key for column in value.values() for key in column)
         return [{name: column.get(key) for name, column in value.items()} for key in keys]
@@ -93,7 +107,7 @@ def _listed(path: Path, encoding: str) -> list[Object]:
             value = json.load(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: the JSON cannot be read ({error}). {ADVICE}") from error
-    rows = _table_in(value) if isinstance(value, dict) else value
+    rows = _table_in(path, value) if isinstance(value, dict) else value
     if not isinstance(rows, list) or not _are_objects(rows):
         raise UserError(f"{path}: {ADVICE}")
     return rows

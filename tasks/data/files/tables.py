@@ -48,22 +48,25 @@ def open_table(
     with _errors_for_the_user(path):
         form = detect_format(path, encoding, delimiter, known)
     with _errors_for_the_user(path, form):
-        header, rows = _read(path, form)
+        header, rows, form = _read(path, form, known)
     return Table([name.strip() for name in header], _readable(path, form, rows), form)
 
 
-def _read(path: Path, form: FileFormat) -> tuple[list[str], Iterator[Record]]:
+def _read(
+    path: Path, form: FileFormat, known: Callable[[str], bool]
+) -> tuple[list[str], Iterator[Record], FileFormat]:
     if form.kind == "parquet":
-        return read_parquet(path)
+        return *read_parquet(path, known), form
     if form.kind == "spreadsheet":
-        return read_spreadsheet(path)
+        names, records, sheets = read_spreadsheet(path, known)
+        return names, records, form._replace(sheets=sheets)
     if form.kind == "json":
-        return read_json(path, form.encoding)
+        return *read_json(path, form.encoding), form
     rows = _text_rows(path, form)
     header = next(rows, [])
     if isinstance(header, DamagedLine):
         raise UserError(f"{path}: the header cannot be read: {header.text[:200]}")
-    return header, rows
+    return header, rows, form
 
 
 def _text_rows(path: Path, form: FileFormat) -> Iterator[Record]:
@@ -97,7 +100,7 @@ def _undecodable(path: Path, form: FileFormat) -> str:
 
 def _undecodable_place(path: Path, form: FileFormat) -> str:
     with open_text(path, form.encoding, "surrogateescape") as text:
-        header, *rows = filter(None, csv.reader(text, **form.csv_options))
+        header, *rows = filter(None, csv.reader(form.plain(text), **form.csv_options))
     if any(map(_has_undecoded_bytes, header)):
         return "its header"
     for row, fields in enumerate(rows, start=1):

@@ -17,10 +17,10 @@ from tasks.data.cells import (
     ("text", "expected"),
     [
         *[("862", "862"), ("862.0", "862"), (" 0862 ", "862"), ("tt0076759", None)],
-        *[("1997-08-20", None), ("0", None), ("0.0", None), ("-5", None), ("٣", None), ("", None)],
+        *[("0", "0"), ("000", "0"), ("1997-08-20", None), ("-5", None), ("٣", None), ("", None)],
     ],
 )
-def test_a_number_id_is_a_positive_integer_in_digits(text, expected):
+def test_a_number_id_is_a_whole_number_in_digits(text, expected):
     assert parse_number_id(text) == expected
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.core.contracts import UserError
-from tasks.data.columns import Columns, find_columns
+from tasks.data.columns import Columns, find_column, find_columns
 
 #: Headers of catalogues that people have.
 NETFLIX = (
@@ -47,7 +47,9 @@ def test_columns_of_known_catalogues_are_found(header, names):
         ("id,title,genres,movie_plot", "--ingest.columns.overview movie_plot"),
         ("id,title,genres,Over view text", "--ingest.columns.overview 'Over view text'"),
         ("id,titel,genres,overview", "--ingest.columns.title titel"),
-        ("id,title,overview,genre_ids", "--ingest.columns.genres genre_ids"),
+        ("id,title,overview,genre_ids", "--ingest.columns.genres NAME"),
+        ("id,name,overview,minute", "--ingest.columns.genres NAME"),
+        ("movie_title,genres,plot_keywords", "--ingest.columns.overview NAME"),
         ("id,title,overview,x", "--ingest.columns.genres NAME"),
     ],
 )
@@ -63,3 +65,9 @@ def test_a_configured_name_comes_first_and_its_case_does_not_matter():
     assert find_columns("m.csv", header, Columns())["overview"] == 2
     with pytest.raises(UserError, match="no column 'text'"):
         find_columns("m.csv", header, Columns(overview="text"))
+
+
+def test_of_columns_with_equal_keys_the_one_with_the_very_name_is_read():
+    header = ["_id", "id", "title", "overview", "genres"]
+    assert find_column("id", header, {}) == 1
+    assert find_column("id", ["_id", "title"], {}) == 0

@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from tasks.data.ingest import merged_names, read_chunks
+from tasks.data.ingest import IngestConfig, merged_names, open_sources, read_chunks, read_files
 from tasks.data.sources import open_file
+from tasks.data.validation import IngestState
 from tests.conftest import catalogue, movie, write_csv
 from tests.support.source_files import new_state, validate_file
 
@@ -133,3 +134,39 @@ def test_kaggle_s_rows_are_read_as_before(tmp_path):
     chunk = validate_file(write_csv(tmp_path / "m.csv", rows))
     assert chunk.movies.num_rows == 5
     assert chunk.quarantine["reason"].to_pylist() == ["shifted_row"]
+
+
+def test_every_file_of_a_source_has_its_own_marks_and_ids(tmp_path):
+    write_csv(tmp_path / "a.csv", [film(1, genres="Drama|War"), film(2), film(3)], COLUMNS)
+    texts = [film(4, id="s4", genres="Drama, War"), film(5, id="s5")]
+    write_csv(tmp_path / "b.csv", texts, COLUMNS)
+    write_csv(tmp_path / "c.csv", [film(6, genres="Rock")], COLUMNS)
+    (source,) = open_sources([str(tmp_path / "*.csv")], IngestConfig())
+    chunks = list(read_files(source, 1000, IngestState("m")))
+    movies = [movie for chunk in chunks for movie in chunk.movies.to_pylist()]
+    assert [movie["id"] for movie in movies] == ["1", "2", "3", "s4", "s5", "6"]
+    assert [movies[n]["genres"] for n in (0, 3)] == [["Drama", "War"]] * 2
+
+
+def test_short_dates_that_can_only_begin_with_the_year_do_so_in_all_rows(tmp_path):
+    dates = ["95/10/30", "04/10/25", "85/01/20 0:00", "1999-01-02"]
+    movies = movies_of(tmp_path, [film(n, year=date) for n, date in enumerate(dates)])
+    assert [movie["year"] for movie in movies] == [1995, 2004, 1985, 1999]
+
+
+def test_a_file_with_one_row_a_genre_is_folded_without_ids_and_with_ids_written_in_two_ways(
+    tmp_path,
+):
+    rows = [film(n, genres=genre) for n in (1, 2, 3) for genre in ("Drama", "War")]
+    expected = [["Drama", "War"]] * 3
+    without_ids = movies_of(tmp_path, rows, COLUMNS[1:])
+    assert [movie["genres"] for movie in without_ids] == expected
+    rows[1]["id"] = "1.0"
+    assert [movie["genres"] for movie in movies_of(tmp_path, rows)] == expected
+
+
+def test_imdb_ids_among_numbers_are_ids(tmp_path):
+    rows = [*(film(n) for n in range(1, 4)), film(4, id="tt0076759"), film(5, id="12-1")]
+    chunk = validate_file(write_csv(tmp_path / "m.csv", rows, COLUMNS))
+    assert chunk.movies["id"].to_pylist() == ["1", "2", "3", "tt0076759"]
+    assert chunk.quarantine["reason"].to_pylist() == ["bad_id"]

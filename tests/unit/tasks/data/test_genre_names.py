@@ -11,7 +11,13 @@ from tasks.data.genre_names import NAMES, genre_name
         *[("children's", "Children's"), ("CHILDREN’S", "Children's"), ("film noir", "Film-Noir")],
         *[("drama", "Drama"), ("TV MOVIE", "TV Movie"), ("imax", "IMAX"), ("war", "War")],
         *[("sword & sandal", "Sword & Sandal"), ("SPACE OPERA", "Space Opera")],
-        *[("BL", "BL"), ("New wave", "New wave"), ("恐怖", "恐怖"), ("डरावनी", "डरावनी")],
+        *[
+            ("BL", "BL"),
+            ("New wave", "New Wave"),
+            ("Slice Of Life", "Slice of Life"),
+            ("恐怖", "恐怖"),
+            ("डरावनी", "डरावनी"),
+        ],
     ],
 )
 def test_spellings_of_a_genre_have_one_name(spelling, name):

@@ -31,6 +31,13 @@ KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
         ("[‘Drama’, ‘Children’s’]", ("Drama", "Children’s")),
         ("[“Drama”, “War”]", ("Drama", "War")),
         ('["Drama", null, ""]', ("Drama",)),
+        ("['Drama', 'Children's']", ("Drama", "Children's")),
+        ("['new year's eve', \"cop\"]", ("new year's eve", "cop")),
+        ("['Drama', NaN]", ("Drama",)),
+        ('["Drama", NaN]', ("Drama",)),
+        ("array(['Drama', 'War'], dtype='<U6')", ("Drama", "War")),
+        ("Action &amp; Adventure|Drama", ("Action & Adventure", "Drama")),
+        *[(cell, ()) for cell in ("{}", "set()", "[]", "()")],
         ("(no genres listed)", ()),
         (r"\N", ()),
         ("[]", ()),
@@ -109,3 +116,15 @@ def test_blank_keywords_are_ignored_and_have_capital_initials():
     assert parse_keywords("[{'name': '\xa0'}, {'name': 'toy story'}]") == ("Toy Story",)
     assert parse_keywords("[{'name': \"children's game\"}]") == ("Children's Game",)
     assert parse_keywords("war: the (first) end|NA|toy") == ("War: The (First) End", "Toy")
+
+
+@pytest.mark.parametrize("mark", ["،", "／", "•", "\n", "、", ";"])
+def test_marks_of_other_scripts_separate_too(mark):
+    assert choose_separator([f"A{mark}B", "A"]) == mark
+    assert parse_names(f"A{mark}B", mark) == ("A", "B")
+
+
+def test_semicolons_of_entities_separate_nothing():
+    assert choose_separator(["Action &amp; Adventure, Comedy", "Sci-Fi &amp; Fantasy"]) == ","
+    assert choose_separator(["Action &amp; Adventure"], ",") == ","
+    assert parse_keywords("cat &amp; dog, bird", ",") == ("Cat & Dog", "Bird")

@@ -2,7 +2,7 @@ import pytest
 
 from tasks.core.contracts import UserError
 from tasks.data import source_check
-from tasks.data.ingest import IngestConfig, read_chunks
+from tasks.data.ingest import IngestConfig, read_files
 from tasks.data.labels import LabelConfig
 from tasks.data.preprocess import TextConfig
 from tasks.data.source_check import require_trainable
@@ -48,11 +48,11 @@ def test_reading_stops_when_there_are_enough_movies(tmp_path, monkeypatch):
     rows_read = []
 
     def read_and_count(*args):
-        for chunk in read_chunks(*args):
+        for chunk in read_files(*args):
             rows_read.append(chunk.rows)
             yield chunk
 
-    monkeypatch.setattr(source_check, "read_chunks", read_and_count)
+    monkeypatch.setattr(source_check, "read_files", read_and_count)
     check(write_csv(tmp_path / "m.csv", catalogue(2000)))
     assert sum(rows_read) <= 400
 

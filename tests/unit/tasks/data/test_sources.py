@@ -192,3 +192,12 @@ def test_a_damaged_archive_or_parquet_file_is_rejected(tmp_path, name):
 def test_a_truncated_archive_is_rejected(plain, tmp_path):
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(plain.read_bytes() * 50)[:-30])
     assert "the file cannot be read" in error_message(tmp_path / "m.csv.gz")
+
+
+def test_folders_of_no_value_and_of_the_day_of_writing_are_no_columns(tmp_path):
+    folder = tmp_path / "date=2024-05-01" / "genre=__HIVE_DEFAULT_PARTITION__"
+    folder.mkdir(parents=True)
+    row = {"id": "1", "title": "Up", "overview": "A house."}
+    file = open_file(write_csv(folder / "m.csv", [row], list(row)))
+    assert file.header == ["id", "title", "overview", "genre"]
+    assert list(file.rows) == [["1", "Up", "A house.", ""]]

@@ -53,6 +53,17 @@ def test_a_row_with_too_few_or_too_many_fields_is_shifted():
     assert (long.column, long.reason) == ("title", "shifted_row")
 
 
+def test_the_header_among_the_rows_is_no_movie():
+    rejected = check_row(SOURCE, list(COLUMNS), 7, IngestState("m"))
+    assert isinstance(rejected, RejectedRow)
+    assert rejected.reason == "repeated_header"
+
+
+def test_a_delimiter_at_the_end_of_a_row_is_no_field():
+    cells = [movie(1, "Horror").get(column, "") for column in COLUMNS]
+    assert isinstance(check_row(SOURCE, [*cells, " "], 1, IngestState("m")), dict)
+
+
 @pytest.mark.parametrize("adult", ["True", "false", "0", "1", ""])
 def test_every_spelling_of_a_flag_is_valid(adult):
     assert isinstance(check_cells(adult=adult), dict)

@@ -98,3 +98,22 @@ def test_quotes_within_a_cell_without_quotes_are_letters():
 def test_a_quoted_row_with_a_stray_quote_is_damaged():
     text = '"id","title","overview","genres"\n"1","A "big" one","x","Drama"\n"2","B","y","War"\n'
     assert read(text)[1:] == [DamagedLine('"1","A "big" one","x","Drama"'), ["2", "B", "y", "War"]]
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";"])
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them(delimiter):
+    rows = [[f"tt{n:07d}", f"Film {n}", f"Text {n}.", "Drama"] for n in range(400)]
+    lines = [delimiter.join(row) for row in [["id", "title", "overview", "genres"], *rows]]
+    lines[21] = lines[21].replace("Film 20", '"Film 20')
+    lines[321] = lines[321].replace("Film 320", 'Film 320"')
+    records = list(
+        read_records((f"{line}\n" for line in lines), TEXT._replace(delimiter=delimiter))
+    )
+    assert len(records) == 401
+    assert [row for row in rows if row not in records] == [rows[20], rows[320]]
+
+
+def test_text_with_commas_is_no_row():
+    text = [["One, two, three, four", "x", "y", "z"], ["a\nb, c, d, e\nf, g, h, i", "x", "y", "z"]]
+    header = ["title", "overview", "genres", "year"]
+    assert read("".join(written([header, *text]))) == [header, *text]

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -202,4 +203,116 @@ def test_an_encoding_that_does_not_exist_is_named():
 
 def test_a_file_that_is_no_spreadsheet_is_refused():
     with pytest.raises(UserError, match=r"m\.xlsx: the spreadsheet cannot be read"):
-        opened(b"PK     ", "m.xlsx")
+        opened(b"PK\x03\x04     ", "m.xlsx")
+
+
+def workbook(sheets: dict[str, list[list[str]]]) -> bytes:
+    """A spreadsheet, as Excel packs it."""
+    file = io.BytesIO()
+    names = enumerate(sheets, 1)
+    entries = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in names)
+    targets = [f"worksheets/s{n}.xml" for n in range(1, len(sheets) + 1)]
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr(
+            "xl/workbook.xml", f"<workbook {NAMESPACES}><sheets>{entries}</sheets></workbook>"
+        )
+        archive.writestr("_rels/.rels", relationships("officeDocument", ["xl/workbook.xml"]))
+        archive.writestr("xl/_rels/workbook.xml.rels", relationships("worksheet", targets))
+        for n, rows in enumerate(sheets.values(), 1):
+            cells = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+            archive.writestr(
+                f"xl/worksheets/s{n}.xml",
+                f"<worksheet {NAMESPACES}><sheetData>{cells}</sheetData></worksheet>",
+            )
+    return file.getvalue()
+
+
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+NAMESPACES = f'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{OFFICE}"'
+
+
+def relationships(kind: str, targets: list[str]) -> str:
+    entries = "".join(
+        f'<Relationship Id="r{n}" Type="{OFFICE}/{kind}" Target="{target}"/>'
+        for n, target in enumerate(targets, 1)
+    )
+    return f'<Relationships xmlns="{RELATIONS}">{entries}</Relationships>'
+
+
+def cell(text: str) -> str:
+    return f'<c t="inlineStr"><is><t>{text}</t></is></c>'
+
+
+def test_all_sheets_with_movies_are_read_and_a_cover_is_not():
+    rows = [["1", "Alien", "A ship.", "Horror"], ["2", "Up", "A house.", "Drama"]]
+    sheets = {"Cover": [["Films"]], "2023": [HEADER, rows[0]], "2024": [HEADER, rows[1]]}
+    table, read = opened(workbook(sheets), "m.xlsx")
+    assert (table.header, read) == (HEADER, rows)
+    assert str(table.format) == "spreadsheet, sheets 2023, 2024 of 3"
+    alone, _ = opened(workbook({"2023": [HEADER, rows[0]]}), "movies")
+    assert str(alone.format) == "spreadsheet"
+
+
+def test_text_under_the_name_of_a_spreadsheet_is_text():
+    table, read = opened(written(ROWS), "m.xls")
+    assert (table.header, read) == (HEADER, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"ARROW1\0\0", "Feather"), (b"\x80\x04\x95", "pickle")]
+)
+def test_a_file_of_another_kind_is_named(start, kind):
+    with pytest.raises(UserError, match=rf"a {kind} file is not read\. Export it as parquet"):
+        opened(start + b"\xff" * 99)
+
+
+def test_blank_lines_before_the_header_are_none():
+    table, read = opened(b"\n\n" + written(ROWS, delimiter=";"))
+    assert (table.header, read) == (HEADER, ROWS)
+
+
+def test_backslashes_that_escape_no_quote_are_text():
+    """As MySQL writes it: no value is a backslash and N."""
+    lines = [r'"1","C:\new","A \"big\" day.\nTwo","\N"', r'"2","a \\ b","x","Drama"']
+    text = '"id","title","overview","genres"\n' + "\n".join(lines) + "\n"
+    _, read = opened(text.encode())
+    assert read == [
+        ["1", r"C:\new", r'A "big" day.\nTwo', r"\N"],
+        ["2", r"a \ b", "x", "Drama"],
+    ]
+
+
+def test_a_space_after_the_delimiter_is_no_text():
+    text = (
+        'id, title, overview, genres\n1, "Heat", "A cop.", "Crime"\n2, "Up", "A house.", "Drama"\n'
+    )
+    _, read = opened(text.encode())
+    assert read == [["1", "Heat", "A cop.", "Crime"], ["2", "Up", "A house.", "Drama"]]
+
+
+def test_a_list_a_column_on_one_line_is_a_table():
+    columns = {name: [row[n] for row in ROWS] for n, name in enumerate(HEADER)}
+    table, read = opened(json.dumps(columns).encode(), "m.json")
+    assert (table.header, read) == (HEADER, ROWS)
+
+
+def test_several_tables_of_one_file_are_refused_by_name():
+    movies = as_objects(ROWS)
+    with pytest.raises(UserError, match=r"m\.json: the JSON has several tables: movies, series\."):
+        opened(json.dumps({"movies": movies, "series": movies}).encode(), "m.json")
+
+
+def test_half_of_a_pair_of_surrogates_is_replaced():
+    text = '[{"title": "Heat \\ud83d", "overview": "\\ud83c\\udfac"}]'
+    _, read = opened(text.encode(), "m.json")
+    assert read == [["Heat \ufffd", "\U0001f3ac"]]
+
+
+def test_columns_of_parquet_that_are_not_read_may_hold_anything(tmp_path):
+    far = pa.array([10**17], pa.int64()).cast(pa.timestamp("ms"))
+    columns = {"title": ["Up"], "poster": pa.array([b"\xff\xd8"]), "added": far}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    table = open_table(tmp_path / "m.parquet", known=is_usual_name)
+    assert list(table.rows) == [["Up", "", ""]]
