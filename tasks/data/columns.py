@@ -123,6 +123,12 @@ def find_columns(
 
 def _missing_message(name: str, field: str, header: Sequence[str], configured: str | None) -> str:
     """Message for a column that is missing, with that which has the most similar name."""
+    if not configured and not any(map(is_usual_name, header)):
+        return (
+            f"{name}: the first row has no usual column name (has: {', '.join(header)[:300]}). "
+            "Delete what stands above the header, or map the columns, beginning with "
+            f"--ingest.columns.{field} NAME."
+        )
     likeliest = closest_name(configured or field, header)
     return (
         f"{name}: no column '{configured or field}' (has: {', '.join(header)[:300]}). "

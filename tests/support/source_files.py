@@ -14,9 +14,11 @@ def new_state() -> IngestState:
     return IngestState("m")
 
 
-def validate_file(path: Path, columns: Columns | None = None) -> ChunkResult:
+def validate_file(
+    path: Path, columns: Columns | None = None, encoding: str | None = None
+) -> ChunkResult:
     """The only chunk of a small file."""
-    options = ReadOptions(columns or Columns())
+    options = ReadOptions(columns or Columns(), encoding)
     (conventions,) = learn_conventions([open_file(path, options)])
     state = IngestState("m", conventions=conventions)
     (chunk,) = read_chunks(open_file(path, options), 1000, state)

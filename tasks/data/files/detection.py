@@ -39,6 +39,7 @@ ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with BOM", "utf-16": "UT
 LEGACY_ENCODINGS = [
     *("cp1252", "latin_1", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
     *("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"),
+    *("iso8859_2", "mac_roman"),
 ]
 USUAL_LEGACY_ENCODING = "cp1252"  # of Excel in western countries
 #: Files of other kinds, by their first bytes.

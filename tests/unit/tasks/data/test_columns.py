@@ -67,6 +67,12 @@ def test_a_configured_name_comes_first_and_its_case_does_not_matter():
         find_columns("m.csv", header, Columns(overview="text"))
 
 
+@pytest.mark.parametrize("header", [["My films, 2024"], ["1::Toy Story::Comedy"], ["a", "b"]])
+def test_rows_above_the_header_are_told_from_a_missing_column(header):
+    with pytest.raises(UserError, match=r"no usual column name .* Delete what stands above the"):
+        find_columns("m.csv", header, Columns())
+
+
 def test_of_columns_with_equal_keys_the_one_with_the_very_name_is_read():
     header = ["_id", "id", "title", "overview", "genres"]
     assert find_column("id", header, {}) == 1
