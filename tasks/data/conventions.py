@@ -4,10 +4,11 @@ A cell alone does not tell: `Comedy, Drama` is a list in one file and a name in 
 decided here holds for every row of a file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from tasks.core.text import fold, normalize_overview
+from tasks.core.text import normalize_overview
 from tasks.data.cells import begins_with_year, clean_text, is_missing, parse_number_id
 from tasks.data.files.delimited import DamagedLine
 from tasks.data.name_lists import SEPARATORS, choose_separator, parse_names
@@ -16,11 +17,11 @@ from tasks.data.titles import has_year
 
 LIST_FIELDS = ("genres", "keywords", "cast", "director")
 MIN_TITLES = 5  # a text that so many different titles have describes none of them
-MAX_REPEATED_LENGTH = 200  # characters; equal longer texts are those of the same movie
 MIN_NUMBER_SHARE = 0.5  # ids that are numbers, for other texts to be damage
 MIN_DATED_SHARE = 0.5  # titles with a year in brackets, for such a year to be no part of a title
 MIN_LONG_SHARE = 0.1  # rows that repeat a movie with another genre, for a file to be in long form
 _SAMPLE_CELLS = 5000
+_WORD = re.compile(r"[^\W_]+")
 
 
 class Conventions(NamedTuple):
@@ -28,15 +29,16 @@ class Conventions(NamedTuple):
 
     `separators` between the names of a list, by field. `has_number_ids`: others than IMDb's are
     damage. `has_dated_titles`: titles end with a year. `is_year_first`: dates of two digits each
-    begin with the year. `repeated` are normalised texts that many movies have. `other_genres` are
-    the further genres of a movie by `row_key`, if the source has one row a genre.
+    begin with the year. `repeated` are normalised texts that many movies have, by first word.
+    `other_genres` are the further genres of a movie by `row_key`, if the source has one row a
+    genre.
     """
 
     separators: Mapping[str, str] = {}
     has_number_ids: bool = True
     has_dated_titles: bool = False
     is_year_first: bool = False
-    repeated: frozenset[str] = frozenset()
+    repeated: Mapping[str, Set[str]] = {}
     other_genres: Mapping[str, Sequence[str]] = {}
 
     def separator(self, field: str) -> str:
@@ -45,15 +47,16 @@ class Conventions(NamedTuple):
 
     def is_repeated(self, overview: str) -> bool:
         """Whether many movies have a cleaned overview."""
-        is_short = len(overview) <= MAX_REPEATED_LENGTH
-        return is_short and normalize_overview(overview) in self.repeated
+        start = _WORD.search(overview)
+        texts = self.repeated.get(start[0].casefold() if start else "")
+        return texts is not None and normalize_overview(overview) in texts
 
 
 USUAL = Conventions()
 
 
 class _Texts:
-    """Short overviews that several titles have, and as many titles as tell that they say nothing.
+    """Overviews that several titles have, and as many titles as tell that they say nothing.
 
     Hashes stand for titles and for texts that one title has: a catalogue has many of these.
     """
@@ -63,19 +66,24 @@ class _Texts:
         self.titles: dict[str, set[int]] = {}
 
     def add(self, title: str, overview: str) -> None:
-        if is_missing(overview) or len(overview) > MAX_REPEATED_LENGTH:
+        if is_missing(overview):
             return
-        text, title_hash = normalize_overview(clean_text(overview)), hash(fold(title))
-        first = self.first.setdefault(hash(text), title_hash)
-        if (
-            title_hash != first
-            and len(titles := self.titles.setdefault(text, {first})) < MIN_TITLES
-        ):
+        text_hash, title_hash = (hash(text.strip().casefold()) for text in (overview, title))
+        first = self.first.setdefault(text_hash, title_hash)
+        if title_hash == first:
+            return
+        titles = self.titles.setdefault(normalize_overview(clean_text(overview)), {first})
+        if len(titles) < MIN_TITLES:
             titles.add(title_hash)
 
     @property
-    def repeated(self) -> frozenset[str]:
-        return frozenset(text for text, titles in self.titles.items() if len(titles) >= MIN_TITLES)
+    def repeated(self) -> dict[str, set[str]]:
+        """Those of many titles by their first words, which are compared first."""
+        texts: dict[str, set[str]] = {}
+        for text, titles in self.titles.items():
+            if len(titles) >= MIN_TITLES:
+                texts.setdefault(text.partition(" ")[0], set()).add(text)
+        return texts
 
 
 class _LongForm:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from tasks.data.ingest import IngestConfig, merged_names, open_sources, read_chunks, read_files
 from tasks.data.sources import open_file
 from tasks.data.validation import IngestState
@@ -26,8 +28,10 @@ def movies_of(tmp_path: Path, rows: list[dict[str, str]], columns: list[str] | N
     return validate_file(write_csv(tmp_path / "m.csv", cells, columns)).movies.to_pylist()
 
 
-def test_a_text_that_many_titles_have_describes_none_of_them(tmp_path):
-    same = [film(number, overview="Details are kept secret.") for number in range(1, 6)]
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_text_that_many_titles_have_describes_none_of_them(length, tmp_path):
+    text = "Details of this story are kept secret until its premiere" + ", as always" * length
+    same = [film(number, overview=f"{text}.") for number in range(1, 6)]
     again = [film(9, title="Film 8"), film(8, overview="A ghost of town 9.")]  # a movie told twice
     chunk = validate_file(write_csv(tmp_path / "m.csv", [*same, film(7), *again], COLUMNS))
     assert chunk.movies["id"].to_pylist() == ["7", "9", "8"]
