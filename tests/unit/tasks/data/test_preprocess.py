@@ -95,6 +95,9 @@ def test_words_of_a_dictionary_are_those_of_text_and_keywords():
     config = TextConfig(pairs=False, keywords=True, segmenter="dictionary")
     (document,) = to_documents(movies(movie), config)["document"].to_pylist()
     assert document.split() == ["警察", "找到", "侦探", "天安门", "天安门"]
+    pairs = config.model_copy(update={"segmenter": "pairs"})
+    (document,) = to_documents(movies(movie), pairs)["document"].to_pylist()
+    assert document.split()[-4:] == ["天安", "安门", "天安", "安门"]
 
 
 def test_a_dictionary_that_is_not_installed_is_refused_with_the_command_for_it(monkeypatch):
