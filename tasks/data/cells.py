@@ -70,7 +70,7 @@ def clean_text(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:
-        text = _without_entities(text)
+        text = without_entities(text)
     if not text.isascii():
         is_mojibake = _MAYBE_MOJIBAKE.search(text) and is_bad(text)
         text = unicodedata.normalize("NFC", ftfy.fix_encoding(text) if is_mojibake else text)
@@ -79,7 +79,7 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def _without_entities(text: str) -> str:
+def without_entities(text: str) -> str:
     """Text with its entities replaced; `&amp;quot;` has two of them in each other."""
     for _ in range(2):
         if _ENTITY.search(text):
@@ -134,10 +134,11 @@ def _year_of_two_digits(digits: str) -> int:
     return int(digits) + (2000 if int(digits) < FIRST_YEAR_OF_LAST_CENTURY else 1900)
 
 
-def begins_with_year(text: str) -> bool:
-    """Whether a date of two digits each can only begin with its year, as in `95/10/30`."""
+def order_of_short_date(text: str) -> int:
+    """1 if a date of two digits each can only begin with its year (`95/10/30`), -1 if it can only
+    end with it, 0 if neither or both are possible."""
     match = _SHORT_DATE.fullmatch(text.strip())
-    return match is not None and int(match[1]) > MAX_DAY
+    return (int(match[1]) > MAX_DAY) - (int(match[2]) > MAX_DAY) if match else 0
 
 
 def parse_count(text: str) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tasks.core.text import normalize_overview
-from tasks.data.cells import begins_with_year, clean_text, is_missing, parse_number_id
+from tasks.data.cells import clean_text, is_missing, order_of_short_date, parse_number_id
 from tasks.data.files.delimited import DamagedLine
 from tasks.data.name_lists import SEPARATORS, choose_separator, parse_names
 from tasks.data.sources import Source
@@ -132,7 +132,7 @@ class _File:
         self.ids += not is_missing(movie_id)
         self.number_ids += parse_number_id(movie_id) is not None
         self.dated_titles += has_year(cells["title"].strip())
-        self.year_first += begins_with_year(cells.get("release_date", ""))
+        self.year_first += order_of_short_date(cells.get("release_date", ""))
 
     def conventions(self, separators: Mapping[str, str], source: Conventions) -> Conventions:
         """Those of the file; `separators` are those of lists that have none here."""

@@ -44,7 +44,7 @@ def genre_name(spelling: str) -> str:
     is_acronym = spelling.isupper() and len(spelling) <= LONGEST_ACRONYM
     if spelling.isupper() and not is_acronym:
         spelling = spelling.lower()
-    return capitalized(_WORD.sub(_capitalized_word, spelling))
+    return _WORD.sub(_capitalized_word, spelling)
 
 
 def _capitalized_word(match: re.Match[str]) -> str:

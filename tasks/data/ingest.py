@@ -35,7 +35,7 @@ from tasks.data.sources import (
 )
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 10
+VERSION = 11
 MAX_UNDATED_SHARE = 0.05  # of the movies, for a column of dates to be said to be unreadable
 
 

@@ -1,14 +1,13 @@
 """Cells with several names (genres, keywords, people) in all usual forms -> tuples of names."""
 
 import ast
-import html
 import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tasks.data.cells import clean_text, is_missing
+from tasks.data.cells import clean_text, is_missing, without_entities
 from tasks.data.genre_names import capitalized
 
 MAX_LIST_LENGTH = 20_000
@@ -20,9 +19,11 @@ _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 #: NumPy's form of a list, whose items have no commas between them.
 _NUMPY = re.compile(rf"\[\s*(?:{_QUOTED})(?:\s+(?:{_QUOTED}))+\s*\]", re.DOTALL)
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^()]+)?\)", re.DOTALL)
-#: Text between curly quotes; an apostrophe is followed by a letter.
 #: An item in quotes of a list whose quotes are not escaped: `'Children's'` ends before a comma.
 _UNESCAPED = re.compile(r"\s*(['\"])(.*?)\1\s*(?:,(?=\s*['\"])|$)", re.DOTALL)
+#: A quote that nothing closes; the apostrophe of `'80s` is none.
+_OPEN_QUOTE = re.compile(r"'(?!\d)")
+#: Text between curly quotes; an apostrophe is followed by a letter.
 _CURLY = re.compile(r"‘((?:[^’]|’(?=\w))*)’|“([^”]*)”")
 
 
@@ -56,7 +57,7 @@ def _without_set(text: str) -> Any:
 
 def plain_text(cell: str) -> str:
     """A cell without HTML's entities, whose semicolons divide no names."""
-    return html.unescape(cell) if "&" in cell else cell
+    return without_entities(cell) if "&" in cell else cell
 
 
 def choose_separator(cells: Iterable[str], default: str = SEPARATORS[0]) -> str:
@@ -146,16 +147,27 @@ def _bare_items(text: str) -> list[Any]:
     inner, ends = text[1:-1], text[0] + text[-1]
     if ends not in ("[]", "{}", "()"):
         raise ValueError("a list without an end")
-    quoted = list(_UNESCAPED.finditer(inner))
-    if quoted and "".join(match[0] for match in quoted) == inner:
-        return [match[2] for match in quoted]
+    if (quoted := _unescaped_items(inner)) is not None:
+        return quoted
     items = [item.strip() for item in re.split(rf"({_QUOTED})|,", inner) if item]
     return [_unquoted(item) for item in items if item]
+
+
+def _unescaped_items(inner: str) -> list[Any] | None:
+    """Items of `'Drama', 'Children's'`; None if the text is no such list."""
+    items, end = list[Any](), 0
+    while end < len(inner):
+        match = _UNESCAPED.match(inner, end)
+        if match is None:
+            return None
+        items.append(match[2])
+        end = match.end()
+    return items or None
 
 
 def _unquoted(item: str) -> str:
     if len(item) > 1 and item[0] == item[-1] and item[0] in "'\"":
         return re.sub(r"\\(.)", r"\1", item[1:-1])
-    if not _PLAIN.fullmatch(item):
+    if not _PLAIN.fullmatch(item) or _OPEN_QUOTE.match(item):
         raise ValueError("not a name")
     return item

@@ -147,8 +147,6 @@ def check_row(source: Source, record: Record, row: int, state: IngestState) -> M
     n_columns = len(source.header)
     if record == source.header:
         return RejectedRow(source.header[0], "repeated_header", record[0])
-    if len(record) == n_columns + 1 and not record[-1].strip():
-        record = record[:-1]  # a delimiter ends the line, but not that of the header
     if len(record) < n_columns:
         return RejectedRow(source.header[len(record)], "shifted_row", ",".join(record))
     if len(record) > n_columns:

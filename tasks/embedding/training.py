@@ -5,6 +5,7 @@ run never needs it.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,10 @@ def known_word_scores(corpus: Path, vocabulary: Collection[str]) -> dict[str, fl
     Counts an even sample of the lines.
     """
     with corpus.open(encoding="utf-8") as file:
-        documents = [line.split() for line in file]
-    sample = documents[:: max(1, len(documents) // MAX_COUNTED_DOCUMENTS)]
-    counts = np.array([sum(word in vocabulary for word in words) for words in sample])
+        step = max(1, sum(1 for _ in file) // MAX_COUNTED_DOCUMENTS)
+        file.seek(0)
+        sample = (line.split() for line in islice(file, 0, None, step))
+        counts = np.array([sum(word in vocabulary for word in words) for words in sample])
     return {
         "doc2vec_known_words": float(counts.mean()),
         "doc2vec_few_words_share": float((counts < FEW_WORDS).mean()),

@@ -154,7 +154,7 @@ def _cell_text(value: Any) -> str:
 
     if isinstance(value, str):
         return value.strip()
-    if value is None or value != value:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

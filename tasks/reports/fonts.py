@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
@@ -56,6 +57,7 @@ def _font_with_most(letters: set[str]) -> FontEntry | None:
     """The regular font that has most of the letters, the first by name; None if none has any."""
     fonts = [font for font in fontManager.ttflist if font.style == "normal"]
     fonts = [font for font in fonts if font.weight in REGULAR_WEIGHTS and font.name not in BOXES]
+    fonts = [font for font in fonts if Path(font.fname).exists()]  # the list is of an earlier day
     counts = {font: len(letters) - len(lacking(font.fname, letters)) for font in fonts}
     best = min(counts, key=lambda font: (-counts[font], font.name), default=None)
     return best if best and counts[best] else None

@@ -169,6 +169,12 @@ def test_a_file_with_one_row_a_genre_is_folded_without_ids_and_with_ids_written_
     assert [movie["genres"] for movie in movies_of(tmp_path, rows)] == expected
 
 
+def test_one_odd_date_does_not_change_the_years_of_the_others(tmp_path):
+    dates = ["45/10/30", "30.10.95", "1.2.77", "05.06.07"]
+    movies = movies_of(tmp_path, [film(n, year=date) for n, date in enumerate(dates)])
+    assert [movie["year"] for movie in movies][1:] == [1995, 1977, 2007]
+
+
 def test_imdb_ids_among_numbers_are_ids(tmp_path):
     rows = [*(film(n) for n in range(1, 4)), film(4, id="tt0076759"), film(5, id="12-1")]
     chunk = validate_file(write_csv(tmp_path / "m.csv", rows, COLUMNS))

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.name_lists import choose_separator, parse_keywords, parse_literal, parse_names
+from tasks.data.name_lists import (
+    choose_separator,
+    list_items,
+    parse_keywords,
+    parse_literal,
+    parse_names,
+)
 
 KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
 
@@ -33,6 +39,7 @@ KAGGLE = "[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]"
         ('["Drama", null, ""]', ("Drama",)),
         ("['Drama', 'Children's']", ("Drama", "Children's")),
         ("['new year's eve', \"cop\"]", ("new year's eve", "cop")),
+        ("['80s, Drama]", ("'80s", "Drama")),
         ("['Drama', NaN]", ("Drama",)),
         ('["Drama", NaN]', ("Drama",)),
         ("array(['Drama', 'War'], dtype='<U6')", ("Drama", "War")),
@@ -59,6 +66,7 @@ def test_names_are_read_from_every_list_format(cell, names):
         "[" * 5000,
         "[" * 50_000,
         "(1, 2)",
+        "['Drama', 'Comedy]",
     ],
 )
 def test_a_cell_that_is_not_a_list_of_names_is_rejected(cell):
@@ -128,3 +136,9 @@ def test_semicolons_of_entities_separate_nothing():
     assert choose_separator(["Action &amp; Adventure, Comedy", "Sci-Fi &amp; Fantasy"]) == ","
     assert choose_separator(["Action &amp; Adventure"], ",") == ","
     assert parse_keywords("cat &amp; dog, bird", ",") == ("Cat & Dog", "Bird")
+
+
+@pytest.mark.parametrize("cell", ["['" + "a'" * 200_000 + "{]", "['" + "a'," * 200_000 + "{]"])
+def test_a_long_damaged_list_is_refused_at_once(cell):
+    with pytest.raises(ValueError):
+        list_items(cell, 10**6)

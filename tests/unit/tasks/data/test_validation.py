@@ -59,9 +59,12 @@ def test_the_header_among_the_rows_is_no_movie():
     assert rejected.reason == "repeated_header"
 
 
-def test_a_delimiter_at_the_end_of_a_row_is_no_field():
+def test_a_row_with_one_field_more_is_shifted_though_the_last_is_empty():
+    """As one with a comma in its title, whose last cell is empty."""
     cells = [movie(1, "Horror").get(column, "") for column in COLUMNS]
-    assert isinstance(check_row(SOURCE, [*cells, " "], 1, IngestState("m")), dict)
+    rejected = check_row(SOURCE, [*cells, ""], 1, IngestState("m"))
+    assert isinstance(rejected, RejectedRow)
+    assert rejected.reason == "shifted_row"
 
 
 @pytest.mark.parametrize("adult", ["True", "false", "0", "1", ""])

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import warnings
 from pathlib import Path
@@ -55,3 +56,10 @@ def test_letters_of_no_font_are_named_once_with_advice(tmp_path, caplog):
     assert f"boxes for 1 letters, such as {IN_NO_FONT}: no installed font" in message
     assert "Debian's fonts-noto-cjk" in message
     assert message.endswith("and train with --refresh.")
+
+
+def test_a_font_that_was_uninstalled_since_is_not_asked(tmp_path, monkeypatch):
+    (one, *_) = [font for font in fontManager.ttflist if font.name == "STIXGeneral"]
+    gone = dataclasses.replace(one, fname=str(tmp_path / "gone.ttf"))
+    monkeypatch.setattr(fontManager, "ttflist", [gone, *fontManager.ttflist])
+    assert save(ONLY_IN_STIX, tmp_path) == ["sans-serif", "STIXGeneral"]
