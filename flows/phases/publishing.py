@@ -7,8 +7,9 @@ from flows.phases.documents import Documents
 from flows.phases.futures import as_input
 from flows.phases.promotion import Decision, decide
 from flows.phases.recommender import Recommender
-from flows.phases.start import running_code
+from flows.phases.start import TRAINING
 from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
+from tasks.core.storage.code_version import code_version
 from tasks.registry.aliases import champion_lock
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import is_current_champion
@@ -94,7 +95,10 @@ def describe_version(
         run_id=run.run_id,
         source=digest,
         fingerprint=fingerprint(
-            config.training_settings, digest, (data.ratings, data.known_items), running_code()
+            config.training_settings,
+            digest,
+            (data.ratings, data.known_items),
+            code_version(TRAINING),
         ),
         digests=recommender.folders().digests(),
         index_config=config.index.model_dump_json(),

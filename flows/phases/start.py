@@ -1,28 +1,25 @@
 """Before the first phase: whether there is anything to train, and the MLflow run."""
 
-from functools import lru_cache
-from pathlib import Path
-
 from prefect.states import Completed
 
-import tasks
 from flows.config import TrainConfig
 from flows.runtime.resume_commands import command_of
 from tasks.core.contracts import RunRef
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
+from tasks.core.storage.code_version import code_version
 from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.ingest import digests_of, resolve_sources, source_digest
 from tasks.data.source_check import check_source
 from tasks.registry.champion_check import load_checked_champion
-from tasks.registry.fingerprint import code_digest, fingerprint, is_up_to_date
+from tasks.registry.fingerprint import fingerprint, is_up_to_date
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.runs import close_dead_runs, open_run
 from tasks.reports.report import tag_flow_run
 
 SKIPPED = "Skipped: the champion was trained on this source with these settings and this code."
-CODE = [Path(__file__).parents[1], Path(tasks.__file__).parent]
+TRAINING = "flows.train"  # the module whose code trains
 
 
 def is_champion_up_to_date(config: TrainConfig) -> bool:
@@ -30,7 +27,7 @@ def is_champion_up_to_date(config: TrainConfig) -> bool:
     sources = resolve_sources(config.source, config.ingest)
     digest = source_digest(digests_of(sources, config.ingest))
     references = (find_ratings(config.source), find_known_items(config.source))
-    expected = fingerprint(config.training_settings, digest, references, running_code())
+    expected = fingerprint(config.training_settings, digest, references, code_version(TRAINING))
     return is_up_to_date(expected, load_checked_champion().champion)
 
 
@@ -56,14 +53,8 @@ def start_run(config: TrainConfig) -> RunRef:
     return run
 
 
-@lru_cache(maxsize=1)
-def running_code() -> str:
-    """Digest of the code, read once per process: later changes on disk are not what runs."""
-    return code_digest(CODE)
-
-
 def run_tags(config: TrainConfig) -> dict[str, str]:
     """MLflow tags by which runs are filtered, and the command that repeats the run."""
     tags = {"preset": config.preset, "source": config.source_name, "protocol": config.protocol}
     tags["keywords"] = "feature" if config.text.keywords else "judgement"
-    return tags | {"code": running_code(), "command": command_of("train", config)}
+    return tags | {"code": code_version(TRAINING), "command": command_of("train", config)}

@@ -12,7 +12,6 @@ from tasks.core.contracts import Ref, UserError
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
 
-VERSION = 2
 STAGE = "download"
 SOURCE_ADVICE = "Give --source a file of movies, such as CSV, JSON, parquet or xlsx."
 #: HTTP headers that identify the version of a file. Without them, changes cannot be detected.
@@ -70,7 +69,7 @@ def _download(system: fsspec.AbstractFileSystem, uri: str, path: str) -> Ref:
             raise UserError(f"{name} changed while it was read: run again when it is complete.")
         return writer.file_ref(Ref, name)
 
-    return store.get_or_create(STAGE, [VERSION, uri, path, version], Ref, write)
+    return store.get_or_create(STAGE, [uri, path, version], Ref, write)
 
 
 def _file_name(path: str) -> str:
@@ -105,4 +104,4 @@ def _download_by_content(system: fsspec.AbstractFileSystem, path: str, name: str
             file.rename(writer.folder / name)
             return writer.file_ref(Ref, name)
 
-        return store.get_or_create(STAGE, [VERSION, name, store.file_digest(file)], Ref, write)
+        return store.get_or_create(STAGE, [name, store.file_digest(file)], Ref, write)

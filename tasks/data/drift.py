@@ -23,7 +23,6 @@ from tasks.core.contracts import DocumentsRef, ProfileRef, ScoresRef, UserError
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 
-VERSION = 1
 LENGTH_BINS = (10, 20, 40, 60, 80, 120)  # lower bounds of the bins, in words of a document
 MAX_SAMPLED_DOCUMENTS = 2000  # documents whose words are looked up in the vocabulary
 MIN_SHARE = 1e-4  # used for a bin that is empty on one side
@@ -124,7 +123,7 @@ def profile_source(documents: DocumentsRef) -> ProfileRef:
         store.write_json(writer.folder / "profile.json", profile.model_dump())
         return writer.file_ref(ProfileRef, "profile.json", documents.rows)
 
-    return store.get_or_create("profile", [VERSION, documents.digest], ProfileRef, write)
+    return store.get_or_create("profile", [documents.digest], ProfileRef, write)
 
 
 @task(name="check-drift", cache_policy=NO_CACHE)
@@ -153,7 +152,7 @@ def check_drift(
         )
         return writer.folder_ref(ScoresRef, documents.rows)
 
-    key = [VERSION, documents.digest, store.file_digest(old), str(doc2vec)]
+    key = [documents.digest, store.file_digest(old), str(doc2vec)]
     ref = store.get_or_create("drift", key, ScoresRef, write)
     metrics = _show_drift(store.locate(ref))
     require_little_drift(metrics, config)

@@ -35,7 +35,6 @@ from tasks.data.sources import (
 )
 from tasks.data.validation import IngestState, validate_rows
 
-VERSION = 11
 MAX_UNDATED_SHARE = 0.05  # of the movies, for a column of dates to be said to be unreadable
 
 
@@ -294,7 +293,7 @@ def ingest(
             )
 
     with progress_bar("ingest") as on_rows:
-        key = [VERSION, config, digests, sorted(required)]
+        key = [config, digests, sorted(required)]
         ref = store.get_or_create("ingest", key, IngestRef, write)
     _log_counts(ref)
     return ref

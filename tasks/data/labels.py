@@ -15,7 +15,6 @@ from tasks.core.contracts import DocumentsRef, LabelsRef, UserError
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 
-VERSION = 1
 GenreLists = Sequence[Sequence[str]]
 
 
@@ -69,7 +68,7 @@ def label(documents: DocumentsRef, config: LabelConfig) -> LabelsRef:
     """Indicator matrix of all documents; genres are chosen on the training split alone."""
     ref = store.get_or_create(
         "labels",
-        [VERSION, config, documents.digest],
+        [config, documents.digest],
         LabelsRef,
         lambda writer: _label(documents, config, writer),
     )

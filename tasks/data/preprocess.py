@@ -20,7 +20,6 @@ from tasks.core.strict_config import StrictConfig
 from tasks.core.text import normalize_overview
 from tasks.data.words import Segmenter, content_words, language_of, stems_of, words_of
 
-VERSION = 5
 MIN_CHUNKS_FOR_PROCESSES = 100  # later stages of such a source use the process pool anyway
 SALT = "movie-recommender/1"
 
@@ -150,7 +149,7 @@ def preprocess(movies: MoviesRef, config: TextConfig, compute: Compute) -> Docum
     """Tokenise the movies of one chunk and assign their splits."""
     return store.get_or_create(
         "documents",
-        [VERSION, config, movies.digest],
+        [config, movies.digest],
         DocumentsRef,
         lambda writer: run_chunk(
             compute, MIN_CHUNKS_FOR_PROCESSES, _preprocess, movies, config, writer

@@ -19,7 +19,6 @@ from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.pooling import known_token_rows, load_weights, pooled_vectors
 
-VERSION = 4
 # Minimum chunks for which a process pool is faster, its start-up of some seconds included.
 MIN_CHUNKS_TO_INFER_IN_POOL = 3
 MIN_CHUNKS_FOR_PARALLEL_POOLING = 10
@@ -64,7 +63,7 @@ def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> Vecto
     min_chunks = MIN_CHUNKS_FOR_PARALLEL_POOLING if pooled else MIN_CHUNKS_TO_INFER_IN_POOL
     return store.get_or_create(
         "vectors",
-        [VERSION, model.digest, documents.digest],
+        [model.digest, documents.digest],
         VectorsRef,
         lambda writer: run_chunk(compute, min_chunks, _embed, documents, model, writer),
     )

@@ -23,7 +23,6 @@ from tasks.core.storage import store
 from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus
 from tasks.embedding.pooling import read_vocabulary
 
-VERSION = 5
 FEW_WORDS = 5  # of a document that the model knows; its vector says little
 MAX_FEW_WORDS_SHARE = 0.1  # of the documents, for the run to warn
 MAX_COUNTED_DOCUMENTS = 5000
@@ -110,7 +109,7 @@ def fit_doc2vec(
         with watch_epochs("fit-doc2vec", writer.checkpoint_dir):
             return run_stage(compute, _fit, documents, config, text, writer)
 
-    key = [VERSION, config, text, documents.digest]
+    key = [config, text, documents.digest]
     model = store.get_or_create("doc2vec", key, Doc2VecRef, fit)
     _log_training(store.locate(model))
     return model

@@ -14,7 +14,6 @@ from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.inference import document_vectors
 
-VERSION = 4
 SELF_RETRIEVAL_SAMPLE = 200  # train documents that are inferred a second time
 Vectors = NDArray[np.float32]
 
@@ -89,7 +88,7 @@ def check_vectors(
     """
     return store.get_or_create(
         "checks",
-        [VERSION, documents.digest, vectors.digest, model.digest],
+        [documents.digest, vectors.digest, model.digest],
         ScoresRef,
         lambda writer: run_stage(compute, _check, documents, vectors, model, writer),
     )

@@ -25,7 +25,6 @@ from tasks.genres.metrics import (
     multilabel_scores,
 )
 
-VERSION = 5
 SEED = 42
 
 
@@ -191,7 +190,7 @@ def baselines(
     """
     return store.get_or_create(
         "baselines",
-        [VERSION, config, text.keywords, documents.digest, labels.digest],
+        [config, text.keywords, documents.digest, labels.digest],
         ScoresRef,
         lambda writer: run_stage(compute, _baselines, documents, labels, config, text, writer),
     )

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tasks.genres.checkpoints import Epoch
     from tasks.genres.training import Examples
 
-VERSION = 4
-
 
 def _load_examples(
     documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, device: "torch.device"
@@ -127,7 +125,7 @@ def fit_classifier(
         with watch_epochs("fit-classifier", writer.checkpoint_dir):
             return run_in_fresh_process(compute, _fit, documents, vectors, labels, config, writer)
 
-    key = [VERSION, config, documents.digest, vectors.digest, labels.digest]
+    key = [config, documents.digest, vectors.digest, labels.digest]
     classifier = store.get_or_create("classifier", key, ClassifierRef, fit)
     _log_training(classifier, config.members)
     return classifier
@@ -163,7 +161,7 @@ def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> Probabilit
     """Genre probabilities (n_documents, n_genres) of all documents."""
     return store.get_or_create(
         "probabilities",
-        [VERSION, classifier.digest, vectors.digest],
+        [classifier.digest, vectors.digest],
         ProbabilitiesRef,
         lambda writer: _predict(classifier, vectors, writer),
     )

@@ -32,7 +32,6 @@ from tasks.genres.metrics import (
     multilabel_scores,
 )
 
-VERSION = 6
 MOVIE_COLUMNS = ["id", "title", "overview", "genres", "year", "language", "split"]
 #: Tables shown as Prefect artifacts, with their descriptions.
 SHOWN_TABLES = {
@@ -136,7 +135,7 @@ def evaluate(
         return _evaluate(predicted, baseline=baseline, protocol=protocol, writer=writer)
 
     inputs = (documents, labels, classifier, probabilities, baseline)
-    key = [VERSION, protocol, *(ref.digest for ref in inputs)]
+    key = [protocol, *(ref.digest for ref in inputs)]
     scores = store.get_or_create("scores", key, ScoresRef, write)
     _show(scores, protocol)
     return scores

@@ -14,7 +14,6 @@ from tasks.recommend.evaluation.baseline_rankers import BLOCK, recommender_score
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import get_version
 
-VERSION = 1
 MIN_CHUNKS_FOR_POOL = 10
 COLUMNS = ("source", "id", "title", "rank", "like_source", "like_id", "like_title", "score")
 
@@ -55,7 +54,7 @@ def rank_lists(
     """Recommendations for some movies of a version. Its tag is a key: versions never change."""
     return store.get_or_create(
         "batch",
-        [VERSION, index.uri, index.tag, config, limit, rows],
+        [index.uri, index.tag, config, limit, rows],
         ListsRef,
         lambda writer: run_chunk(
             compute, MIN_CHUNKS_FOR_POOL, _rank_lists, index, rows, config, limit, writer

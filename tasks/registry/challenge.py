@@ -39,7 +39,6 @@ from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedChampion
 
-VERSION = 3
 COMPARED = pa.schema(
     [("score", pa.string())]
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference", "low", "high")]
@@ -346,7 +345,7 @@ def challenge(
         )
 
     references = [reference.digest if reference else None for reference in (ratings, known_items)]
-    key = [VERSION, documents.digest, lists.digest, references, challenger, champion, folders]
+    key = [documents.digest, lists.digest, references, challenger, champion, folders]
     ref = store.get_or_create("challenge", key, ScoresRef, write)
     rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
     description = "Lists of the challenger and the champion for well-known films"

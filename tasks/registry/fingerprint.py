@@ -1,25 +1,11 @@
 """Settings, source, ratings, code and libraries -> a fingerprint, equal for equal trainings."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.core.contracts import KnownItemsRef, RatingsRef
 from tasks.core.storage import store
 from tasks.registry.champion import Champion
-
-LIBRARIES = ("gensim", "torch", "scikit-learn", "numpy", "nltk")  # affect the models
-
-
-def code_digest(folders: Iterable[Path]) -> str:
-    """SHA-256 of the names and contents of the Python files in folders."""
-    files = [
-        (path.relative_to(folder).as_posix(), path)
-        for folder in folders
-        for path in sorted(folder.rglob("*.py"))
-    ]
-    return store.sha256(part for name, path in files for part in (name.encode(), path.read_bytes()))
 
 
 def fingerprint(
@@ -30,11 +16,10 @@ def fingerprint(
 ) -> str:
     """Digest of everything that affects training results; `source` and `code` are digests.
 
-    `references` are files beside the source that judge the lists.
+    `references` are files beside the source that judge the lists. `code` includes the libraries.
     """
-    libraries = [f"{name} {version(name)}" for name in LIBRARIES]
     digests = [reference.digest if reference else None for reference in references]
-    return store.key_of([settings, source, digests, code, libraries])
+    return store.key_of([settings, source, digests, code])
 
 
 def is_up_to_date(run_fingerprint: str, champion: Champion | None) -> bool:

@@ -26,7 +26,6 @@ from tasks.recommend.search import open_version
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
 
-VERSION = 2
 CARRIED = "-refreshed"  # suffix of an index tag: movies were carried over into a new training
 MIN_CHUNKS_FOR_POOL = 10
 
@@ -166,7 +165,7 @@ def index_new_movies(
     """Embed one chunk of new movies, predict their genres and compute their index rows."""
     return store.get_or_create(
         "new-rows",
-        [VERSION, movies.digest, folders, source],
+        [movies.digest, folders, source],
         RowsRef,
         lambda writer: run_chunk(
             compute, MIN_CHUNKS_FOR_POOL, _index_new_movies, movies, folders, source, writer

@@ -30,7 +30,6 @@ from tasks.genres.metrics import Protocol, apply_thresholds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 5
 MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 
@@ -63,7 +62,7 @@ def draw_training(
     """Figures of the training curves of both models, and of the length and words of the texts."""
     return store.get_or_create(
         "training-figures",
-        [VERSION, protocol, documents.digest, doc2vec.digest, classifier.digest],
+        [protocol, documents.digest, doc2vec.digest, classifier.digest],
         FiguresRef,
         lambda writer: _draw_training(
             documents=documents,
@@ -105,7 +104,7 @@ def draw_scores(scores: ScoresRef, baseline: ScoresRef, protocol: Protocol) -> F
     """Figures of the genre scores, from the test predictions that the evaluation stored."""
     return store.get_or_create(
         "score-figures",
-        [VERSION, protocol, scores.digest, baseline.digest],
+        [protocol, scores.digest, baseline.digest],
         FiguresRef,
         lambda writer: _draw_scores(scores, baseline, protocol, writer),
     )
@@ -134,7 +133,7 @@ def draw_lists(evaluations: list[ScoresRef]) -> FiguresRef:
     """
     return store.get_or_create(
         "list-figures",
-        [VERSION, *(scores.digest for scores in evaluations)],
+        [*(scores.digest for scores in evaluations)],
         FiguresRef,
         lambda writer: _draw_lists(evaluations, writer),
     )
@@ -159,7 +158,7 @@ def draw_map(rows: RowsRef, compute: Compute) -> FiguresRef:
     """The map of the catalogue as an image, and the table for the report's interactive map."""
     return store.get_or_create(
         "map",
-        [VERSION, rows.digest],
+        [rows.digest],
         FiguresRef,
         lambda writer: run_stage(compute, _draw_map, rows, writer),
     )

@@ -1,9 +1,9 @@
 """Entries: stage outputs in the artifacts root, stored under a hash of the stage's inputs.
 
-An entry is a folder named by the hash of everything that affects its content: input digests, config
-and code version of the stage. It is written under a temporary name and renamed when it is complete,
-so that a killed writer never leaves a partial entry. Its writer holds a lock: a second run with
-equal inputs waits, then reads the entry. Every look-up checks the files of the entry
+An entry is a folder named by the hash of everything that affects its content: input digests,
+config, code and libraries of the stage. It is written under a temporary name and renamed when it is
+complete, so that a killed writer never leaves a partial entry. Its writer holds a lock: a second
+run with equal inputs waits, then reads the entry. Every look-up checks the files of the entry
 (`entry_record`); a damaged entry is written again. If the root is a URL, complete entries are
 uploaded, and downloaded when they are read (`remote`).
 """
@@ -35,6 +35,7 @@ from tasks.core.storage.artifacts_root import (
     key_of,
     remote_store,
 )
+from tasks.core.storage.code_version import code_version
 from tasks.core.storage.entry_record import (
     FILE_LIST,
     RECORD,
@@ -109,12 +110,14 @@ def get_or_create(
 ) -> M:
     """The stored output of `stage` for `key`; if there is none, `write` writes it.
 
-    `key` must contain everything that affects the output.
+    `key` must contain everything that affects the output but code and libraries: those of the
+    module that defines `write` are added.
 
     Raises:
         UserError: the disk is full, or another run has held the lock of the entry for a day.
     """
-    name = f"{CACHE}/{stage}/{key_of([*key, cache_generation()])}"
+    full_key = [code_version(write.__module__), *key, cache_generation()]
+    name = f"{CACHE}/{stage}/{key_of(full_key)}"
     stored = _load(name, kind)
     if stored is not None:
         return stored

@@ -54,7 +54,6 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.text_model import TextModel
 
-VERSION = 7
 #: Columns of the index rows that the evaluation needs: all but the texts.
 COLUMNS = ["source", "id", "title", "year", "genres", "keywords", "language", "collection"]
 COLUMNS += [
@@ -174,7 +173,7 @@ def evaluate_lists(
         )
 
     digests = [ref.digest for ref in (rows, documents, *models)]
-    key = [VERSION, config, digests, references]
+    key = [config, digests, references]
     scores = store.get_or_create("lists", key, ScoresRef, evaluate)
     _log_scores(scores)
     rows_shown = pq.read_table(store.locate(scores) / "sample_lists.parquet").to_pylist()

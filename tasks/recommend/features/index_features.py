@@ -48,7 +48,6 @@ from tasks.recommend.features.proper_names import common_names, count_capitalise
 from tasks.recommend.features.title_terms import title_terms
 from tasks.recommend.scoring import popularity_prior
 
-VERSION = 3
 MOVIE_COLUMNS = [
     "source",
     "id",
@@ -339,7 +338,7 @@ def fit_transformer(
     inputs = (documents, vectors, labels, doc2vec, classifier)
     return store.get_or_create(
         "lexicon",
-        [VERSION, *(ref.digest for ref in inputs)],
+        [*(ref.digest for ref in inputs)],
         TransformerRef,
         lambda writer: run_stage(
             compute, _fit, documents, vectors, labels, doc2vec, classifier, writer
@@ -363,7 +362,7 @@ def build_index_rows(
     inputs = (documents, vectors, labels, probabilities, *models)
     rows = store.get_or_create(
         "rows",
-        [VERSION, *(ref.digest for ref in inputs)],
+        [*(ref.digest for ref in inputs)],
         RowsRef,
         lambda writer: run_stage(
             compute, _build, documents, vectors, labels, probabilities, models, writer
