@@ -29,6 +29,7 @@ from tasks.data.ingest import read_chunks
 from tasks.data.labels import binarize, learnable_genres
 from tasks.data.preprocess import TextConfig, to_documents
 from tasks.data.sources import open_file
+from tasks.data.splits import splits_of
 from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
@@ -89,7 +90,8 @@ COMBINED = ("whitened", "DM beside DBOW")
 def documents_of(path: Path, config: TextConfig) -> pa.Table:
     """Every valid movie of a file as a document."""
     chunks = read_chunks(open_file(path), 1000, IngestState("movies"))
-    return pa.concat_tables([to_documents(chunk.movies, config) for chunk in chunks])
+    movies = pa.concat_tables([chunk.movies for chunk in chunks])
+    return to_documents(movies, splits_of(movies, config), config)
 
 
 def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str, float]]:
@@ -211,7 +213,8 @@ class Sweep:
         genres, split = documents["genres"].to_pylist(), documents["split"].to_pylist()
         train = [row for row, name in zip(genres, split, strict=True) if name == "train"]
         labels = binarize(genres, learnable_genres(train, TrainConfig().label.min_support))
-        labelled_splits(documents, labels)  # refuses a file too small to judge on
+        texts = documents["document"].to_pylist()
+        labelled_splits(texts, split, labels)  # refuses a file too small to judge on
         return documents, labels
 
 

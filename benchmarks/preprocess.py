@@ -14,8 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from benchmarks.page import save_results
 
@@ -35,13 +38,16 @@ def stages(path: Path) -> int:
     from tasks.data.ingest import read_chunks
     from tasks.data.preprocess import TextConfig, to_documents
     from tasks.data.sources import open_file
+    from tasks.data.splits import splits_of
     from tasks.data.validation import IngestState
 
     source, config = open_file(path), TextConfig()
     catalogue = IngestState("movies")
+    chunks = [chunk.movies for chunk in read_chunks(source, 1000, catalogue)]
+    splits = iter(splits_of(pa.concat_tables(chunks), config))
     return sum(
-        to_documents(chunk.movies, config).num_rows
-        for chunk in read_chunks(source, 1000, catalogue)
+        to_documents(chunk, list(islice(splits, chunk.num_rows)), config).num_rows
+        for chunk in chunks
     )
 
 
@@ -55,6 +61,7 @@ def flow(path: Path, runner: str) -> int:
     from tasks.core.progress import gather
     from tasks.data.ingest import IngestConfig, ingest
     from tasks.data.preprocess import TextConfig, preprocess
+    from tasks.data.splits import assign_splits
 
     threads = DataflowTaskRunner(max_workers=TASK_THREADS)
 
@@ -62,7 +69,11 @@ def flow(path: Path, runner: str) -> int:
     def first_half() -> int:
         ingested = ingest([str(path)], IngestConfig())
         compute = Compute(runner, None, len(ingested.chunks))  # type: ignore[arg-type]
-        futures = preprocess.map(ingested.chunks, unmapped(TextConfig()), unmapped(compute))
+        config = TextConfig()
+        splits = assign_splits(ingested.chunks, config)
+        futures = preprocess.map(
+            ingested.chunks, splits.chunks, unmapped(config), unmapped(compute)
+        )
         return sum(ref.rows for ref in gather("preprocess", futures, ingested.kept))
 
     return first_half()

@@ -32,7 +32,7 @@ from benchmarks.ranking_weights import (
     random_walk,
     shown_weights,
 )
-from benchmarks.recommenders import Trained, known_half, trained
+from benchmarks.recommenders import Trained, trained
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import (
     BASELINES,
@@ -43,10 +43,7 @@ from tasks.recommend.evaluation.baseline_rankers import (
     word_counts,
 )
 from tasks.recommend.evaluation.list_metrics import popularity_metrics
-from tasks.recommend.evaluation.query_sets import (
-    coverage_queries,
-    reported_sets,
-)
+from tasks.recommend.evaluation.query_sets import coverage_queries
 from tasks.recommend.evaluation.ranking_metrics import mean_with_interval
 from tasks.recommend.evaluation.relevance_scores import (
     KNOWN_ITEMS,
@@ -133,10 +130,8 @@ def report(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
 
 def report_people(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
     """Metrics of a recommender with people: ours, ours without people, and their difference."""
-    query_sets, names = (
-        reported_sets(recommender.catalogue, recommender.query_sets),
-        variants(config),
-    )
+    query_sets, names = recommender.query_sets["reported"], variants(config)
+    clusters = {query_set.name: query_set.clusters for query_set in query_sets}
     combinations: dict[str, Combination] = {
         name: partial(weighted_scores, config=names[name]) for name in ("ours", WITHOUT_PEOPLE)
     }
@@ -144,7 +139,8 @@ def report_people(recommender: Trained, config: RankConfig) -> list[dict[str, An
     query_scores, _ = score_movies(scorers, query_sets, [], 0.0)
     difference: dict[str, Any] = {"file": recommender.path.name, "lists": "gain by people, paired"}
     for metric, scores in query_scores["ours"].items():
-        difference |= mean_with_interval(scores - query_scores[WITHOUT_PEOPLE][metric], metric)
+        gain = scores - query_scores[WITHOUT_PEOPLE][metric]
+        difference |= mean_with_interval(gain, metric, clusters[metric])
     return [*scored(recommender, scorers, {}), difference]
 
 
@@ -153,13 +149,14 @@ def scored(
 ) -> list[dict[str, Any]]:
     """A row of metrics for each scorer."""
     catalogue, bias_rows = recommender.catalogue, coverage_queries(recommender.catalogue)
-    query_sets = reported_sets(catalogue, recommender.query_sets)
+    query_sets = recommender.query_sets["reported"]
+    clusters = {query_set.name: query_set.clusters for query_set in query_sets}
     query_scores, lists = score_movies(scorers, query_sets, bias_rows, 0.0)
     rows = []
     for name in scorers.names:
         row: dict[str, Any] = {"file": recommender.path.name, "lists": name}
         for metric, scores in (query_scores[name] | dict(known.get(name, {}))).items():
-            row |= mean_with_interval(scores, metric)
+            row |= mean_with_interval(scores, metric, clusters.get(metric, ()))
         rows.append(row | popularity_metrics(lists[name], bias_rows, catalogue))
     return rows
 
@@ -177,8 +174,8 @@ def known_item_scores(
 ) -> dict[str, dict[str, Array]]:
     """Recall of the known items by scorer: of all, and of the reported half."""
     questions = {
-        KNOWN_ITEMS: recommender.known_items,
-        REPORTED_ITEMS: known_half(recommender, reported=True),
+        KNOWN_ITEMS: [item for half in recommender.known_items.values() for item in half],
+        REPORTED_ITEMS: recommender.known_items["reported"],
     }
     by_name: dict[str, dict[str, Array]] = {name: {} for name in baselines.names}
     for metric, items in questions.items():

@@ -9,8 +9,7 @@ from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.query_sets import split_queries
-from tasks.recommend.evaluation.relevance import keyword_judgements
+from tasks.recommend.evaluation.relevance import half_of, keyword_judgements
 from tasks.recommend.scoring import Array, similarity_features
 
 #: Scores (n_queries, n_movies) from similarity features of that shape, by name.
@@ -54,7 +53,9 @@ def _pairs(catalogue: Catalogue) -> tuple[Array, NDArray[np.float32]]:
     """
     judgements = keyword_judgements(catalogue.movies["keywords"].to_pylist())
     positions = {row: position for position, row in enumerate(judgements.rows.tolist())}
-    rows = split_queries(catalogue, positions, reported=False, limit=LEARNED_QUERIES)
+    keys = {row: f"{source}/{movie_id}" for (source, movie_id), row in catalogue.positions.items()}
+    choosing = [row for row in positions if half_of(keys[row]) == "choosing"]
+    rows = choosing[:: max(1, len(choosing) // LEARNED_QUERIES)]
     rng, pairs, gains = np.random.default_rng(0), list[Array](), list[Array]()
     for row in rows:
         relevance = judgements.gains(positions[row])

@@ -9,21 +9,24 @@ from typing import NamedTuple
 
 from tasks.data.companions.reference_files import find_known_items, find_ratings, read_known_items
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.query_sets import QuerySet, build_query_sets, is_reported_query
+from tasks.recommend.evaluation.query_sets import QuerySet, build_query_sets
+from tasks.recommend.evaluation.relevance import Half
 from tasks.recommend.evaluation.relevance_scores import KnownItem, known_item_rows
 from tasks.recommend.search import load_version
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import load_champion, model_folders
 
+HALVES: tuple[Half, ...] = ("choosing", "reported")
+
 
 class Trained(NamedTuple):
-    """The recommender of a file, its models, and its queries."""
+    """The recommender of a file, its models, and the queries of both halves."""
 
     path: Path
     catalogue: Catalogue
     model: TextModel
-    query_sets: list[QuerySet]
-    known_items: list[KnownItem]
+    query_sets: dict[Half, list[QuerySet]]
+    known_items: dict[Half, list[KnownItem]]
 
 
 def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
@@ -42,23 +45,15 @@ def trained(path: Path, root: str, options: Sequence[str] = ()) -> Trained:
     table, catalogue, _ = load_version(champion.index.uri, champion.index.tag)
     model = TextModel(model_folders(champion))
     rows = table.to_arrow()
-    query_sets = build_query_sets(rows, find_ratings([str(path)]), model.text.keywords)
-    return Trained(path, catalogue, model, query_sets, _known_items(path, catalogue))
+    ratings, keywords = find_ratings([str(path)]), model.text.keywords
+    query_sets = {half: build_query_sets(rows, ratings, keywords, half) for half in HALVES}
+    known_items = {half: _known_items(path, catalogue, half) for half in HALVES}
+    return Trained(path, catalogue, model, query_sets, known_items)
 
 
-def _known_items(path: Path, catalogue: Catalogue) -> list[KnownItem]:
+def _known_items(path: Path, catalogue: Catalogue, half: Half) -> list[KnownItem]:
     known = find_known_items([str(path)])
     if known is None:
         return []
     items = ((item.id, item.query) for item in read_known_items(known.file))
-    return known_item_rows(catalogue, known.source, items)
-
-
-def known_half(recommender: Trained, *, reported: bool) -> list[KnownItem]:
-    """Known items of the choosing or the reported half, by the id of the movie."""
-    movies = [recommender.catalogue.movie(item.row) for item in recommender.known_items]
-    return [
-        item
-        for item, movie in zip(recommender.known_items, movies, strict=True)
-        if is_reported_query(movie["source"], movie["id"]) == reported
-    ]
+    return known_item_rows(catalogue, known.source, items, half)

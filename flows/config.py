@@ -24,7 +24,7 @@ from tasks.genres.baselines import BaselineConfig
 from tasks.genres.config import ClassifierConfig
 from tasks.recommend.index import IndexConfig
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.challenge import GateConfig
+from tasks.registry.gate import GateConfig
 from tasks.registry.retention import RetentionConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -136,8 +136,8 @@ class TrainConfig(FlowParameters):
     )
     skip_unchanged: bool = Field(
         False,
-        description="Do nothing if the champion was trained on the same source with the same "
-        "settings and code",
+        description="Do nothing if the same source, settings and code gave the champion, or a "
+        "version that was not promoted over it",
     )
     notify: str | None = Field(
         None,

@@ -18,8 +18,8 @@ from tasks.data.ingest import IngestConfig, ingest
 from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
-from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, load_champion, model_folders
+from tasks.registry.gate import PromotionDecision
 from tasks.registry.refresh import index_new_movies, index_source, merge
 from tasks.registry.retention import RetentionConfig, clean_up
 from tasks.registry.tracking.registered_model import register
@@ -119,7 +119,7 @@ def publish(run: RunRef, champion: Champion, rows: RowsRef, source: str) -> Refr
     refreshed = merge(champion.index, rows, source, run.index_tag, config)
     track_refresh(run, refreshed, champion.run_id)
     version = champion.model_copy(update={"index": refreshed.index, "version": ""})
-    promotion = PromotionDecision(promote=True, why=WHY)
+    promotion = PromotionDecision(outcome="promoted", why=WHY)
     register(run, model_folders(champion), version, promotion)
     return refreshed
 

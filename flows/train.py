@@ -9,7 +9,7 @@ from flows.phases.genres import train_classifier
 from flows.phases.promotion import compare_with_champion
 from flows.phases.publishing import publish
 from flows.phases.recommender import build_recommender
-from flows.phases.start import is_champion_up_to_date, skip_run, start_run
+from flows.phases.start import reason_to_skip, skip_run, start_run
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
 from flows.runtime.hooks import on_run_failure, record_signals
 from tasks.reports.summary import Summary
@@ -31,15 +31,15 @@ def train(config: TrainConfig) -> Summary | str:
     The first four phases submit tasks that wait for each other's futures, so that independent
     tasks run at the same time.
     """
-    if config.skip_unchanged and is_champion_up_to_date(config):
-        return skip_run(config)
+    if config.skip_unchanged and (reason := reason_to_skip(config)):
+        return skip_run(config, reason)
     run = start_run(config)
     data = prepare_documents(config, run)
     embeddings = train_embeddings(config, data)
     genres = train_classifier(config, data, embeddings)
     recommender = build_recommender(config, run, data, embeddings, genres)
     show_progress(data, embeddings)
-    decision = compare_with_champion(config, run, data, recommender)
+    decision = compare_with_champion(config, data, recommender)
     return publish(config, run, data, recommender, decision)
 
 

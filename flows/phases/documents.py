@@ -1,4 +1,4 @@
-"""Source -> tokenised documents with their split, a profile of the source, and checks."""
+"""Source -> tokenised documents with their splits, a profile of the source, and checks."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,31 @@ from tasks.core.contracts import (
     ProfileRef,
     RatingsRef,
     RunRef,
+    ScoresRef,
 )
 from tasks.core.progress import gather
 from tasks.data.companions.reference_files import find_known_items, find_ratings
-from tasks.data.drift import profile_source
+from tasks.data.drift import check_drift, profile_source
 from tasks.data.ingest import ingest
-from tasks.data.preprocess import check_documents, preprocess
-from tasks.registry.tracking.source import track_source
+from tasks.data.leakage import check_documents
+from tasks.data.preprocess import preprocess
+from tasks.data.splits import assign_splits
+from tasks.registry.champion_check import CheckedChampion, check_champion
+from tasks.registry.tracking.source import track_profile, track_source, track_splits
 from tasks.reports.report import report_quarantine
+
+
+@dataclass(frozen=True)
+class SourceComparison:
+    """The source's profile, the champion at the start, and the drift from the champion's source.
+
+    `drift` is empty without a champion whose source is known. A run holds all of it to its end:
+    Prefect tells results apart by their addresses, which later results must not take.
+    """
+
+    profile: ProfileRef
+    champion: CheckedChampion
+    drift: tuple[ScoresRef, ...]
 
 
 @dataclass(frozen=True)
@@ -35,19 +52,26 @@ class Documents:
     compute: Compute
     chunks: Chunks[DocumentsRef]
     documents: PrefectFuture[DocumentsRef]
-    profile: PrefectFuture[ProfileRef]
+    compared: SourceComparison
     checked: PrefectFuture[None]
 
 
 def prepare_documents(config: TrainConfig, run: RunRef) -> Documents:
-    """Ingest the source, turn its chunks into documents, and start what needs documents alone."""
+    """Ingest the source, turn its chunks into documents, and start what needs documents alone.
+
+    A source that has drifted too far stops the run here, before anything is trained.
+    """
     ingested = ingest(config.source, config.ingest)
     report_quarantine(ingested)
     track_source(run, ingested)
+    compared = compare_sources(config, run, ingested)
+    splits = assign_splits(ingested.chunks, config.text)
+    track_splits(run, splits)
     compute = config.compute(len(ingested.chunks))
-    chunks = preprocess.map(ingested.chunks, unmapped(config.text), unmapped(compute))
+    chunks = preprocess.map(
+        ingested.chunks, splits.chunks, unmapped(config.text), unmapped(compute)
+    )
     documents = join_documents.submit(as_inputs(chunks))
-    profile = profile_source.submit(as_input(documents))
     checked = check_documents.submit(as_input(documents), config.text, compute)
     gather("preprocess", chunks, ingested.kept)
     return Documents(
@@ -57,6 +81,18 @@ def prepare_documents(config: TrainConfig, run: RunRef) -> Documents:
         compute=compute,
         chunks=chunks,
         documents=documents,
-        profile=profile,
+        compared=compared,
         checked=checked,
     )
+
+
+def compare_sources(config: TrainConfig, run: RunRef, ingested: IngestRef) -> SourceComparison:
+    """Profile the source and compare it with the champion's."""
+    profile = profile_source(ingested.chunks)
+    track_profile(run, profile)
+    champion = check_champion()
+    if champion.folders is None or champion.profile is None:
+        return SourceComparison(profile, champion, ())
+    doc2vec = champion.folders.doc2vec
+    drift = check_drift(ingested.chunks, profile, champion.profile, doc2vec, config.drift)
+    return SourceComparison(profile, champion, (drift,))

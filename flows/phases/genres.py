@@ -38,7 +38,14 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
     documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
     labelled = label.submit(documents, config.label)
     labels = as_input(labelled)
-    baseline = baselines.submit(documents, labels, config.baseline, config.text, data.compute)
+    baseline = baselines.submit(
+        documents=documents,
+        labels=labels,
+        config=config.baseline,
+        positive_power=config.classifier.positive_weight,
+        text=config.text,
+        compute=data.compute,
+    )
     trained = fit_classifier.submit(documents, vectors, labels, config.classifier, data.compute)
     classifier = as_input(trained)
     predicted = predict_genres.submit(classifier, vectors)

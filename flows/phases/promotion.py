@@ -1,26 +1,24 @@
 """Recommender, current champion -> whether the new version becomes the champion."""
 
-from dataclasses import dataclass, replace
-
-from prefect.futures import PrefectFuture
+from dataclasses import dataclass
 
 from flows.config import TrainConfig
 from flows.phases.documents import Documents
 from flows.phases.futures import as_input
 from flows.phases.recommender import Recommender
-from tasks.core.contracts import RunRef, ScoresRef
-from tasks.data.drift import check_drift
-from tasks.registry.challenge import (
+from tasks.core.contracts import ScoresRef
+from tasks.registry.challenge import challenge
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import check_champion
+from tasks.registry.gate import (
     PromotionDecision,
-    challenge,
     decide_promotion,
     decision_without_champion,
 )
-from tasks.registry.champion import Champion
-from tasks.registry.champion_check import check_champion
-from tasks.registry.tracking.source import track_profile
+from tasks.registry.gate_record import load_gate_record
+from tasks.registry.refresh import count_dropped
 
-LEAKY_SCORES = PromotionDecision(promote=False, why="its scores leak")
+LEAKY_SCORES = PromotionDecision(outcome="rejected", why="its scores leak")
 
 
 @dataclass(frozen=True)
@@ -28,46 +26,30 @@ class Decision:
     """The promotion decision, the scores behind it, and the champion that it is about.
 
     `version` is empty without a champion; `champion` is None where none can be compared with.
-    `drift` is empty without a champion whose source is known.
     """
 
     promotion: PromotionDecision
     compared: list[ScoresRef]
     version: str
     champion: Champion | None = None
-    drift: tuple[ScoresRef, ...] = ()
 
 
 def compare_with_champion(
-    config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender
+    config: TrainConfig, data: Documents, recommender: Recommender
 ) -> Decision:
-    """Compare the source and the recommender with those of the champion."""
-    drift = start_drift_check(config, run, data)
+    """Compare the recommender with the champion."""
     data.checked.result()  # raises before anything is compared or registered
     recommender.lists.wait()  # so that the champion is read as late as possible
-    decision = decide(config, data, recommender)
-    return replace(decision, drift=tuple(scores.result() for scores in drift))
-
-
-def start_drift_check(
-    config: TrainConfig, run: RunRef, data: Documents
-) -> list[PrefectFuture[ScoresRef]]:
-    """Start comparing the source with the champion's; nothing without a champion."""
-    track_profile.submit(run, as_input(data.profile)).result()
-    current = check_champion()
-    if current.folders is None or current.profile is None:
-        return []
-    documents, profile = as_input(data.documents), as_input(data.profile)
-    doc2vec = current.folders.doc2vec
-    return [check_drift.submit(documents, profile, current.profile, doc2vec, config.drift)]
+    return decide(config, data, recommender)
 
 
 def decide(config: TrainConfig, data: Documents, recommender: Recommender) -> Decision:
     """Compare the recommender with the champion of this moment, on the same movies and queries."""
     current = check_champion()
+    champion = current.champion
     if config.protocol != "held-out":
         return Decision(LEAKY_SCORES, [], current.version)
-    if current.champion is None or current.folders is None:
+    if champion is None or current.folders is None:
         return Decision(decision_without_champion(current), [], current.version)
     compared = challenge.submit(
         documents=as_input(data.documents),
@@ -75,10 +57,18 @@ def decide(config: TrainConfig, data: Documents, recommender: Recommender) -> De
         lists=as_input(recommender.lists),
         ratings=data.ratings,
         known_items=data.known_items,
-        champion=current.champion,
+        champion=champion,
         folders=current.folders,
+        keys=current.fitted_keys,
         compute=data.compute,
     )
-    is_same_source = current.champion.source == data.ingested.digest
-    promotion = decide_promotion.submit(as_input(compared), config.gate, is_same_source).result()
-    return Decision(promotion, [compared.result()], current.version, current.champion)
+    dropped = count_dropped.submit(champion, as_input(data.documents))
+    promotion = decide_promotion.submit(
+        compared=as_input(compared),
+        dropped=as_input(dropped),
+        config=config.gate,
+        same_source=champion.source == data.ingested.digest,
+        record=load_gate_record(champion),
+        compared_with=champion.run_id,
+    ).result()
+    return Decision(promotion, [compared.result()], current.version, champion)

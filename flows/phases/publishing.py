@@ -54,8 +54,9 @@ def publish(
         index=published.index,
         run=run,
         model_version=published.version,
-        champion=decision.promotion.promote,
+        outcome=decision.promotion.outcome,
         why=decision.promotion.why,
+        keywords_in_text=config.text.keywords,
     )
     path = report(summary, evaluation.scores + decision.compared, evaluation.figures)
     clean_up(config.retention)
@@ -66,7 +67,7 @@ def track_evaluation(
     config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender, decision: Decision
 ) -> Evaluation:
     """Wait for all scores and figures, and log them with the models to MLflow."""
-    scores = [*(part.result() for part in recommender.scores), *decision.drift]
+    scores = [*(part.result() for part in recommender.scores), *data.compared.drift]
     all_scores = scores + decision.compared
     drawn = [*recommender.figures, draw_lists.submit(all_scores)]
     figures = [part.result() for part in drawn]
@@ -118,6 +119,7 @@ def register_version(
     Returns None, and registers nothing, if the decision is about an earlier champion.
     """
     folders, promotion = recommender.folders(), decision.promotion
+    version = version.model_copy(update={"below_best": dict(promotion.below_best)})
     with champion_lock():
         if not is_current_champion(decision.version):
             return None

@@ -13,29 +13,47 @@ from tasks.data.ingest import digests_of, resolve_sources, source_digest
 from tasks.data.source_check import check_source
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.fingerprint import fingerprint, is_up_to_date
+from tasks.registry.gate_record import Refused, find_refused
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.runs import close_dead_runs, open_run
 from tasks.reports.report import tag_flow_run
 
-SKIPPED = "Skipped: the champion was trained on this source with these settings and this code."
+SAME_INPUTS = "was trained on this source with these settings and this code"
 TRAINING = "flows.train"  # the module whose code trains
 
 
-def is_champion_up_to_date(config: TrainConfig) -> bool:
-    """Whether the champion was trained on the same source, with the same settings and code."""
+def reason_to_skip(config: TrainConfig) -> str:
+    """Why a training would repeat the champion's or that of a version that it refused; or empty."""
+    champion = load_checked_champion().champion
+    if champion is None:
+        return ""
     sources = resolve_sources(config.source, config.ingest)
     digest = source_digest(digests_of(sources, config.ingest))
     references = (find_ratings(config.source), find_known_items(config.source))
-    expected = fingerprint(config.training_settings, digest, references, code_version(TRAINING))
-    return is_up_to_date(expected, load_checked_champion().champion)
+    code = code_version(TRAINING)
+    expected = fingerprint(config.training_settings, digest, references, code)
+    if is_up_to_date(expected, champion):
+        return f"Skipped: the champion {SAME_INPUTS}."
+    refused = find_refused(connect(), champion, expected, config.gate)
+    if refused is None:
+        return ""
+    return f"Skipped: version {refused.version} {SAME_INPUTS}. {_next_step(refused)}"
 
 
-def skip_run(config: TrainConfig) -> str:
+def _next_step(refused: Refused) -> str:
+    """What became of a version that was not promoted."""
+    if not refused.is_borderline:
+        return f"It was not promoted: {refused.why}."
+    command = f"movie-recommender release promote {refused.version}"
+    return f"It waits for your approval ({refused.why}): {command}"
+
+
+def skip_run(config: TrainConfig, reason: str) -> str:
     """Close what dead runs left behind, clean up, and end the flow run in the state `Skipped`."""
     close_dead_runs(connect(), experiment_id(connect()))
     clean_up(config.retention)
-    return Completed(name="Skipped", message=SKIPPED, data=SKIPPED)  # type: ignore[return-value]
+    return Completed(name="Skipped", message=reason, data=reason)  # type: ignore[return-value]
 
 
 def start_run(config: TrainConfig) -> RunRef:

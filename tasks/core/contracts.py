@@ -38,7 +38,7 @@ QUARANTINE = pa.schema(
     ]
 )
 
-#: A movie with its split, which never changes, and its text as space-separated tokens.
+#: A movie with its split and its text as space-separated tokens.
 DOCUMENTS = pa.schema([*MOVIES, ("split", pa.string()), ("document", pa.string())])
 
 
@@ -95,6 +95,10 @@ class MoviesRef(Ref, frozen=True):
 
 class QuarantineRef(Ref, frozen=True):
     """Rejected source rows (`QUARANTINE`)."""
+
+
+class SplitsRef(Ref, frozen=True):
+    """Splits of the movies of one chunk, in their order: column `split`."""
 
 
 class DocumentsRef(Ref, frozen=True):

@@ -1,4 +1,6 @@
-"""Documents -> profile of the source, and its drift from the champion's source.
+"""Movies -> profile of the source, and its drift from the champion's source.
+
+Texts are measured as they were read, whatever settings of the documents changed since.
 
 Distributions are compared by the population stability index, Σ (new - old) · ln(new / old) over
 their bins. Below 0.1 there is no relevant change, above 0.25 the populations differ (Siddiqi,
@@ -7,26 +9,30 @@ Credit Risk Scorecards, 2006).
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
+from scipy.stats import chi2
 
-from tasks.core.contracts import DocumentsRef, ProfileRef, ScoresRef, UserError
+from tasks.core.contracts import MoviesRef, ProfileRef, ScoresRef, UserError
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
+from tasks.data.preprocess import TextConfig, document_tokens
 
-LENGTH_BINS = (10, 20, 40, 60, 80, 120)  # lower bounds of the bins, in words of a document
-MAX_SAMPLED_DOCUMENTS = 2000  # documents whose words are looked up in the vocabulary
+LENGTH_BINS = (50, 100, 200, 300, 450, 700, 1000)  # lower bounds, in characters of an overview
+MAX_SAMPLED_MOVIES = 2000  # movies whose words are looked up in the vocabulary
+CHANCE_LEVEL = 0.99  # quantile of the index of two samples of one population
 MIN_SHARE = 1e-4  # used for a bin that is empty on one side
-DISTRIBUTIONS = ("genres", "decades", "lengths")
+DISTRIBUTIONS = ("genres", "decades", "text_lengths")
 
 
 class DriftConfig(StrictConfig):
@@ -38,35 +44,38 @@ class DriftConfig(StrictConfig):
     stop_above: float | None = Field(
         None,
         ge=0,
-        description="Population stability index above which the run fails before it publishes "
+        description="Population stability index above which the run fails before it trains "
         "anything; null: never",
     )
 
 
 class SourceProfile(BaseModel, frozen=True):
-    """Number of movies of a source, and how many there are by genre, decade and text length."""
+    """Number of movies of a source, and how many there are by genre, decade and text length.
+
+    A distribution that an earlier release did not count is empty.
+    """
 
     movies: int
     genres: dict[str, int]
     decades: dict[str, int]
-    lengths: dict[str, int]
+    text_lengths: dict[str, int] = {}
 
 
-def build_profile(documents: Iterable[pa.Table]) -> SourceProfile:
-    """Count the documents of several tables (columns `genres`, `year`, `document`)."""
+def build_profile(chunks: Iterable[pa.Table]) -> SourceProfile:
+    """Count the movies of several tables (columns `genres`, `year`, `overview`)."""
     movies, genres, decades, lengths = 0, Counter[str](), Counter[str](), Counter[str]()
-    for table in documents:
+    for table in chunks:
         movies += table.num_rows
         genres.update(name for names in table["genres"].to_pylist() for name in names)
         years = table["year"].to_pylist()
         decades.update(f"{year // 10 * 10}s" if year else "unknown" for year in years)
-        word_counts = [len(text.split()) for text in table["document"].to_pylist()]
-        lengths.update(map(_bin_name, np.digitize(word_counts, LENGTH_BINS).tolist()))
-    return SourceProfile(movies=movies, genres=genres, decades=decades, lengths=lengths)
+        characters = pc.utf8_length(table["overview"]).to_numpy()
+        lengths.update(map(_bin_name, np.digitize(characters, LENGTH_BINS).tolist()))
+    return SourceProfile(movies=movies, genres=genres, decades=decades, text_lengths=lengths)
 
 
 def _bin_name(bin_number: int) -> str:
-    """Name of a bin of `np.digitize`: `under 10`, `from 10`, `from 20`, …"""
+    """Name of a bin of `np.digitize`: `under 50`, `from 50`, `from 100`, …"""
     return f"from {LENGTH_BINS[bin_number - 1]}" if bin_number else f"under {LENGTH_BINS[0]}"
 
 
@@ -81,54 +90,81 @@ def stability_index(old: Mapping[str, int], new: Mapping[str, int]) -> float:
     return index
 
 
+def index_by_chance(old: Mapping[str, int], new: Mapping[str, int]) -> float:
+    """The index that two samples of one population stay below, with probability .99.
+
+    Under no change, the index is about chi-squared, times the sum of the reciprocal sizes
+    (Yurdakul, Statistical Properties of Population Stability Index, 2018).
+    """
+    freedom = max(1, len(old.keys() | new.keys()) - 1)
+    sizes = 1 / max(1, sum(old.values())) + 1 / max(1, sum(new.values()))
+    return float(chi2.ppf(CHANCE_LEVEL, freedom) * sizes)
+
+
 def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_share: float) -> dict[str, float]:
-    """Stability index by distribution, ratio of the movie counts, and share of unknown words."""
-    indices = {
-        f"drift_{name}": stability_index(getattr(old, name), getattr(new, name))
-        for name in DISTRIBUTIONS
-    }
-    return indices | {
+    """Stability index by distribution, ratio of the movie counts, and share of unknown words.
+
+    `drift_…_chance` is what the index may be by chance. A distribution that one profile lacks is
+    missing.
+    """
+    metrics = {
         "drift_movies_ratio": new.movies / max(1, old.movies),
         "drift_unknown_words": unknown_share,
     }
+    for name in DISTRIBUTIONS:
+        counts = getattr(old, name), getattr(new, name)
+        if all(counts):
+            metrics[f"drift_{name}"] = stability_index(*counts)
+            metrics[f"drift_{name}_chance"] = index_by_chance(*counts)
+    return metrics
 
 
-def unknown_word_share(documents: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
-    """Share of tokens that are not in the vocabulary of the Doc2Vec model in a folder.
+def unknown_word_share(chunks: Iterable[pa.Table], rows: int, doc2vec: Path) -> float:
+    """Share of tokens of the movies that a Doc2Vec model in a folder does not know.
 
-    Reads an even sample of the `rows` documents.
+    The tokens are those that the model's own settings make of title and overview. Reads an even
+    sample of the `rows` movies.
     """
-    step = max(1, rows // MAX_SAMPLED_DOCUMENTS)
+    step = max(1, rows // MAX_SAMPLED_MOVIES)
+    text = TextConfig.model_validate(store.read_json(doc2vec / "text.json"), extra="ignore")
     vocabulary = set(pq.read_table(doc2vec / "vocabulary.parquet")["word"].to_pylist())
-    texts = [text for table in documents for text in table["document"].to_pylist()[::step]]
-    tokens = [token for text in texts for token in text.split()]
+    sampled = (
+        zip(table["title"].to_pylist()[::step], table["overview"].to_pylist()[::step], strict=True)
+        for table in chunks
+    )
+    documents = (document_tokens(*movie, text) for movies in sampled for movie in movies)
+    tokens = [token for document in documents for token in document]
     n_known = sum(token in vocabulary for token in tokens)
     return 1 - n_known / max(1, len(tokens))
 
 
 def distributions_above(metrics: Mapping[str, float], limit: float | None) -> list[str]:
-    """Name and index of every distribution whose index exceeds `limit`; none if it is None."""
+    """Name and index of every distribution above `limit` and above chance; none if it is None."""
     if limit is None:
         return []
-    indices = {name: metrics[f"drift_{name}"] for name in DISTRIBUTIONS}
-    return [f"{name} {index:.2f}" for name, index in indices.items() if index > limit]
+    compared = [name for name in DISTRIBUTIONS if f"drift_{name}" in metrics]
+    return [
+        f"{name} {metrics[f'drift_{name}']:.2f}"
+        for name in compared
+        if metrics[f"drift_{name}"] > max(limit, metrics[f"drift_{name}_chance"])
+    ]
 
 
 @task(name="profile-source", cache_policy=NO_CACHE)
-def profile_source(documents: DocumentsRef) -> ProfileRef:
+def profile_source(chunks: Sequence[MoviesRef]) -> ProfileRef:
     """Profile of the source, stored so that later runs can be compared with it."""
 
     def write(writer: store.EntryWriter) -> ProfileRef:
-        profile = build_profile(store.chunks(documents, ["genres", "year", "document"]))
-        store.write_json(writer.folder / "profile.json", profile.model_dump())
-        return writer.file_ref(ProfileRef, "profile.json", documents.rows)
+        tables = (store.read(chunk, ["genres", "year", "overview"]) for chunk in chunks)
+        store.write_json(writer.folder / "profile.json", build_profile(tables).model_dump())
+        return writer.file_ref(ProfileRef, "profile.json", sum(chunk.rows for chunk in chunks))
 
-    return store.get_or_create("profile", [documents.digest], ProfileRef, write)
+    return store.get_or_create("profile", [chunk.digest for chunk in chunks], ProfileRef, write)
 
 
 @task(name="check-drift", cache_policy=NO_CACHE)
 def check_drift(
-    documents: DocumentsRef,
+    chunks: Sequence[MoviesRef],
     profile: ProfileRef,
     old: Path,
     doc2vec: Path,
@@ -143,16 +179,17 @@ def check_drift(
     """
 
     def write(writer: store.EntryWriter) -> ScoresRef:
-        tables = store.chunks(documents, ["document"])
+        tables = (store.read(chunk, ["title", "overview"]) for chunk in chunks)
         _write_comparison(
             writer.folder,
             old=_read_profile(old),
             new=_read_profile(store.locate(profile)),
-            unknown_share=unknown_word_share(tables, documents.rows, doc2vec),
+            unknown_share=unknown_word_share(tables, profile.rows, doc2vec),
         )
-        return writer.folder_ref(ScoresRef, documents.rows)
+        return writer.folder_ref(ScoresRef, profile.rows)
 
-    key = [documents.digest, store.file_digest(old), str(doc2vec)]
+    digests = [chunk.digest for chunk in chunks]
+    key = [digests, profile.digest, store.file_digest(old), str(doc2vec)]
     ref = store.get_or_create("drift", key, ScoresRef, write)
     metrics = _show_drift(store.locate(ref))
     require_little_drift(metrics, config)

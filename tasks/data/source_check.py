@@ -10,13 +10,15 @@ from tasks.core.retry import io_task
 from tasks.data.companions.joined_files import open_joined_files
 from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_files
 from tasks.data.labels import LabelConfig, require_genres
-from tasks.data.preprocess import TextConfig, assign_split
+from tasks.data.preprocess import TextConfig
 from tasks.data.row_counts import ChunkResult, RowCounts
 from tasks.data.sources import source_label
+from tasks.data.splits import split_of_overview
 from tasks.data.validation import IngestState
 
 CHUNK_ROWS = 200
-MIN_LABELLED_MOVIES = {"train": 2, "validation": 1, "test": 1}  # movies with a learnable genre
+#: Movies with a learnable genre. Without any in the gate's split, a promotion needs an approval.
+MIN_LABELLED_MOVIES = {"train": 2, "validation": 1, "gate": 0, "test": 1}
 
 
 class SplitGenres:
@@ -33,7 +35,7 @@ class SplitGenres:
         columns = (movies[name].to_pylist() for name in ("overview", "genres"))
         for overview, names in zip(*columns, strict=True):
             genres = frozenset(names)
-            split = assign_split(overview, self.text.validation_share, self.text.test_share)
+            split = split_of_overview(overview, self.text)
             self.genres[split].append(genres)
             self.overviews.add(overview)
             if split == "train":
@@ -96,7 +98,7 @@ def _too_few_movies(counts: RowCounts, splits: SplitGenres) -> str:
         f"too few different movies to train on: {counts.kept} valid movies with "
         f"{len(splits.overviews)} different overviews. Movies with a learnable genre: "
         f"{_split_counts(splits.count_labelled())} (needed: {_split_counts(MIN_LABELLED_MOVIES)}). "
-        "Give more movies: 60 with different overviews are usually enough."
+        "Give more movies: 100 with different overviews are usually enough."
     )
 
 

@@ -20,6 +20,7 @@ from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, UserError
 from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
+from tasks.data.splits import SPLITS
 from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus
 from tasks.embedding.pooling import read_vocabulary
 
@@ -75,7 +76,7 @@ def _fit(
 ) -> Doc2VecRef:
     from tasks.embedding.doc2vec import train_in_folder
 
-    splits = ["train", "validation", "test"] if config.transductive else ["train"]
+    splits = [*SPLITS] if config.transductive else ["train"]
     corpus_file, vectors_file = writer.folder / "corpus.txt", writer.folder / "vectors.npy"
     words = write_corpus(store.chunks(documents, ["document", "split"]), corpus_file, splits)
     if not words:

@@ -92,7 +92,7 @@ def _fit(
     writer: store.EntryWriter,
 ) -> ClassifierRef:
     from tasks.genres.network import fold_batch_norm
-    from tasks.genres.training import pick_device, train_classifier
+    from tasks.genres.training import pick_device, split_validation, train_classifier
 
     device = pick_device(config.device)
     train, validation = _load_examples(documents, vectors, labels, device=device)
@@ -100,7 +100,8 @@ def _fit(
         train, validation, config=config, checkpoint_dir=writer.checkpoint_dir
     )
     classifier = fold_batch_norm(trained)
-    thresholds = _tune(classifier, validation, config).tolist()
+    _, choosing = split_validation(validation, config)
+    thresholds = _tune(classifier, choosing, config).tolist()
     _, classes = store.read_labels(labels)
     save_classifier(classifier, dict(zip(classes, thresholds, strict=True)), writer.folder)
     _save_training_record(history, documents=len(train.labels), device=device, folder=writer.folder)

@@ -16,6 +16,7 @@ from tasks.core.contracts import (
     UserError,
 )
 from tasks.core.storage import store
+from tasks.data.splits import films_of, movie_keys
 from tasks.genres.evaluation_tables import (
     PredictedMovies,
     confident_errors,
@@ -25,6 +26,7 @@ from tasks.genres.evaluation_tables import (
 )
 from tasks.genres.metrics import (
     PREFIX,
+    Films,
     Labels,
     Protocol,
     bootstrap_f1,
@@ -42,10 +44,18 @@ SHOWN_TABLES = {
 
 
 def f1_intervals(
-    labels: Labels, predictions: Labels, tfidf_predictions: Labels, prefix: str
+    labels: Labels,
+    predictions: Labels,
+    tfidf_predictions: Labels,
+    films: Films,
+    prefix: str,
 ) -> dict[str, float]:
-    """95% bootstrap intervals of micro and macro F1, and of their paired margin over TF-IDF."""
-    f1, tfidf_f1 = bootstrap_f1(labels, predictions), bootstrap_f1(labels, tfidf_predictions)
+    """95% bootstrap intervals of micro and macro F1, and of their paired margin over TF-IDF.
+
+    `films` (n_movies,) numbers the films of the movies, which are drawn as a whole.
+    """
+    f1 = bootstrap_f1(labels, predictions, films)
+    tfidf_f1 = bootstrap_f1(labels, tfidf_predictions, films)
     intervals: dict[str, float] = {}
     for average in f1:
         name = f"{prefix}_f1_{average}"
@@ -67,7 +77,8 @@ def _predicted_test_movies(
     """
     movies = store.read(documents, MOVIE_COLUMNS)
     indicator, classes = store.read_labels(labels)
-    rows = (np.array(movies["split"].to_pylist()) == "test") & indicator.any(axis=1)
+    is_test = np.array(movies["split"].to_pylist()) == "test"
+    rows = is_test & indicator.any(axis=1)
     if not rows.any():
         raise UserError("No movie with a learned genre is in the test split: add movies.")
     thresholds = store.read_json(store.locate(classifier) / "thresholds.json")
@@ -77,6 +88,7 @@ def _predicted_test_movies(
         probabilities=np.load(store.locate(probabilities), allow_pickle=False)[rows],
         thresholds=np.array([thresholds[name] for name in classes], np.float32),
         classes=classes,
+        left_out=int(is_test.sum() - rows.sum()),
     )
 
 
@@ -92,9 +104,15 @@ def _scores(predicted: PredictedMovies, baseline: ScoresRef, prefix: str) -> dic
         labels=predicted.labels,
         predictions=predicted.predictions,
         tfidf_predictions=tfidf_predictions,
+        films=films_of(movie_keys(predicted.movies)),
         prefix=prefix,
     )
-    return scores | {"genres_learnt": float(len(predicted.classes))}
+    counts = {
+        "genres_learnt": len(predicted.classes),
+        f"{prefix}_movies": len(predicted.labels),
+        f"{prefix}_movies_left_out": predicted.left_out,
+    }
+    return scores | {name: float(count) for name, count in counts.items()}
 
 
 def _evaluate(

@@ -26,6 +26,7 @@ class PredictedMovies(NamedTuple):
     """Movies (n rows) with true labels and predicted probabilities (n, n_genres).
 
     `classes` are the names of the genres, `thresholds` (n_genres,) their probability thresholds.
+    `left_out` more movies of the split have no learned genre.
     """
 
     movies: pa.Table
@@ -33,6 +34,7 @@ class PredictedMovies(NamedTuple):
     probabilities: Probabilities
     thresholds: Probabilities
     classes: list[str]
+    left_out: int = 0
 
     @property
     def predictions(self) -> Labels:

@@ -26,6 +26,7 @@ Protocol = Literal["held-out", "blog"]
 PREFIX: dict[Protocol, str] = {"held-out": "test", "blog": "blog"}
 CALIBRATION_BINS = 15
 BOOTSTRAP_SAMPLES = 1000
+Films = NDArray[np.int32]
 BootstrapScores = dict[str, NDArray[np.floating[Any]]]
 
 
@@ -161,22 +162,36 @@ def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
     return float(np.abs(positives - expected_positives).sum() / len(flat))
 
 
-def bootstrap_f1(labels: Labels, predictions: Labels, seed: int = 0) -> BootstrapScores:
+def bootstrap_f1(
+    labels: Labels, predictions: Labels, films: Films | None = None, seed: int = 0
+) -> BootstrapScores:
     """`micro` and `macro` F1 of bootstrap samples of the documents, (BOOTSTRAP_SAMPLES,) each.
 
-    Equal seeds draw the same documents, so the difference of two models' arrays is paired. Macro
-    averages over the genres that occur in `labels`.
+    Documents of a film, which `films` (n_documents,) numbers, are drawn together. Equal seeds draw
+    the same documents, so the difference of two models' arrays is paired. Macro averages over the
+    genres that occur in `labels`.
     """
     rng, present = np.random.default_rng(seed), labels.any(axis=0)
-    true_positives = (labels & predictions).astype(np.float32)
-    positives = labels.astype(np.float32) + predictions
+    true_positives = _sum_by_film((labels & predictions).astype(np.float32), films)
+    positives = _sum_by_film(labels.astype(np.float32) + predictions, films)
+    shares = np.full(len(positives), 1 / len(positives))
     micro, macro = [], []
     for _ in range(BOOTSTRAP_SAMPLES):
-        repeats = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)))
+        repeats = rng.multinomial(len(positives), shares)
         hits, totals = repeats @ true_positives, repeats @ positives
         micro.append(2 * hits.sum() / max(totals.sum(), 1))
         macro.append((2 * hits[present] / np.maximum(totals[present], 1)).mean())
     return {"micro": np.array(micro), "macro": np.array(macro)}
+
+
+def _sum_by_film(counts: Probabilities, films: Films | None) -> Probabilities:
+    """Sums (n_films, n_genres) of counts (n_documents, n_genres); unchanged without films."""
+    if films is None:
+        return counts
+    names, rows = np.unique(films, return_inverse=True)
+    sums = np.zeros((len(names), counts.shape[1]), counts.dtype)
+    np.add.at(sums, rows, counts)
+    return sums
 
 
 def bootstrap_interval(values: NDArray[np.floating[Any]], name: str) -> dict[str, float]:

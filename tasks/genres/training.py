@@ -26,6 +26,7 @@ from tasks.genres.network import GenreClassifier, GenreNetwork
 MIN_STEPS_PER_EPOCH = 16  # a small table gets smaller batches, to reach this number of steps
 MIN_BATCH_SIZE = 32
 MIN_LABELS_TO_CALIBRATE = 50  # positives and negatives, each
+MIN_HALF_OF_VALIDATION = 200  # movies, for two choices to have movies of their own
 logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
@@ -41,6 +42,20 @@ def to_examples(vectors: Array, labels: NDArray[np.uint8], device: torch.device)
     """Vectors and labels as tensors on the device."""
     label_tensor = torch.from_numpy(labels.astype(np.float32))
     return Examples(torch.from_numpy(vectors).to(device), label_tensor.to(device))
+
+
+def split_validation(validation: Examples, config: ClassifierConfig) -> tuple[Examples, Examples]:
+    """Movies to stop on, and movies to calibrate and to tune thresholds on.
+
+    They are halves of the validation split, or all of it twice, where a half would be too small or
+    where nothing stops early.
+    """
+    if config.patience is None or len(validation.labels) < 2 * MIN_HALF_OF_VALIDATION:
+        return validation, validation
+    return (
+        Examples(validation.vectors[::2], validation.labels[::2]),
+        Examples(validation.vectors[1::2], validation.labels[1::2]),
+    )
 
 
 def require_examples(train: Examples, validation: Examples) -> None:
@@ -245,27 +260,28 @@ def train_classifier(
     checkpoint_dir: Path | None = None,
 ) -> tuple[GenreClassifier, list[Epoch]]:
     """Train the members in turn; with a `checkpoint_dir`, resume from the checkpoints in it."""
+    stopping, choosing = split_validation(validation, config)
     classifier = GenreClassifier([], train.vectors.shape[1]).to(train.vectors.device)
     if config.standardise:
         classifier.input_mean = train.vectors.mean(dim=0)
         classifier.input_std = train.vectors.std(dim=0, correction=0).clamp(min=1e-6)
     train_inputs = train._replace(vectors=classifier.standardise(train.vectors))
-    validation_inputs = validation._replace(vectors=classifier.standardise(validation.vectors))
+    stopping_inputs = stopping._replace(vectors=classifier.standardise(stopping.vectors))
     history = list[Epoch]()
     for member in range(config.members):
         checkpoint = checkpoint_dir / f"member-{member}.pt" if checkpoint_dir else None
         network, epochs = train_member(
-            member, train_inputs, validation_inputs, config=config, checkpoint=checkpoint
+            member, train_inputs, stopping_inputs, config=config, checkpoint=checkpoint
         )
         classifier.members.append(network)
         history += epochs
     if config.calibrate:
-        calibrate(classifier, validation)
+        calibrate(classifier, choosing)
     return classifier, history
 
 
 def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
-    """Fit scale and shift of the logits on the validation split (Platt, 1999), for all genres.
+    """Fit scale and shift of the logits on validation movies (Platt, 1999), for all genres.
 
     The logits stay as they are if there are too few labels, or if labels and logits are negatively
     correlated.

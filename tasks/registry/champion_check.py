@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from tasks.core.contracts import DamagedVersionError
 from tasks.core.retry import io_task
+from tasks.data.splits import FITTED_KEYS
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.search import index_errors, open_version
 from tasks.registry.champion import (
@@ -22,7 +23,9 @@ from tasks.registry.champion import (
 )
 from tasks.registry.model_registry import champion_version
 
-PROFILE = "source/profile.json"
+SOURCE_FOLDER = "source"
+PROFILE = f"{SOURCE_FOLDER}/profile.json"
+KEYS = f"{SOURCE_FOLDER}/{FITTED_KEYS}"
 #: Tags that a version needs for recommending and for a comparison; early releases set fewer.
 USABLE = {"rank", "index_uri", "index_tag", "run_id"}
 COMPARABLE = USABLE | {"source"}
@@ -32,13 +35,15 @@ class CheckedChampion(BaseModel, frozen=True):
     """The champion at the time of the check.
 
     `version` is empty if there is no champion. If it is intact, `champion`, `folders` and, where
-    stored, `profile` (of its training source) are set; otherwise `damage` is the reason.
+    stored, `profile` (of its training source) and `fitted_keys` (of the films that its models were
+    fitted on) are set; otherwise `damage` is the reason.
     """
 
     version: str = ""
     champion: Champion | None = None
     folders: ModelFolders | None = None
     profile: Path | None = None
+    fitted_keys: Path | None = None
     damage: str = ""
 
 
@@ -61,7 +66,11 @@ def load_checked_champion() -> CheckedChampion:
     except DamagedVersionError as error:
         return CheckedChampion(version=current.version, damage=error.damage)
     return CheckedChampion(
-        version=current.version, champion=champion, folders=folders, profile=_profile(champion)
+        version=current.version,
+        champion=champion,
+        folders=folders,
+        profile=_logged_file(champion, PROFILE),
+        fitted_keys=_logged_file(champion, KEYS),
     )
 
 
@@ -80,9 +89,10 @@ def require_index(champion: Champion) -> None:
         raise damaged_version_error(champion, f"its index {tag} is empty")
 
 
-def _profile(champion: Champion) -> Path | None:
+def _logged_file(champion: Champion, name: str) -> Path | None:
+    """A file of the run that trained the champion; None if it has none of this name."""
     try:
-        path = fetch_artifact(champion.run_id, PROFILE)
+        path = fetch_artifact(champion.run_id, name)
     except DamagedVersionError:
         return None
     return path if path.is_file() else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +29,7 @@ from tasks.registry.champion import Champion
 
 CARRIED = "-refreshed"  # suffix of an index tag: movies were carried over into a new training
 MIN_CHUNKS_FOR_POOL = 10
+DROPPED = "%d movies that refreshes added are of sources that this training lacks: they are dropped"
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
@@ -97,11 +99,18 @@ def publish_rows(
     return publish_version(uri, chain([rows], batches), tag, config)
 
 
-def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table:
-    """Movies that refreshes added to the champion and that a new training does not have.
+class RefreshedMovies(NamedTuple):
+    """Movies that refreshes added to a champion and that a new training does not have.
 
-    Only movies of the documents' sources count.
+    `carried` movies are of the training's sources; `dropped` is the number of all others.
     """
+
+    carried: pa.Table
+    dropped: int
+
+
+def refreshed_movies(champion: Champion, documents: DocumentsRef) -> RefreshedMovies:
+    """What a training on these documents lacks of what refreshes added to the champion."""
     table = open_version(champion.index.uri, champion.index.tag)
     query = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
     movies = query.limit(table.count_rows()).to_arrow()
@@ -109,8 +118,20 @@ def refreshed_movies(champion: Champion, documents: DocumentsRef) -> pa.Table:
         pair for chunk in store.chunks(documents, ["source", "id"]) for pair in _source_ids(chunk)
     }
     sources = {source for source, _ in trained}
-    missing = [pair[0] in sources and pair not in trained for pair in _source_ids(movies)]
-    return movies.filter(pa.array(missing, pa.bool_()))
+    is_missing = [pair not in trained for pair in _source_ids(movies)]
+    missing = movies.filter(pa.array(is_missing, pa.bool_()))
+    is_carried = [source in sources for source in missing["source"].to_pylist()]
+    carried = missing.filter(pa.array(is_carried, pa.bool_()))
+    return RefreshedMovies(carried, dropped=missing.num_rows - carried.num_rows)
+
+
+@task(name="count-dropped", cache_policy=NO_CACHE)
+def count_dropped(champion: Champion, documents: DocumentsRef) -> int:
+    """Number of movies of the champion's refreshes that a promotion would lose."""
+    dropped = refreshed_movies(champion, documents).dropped
+    if dropped:
+        get_run_logger().warning(DROPPED, dropped)
+    return dropped
 
 
 def _source_ids(movies: pa.Table) -> Iterator[tuple[str, str]]:
@@ -130,7 +151,7 @@ def carry_over(
     Without this, a promotion would lose them until the source has them. The index is unchanged if
     there are none.
     """
-    movies = refreshed_movies(champion, documents) if champion else None
+    movies = refreshed_movies(champion, documents).carried if champion else None
     if movies is None or not movies.num_rows:
         return index
     added = mark_refreshed(TextModel(folders).to_index_rows(movies))

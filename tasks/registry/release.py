@@ -146,6 +146,9 @@ def is_damaged(version: ModelVersion) -> bool:
 def promote(client: mlflow.MlflowClient, name: str) -> str:
     """Make a version the champion, and the champion before it `previous`; return its number.
 
+    Who promotes a version accepts its loss: later ones are compared with it, not with a better one
+    before it.
+
     Raises:
         UserError: there is no such version, its protocol leaks, or it is damaged.
     """
@@ -159,6 +162,7 @@ def promote(client: mlflow.MlflowClient, name: str) -> str:
             )
         require_usable(version)
         _promote(client, version, "promoted manually")
+        client.set_model_version_tag(MODEL, str(version.version), "below_best", "{}")
     return str(version.version)
 
 

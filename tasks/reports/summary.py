@@ -14,6 +14,7 @@ from tasks.core.redaction import HIDDEN, redacted
 from tasks.core.storage import store
 from tasks.data.ingest import MAX_UNDATED_SHARE
 from tasks.registry.champion import UI_ADDRESS, USUAL_UI
+from tasks.registry.gate import Outcome
 
 REPORT = "report.html"
 SHOWN_ROWS = 200  # maximum rows of a table
@@ -24,6 +25,10 @@ LEAKY = (
 HELD_OUT = (
     "Held-out: no model was trained on the test movies, no genre label was added to a text, and "
     "thresholds were tuned on validation movies."
+)
+KEYWORDS_IN_TEXT = (
+    "Keywords are in the texts, and may name a genre: compare these scores with runs whose texts "
+    "have keywords too."
 )
 ONE_GENRE = (
     "Only one genre is learned: there is nothing to distinguish, so its scores are not meaningful."
@@ -45,6 +50,11 @@ LIST_METRICS = (
     ("top20_share", "Share of the 20 most frequent movies"),
     ("popularity_lift", "Popularity lift"),
 )
+STATUS: dict[Outcome, str] = {
+    "promoted": "was promoted to champion",
+    "rejected": "was not promoted",
+    "borderline": "waits for your approval",
+}
 LIST_PREFIXES = ("", "baseline_tfidf_", "baseline_popularity_")
 
 
@@ -57,8 +67,9 @@ class Summary(BaseModel, frozen=True):
     index: IndexRef
     run: RunRef
     model_version: str
-    champion: bool
+    outcome: Outcome
     why: str
+    keywords_in_text: bool = False
     report: str = ""
 
     @property
@@ -99,7 +110,7 @@ def next_commands(summary: Summary) -> list[str]:
     programs = relative_path(Path(sys.executable).parent)
     promoted = (
         []
-        if summary.champion or summary.protocol == "blog"
+        if summary.outcome == "promoted" or summary.protocol == "blog"
         else [f"{programs}/movie-recommender release promote {summary.model_version}"]
     )
     return [
@@ -121,6 +132,11 @@ def _mlflow_command(run: RunRef, programs: Path) -> str:
 def notes(summary: Summary) -> list[str]:
     """Sentences that explain the scores and the promotion decision."""
     sentences = [LEAKY if summary.protocol == "blog" else HELD_OUT]
+    if summary.keywords_in_text:
+        sentences.append(KEYWORDS_IN_TEXT)
+    left_out = summary.scores.get(f"{METRIC_PREFIXES[summary.protocol]}_movies_left_out")
+    if left_out:
+        sentences.append(f"{left_out:.0f} test movies without a learned genre are in no score.")
     if summary.scores.get("genres_learnt") == 1:
         sentences.append(ONE_GENRE)
     sentences.append(promotion_text(summary))
@@ -134,8 +150,7 @@ def notes(summary: Summary) -> list[str]:
 
 def promotion_text(summary: Summary) -> str:
     """Whether the model version was promoted, with the reason in brackets."""
-    status = "was promoted to champion" if summary.champion else "was not promoted"
-    return f"Model version {summary.model_version} {status} ({summary.why})."
+    return f"Model version {summary.model_version} {STATUS[summary.outcome]} ({summary.why})."
 
 
 def title_text(summary: Summary) -> str:

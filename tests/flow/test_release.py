@@ -1,6 +1,7 @@
 """Promotion, rollback, comparison and retirement of versions, on a tiny catalogue."""
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.cli.release import command
 from flows.config import TrainConfig
-from flows.phases.start import SKIPPED, is_champion_up_to_date
+from flows.phases.start import reason_to_skip
 from flows.refresh import refresh
 from flows.release import ReleaseConfig, perform_action, release
 from flows.train import train
-from tasks.core.contracts import DocumentsRef, UserError
+from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.drift import DriftConfig, check_drift, profile_source
 from tasks.recommend.index import lancedb_uri, publish_version
@@ -27,12 +28,11 @@ from tasks.registry.champion import from_tags, load_champion, model_folders
 from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
 from tasks.registry.tracking.mlflow_client import connect
-from tasks.reports.summary import Summary
+from tasks.reports.summary import Summary, next_commands, promotion_text
 from tests.conftest import movie, write_csv
 from tests.support.index_rows import rows
 from tests.support.new_movies import NEW, asked_to_add
 from tests.support.rich_catalogue import CLASSES, KEPT, RICH_COLUMNS, rich_movie, rich_movies
-from tests.support.stored import stored_refs
 from tests.support.trained_root import WEIGHTS, artifacts_in, rich_settings
 from tests.support.trainings import TINY, TINY_NET, WORSE, settings
 
@@ -40,12 +40,16 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 
 
 class History(NamedTuple):
-    """Four runs: the shared one, two that change its settings, one on a source with more movies."""
+    """Four runs: the shared one, two that change its settings, one on a source with more movies.
+
+    `unsure` is the last one before, without any tolerance.
+    """
 
     source: Path
     larger_source: Path
     artifacts: Path
     runs: list[Summary]
+    unsure: Summary
 
 
 def trained(config: TrainConfig) -> Summary:
@@ -68,9 +72,10 @@ def history(shared_training, tmp_path_factory) -> History:
             root.summary,
             trained(rich_settings(root.source, classifier=WORSE)),
             trained(rich_settings(root.source, doc2vec=TINY["doc2vec"] | {"seed": 7})),
-            trained(rich_settings(larger)),
         ]
-    return History(root.source, larger, root.artifacts, runs)
+        unsure = trained(rich_settings(larger, gate={"tolerance": 0.0}))
+        runs.append(trained(rich_settings(larger)))
+    return History(root.source, larger, root.artifacts, runs, unsure)
 
 
 @pytest.fixture(autouse=True)
@@ -86,26 +91,64 @@ def changeable(history, copied_root) -> History:
 
 def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
     first, worse, again, larger = history.runs
-    assert (first.champion, first.why) == (True, "no earlier champion")
-    assert not worse.champion
-    assert worse.why.startswith("F1 micro is 0.")
-    assert worse.why.endswith(" lower than the champion's (tolerance 0.01)")
-    assert (again.champion, larger.champion) == (False, True)
-    assert "same source" in again.why
-    assert larger.why == "no metric is worse than the champion's, and the source is new"
+    assert (first.outcome, first.why) == ("promoted", "no earlier champion")
+    assert (worse.outcome, again.outcome) == ("rejected", "rejected")
+    assert re.match(r"F1 micro is 0\.\d+ lower than the champion's \(significant", worse.why)
+    assert again.why == (
+        "no deciding metric is significantly better than the champion's on the same source "
+        "(candidate 2 since the last promotion)"
+    )
+    assert larger.outcome == "promoted"
     run = connect().get_run(worse.run.run_id)
     assert run.data.tags["promoted"] == "false"
-    assert run.data.metrics["gate_test_f1_micro_difference"] < -0.01
-    assert run.data.metrics["champion_test_f1_micro"] == pytest.approx(
-        connect().get_run(first.run.run_id).data.metrics["test_f1_micro"]
+    assert run.data.metrics["gate_f1_micro_difference"] < -0.01
+    assert not [name for name in run.data.metrics if name.startswith("gate_test")]
+
+
+def test_a_loss_that_cannot_be_excluded_waits_for_approval(history):
+    assert history.unsure.outcome == "borderline"
+    assert re.search(r" may be 0\.\d+ lower than .*tolerance 0\)", history.unsure.why)
+    text = promotion_text(history.unsure)
+    assert text.startswith(f"Model version {history.unsure.model_version} waits for your approval")
+    (command, *_) = next_commands(history.unsure)
+    assert command.endswith(f"movie-recommender release promote {history.unsure.model_version}")
+
+
+def test_an_approved_version_becomes_the_champion(changeable):
+    perform_action(ReleaseConfig(action="rollback"))
+    perform_action(ReleaseConfig(action="promote", versions=[changeable.unsure.model_version]))
+    assert load_champion().run_id == changeable.unsure.run.run_id
+
+
+def test_who_promotes_a_worse_version_accepts_its_loss(changeable):
+    """Else every later version would be rejected for not being as good as one before it."""
+    worse = changeable.runs[1].model_version
+    assert from_tags(find_version(connect(), worse).tags).below_best["f1_micro"] > 0.01
+    perform_action(ReleaseConfig(action="promote", versions=[worse]))
+    assert load_champion().below_best == {}
+
+
+def test_each_version_remembers_what_the_gate_said(history):
+    first, worse, again, larger = (
+        find_version(connect(), summary.model_version).tags for summary in history.runs
     )
+    assert "compared_with" not in first
+    compared_with = {tags["compared_with"] for tags in (worse, again, larger)}
+    assert compared_with == {history.runs[0].run.run_id}
+    assert [tags["gate"] for tags in (first, worse, larger)] == [
+        *("promoted", "rejected", "promoted")
+    ]
+    metrics = connect().get_run(history.runs[1].run.run_id).data.metrics
+    lost = json.loads(worse["below_best"])
+    assert lost["f1_micro"] == pytest.approx(-metrics["gate_f1_micro_difference"])
+    assert json.loads(first["below_best"]) == {}
 
 
 def test_versions_are_listed_with_their_role(history, capsys):
     assert command(parse(ReleaseConfig, "release", ["list", "--json"])) == 0
     listed = json.loads(capsys.readouterr().out)["versions"]
-    assert [row["role"] for row in listed] == ["champion", "", "", "previous"]
-    assert "lower than the champion's" in listed[2]["why"]
+    assert [row["role"] for row in listed] == ["champion", "", "", "", "previous"]
+    assert "lower than the champion's" in listed[3]["why"]
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
 
@@ -151,7 +194,7 @@ def test_a_wrong_number_of_versions_is_refused(arguments, message):
 
 
 def test_an_unknown_version_is_refused_with_a_list_of_versions():
-    with pytest.raises(UserError, match=r"There is no version '99'\. There are: 4, 3, 2, 1"):
+    with pytest.raises(UserError, match=r"There is no version '99'\. There are: 5, 4, 3, 2, 1"):
         perform_action(ReleaseConfig(action="promote", versions=["99"]))
 
 
@@ -163,9 +206,29 @@ def test_a_rollback_without_a_previous_champion_is_refused(artifacts, monkeypatc
 
 def test_a_run_with_an_unchanged_source_settings_and_code_is_skipped(history):
     config = rich_settings(history.larger_source, skip_unchanged=True)
-    assert train(config) == SKIPPED
+    reason = "the champion was trained on this source with these settings and this code."
+    assert train(config) == f"Skipped: {reason}"
     assert train(config, return_state=True).name == "Skipped"
     assert load_champion().run_id == history.runs[-1].run.run_id
+
+
+def test_a_run_that_would_repeat_a_rejected_version_is_skipped(changeable):
+    """Only against the same champion: over another one, it might be promoted."""
+    worse = rich_settings(changeable.source, classifier=WORSE, skip_unchanged=True)
+    assert reason_to_skip(worse) == ""
+    perform_action(ReleaseConfig(action="rollback"))
+    version = changeable.runs[1].model_version
+    reason = train(worse)
+    assert reason.startswith(f"Skipped: version {version} was trained on this source with these")
+    assert "It was not promoted: F1 micro is 0." in reason
+
+
+def test_a_run_that_would_repeat_a_version_that_waits_names_the_command(changeable):
+    perform_action(ReleaseConfig(action="rollback"))
+    strict = rich_settings(changeable.larger_source, gate={"tolerance": 0.0})
+    reason = reason_to_skip(strict)
+    assert "It waits for your approval (" in reason
+    assert reason.endswith(f"movie-recommender release promote {changeable.unsure.model_version}")
 
 
 @pytest.mark.parametrize(
@@ -175,15 +238,15 @@ def test_a_run_with_an_unchanged_source_settings_and_code_is_skipped(history):
         ("text", {"pairs": False}),
         ("doc2vec", TINY["doc2vec"] | {"seed": 8}),
         ("classifier", TINY_NET | {"epochs": 26}),
-        ("baseline", {"tfidf_c": 1}),
+        ("baseline", {"tfidf_c": (1.0,)}),
         ("rank", WEIGHTS | {"votes": 1}),
         ("index", {"ann_rows": 300}),
         ("ingest", TINY["ingest"] | {"max_quarantined_share": 0.4}),
     ],
 )
 def test_a_changed_setting_is_a_reason_to_train_again(history, stage, changed):
-    assert is_champion_up_to_date(rich_settings(history.larger_source))
-    assert not is_champion_up_to_date(rich_settings(history.larger_source, **{stage: changed}))
+    assert reason_to_skip(rich_settings(history.larger_source))
+    assert not reason_to_skip(rich_settings(history.larger_source, **{stage: changed}))
 
 
 def cut_off(*_: object) -> None:
@@ -259,8 +322,8 @@ def test_drift_above_the_warning_limit_is_said_and_stops_nothing(
 ):
     """The old profile has `factor` times as many movies of one genre."""
     copied_root(history.artifacts)
-    documents = store.join(stored_refs("documents", DocumentsRef)[:3])
-    profile = profile_source.fn(documents)
+    chunks = history.runs[0].ingested.chunks
+    profile = profile_source.fn(chunks)
     counts = store.read_json(store.locate(profile))
     counts["genres"]["Horror"] *= factor
     old = tmp_path / "profile.json"
@@ -269,7 +332,7 @@ def test_drift_above_the_warning_limit_is_said_and_stops_nothing(
 
     @flow
     def check() -> None:
-        check_drift(documents, profile, old, folder, DriftConfig(warn_above=0.1))
+        check_drift(chunks, profile, old, folder, DriftConfig(warn_above=0.1))
 
     check()
     warned = "The source has drifted from the champion's: genres" in caplog.text

@@ -50,7 +50,7 @@ from tasks.core.storage import store
 from tasks.data.cells import content_id
 from tasks.data.ingest import ingest
 from tasks.data.labels import LabelConfig, binarize, label
-from tasks.data.preprocess import TextConfig, preprocess
+from tasks.data.preprocess import TextConfig
 from tasks.embedding.inference import embed
 from tasks.genres.baselines import BaselineConfig, baselines
 from tasks.genres.evaluation import evaluate
@@ -61,6 +61,7 @@ from tasks.registry.tracking.mlflow_client import EXPERIMENT, connect
 from tasks.reports.drawing import draw_scores, draw_training
 from tasks.reports.summary import ONE_GENRE, Summary, notes
 from tests.conftest import ROOT, blank_figures, catalogue, movie, write_csv
+from tests.support.chunk_documents import preprocessed
 from tests.support.report_html import panel
 from tests.support.rich_catalogue import (
     CLASSES,
@@ -499,7 +500,7 @@ def documents_of(source: Path) -> list[DocumentsRef]:
     """The documents of every chunk of a source, as the flow's tasks store them."""
     with disable_run_logger():
         ingested = ingest.fn([str(source)], settings(source).ingest)
-    return [preprocess.fn(chunk, TextConfig(), Compute()) for chunk in ingested.chunks]
+    return preprocessed(ingested.chunks, TextConfig())
 
 
 def test_a_changed_row_redoes_its_chunk_alone(tmp_path):
@@ -534,7 +535,12 @@ def stored_outputs() -> StageRefs:
 CHANGED: dict[str, Callable[[StageRefs], object]] = {
     "labels": lambda refs: label.fn(refs.documents, LabelConfig(min_support=6)),
     "baselines": lambda refs: baselines.fn(
-        refs.documents, refs.labels, BaselineConfig(tfidf_c=0.1), TextConfig(), Compute()
+        documents=refs.documents,
+        labels=refs.labels,
+        config=BaselineConfig(tfidf_c=(0.1,)),
+        positive_power=0.2,
+        text=TextConfig(),
+        compute=Compute(),
     ),
     "training-figures": lambda refs: draw_training.fn(
         refs.documents, refs.doc2vec, refs.classifier, "blog"
@@ -582,7 +588,7 @@ def test_chunks_on_dask_have_the_same_documents_and_vectors(trained_root, dask):
     store.invalidate_cache()
     compute, text = Compute("dask"), trained_root.config.text
     chunks = trained_root.summary.ingested.chunks
-    documents = [preprocess.fn(chunk, text, compute) for chunk in chunks]
+    documents = preprocessed(chunks, text, compute)
     embedded = [embed.fn(chunk, doc2vec, compute) for chunk in documents]
     digests = [[ref.digest for ref in refs] for refs in (documents, embedded)]
     assert digests == [[ref.digest for ref in refs] for refs in expected]
@@ -640,7 +646,7 @@ def stored_vocabulary() -> dict[str, int]:
 
 def test_a_version_that_has_seen_its_test_movies_is_never_champion(blog_summary):
     """Neither by the gate, nor by hand."""
-    assert (blog_summary.champion, blog_summary.why) == (False, "its scores leak")
+    assert (blog_summary.outcome, blog_summary.why) == ("rejected", "its scores leak")
     with pytest.raises(UserError, match=r"was trained on its test movies \(preset blog\)"):
         perform_action(ReleaseConfig(action="promote", versions=[blog_summary.model_version]))
     with pytest.raises(UserError, match="Nothing has been trained"):
@@ -648,7 +654,7 @@ def test_a_version_that_has_seen_its_test_movies_is_never_champion(blog_summary)
 
 
 def test_a_run_with_leaking_documents_registers_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.data.preprocess.genre_dependent_ids", lambda *_: [7])
+    monkeypatch.setattr("tasks.data.leakage.genre_dependent_ids", lambda *_: [7])
     with pytest.raises(ValueError, match="documents of movie 7 and others contain their genres"):
         train(settings(write_csv(tmp_path / "m.csv", catalogue(90))))
     client = connect()

@@ -13,6 +13,7 @@ from prefect.logging import disable_run_logger
 from prefect.utilities.annotations import unmapped
 
 from flows.config import TrainConfig
+from flows.phases import documents
 from flows.phases.documents import prepare_documents
 from flows.phases.embeddings import train_embeddings
 from flows.phases.genres import train_classifier
@@ -20,10 +21,11 @@ from flows.phases.recommender import build_recommender
 from tasks.core import progress
 from tasks.core.contracts import RunRef
 from tasks.core.storage import store
+from tasks.registry.champion_check import CheckedChampion
 from tests.conftest import blank_figures
 
 RUN = RunRef(run_id="direct", experiment_id="1", tracking_uri="")
-NEEDS_MLFLOW = {"track-source"}
+NEEDS_MLFLOW = {"track-source", "track-splits", "track-profile"}
 #: Tasks that only show or publish what others have made.
 DRAWING = {"draw-map", "draw-scores", "draw-training"}
 WITHOUT_LISTS = DRAWING | {"build-index", "evaluate-lists"}
@@ -50,9 +52,13 @@ def value_of(argument: Any) -> Any:
     return argument.result() if isinstance(argument, FinishedTask) else argument
 
 
-def map_chunks(task: Task[..., Any], chunks: Any, *args: unmapped[Any]) -> list[FinishedTask]:
-    constants = [argument.value for argument in args]
-    return [task.submit(chunk, *constants) for chunk in chunks]
+def map_chunks(task: Task[..., Any], chunks: Any, *args: Any) -> list[FinishedTask]:
+    """A task for each chunk; other arguments are one for each chunk too, or unmapped."""
+    columns = [
+        [argument.value] * len(chunks) if isinstance(argument, unmapped) else argument
+        for argument in args
+    ]
+    return [task.submit(*values) for values in zip(chunks, *columns, strict=True)]
 
 
 @contextmanager
@@ -74,6 +80,7 @@ def direct_tasks(skipped: Collection[str] = ()) -> Iterator[None]:
         patch.setattr(Task, "map", map_chunks)
         patch.setattr(Artifact, "create", lambda *_, **__: SimpleNamespace(id=None))
         patch.setattr(progress, "as_completed", list)
+        patch.setattr(documents, "check_champion", CheckedChampion)
         yield
 
 

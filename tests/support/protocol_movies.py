@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from itertools import count
 
-from tasks.data.preprocess import Split, TextConfig, assign_split
+from tasks.data.preprocess import TextConfig
+from tasks.data.splits import Split, split_of_overview
 from tests.conftest import COLUMNS, THEMES, catalogue
 
 Movie = dict[str, str]
 PROTOCOL_COLUMNS = [*COLUMNS, "keywords", "director", "cast", "vote_count", "original_language"]
 #: Large enough shares for calibration, which needs 50 labels of validation movies.
-SHARES = {"validation_share": 0.25, "test_share": 0.2}
+SHARES = {"validation_share": 0.2, "gate_share": 0.15, "test_share": 0.2}
 GENRES = list(THEMES)
 CLASHING = (GENRES[0], GENRES[2])
 #: Part of every word, name and genre of a replaced movie, and of no other movie.
@@ -48,7 +49,7 @@ def _with_all_columns(number: int, movie: Movie) -> Movie:
 
 
 def split_of(overview: str) -> Split:
-    return assign_split(overview, **TextConfig.model_validate(SHARES).model_dump(include=SHARES))
+    return split_of_overview(overview, TextConfig.model_validate(SHARES))
 
 
 def sentinel_overview(split: Split) -> Callable[[int], str]:
@@ -62,14 +63,16 @@ def with_everything_changed(movies: list[Movie], split: Split) -> list[Movie]:
     """The movies of one split are replaced by movies that share nothing with any other."""
     overview = sentinel_overview(split)
     return [
-        _sentinel_movie(movie, overview(row)) if split_of(movie["overview"]) == split else movie
+        _sentinel_movie(row, movie, overview(row))
+        if split_of(movie["overview"]) == split
+        else movie
         for row, movie in enumerate(movies)
     ]
 
 
-def _sentinel_movie(movie: Movie, overview: str) -> Movie:
+def _sentinel_movie(number: int, movie: Movie, overview: str) -> Movie:
     return movie | {
-        "title": f"{SENTINEL.title()} Title",
+        "title": f"{SENTINEL.title()} Title {number}",
         "overview": overview,
         "genres": genre_list(f"{SENTINEL.title()} Genre", *CLASHING),
         "belongs_to_collection": f"{{'id': 9, 'name': '{SENTINEL.title()} Saga'}}",

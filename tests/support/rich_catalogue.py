@@ -12,7 +12,7 @@ from tests.conftest import COLUMNS, write_csv
 
 FIRST_ID = 1000
 MOVIES = 150  # rows before the duplicates and the damaged rows
-USERS_PER_GENRE = 24
+USERS_PER_GENRE = 40
 #: Words of each genre. Every genre shares one word or two with others.
 VOCABULARIES = {
     "Horror": ["ghost", "haunted", "blood", "monster", "scream", "grave", "curse", "midnight"],
@@ -37,7 +37,7 @@ QUESTIONS = {
     1062: "the guitar of an astronaut",
 }
 #: Shares with more test movies than by default, so that scores say something.
-SPLIT = {"test_share": 0.2, "validation_share": 0.2}
+SPLIT = {"test_share": 0.2, "gate_share": 0.15, "validation_share": 0.15}
 RICH_COLUMNS = [*COLUMNS, "keywords", "director", "cast", "vote_count", "original_language"]
 #: Rows of `movies.csv`, those that are kept (one of them without genres), and those that are not.
 ROWS, KEPT, UNLABELLED = MOVIES + 6, MOVIES + 3, 1

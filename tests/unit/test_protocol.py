@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.data.preprocess import Split
+from tasks.data.splits import Split
 from tasks.recommend.scoring import FEATURES
 from tests.conftest import write_csv
 from tests.support.direct_phases import (
@@ -54,6 +54,8 @@ class Change(NamedTuple):
 CHANGES = {
     "validation movies": Change(with_everything_changed, "validation", Movies.VALIDATION),
     "validation genres": Change(with_other_genres, "validation", Movies.VALIDATION),
+    "gate movies": Change(with_everything_changed, "gate", Movies.TEST_WITHOUT_GENRES),
+    "gate genres": Change(with_other_genres, "gate", Movies.TEST),
     "test movies": Change(with_everything_changed, "test", Movies.TEST_WITHOUT_GENRES),
     "test genres": Change(with_other_genres, "test", Movies.TEST),
 }
@@ -134,7 +136,11 @@ def test_a_changed_training_stores_every_fitted_file(trainings, change):
 
 @pytest.mark.parametrize(
     ("change", "highest"),
-    [("validation movies", Movies.TRAIN), ("test movies", Movies.VALIDATION)],
+    [
+        ("validation movies", Movies.TRAIN),
+        ("gate movies", Movies.VALIDATION),
+        ("test movies", Movies.VALIDATION),
+    ],
 )
 def test_a_word_or_name_of_other_movies_is_in_no_fitted_file(trainings, change, highest):
     texts = fitted_texts(trainings[change], highest)
@@ -167,7 +173,14 @@ def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
     }
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("change", ["gate movies", "gate genres"])
+def test_movies_of_the_gate_are_in_no_reported_score_of_genres(trainings, change):
+    changed = {name.split("/")[0] for name in changed_files(trainings, change)}
+    assert not changed & {"baselines", "classifier", "scores"}
+    assert "documents" in changed
+
+
+@pytest.mark.parametrize("split", ["validation", "gate", "test"])
 def test_index_rows_of_other_movies_stay(trainings, split):
     before = index_rows_outside(trainings["original"], split)
     assert len(before) > 200

@@ -3,7 +3,8 @@
 from collections import Counter
 from itertools import chain
 
-from tasks.data.preprocess import assign_split
+from tasks.data.preprocess import TextConfig
+from tasks.data.splits import split_of_overview
 from tests.support.rich_catalogue import (
     CLASSES,
     COPIED_OVERVIEW,
@@ -23,11 +24,12 @@ from tests.support.rich_catalogue import (
 
 
 def splits() -> list[str]:
-    return [assign_split(row["overview"], **SPLIT) for row in rich_movies()]
+    config = TextConfig.model_validate(SPLIT)
+    return [split_of_overview(row["overview"], config) for row in rich_movies()]
 
 
 def test_every_split_has_movies_of_every_genre():
-    for split in ("train", "validation", "test"):
+    for split in ("train", "validation", "gate", "test"):
         numbers = [number for number, name in enumerate(splits()) if name == split]
         support = Counter(genre for number in numbers for genre in genres_of(number))
         assert min(support[genre] for genre in CLASSES) >= 3, split

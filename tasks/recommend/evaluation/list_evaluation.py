@@ -3,6 +3,9 @@
 All movies of the catalogue are candidates.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,10 +43,12 @@ from tasks.recommend.evaluation.list_metrics import (
 from tasks.recommend.evaluation.query_sets import (
     build_query_sets,
     coverage_queries,
-    reported_sets,
 )
+from tasks.recommend.evaluation.ranking_metrics import Lists
+from tasks.recommend.evaluation.relevance import Half
 from tasks.recommend.evaluation.relevance_scores import (
     KNOWN_ITEMS,
+    KnownItem,
     QueryScores,
     known_item_rows,
     score_known_items,
@@ -54,6 +59,8 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.text_model import TextModel
 
+#: Scores of the recommender on the half that versions are chosen on, for the promotion gate.
+GATE_QUERIES = "gate_queries.npz"
 #: Columns of the index rows that the evaluation needs: all but the texts.
 COLUMNS = ["source", "id", "title", "year", "genres", "keywords", "language", "collection"]
 COLUMNS += [
@@ -72,6 +79,13 @@ COLUMNS += [
 ]
 
 
+class Judgements(NamedTuple):
+    """Files beside the source that judge its lists."""
+
+    ratings: RatingsRef | None
+    known_items: KnownItemsRef | None
+
+
 def _evaluate(
     writer: store.EntryWriter,
     rows: RowsRef,
@@ -83,59 +97,88 @@ def _evaluate(
 ) -> ScoresRef:
     table, model = store.read(rows, COLUMNS), TextModel(folders)
     catalogue = Catalogue(table)
-    query_sets = build_query_sets(table, ratings, model.text.keywords)
+    judgements = Judgements(ratings, known_items)
     texts = store.read(documents, ["document", "overview", "collection"])
     counts = word_counts(texts["document"].to_pylist(), catalogue.words)
     scorers = Scorers(catalogue, config, fit_bm25(counts))
     queries = coverage_queries(catalogue)
-    query_scores, lists = score_movies(
-        scorers, reported_sets(catalogue, query_sets), queries, config.diversity
+    scored = score_half(scorers, table, model, judgements, "reported", queries)
+    metrics = list_metrics(
+        query_scores=scored.query_scores,
+        clusters=scored.clusters,
+        lists=scored.lists,
+        queries=queries,
+        catalogue=catalogue,
     )
-    add_known_items(query_scores, scorers, model, known_items, config.diversity)
-    metrics = list_metrics(query_scores, lists, queries, catalogue)
-    known_lists = dict(zip(queries, lists[RECOMMENDER].tolist(), strict=True))
+    known_lists = dict(zip(queries, scored.lists[RECOMMENDER].tolist(), strict=True))
     behaviours = behaviour_table(CheckedLists(catalogue, config, model, texts, known_lists))
     tables = {
         "behaviour": behaviours,
         "scorers": scorer_table(metrics, scorers.names),
         "sample_lists": sample_lists(catalogue, config),
     }
-    _write(metrics | behaviour_metrics(behaviours), query_scores, tables, writer)
+    for_gate = score_half(Scorers(catalogue, config), table, model, judgements, "choosing")
+    _write(metrics | behaviour_metrics(behaviours), for_gate, tables, writer)
     return writer.folder_ref(ScoresRef, len(catalogue))
 
 
-def add_known_items(
-    query_scores: QueryScores,
+class HalfScores(NamedTuple):
+    """Scores of the queries of one half, the clusters of the queries by set, and lists."""
+
+    query_scores: QueryScores
+    clusters: dict[str, tuple[int, ...]]
+    lists: dict[str, Lists]
+
+
+def score_half(
     scorers: Scorers,
+    rows: pa.Table,
     model: TextModel,
-    known_items: KnownItemsRef | None,
-    diversity: float,
-) -> None:
-    """Add the scores of the free-text questions, if the source has any about its movies.
+    judgements: Judgements,
+    half: Half,
+    listed_rows: Sequence[int] = (),
+) -> HalfScores:
+    """Scores by all judgements of one half, and the lists of `listed_rows`.
+
+    Raises:
+        UserError: the ratings or known items cannot be read, or changed during the run.
+    """
+    query_sets = build_query_sets(rows, judgements.ratings, model.text.keywords, half)
+    diversity = scorers.configs[RECOMMENDER].diversity
+    query_scores, lists = score_movies(scorers, query_sets, listed_rows, diversity)
+    clusters = {query_set.name: query_set.clusters for query_set in query_sets}
+    if items := known_items_of(scorers.catalogue, judgements.known_items, half):
+        clusters[KNOWN_ITEMS] = tuple(item.row for item in items)
+        for name, scores in score_known_items(scorers, items, model, diversity).items():
+            query_scores[name][KNOWN_ITEMS] = scores
+    return HalfScores(query_scores, clusters, lists)
+
+
+def known_items_of(
+    catalogue: Catalogue, known_items: KnownItemsRef | None, half: Half
+) -> list[KnownItem]:
+    """The free-text questions of one half about movies of the catalogue.
 
     Raises:
         UserError: the file cannot be read, or changed since its digest was computed.
     """
     if known_items is None:
-        return
+        return []
     items = read_known_items(known_items.file)
     require_same_file(known_items)
-    known = known_item_rows(
-        scorers.catalogue, known_items.source, ((item.id, item.query) for item in items)
-    )
-    if known:
-        for name, scores in score_known_items(scorers, known, model, diversity).items():
-            query_scores[name][KNOWN_ITEMS] = scores
+    pairs = [(item.id, item.query) for item in items]
+    return known_item_rows(catalogue, known_items.source, pairs, half)
 
 
 def _write(
     metrics: dict[str, float],
-    query_scores: QueryScores,
+    for_gate: HalfScores,
     tables: dict[str, pa.Table],
     writer: store.EntryWriter,
 ) -> None:
     store.write_json(writer.folder / "metrics.json", metrics)
-    np.savez(writer.folder / "queries.npz", allow_pickle=False, **query_scores[RECOMMENDER])
+    scores = for_gate.query_scores[RECOMMENDER]
+    np.savez(writer.folder / GATE_QUERIES, allow_pickle=False, **scores)
     for name, content in tables.items():
         pq.write_table(content, writer.folder / f"{name}.parquet")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.recommend.catalogue import Catalogue
@@ -56,27 +57,38 @@ def popularity_metrics(
 
 def list_metrics(
     query_scores: QueryScores,
+    clusters: Mapping[str, Sequence[int]],
     lists: Mapping[str, Lists],
     queries: Sequence[int],
     catalogue: Catalogue,
 ) -> dict[str, float]:
     """All list metrics by name: `rec_…` of the recommender, `rec_baseline_…` of the baselines.
 
-    `lists` are those of `queries`, by scorer.
+    `clusters` are those of the queries by query set, `lists` those of `queries` by scorer.
     """
     metrics: dict[str, float] = {}
     for scorer, by_set in query_scores.items():
         prefix = "rec" if scorer == RECOMMENDER else f"rec_baseline_{scorer}"
         for name, scores in by_set.items():
-            metrics |= mean_with_interval(scores, f"{prefix}_{name}")
+            metrics |= mean_with_interval(scores, f"{prefix}_{name}", clusters.get(name, ()))
         bias = popularity_metrics(lists[scorer], queries, catalogue)
         metrics |= {f"{prefix}_{name}": value for name, value in bias.items()}
     for name, scores in query_scores[RECOMMENDER].items():
         metrics[f"rec_queries_{query_kind(name)}"] = float(len(scores))
-    recommended, features = lists[RECOMMENDER], catalogue.features
-    metrics["rec_genre_precision_at_10"] = genre_precision(recommended, queries, features.genres)
-    diversity = intra_list_diversity(recommended, features.content)
-    return metrics | {"rec_intra_list_diversity_at_10": diversity}
+    recommended = lists[RECOMMENDER]
+    diversity = intra_list_diversity(recommended, catalogue.features.content)
+    metrics["rec_intra_list_diversity_at_10"] = diversity
+    return metrics | _genre_precision(recommended, queries, catalogue)
+
+
+def _genre_precision(
+    lists: Lists, queries: Sequence[int], catalogue: Catalogue
+) -> dict[str, float]:
+    """Genre precision by the known genres; missing where no query and hit have any."""
+    if not catalogue.genres:
+        return {}
+    precision = genre_precision(lists, queries, np.column_stack([*catalogue.genres.values()]))
+    return {} if np.isnan(precision) else {"rec_genre_precision_at_10": precision}
 
 
 def query_kind(metric: str) -> str:

@@ -1,11 +1,11 @@
 """Index rows, ratings, known items -> query sets: queries and the metric of each judgement.
 
-A hash of its id assigns each query movie to one of two halves: ranking weights are chosen on one
-half (`benchmarks/ranking.py`), scores are reported on the other.
+Movies, franchises and users are assigned to one of two halves by a hash: ranking weights and
+versions are chosen on one half, scores are reported on the other. The movies of a franchise are in
+one half, so that a pair of them does not judge in both.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,26 +20,32 @@ from tasks.recommend.evaluation.baseline_rankers import BLOCK
 from tasks.recommend.evaluation.ranking_metrics import graded_ndcg, matched_auc, ndcg, recall
 from tasks.recommend.evaluation.relevance import (
     MIN_MATCHED_MOVIES,
+    Half,
     Relevant,
     VoteMatched,
     co_liked,
+    co_liked_without_groups,
     franchises,
+    half_of,
     keyword_judgements,
     read_likes,
+    stable_sample,
 )
 from tasks.recommend.scoring import Array
 
-MAX_QUERIES = 1000  # reported queries of a set; of more, an even sample
+MAX_QUERIES = 1000  # queries of a set; of more, an even sample
 MAX_COVERAGE_QUERIES = 1000
-#: Score of one query from its row, the ranking scores (n_movies,) and its list of ten rows.
-Metric = Callable[[int, Array, Sequence[int]], float]
+#: Score of one query from its row, the ranking scores (n_movies,) and its list of ten rows. An
+#: array has the score by all users' judgements first, then those without each group of users.
+Metric = Callable[[int, Array, Sequence[int]], float | Array]
 
 
 class QuerySet(NamedTuple):
     """The queries of one judgement: the metric's name, catalogue rows, and the metric.
 
     `needs_list`: the metric reads the list; otherwise it gets an empty one. `candidates` are the
-    rows that are ranked, if not all; the metric then gets their scores alone.
+    rows that are ranked, if not all; the metric then gets their scores alone. `clusters` numbers
+    the franchise of each query, or has a number of its own; empty means no franchises.
     """
 
     name: str
@@ -47,17 +53,38 @@ class QuerySet(NamedTuple):
     metric: Metric
     needs_list: bool = True
     candidates: NDArray[np.int64] | None = None
+    clusters: tuple[int, ...] = ()
 
 
-def is_reported_query(source: str, movie_id: str) -> bool:
-    """Whether a movie's query belongs to the half that scores are reported on."""
-    return hashlib.sha256(f"{source}/{movie_id}".encode()).digest()[0] % 2 == 1
+def movie_names(rows: pa.Table) -> list[str]:
+    """Source and id of each movie."""
+    columns = (rows[name].to_pylist() for name in ("source", "id"))
+    return [f"{source}/{movie_id}" for source, movie_id in zip(*columns, strict=True)]
+
+
+def query_halves(rows: pa.Table) -> list[Half]:
+    """The half of each movie as a query, by its franchise or else by source and id."""
+    names, collections = movie_names(rows), rows["collection"].to_pylist()
+    return [
+        half_of(f"franchise {collection}" if collection else name)
+        for name, collection in zip(names, collections, strict=True)
+    ]
+
+
+def rows_of_half(rows: pa.Table, queries: Sequence[int], half: Half, limit: int) -> list[int]:
+    """At most `limit` query rows of one half, in order."""
+    halves = query_halves(rows)
+    return stable_sample([row for row in queries if halves[row] == half], movie_names(rows), limit)
 
 
 def build_query_sets(
-    rows: pa.Table, ratings: RatingsRef | None, with_keywords: bool
+    rows: pa.Table,
+    ratings: RatingsRef | None,
+    with_keywords: bool,
+    half: Half,
+    limit: int = MAX_QUERIES,
 ) -> list[QuerySet]:
-    """Query sets of all judgements that the source has; without empty ones.
+    """Query sets of one half, of all judgements that the source has; without empty ones.
 
     `with_keywords`: keywords are a feature of the ranking, so that they cannot judge it.
 
@@ -66,9 +93,27 @@ def build_query_sets(
     """
     query_sets = [] if with_keywords else [_keyword_set(rows["keywords"].to_pylist())]
     query_sets.append(_franchise_set(franchises(rows["collection"].to_pylist())))
+    query_sets = [
+        query_set._replace(rows=rows_of_half(rows, query_set.rows, half, limit))
+        for query_set in query_sets
+    ]
     if ratings:
-        query_sets += _co_like_sets(rows, ratings)
-    return [query_set for query_set in query_sets if query_set.rows]
+        query_sets += _co_like_sets(rows, ratings, half, limit)
+    clusters = _cluster_numbers(rows)
+    return [
+        query_set._replace(clusters=tuple(clusters[row] for row in query_set.rows))
+        for query_set in query_sets
+        if query_set.rows
+    ]
+
+
+def _cluster_numbers(rows: pa.Table) -> list[int]:
+    """A number per movie, equal within a franchise."""
+    numbers: dict[str, int] = {}
+    return [
+        -1 - numbers.setdefault(name, len(numbers)) if name else row
+        for row, name in enumerate(rows["collection"].to_pylist())
+    ]
 
 
 def _keyword_set(keywords: Sequence[Sequence[str]]) -> QuerySet:
@@ -100,26 +145,37 @@ def _franchise_set(relevant: Relevant) -> QuerySet:
     return QuerySet("franchise_recall_at_10", sorted(relevant), metric)
 
 
-def _co_like_sets(rows: pa.Table, ratings: RatingsRef) -> list[QuerySet]:
+def _co_like_sets(rows: pa.Table, ratings: RatingsRef, half: Half, limit: int) -> list[QuerySet]:
+    """Sets of all co-liked movies, whose judgements are those of the users of the half."""
     movies = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
     row_by_id = {
         movie_id: row for row, (name, movie_id) in enumerate(movies) if name == ratings.source
     }
-    likes = read_likes(*ratings.files, row_by_id)
+    likes = read_likes(*ratings.files, row_by_id, half)
     require_same_ratings(ratings)
     relevant = co_liked(likes)
+    judged = stable_sample(list(relevant), movie_names(rows), limit)
+    without_group = co_liked_without_groups(likes, judged)
     sampler = VoteMatched(rows["votes"].to_numpy())
-    judged = sorted(relevant)
+
+    def judged_lists(row: int) -> list[NDArray[np.int64]]:
+        """Relevant rows by all users, and without each group; by all where a group is all."""
+        others = (lists[row] for lists in without_group)
+        return [relevant[row], *(rows if len(rows) else relevant[row] for rows in others)]
 
     @lru_cache(maxsize=2 * BLOCK)  # scorers share the queries of a block
-    def matched(row: int) -> NDArray[np.int64]:
-        return sampler.draw(row, relevant[row])
+    def matched(row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        every_relevant = np.unique(np.concatenate(judged_lists(row)))
+        return every_relevant, sampler.draw(row, every_relevant)
 
-    def auc(row: int, scores: Array, hits: Sequence[int]) -> float:
-        return matched_auc(scores[relevant[row]], scores[matched(row)])
+    def auc(row: int, scores: Array, hits: Sequence[int]) -> Array:
+        every_relevant, drawn = matched(row)
+        shares = matched_auc(scores[every_relevant], scores[drawn])
+        positions = (np.searchsorted(every_relevant, rows) for rows in judged_lists(row))
+        return np.array([shares[rows].mean() for rows in positions])
 
-    def binary_ndcg(row: int, scores: Array, hits: Sequence[int]) -> float:
-        return ndcg(hits, relevant[row])
+    def binary_ndcg(row: int, scores: Array, hits: Sequence[int]) -> Array:
+        return np.array([ndcg(hits, rows) for rows in judged_lists(row)])
 
     matchable = judged if len(rows) >= MIN_MATCHED_MOVIES else []
     return [
@@ -128,34 +184,6 @@ def _co_like_sets(rows: pa.Table, ratings: RatingsRef) -> list[QuerySet]:
     ]
 
 
-def split_queries(
-    catalogue: Catalogue, rows: Iterable[int], *, reported: bool, limit: int = MAX_QUERIES
-) -> list[int]:
-    """Query rows of one half, in order; an even sample of at most `limit`."""
-    ordered = sorted(rows)
-    movies = catalogue.movies.select(["source", "id"]).take(pa.array(ordered, pa.int64()))
-    half = [
-        row
-        for row, movie in zip(ordered, movies.to_pylist(), strict=True)
-        if is_reported_query(movie["source"], movie["id"]) == reported
-    ]
-    return even_sample(half, limit)
-
-
-def reported_sets(catalogue: Catalogue, query_sets: Iterable[QuerySet]) -> list[QuerySet]:
-    """The query sets with the queries that scores are reported on; without empty ones."""
-    halves = [
-        query_set._replace(rows=split_queries(catalogue, query_set.rows, reported=True))
-        for query_set in query_sets
-    ]
-    return [query_set for query_set in halves if query_set.rows]
-
-
 def coverage_queries(catalogue: Catalogue, limit: int = MAX_COVERAGE_QUERIES) -> list[int]:
     """Query rows for measuring popularity bias and coverage: all, or an even sample."""
-    return even_sample(range(len(catalogue)), limit)
-
-
-def even_sample(rows: Sequence[int], limit: int) -> list[int]:
-    """All rows, or every k-th so that at most `limit` remain."""
-    return list(rows[:: max(1, -(-len(rows) // limit))])
+    return list(range(0, len(catalogue), max(1, -(-len(catalogue) // limit))))

@@ -43,22 +43,30 @@ def graded_ndcg(scores: Array, gains: Array) -> float:
     return float((gains[best] * DISCOUNT[: len(best)]).sum() / ideal_gain) if ideal_gain else 0.0
 
 
-def matched_auc(relevant: Array, matched: Array) -> float:
-    """Probability that a relevant movie scores higher than one with about as many votes.
+def matched_auc(relevant: Array, matched: Array) -> Array:
+    """Probability (n,) that each relevant movie scores higher than one with about as many votes.
 
     `relevant` (n,) are the scores of relevant movies, `matched` (n, n_samples) those of the movies
     drawn for each of them; ties count one half.
     """
     higher, equal = relevant[:, None] > matched, relevant[:, None] == matched
-    return float((higher + 0.5 * equal).mean())
+    return np.asarray((higher + 0.5 * equal).mean(axis=1))
 
 
 def genre_precision(lists: Lists, queries: Sequence[int], genres: Array) -> float:
-    """Share of recommended movies that have a genre of their query; `genres` (n, n_genres)."""
+    """Share of recommended movies that have a genre of their query, of those with known genres.
+
+    `genres` (n, n_genres) are known genres: a movie without any is neither a query nor a hit.
+    Returns nan if no query and hit have known genres.
+    """
+    known = np.asarray(genres.any(axis=1))
     shares_genre = [
-        genres[hits[hits >= 0]] @ genres[row] > 0 for row, hits in zip(queries, lists, strict=True)
+        genres[hits[known[hits]]] @ genres[row] > 0
+        for row, hits in zip(queries, (row[row >= 0] for row in lists), strict=True)
+        if known[row]
     ]
-    return float(np.concatenate(shares_genre).mean())
+    flags = np.concatenate(shares_genre) if shares_genre else np.empty(0)
+    return float(flags.mean()) if len(flags) else float("nan")
 
 
 def coverage(lists: Lists, n_movies: int) -> float:
@@ -113,18 +121,55 @@ def intra_list_diversity(lists: Lists, content: Array) -> float:
     return float(np.mean(diversities)) if diversities else 0.0
 
 
-def bootstrap_interval(values: Array, seed: int = 0) -> tuple[float, float]:
-    """95% bootstrap interval of the mean of per-query values (n_queries,)."""
-    samples = np.random.default_rng(seed).integers(
-        len(values), size=(BOOTSTRAP_SAMPLES, len(values))
-    )
-    low, high = np.quantile(values[samples].mean(axis=1), [0.025, 0.975])
+def bootstrap_means(
+    values: Array, clusters: Sequence[int] = (), seed: int = 0
+) -> NDArray[np.float64]:
+    """Means of bootstrap samples of queries, (BOOTSTRAP_SAMPLES,).
+
+    `values` are (n_queries,), or (n_queries, 1 + n_groups): then the columns after the first are
+    the values without the judgements of each group of users, and the samples are as much wider as
+    the jackknife over the groups says. `clusters` numbers the franchise of each query: franchises
+    are drawn as a whole.
+    """
+    columns = values.reshape(len(values), -1).astype(np.float64)
+    numbers = np.unique(clusters if len(clusters) else np.arange(len(values)), return_inverse=True)
+    sums, sizes = np.bincount(numbers[1], columns[:, 0]), np.bincount(numbers[1])
+    shares = np.full(len(sums), 1 / len(sums))
+    rng = np.random.default_rng(seed)
+    repeats = rng.multinomial(len(sums), shares, BOOTSTRAP_SAMPLES)
+    means: NDArray[np.float64] = (repeats @ sums) / (repeats @ sizes)
+    error, spread = _jackknife_error(columns[:, 1:]), means.std()
+    if not spread:
+        return means + error * rng.standard_normal(BOOTSTRAP_SAMPLES)
+    mean = columns[:, 0].mean()
+    widened: NDArray[np.float64] = mean + (means - mean) * np.sqrt(1 + (error / spread) ** 2)
+    return widened
+
+
+def _jackknife_error(replicates: NDArray[np.float64]) -> float:
+    """Standard error of a mean by the delete-a-group jackknife; `replicates` (n, n_groups)."""
+    n_groups = replicates.shape[1]
+    if not n_groups:
+        return 0.0
+    means = replicates.mean(axis=0)
+    return float(np.sqrt((n_groups - 1) / n_groups * ((means - means.mean()) ** 2).sum()))
+
+
+def bootstrap_interval(values: Array, clusters: Sequence[int] = ()) -> tuple[float, float]:
+    """95% bootstrap interval of the mean of per-query values; see `bootstrap_means`."""
+    low, high = np.quantile(bootstrap_means(values, clusters), [0.025, 0.975])
     return float(low), float(high)
 
 
-def mean_with_interval(values: Array, name: str) -> dict[str, float]:
+def query_values(values: Array) -> Array:
+    """The score of each query (n_queries,), by the judgements of all users."""
+    return values if values.ndim == 1 else values[:, 0]
+
+
+def mean_with_interval(values: Array, name: str, clusters: Sequence[int] = ()) -> dict[str, float]:
     """Metrics `name`, `name_low` and `name_high`: mean and 95% interval; empty without values."""
     if not len(values):
         return {}
-    low, high = bootstrap_interval(values)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    low, high = bootstrap_interval(values, clusters)
+    mean = float(query_values(values).mean())
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}

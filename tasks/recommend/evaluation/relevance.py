@@ -1,9 +1,10 @@
 """Collections, keywords, ratings -> relevance judgements, independent of the ranking features."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,21 @@ MIN_LIKES = 10  # users who like a movie, for the movie to be a query
 MIN_COMMON_USERS = 3
 N_RELEVANT = 20
 SHRINKAGE = 5
+USER_GROUPS = 10  # left out in turn, for the interval of what depends on the sample of users
 MIN_KEYWORDS = 5  # keywords of a movie, for the movie to be judged
 MATCHED_NEIGHBOURS, MATCHED_SAMPLE = 300, 50
 MIN_MATCHED_MOVIES = 100  # a smaller catalogue has too few movies with about equal votes
+#: Weights are chosen, and versions promoted, on one half of the judgements; scores are reported on
+#: the other.
+Half = Literal["choosing", "reported"]
 #: Relevant rows by query row.
 Relevant = dict[int, NDArray[np.int64]]
+
+
+def half_of(name: str) -> Half:
+    """The half of the judgements that a movie, a franchise or a user belongs to, for ever."""
+    is_reported = hashlib.sha256(name.encode()).digest()[0] % 2 == 1
+    return "reported" if is_reported else "choosing"
 
 
 def franchises(collections: Sequence[str | None]) -> Relevant:
@@ -89,7 +100,7 @@ class VoteMatched:
     def draw(self, query: int, relevant: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows (n_relevant, 50), from the about 300 movies nearest by vote rank to each relevant.
 
-        The query and its relevant movies are never drawn.
+        The query and its relevant movies are never drawn; a small catalogue may have fewer others.
         """
         rng, excluded = np.random.default_rng([self.seed, query]), np.append(relevant, query)
         is_excluded = np.zeros(len(self.order), bool)
@@ -103,13 +114,16 @@ class VoteMatched:
         start = max(0, min(rank - width // 2, len(self.order) - width))
         window = slice(start, start + width)
         candidates = self.order[window][~is_excluded[window]]
-        return rng.choice(candidates, MATCHED_SAMPLE, replace=False)
+        return rng.choice(candidates, min(MATCHED_SAMPLE, len(candidates)), replace=False)
 
 
-def read_likes(ratings: Path, links: Path, row_by_id: Mapping[str, int]) -> sp.csr_array:
+def read_likes(
+    ratings: Path, links: Path, row_by_id: Mapping[str, int], half: Half
+) -> sp.csr_array:
     """Matrix (n_users, n_movies) of ones where a user likes a movie, from the MovieLens files.
 
-    `row_by_id` maps TMDB ids to catalogue rows; ratings of other movies are ignored.
+    `row_by_id` maps TMDB ids to catalogue rows; ratings of other movies and of the users of the
+    other half are ignored.
 
     Raises:
         UserError: a file lacks a column, or a value is not a number.
@@ -123,10 +137,11 @@ def read_likes(ratings: Path, links: Path, row_by_id: Mapping[str, int]) -> sp.c
     }
     likes = _read_likes_table(ratings)
     users, movies = likes["userId"].to_pylist(), likes["movieId"].to_pylist()
+    is_counted = {user: half_of(f"user {user}") == half for user in set(users)}
     pairs = {
         (user, row_by_movie[movie])
         for user, movie in zip(users, movies, strict=True)
-        if movie in row_by_movie
+        if movie in row_by_movie and is_counted[user]
     }
     return _indicator_matrix(pairs, width=max(row_by_id.values(), default=-1) + 1)
 
@@ -156,20 +171,41 @@ def _read_columns(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
 
 
 def co_liked(likes: sp.csr_array) -> Relevant:
-    """The 20 movies most liked by the same users, for each movie liked by at least 10 users.
+    """The 20 movies most liked by the same users, for movies liked by at least 10 users.
 
     `likes` is a matrix (n_users, n_movies) of ones. Similarity is the cosine over users, multiplied
     by n / (n + 5) for n common users. At least 3 common users are required; movies with fewer than
     20 such neighbours are not queries.
     """
-    like_counts = np.asarray(likes.sum(axis=0)).ravel()
-    common_users = (likes.T @ likes).tocsr()
-    relevant: Relevant = {}
-    for row in np.flatnonzero(like_counts >= MIN_LIKES).tolist():
-        neighbours = _most_co_liked(row, common_users, like_counts)
-        if len(neighbours) == N_RELEVANT:
-            relevant[row] = neighbours
-    return relevant
+    counts, common = _like_counts(likes)
+    liked = np.flatnonzero(counts >= MIN_LIKES).tolist()
+    neighbours = {row: _most_co_liked(row, common, counts) for row in liked}
+    return {row: others for row, others in neighbours.items() if len(others) == N_RELEVANT}
+
+
+def co_liked_without_groups(likes: sp.csr_array, queries: Sequence[int]) -> list[Relevant]:
+    """As `co_liked`, without each of ten groups of users, for some movies; lists may be shorter."""
+    counts, common = _like_counts(likes)
+    without_group = list[Relevant]()
+    for group in range(USER_GROUPS):
+        group_counts, group_common = _like_counts(likes[group::USER_GROUPS])
+        left, left_common = counts - group_counts, (common - group_common).tocsr()
+        without_group.append({row: _most_co_liked(row, left_common, left) for row in queries})
+    return without_group
+
+
+def _like_counts(likes: sp.csr_array) -> tuple[NDArray[np.float64], sp.csr_array]:
+    """Users who like each movie (n_movies,), and each pair of movies (n_movies, n_movies)."""
+    return np.asarray(likes.sum(axis=0)).ravel(), (likes.T @ likes).tocsr()
+
+
+def stable_sample(rows: Sequence[int], names: Sequence[str], limit: int) -> list[int]:
+    """At most `limit` rows, in order, by a hash of their names (one for each catalogue row).
+
+    A new movie changes at most one of them.
+    """
+    by_hash = sorted(rows, key=lambda row: hashlib.sha256(names[row].encode()).digest()[1:])
+    return sorted(by_hash[:limit])
 
 
 def _most_co_liked(

@@ -19,11 +19,13 @@ from tasks.recommend.evaluation.baseline_rankers import (
 )
 from tasks.recommend.evaluation.query_sets import QuerySet
 from tasks.recommend.evaluation.ranking_metrics import K, Lists, recall
+from tasks.recommend.evaluation.relevance import Half, half_of
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
 
 KNOWN_ITEMS = "known_item_recall_at_10"
-#: Score of each query (n_queries,) by scorer and by name of the query set.
+#: Scores of the queries by scorer and by name of the query set: (n_queries,), or with further
+#: columns as `QuerySet.metric` returns them.
 QueryScores = dict[str, dict[str, Array]]
 
 
@@ -65,7 +67,7 @@ def _score_among(
 ) -> dict[str, Array]:
     """Scores of queries that rank some movies alone, by scorer."""
     among = scorers.among(candidates)
-    values: dict[str, list[float]] = {name: [] for name in scorers.names}
+    values: dict[str, list[float | Array]] = {name: [] for name in scorers.names}
     for start in range(0, len(queries.rows), BLOCK):
         block = queries.rows[start : start + BLOCK]
         for name, scores in among.scores(scorers.movie_queries(block)).items():
@@ -80,7 +82,8 @@ def _score_all(
     rows = sorted({*listed_rows, *(row for queries in query_sets for row in queries.rows)})
     lists = {name: np.full((len(rows), K), -1, np.int64) for name in scorers.names}
     values = {
-        name: {queries.name: dict[int, float]() for queries in query_sets} for name in scorers.names
+        name: {queries.name: dict[int, float | Array]() for queries in query_sets}
+        for name in scorers.names
     }
     members = [(queries, set(queries.rows)) for queries in query_sets]
     with_list = set(listed_rows).union(*(rows for queries, rows in members if queries.needs_list))
@@ -100,7 +103,7 @@ def _score_all(
 
 
 def _by_query(
-    values: Mapping[str, Mapping[str, Mapping[int, float]]], query_sets: Sequence[QuerySet]
+    values: Mapping[str, Mapping[str, Mapping[int, float | Array]]], query_sets: Sequence[QuerySet]
 ) -> QueryScores:
     """Scores as arrays in the order of the query rows of each set."""
     return {
@@ -154,8 +157,12 @@ def _text_hits(
 
 
 def known_item_rows(
-    catalogue: Catalogue, source: str, items: Iterable[tuple[str, str]]
+    catalogue: Catalogue, source: str, items: Iterable[tuple[str, str]], half: Half
 ) -> list[KnownItem]:
-    """Known items (id, text) of a source whose movie is in the catalogue."""
+    """Known items (id, text) of one half, of a source, whose movie is in the catalogue."""
     rows = catalogue.positions
-    return [KnownItem(text, rows[source, id_]) for id_, text in items if (source, id_) in rows]
+    return [
+        KnownItem(text, rows[source, movie_id])
+        for movie_id, text in items
+        if (source, movie_id) in rows and half_of(f"{source}/{movie_id}") == half
+    ]

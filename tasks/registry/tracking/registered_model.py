@@ -13,8 +13,15 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.contracts import RunRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.aliases import move_champion
-from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, to_tags
+from tasks.registry.gate import (
+    COMPARED_WITH,
+    FINGERPRINT,
+    OUTCOME,
+    TOLERANCE,
+    VERSION,
+    PromotionDecision,
+)
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking import unloaded_pyfunc
 from tasks.registry.tracking.metrics import log_metrics
@@ -38,13 +45,35 @@ def register(
     with mlflow.start_run(run_id=run.run_id):
         model = _log_model(folders, reader)
         log_metrics(client, run, {"index_recall_at_10": reader.index.recall})
-        tags = to_tags(reader) | {"why": promotion.why}
+        tags = to_tags(reader) | {"why": promotion.why, OUTCOME: promotion.outcome}
+        tags |= {COMPARED_WITH: promotion.compared_with} if promotion.compared_with else {}
         registered = mlflow.register_model(model.model_uri, MODEL, tags=tags)
         if promotion.promote:
             move_champion(client, str(registered.version), promotion.champion_is_damaged)
-        client.set_tag(run.run_id, "promoted", str(promotion.promote).lower())
-        client.set_tag(run.run_id, "promoted.why", promotion.why)
+        _tag_run(client, run, version=str(registered.version), reader=reader, promotion=promotion)
     return str(registered.version)
+
+
+def _tag_run(
+    client: mlflow.MlflowClient,
+    run: RunRef,
+    version: str,
+    reader: Champion,
+    promotion: PromotionDecision,
+) -> None:
+    """Tag the run with what the gate decided; the tag of a comparison comes last."""
+    tags = {
+        "promoted": str(promotion.promote).lower(),
+        "promoted.why": promotion.why,
+        OUTCOME: promotion.outcome,
+        TOLERANCE: str(promotion.tolerance),
+        FINGERPRINT: reader.fingerprint,
+        VERSION: version,
+    }
+    if promotion.compared_with:
+        tags[COMPARED_WITH] = promotion.compared_with
+    for name, value in tags.items():
+        client.set_tag(run.run_id, name, value)
 
 
 def _log_model(folders: ModelFolders, reader: Champion) -> ModelInfo:

@@ -1,7 +1,6 @@
 """An ingested source -> MLflow: dataset with schema, row counts, quarantined rows and profile."""
 
 import json
-from pathlib import Path
 
 import pyarrow as pa
 from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -11,7 +10,8 @@ from mlflow.types.schema import Array
 from tasks.core.contracts import MOVIES, IngestRef, ProfileRef, RefreshRef, RunRef
 from tasks.core.retry import io_task
 from tasks.core.storage import store
-from tasks.registry.champion_check import PROFILE
+from tasks.data.splits import MovieSplits
+from tasks.registry.champion_check import SOURCE_FOLDER
 from tasks.registry.tracking.length_limits import DATASET_NAME_LENGTH, shorten
 from tasks.registry.tracking.metrics import log_metrics
 from tasks.registry.tracking.mlflow_client import connect
@@ -68,6 +68,13 @@ def row_count_metrics(ingested: IngestRef) -> dict[str, float]:
     return {f"source_{name}": float(count) for name, count in counts.items()}
 
 
+def split_metrics(splits: MovieSplits) -> dict[str, float]:
+    """Numbers of movies by split, and of those whose film is told more than once."""
+    counts = {f"split_{name}": count for name, count in splits.counts.items()}
+    counts |= {"split_retold": splits.retold, "split_moved": splits.moved}
+    return {name: float(count) for name, count in counts.items()}
+
+
 @io_task("track-source")
 def track_source(run: RunRef, ingested: IngestRef) -> None:
     """Log the source as a dataset, its files, its row counts and its quarantined rows."""
@@ -76,13 +83,24 @@ def track_source(run: RunRef, ingested: IngestRef) -> None:
     client.log_inputs(run.run_id, [DatasetInput(source_dataset(ingested), tags)])
     log_metrics(client, run, row_count_metrics(ingested))
     client.log_text(run.run_id, "\n".join(ingested.files), "source/files.txt")
-    client.log_artifact(run.run_id, str(store.locate(ingested.quarantine)), "source")
+    client.log_artifact(run.run_id, str(store.locate(ingested.quarantine)), SOURCE_FOLDER)
+
+
+@io_task("track-splits")
+def track_splits(run: RunRef, splits: MovieSplits) -> None:
+    """Log the numbers of movies by split, and the keys of the films that models are fitted on.
+
+    Later runs compare their models with these on other films.
+    """
+    client = connect()
+    log_metrics(client, run, split_metrics(splits))
+    client.log_artifact(run.run_id, str(store.locate(splits.fitted_keys)), SOURCE_FOLDER)
 
 
 @io_task("track-profile")
 def track_profile(run: RunRef, profile: ProfileRef) -> None:
     """Log the source's profile; the drift check of later runs compares theirs with it."""
-    connect().log_artifact(run.run_id, str(store.locate(profile)), Path(PROFILE).parent.as_posix())
+    connect().log_artifact(run.run_id, str(store.locate(profile)), SOURCE_FOLDER)
 
 
 @io_task("track-refresh")

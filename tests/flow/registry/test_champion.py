@@ -13,7 +13,6 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from tasks.core.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
 from tasks.recommend.index import lancedb_uri
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.challenge import decision_without_champion
 from tasks.registry.champion import (
     FORMAT,
     Champion,
@@ -24,6 +23,7 @@ from tasks.registry.champion import (
     to_tags,
 )
 from tasks.registry.champion_check import load_checked_champion
+from tasks.registry.gate import decision_without_champion
 from tasks.registry.model_registry import (
     CHAMPION,
     MODEL,

@@ -17,15 +17,17 @@ from tasks.core.contracts import (
     LabelsRef,
     MoviesRef,
     ProbabilitiesRef,
+    ProfileRef,
     RatingsRef,
     Ref,
     RowsRef,
     ScoresRef,
+    SplitsRef,
     TransformerRef,
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.data import drift, ingest, labels, preprocess
+from tasks.data import drift, ingest, labels, preprocess, splits
 from tasks.embedding import inference, training, vector_checks
 from tasks.embedding.config import Doc2VecConfig
 from tasks.genres import baselines, classifier, evaluation
@@ -44,6 +46,7 @@ DOCUMENTS, VECTORS = DocumentsRef(paths=("d",), digest="d"), VectorsRef(paths=("
 MOVIES, LABELS = MoviesRef(paths=("m",), digest="m"), LabelsRef(paths=("l",), digest="l")
 ROWS, SCORES = RowsRef(paths=("r",), digest="r"), ScoresRef(paths=("s",), digest="s")
 PROBABILITIES = ProbabilitiesRef(paths=("p",), digest="p")
+SPLITS, PROFILE = SplitsRef(paths=("x",), digest="x"), ProfileRef(paths=("f",), digest="f")
 DOC2VEC = Doc2VecRef(paths=("w",), digest="w")
 CLASSIFIER = ClassifierRef(paths=("c",), digest="c")
 LEXICON = TransformerRef(paths=("t",), digest="t")
@@ -66,9 +69,20 @@ class Stage(NamedTuple):
 
 STAGES = [
     Stage(ingest.ingest, {"sources": ["m.csv"], "config": ingest.IngestConfig()}),
-    Stage(preprocess.preprocess, {"movies": MOVIES, "config": preprocess.TextConfig()}),
+    Stage(splits.assign_splits, {"chunks": [MOVIES], "config": preprocess.TextConfig()}),
+    Stage(
+        preprocess.preprocess,
+        {"movies": MOVIES, "splits": SPLITS, "config": preprocess.TextConfig()},
+    ),
     Stage(labels.label, {"documents": DOCUMENTS, "config": labels.LabelConfig()}),
-    Stage(drift.profile_source, {"documents": DOCUMENTS}),
+    Stage(drift.profile_source, {"chunks": [MOVIES]}),
+    Stage(
+        drift.check_drift,
+        {
+            **{"chunks": [MOVIES], "profile": PROFILE, "config": drift.DriftConfig()},
+            **{"old": Path("profile.json"), "doc2vec": Path("doc2vec")},
+        },
+    ),
     Stage(
         training.fit_doc2vec,
         {"documents": DOCUMENTS, "config": Doc2VecConfig(), "text": preprocess.TextConfig()},
@@ -80,7 +94,7 @@ STAGES = [
     Stage(
         baselines.baselines,
         {
-            **{"documents": DOCUMENTS, "labels": LABELS},
+            **{"documents": DOCUMENTS, "labels": LABELS, "positive_power": 0.5},
             **{"config": baselines.BaselineConfig(), "text": preprocess.TextConfig()},
         },
     ),
@@ -106,6 +120,7 @@ STAGES = [
         {
             **{"documents": DOCUMENTS, "challenger": FOLDERS, "lists": SCORES},
             **{"champion": CHAMPION, "folders": FOLDERS, **JUDGES},
+            "keys": Path("fitted_keys.npy"),
         },
     ),
     Stage(refresh.index_new_movies, {"movies": MOVIES, "folders": FOLDERS, "source": "m"}),
@@ -122,11 +137,13 @@ STAGES = [
     Stage(drawing.draw_map, {"rows": ROWS}),
 ]
 
-#: Settings that do not change the output: those of the documents are in their digest.
+SHARES = {"test_share", "gate_share", "validation_share"}
+#: Settings that do not change the output. The limits of drift are applied to the stored one.
 WITHOUT_EFFECT = {
-    "baselines": {
-        f"text.{name}" for name in preprocess.TextConfig.model_fields if name != "keywords"
+    "assign-splits": {
+        f"config.{name}" for name in preprocess.TextConfig.model_fields.keys() - SHARES
     },
+    "check-drift": {"config.warn_above", "config.stop_above"},
     "rank-lists": {"index.rows", "index.recall"},
 }
 
@@ -156,6 +173,7 @@ def key_of_stage(monkeypatch) -> Callable[[Stage, Arguments], str]:
     monkeypatch.setattr(store, "get_or_create", record)
     monkeypatch.setattr(inference, "load_config", lambda _: Doc2VecConfig())
     monkeypatch.setattr(store, "locate", lambda _: Path("folder"))
+    monkeypatch.setattr(store, "file_digest", lambda path: f"digest of {path}")
     monkeypatch.setattr(ingest, "resolve_sources", lambda sources, _: sources)
     monkeypatch.setattr(ingest, "localize_joined_files", lambda config: config)
     monkeypatch.setattr(ingest, "list_source_files", lambda sources, _: [])
@@ -168,10 +186,21 @@ def changed_arguments(arguments: Arguments) -> Iterator[tuple[str, Arguments]]:
         if isinstance(value, Ref | RatingsRef | KnownItemsRef):
             yield name, {**arguments, name: value.model_copy(update={"digest": "changed"})}
         elif isinstance(value, BaseModel):
-            for path, changed in changed_models(value):
+            for path, changed in changed_fields(value):
                 yield f"{name}.{path}", {**arguments, name: changed}
         elif name != "sources":  # what counts is the content of the files
             yield name, {**arguments, name: changed_input(value)}
+
+
+def changed_fields(model: BaseModel) -> Iterator[tuple[str, BaseModel]]:
+    """As `changed_models`; a field with a mapping gets one more entry."""
+    mappings = {name: value for name, value in model if isinstance(value, dict)}
+    for name, value in mappings.items():
+        yield name, model.model_copy(update={name: value | {"changed": 1.0}})
+    without_mappings = model.model_copy(update=dict.fromkeys(mappings, ""))
+    for path, changed in changed_models(without_mappings):
+        if path not in mappings:
+            yield path, changed.model_copy(update=mappings)
 
 
 def changed_input(value: Any) -> Any:

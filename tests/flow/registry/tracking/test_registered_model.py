@@ -8,8 +8,8 @@ import pytest
 from tasks.core.contracts import IndexRef, RunRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
-from tasks.registry.challenge import PromotionDecision
 from tasks.registry.champion import Champion, load_champion
+from tasks.registry.gate import PromotionDecision
 from tasks.registry.model_registry import CHAMPION, MODEL, tracking_uri
 from tasks.registry.tracking import registered_model
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
@@ -54,7 +54,9 @@ def register_model(folder: Path, promote: bool = True) -> str:
             run=RunRef(run_id=run_id, experiment_id=experiment, tracking_uri=tracking_uri()),
             folders=ModelFolders.model_validate(paths),
             reader=Champion(index=index, rank=RankConfig(), run_id=run_id),
-            promotion=PromotionDecision(promote=promote, why="no earlier champion"),
+            promotion=PromotionDecision(
+                outcome="promoted" if promote else "rejected", why="no earlier champion"
+            ),
         )
     return version
 

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,9 +6,17 @@ import pytest
 
 from flows.config import TrainConfig
 from flows.phases import promotion
-from flows.phases.promotion import compare_with_champion
-from tasks.core.contracts import RunRef
+from flows.phases.promotion import compare_with_champion, decide
+from tasks.core.contracts import IndexRef, ScoresRef
+from tasks.recommend.model_folders import ModelFolders
+from tasks.recommend.scoring import RankConfig
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedChampion
+from tasks.registry.gate import GateRecord, PromotionDecision
 from tests.support.direct_phases import FinishedTask
+
+COMPARED = ScoresRef(paths=("c",), digest="c")
+KEYS = Path("fitted_keys.npy")
 
 
 class FailedTask(FinishedTask):
@@ -17,10 +26,78 @@ class FailedTask(FinishedTask):
 
 def test_nothing_is_compared_if_the_check_of_the_documents_fails(monkeypatch):
     """Even if it fails last, when the lists are evaluated already."""
-    monkeypatch.setattr(promotion, "start_drift_check", lambda *_: [])
     monkeypatch.setattr(promotion, "decide", lambda *_: pytest.fail("compared"))
     data: Any = SimpleNamespace(checked=FailedTask("leaks"))
     recommender: Any = SimpleNamespace(lists=FinishedTask(None))
-    run = RunRef(run_id="r", experiment_id="1", tracking_uri="")
     with pytest.raises(ValueError, match="leaks"):
-        compare_with_champion(TrainConfig(), run, data, recommender)
+        compare_with_champion(TrainConfig(), data, recommender)
+
+
+@pytest.fixture
+def decided(monkeypatch) -> dict[str, dict[str, Any]]:
+    """What the tasks of a comparison were called with; the champion was trained on `source`."""
+    calls: dict[str, dict[str, Any]] = {}
+
+    def submitted(name: str, result: Any) -> SimpleNamespace:
+        def submit(*_: Any, **arguments: Any) -> FinishedTask:
+            calls[name] = arguments
+            return FinishedTask(result)
+
+        return SimpleNamespace(submit=submit)
+
+    champion = Champion(
+        index=IndexRef(uri="u", tag="t"),
+        rank=RankConfig(),
+        run_id="run",
+        source="source",
+        below_best={"f1_micro": 0.004},
+        version="7",
+    )
+    checked = CheckedChampion(
+        version="7",
+        champion=champion,
+        folders=ModelFolders.of(*map(Path, ("doc2vec", "classifier", "lexicon"))),
+        fitted_keys=KEYS,
+    )
+    rejected = PromotionDecision(outcome="rejected", why="worse")
+    monkeypatch.setattr(promotion, "check_champion", lambda: checked)
+    monkeypatch.setattr(
+        promotion,
+        "load_gate_record",
+        lambda champion: GateRecord(candidates=2, below_best=champion.below_best),
+    )
+    monkeypatch.setattr(promotion, "challenge", submitted("challenge", COMPARED))
+    monkeypatch.setattr(promotion, "count_dropped", submitted("count_dropped", 3))
+    monkeypatch.setattr(promotion, "decide_promotion", submitted("decide_promotion", rejected))
+    return calls
+
+
+def phases(source: str) -> tuple[Any, Any]:
+    data = SimpleNamespace(
+        documents=FinishedTask("documents"),
+        ingested=SimpleNamespace(digest=source),
+        **{"ratings": None, "known_items": None, "compute": None},
+    )
+    return data, SimpleNamespace(folders=lambda: "folders", lists=FinishedTask("lists"))
+
+
+@pytest.mark.parametrize("source", ["source", "other"])
+def test_a_challenger_is_decided_on_by_what_the_gate_knows_of_the_champion(decided, source):
+    decision = decide(TrainConfig(), *phases(source))
+    assert decision.promotion.outcome == "rejected"
+    assert (decision.version, decision.compared) == ("7", [COMPARED])
+    assert decided["challenge"]["keys"] == KEYS
+    arguments = decided["decide_promotion"]
+    assert arguments["same_source"] == (source == "source")
+    assert arguments["record"] == GateRecord(candidates=2, below_best={"f1_micro": 0.004})
+    assert arguments["compared_with"] == "run"
+    assert arguments["dropped"] == FinishedTask(3)
+
+
+def test_a_leaky_run_is_rejected_without_a_comparison(decided):
+    decision = decide(TrainConfig(preset="blog"), *phases("source"))
+    assert (decision.promotion.outcome, decision.promotion.why) == (
+        "rejected",
+        "its scores leak",
+    )
+    assert (decision.version, decision.compared, decided) == ("7", [], {})

@@ -6,7 +6,8 @@ from tasks.core.contracts import UserError
 from tasks.data import drift
 from tasks.data.drift import DriftConfig, require_little_drift
 
-METRICS = {"drift_genres": 0.15, "drift_decades": 0.05, "drift_lengths": 0.3}
+METRICS = {"drift_genres": 0.15, "drift_decades": 0.05, "drift_text_lengths": 0.3}
+METRICS |= {f"{name}_chance": 0.01 for name in METRICS}
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def test_movies_with_equal_overviews_are_in_one_split_and_are_rejected(tmp_path)
 
 
 def test_a_source_without_training_movies_is_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(source_check, "assign_split", lambda *_: "test")
+    monkeypatch.setattr(source_check, "split_of_overview", lambda *_: "test")
     with pytest.raises(UserError, match="No genre has the 5 training movies"):
         check(write_csv(tmp_path / "m.csv", catalogue(60)))
 

@@ -109,6 +109,22 @@ def test_the_stored_threshold_is_the_best_on_labelled_validation_movies():
     assert loaded.thresholds.tolist() == pytest.approx([best.threshold] * 2)
 
 
+def test_thresholds_are_tuned_on_movies_that_training_did_not_stop_on(monkeypatch):
+    monkeypatch.setattr(training, "MIN_HALF_OF_VALIDATION", 5)
+    splits = ["train", "train", "train", "validation", "test"] * 20
+    labels = (np.random.default_rng(0).random((100, 2)) < [0.3, 0.6]).astype(np.uint8)
+    documents, vectors, stored_labels = stored_inputs(splits, labels)
+    fitted = fit_classifier.fn(documents, vectors, stored_labels, TINY, Compute())
+    loaded = load_classifier(store.locate(fitted))
+    rows = np.flatnonzero((np.array(splits) == "validation") & labels.any(axis=1))[1::2]
+    is_choosing = np.isin(np.arange(100), rows)
+    probabilities = genre_probabilities(
+        loaded.classifier, store.select_vectors(vectors, is_choosing)
+    )
+    best = find_best_threshold(labels[is_choosing], probabilities)
+    assert loaded.thresholds.tolist() == pytest.approx([best.threshold] * 2)
+
+
 def test_logits_are_calibrated_on_labelled_validation_movies():
     """The same training without calibration has the logits that scale and shift are fitted to."""
     splits = ["train", "train", "train", "validation", "test"] * 200

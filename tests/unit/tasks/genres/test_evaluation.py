@@ -20,19 +20,32 @@ from tasks.genres.evaluation import evaluate, f1_intervals
 from tests.support.logs import messages
 from tests.support.stored import stored_folder, stored_table
 
+FILMS = np.arange(60, dtype=np.int32)
 LABELS = np.tile(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.uint8), (20, 1))
 
 
 def test_margin_over_a_baseline_that_is_always_wrong_is_significant():
-    intervals = f1_intervals(LABELS, LABELS, 1 - LABELS, "test")
+    intervals = f1_intervals(LABELS, LABELS, 1 - LABELS, FILMS, "test")
     assert intervals["test_f1_micro_low"] == intervals["test_f1_macro_high"] == 1.0
     assert intervals["test_f1_micro_over_tfidf_low"] > 0.5
 
 
 def test_margin_over_equal_predictions_is_zero():
-    intervals = f1_intervals(LABELS, LABELS, LABELS, "test")
+    intervals = f1_intervals(LABELS, LABELS, LABELS, FILMS, "test")
     assert intervals["test_f1_macro_over_tfidf_low"] == 0
     assert intervals["test_f1_macro_over_tfidf_high"] == 0
+
+
+def test_movies_of_a_film_are_drawn_together():
+    """Thirty films of two movies each have less to say than sixty films."""
+    predictions = LABELS.copy()
+    predictions[::4] = 1 - predictions[::4]
+    predictions[1::4] = 1 - predictions[1::4]
+    alone, together = (
+        f1_intervals(LABELS, predictions, LABELS, films, "test") for films in (FILMS, FILMS // 2)
+    )
+    widths = [row["test_f1_micro_high"] - row["test_f1_micro_low"] for row in (alone, together)]
+    assert widths[1] > 1.2 * widths[0]
 
 
 GENRES = ["Horror", "War"]
@@ -56,7 +69,7 @@ def inputs(monkeypatch) -> dict[str, Any]:
     table = pa.table(
         {
             **{"id": list(rows), "title": [f"Movie {row}" for row in rows]},
-            **{"overview": ["A ghost."] * 5, "genres": [["Horror"]] * 5},
+            **{"overview": [f"A ghost {row}." for row in rows], "genres": [["Horror"]] * 5},
             **{"year": [1999] * 5, "language": ["en"] * 5, "split": [row[0] for row in MOVIES]},
         }
     )
@@ -94,6 +107,8 @@ def test_labelled_test_movies_are_scored_with_the_thresholds_of_their_genres(
     assert metrics[f"{prefix}_f1_micro"] == pytest.approx(4 / 5)
     assert metrics[f"{prefix}_precision_micro"] == 1
     assert metrics["genres_learnt"] == 2
+    assert metrics[f"{prefix}_movies"] == 2
+    assert metrics[f"{prefix}_movies_left_out"] == 1
     assert metrics[f"{prefix}_f1_micro_high"] == 1
     assert metrics[f"{prefix}_f1_micro_over_tfidf_high"] == pytest.approx(2 / 3)
     assert all(name.startswith(prefix) for name in metrics if name != "genres_learnt")

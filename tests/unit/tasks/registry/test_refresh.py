@@ -1,8 +1,23 @@
+import logging
+
 import pyarrow as pa
 import pytest
 
-from tasks.core.contracts import UserError
-from tasks.registry.refresh import drop_movies, target_source
+from tasks.core.contracts import DocumentsRef, UserError
+from tasks.recommend.index import publish_version
+from tasks.recommend.scoring import RankConfig
+from tasks.registry import refresh
+from tasks.registry.champion import Champion
+from tasks.registry.refresh import (
+    count_dropped,
+    drop_movies,
+    mark_refreshed,
+    refreshed_movies,
+    target_source,
+)
+from tests.support.index_rows import rows
+from tests.support.logs import messages
+from tests.support.stored import stored_table
 
 ROWS = pa.table({"source": ["movies", "movies", "films"], "id": ["1", "2", "1"]})
 
@@ -23,4 +38,46 @@ def test_only_movies_of_the_source_are_replaced():
     assert remaining.to_pylist() == [
         {"source": "movies", "id": "2"},
         {"source": "films", "id": "1"},
+    ]
+
+
+@pytest.fixture
+def champion(artifacts, tmp_path) -> Champion:
+    """Trained on the first movie of m; three refreshes added one movie of m and two of films."""
+    movies = rows(["Alien", "Up", "Coco", "Cars"], source=["m", "m", "films", "films"])
+    added = mark_refreshed(movies.slice(1)).select(movies.column_names).cast(movies.schema)
+    index = publish_version(str(tmp_path / "lancedb"), [movies.slice(0, 1), added], "run-1")
+    return Champion(index=index, rank=RankConfig(), run_id="1")
+
+
+def training_on(*movies: tuple[str, str]) -> DocumentsRef:
+    sources, ids = zip(*movies, strict=True)
+    return stored_table(DocumentsRef, pa.table({"source": sources, "id": ids}))
+
+
+@pytest.mark.parametrize(
+    ("movies", "carried", "dropped"),
+    [
+        ([("m", "1")], ["Up"], 2),
+        ([("m", "1"), ("m", "2")], [], 2),
+        ([("m", "1"), ("films", "3")], ["Up", "Cars"], 0),
+        ([("films", "2")], ["Coco", "Cars"], 1),
+        ([("other", "2")], [], 3),
+    ],
+)
+def test_refreshed_movies_of_sources_that_a_training_lacks_are_dropped(
+    champion, movies, carried, dropped
+):
+    refreshed = refreshed_movies(champion, training_on(*movies))
+    assert sorted(refreshed.carried["title"].to_pylist()) == sorted(carried)
+    assert refreshed.dropped == dropped
+
+
+def test_dropped_movies_are_counted_and_logged(champion, monkeypatch, caplog):
+    monkeypatch.setattr(refresh, "get_run_logger", lambda: logging.getLogger("refresh"))
+    assert count_dropped.fn(champion, training_on(("m", "1"), ("films", "3"))) == 0
+    assert messages(caplog) == []
+    assert count_dropped.fn(champion, training_on(("m", "1"))) == 2
+    assert messages(caplog) == [
+        "2 movies that refreshes added are of sources that this training lacks: they are dropped"
     ]

@@ -43,7 +43,7 @@ def summary() -> Summary:
         index=IndexRef(uri="u", tag="run-1", rows=7),
         run=RunRef(run_id="abc", experiment_id="1", tracking_uri="sqlite:///m.db"),
         model_version="4",
-        champion=True,
+        outcome="promoted",
         why="no earlier champion",
     )
 
@@ -132,12 +132,54 @@ def test_summary_hides_the_credentials_of_the_tracking_server(summary, uri, show
     assert not [link for link in links if "@" in link]
 
 
-def test_promotion_is_explained(summary):
-    assert "Model version 4 was promoted to champion (no earlier champion)." in notes(summary)
+def with_outcome(summary: Summary, outcome: str) -> Summary:
+    return summary.model_copy(update={"outcome": outcome, "why": "F1 is equal"})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        ("promoted", "was promoted to champion"),
+        ("rejected", "was not promoted"),
+        ("borderline", "waits for your approval"),
+    ],
+)
+def test_promotion_is_explained(summary, outcome, status):
+    text = f"Model version 4 {status} (F1 is equal)."
+    assert text in notes(with_outcome(summary, outcome))
+    assert text in markdown(with_outcome(summary, outcome))
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "rejected", "borderline"])
+def test_the_command_that_promotes_is_shown_unless_the_version_was_promoted(summary, outcome):
+    commands = "\n".join(next_commands(with_outcome(summary, outcome)))
+    assert ("movie-recommender release promote 4" in commands) == (outcome != "promoted")
+
+
+def test_a_leaky_version_is_not_offered_for_promotion(summary):
+    leaky = with_outcome(summary, "rejected").model_copy(update={"protocol": "blog"})
+    assert "release promote" not in "\n".join(next_commands(leaky))
+
+
+def test_texts_with_keywords_are_labelled(summary):
+    with_keywords = summary.model_copy(update={"keywords_in_text": True})
+    (label,) = set(notes(with_keywords)) - set(notes(summary))
+    assert label.startswith("Keywords are in the texts, and may name a genre")
+    assert label in markdown(with_keywords)
+
+
+@pytest.mark.parametrize(("protocol", "prefix"), [("held-out", "test"), ("blog", "blog")])
+def test_test_movies_without_a_learned_genre_are_counted(summary, protocol, prefix):
+    text = "3 test movies without a learned genre are in no score."
+    for left_out, is_told in ((3.0, True), (0.0, False)):
+        scores = summary.scores | {f"{prefix}_movies_left_out": left_out}
+        update = {"protocol": protocol, "scores": scores}
+        told = " ".join(notes(summary.model_copy(update=update)))
+        assert ("without a learned genre" in told, text in told) == (is_told, is_told)
 
 
 def test_leaky_run_is_labelled(summary):
-    update = {"protocol": "blog", "champion": False, "why": "its scores leak"}
+    update = {"protocol": "blog", "outcome": "rejected", "why": "its scores leak"}
     leaky = summary.model_copy(update=update)
     assert "These scores leak" in markdown(leaky)
     assert "Model version 4 was not promoted (its scores leak)." in markdown(leaky)

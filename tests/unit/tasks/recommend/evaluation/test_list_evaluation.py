@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,22 @@ import pytest
 from tasks.core.contracts import KnownItemsRef, ScoresRef, UserError
 from tasks.core.storage import store
 from tasks.data.companions.reference_files import find_known_items
-from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BASELINES, RECOMMENDER
-from tasks.recommend.evaluation.query_sets import is_reported_query, split_queries
+from tasks.recommend.evaluation.list_evaluation import GATE_QUERIES
+from tasks.recommend.evaluation.query_sets import MAX_QUERIES, rows_of_half
+from tasks.recommend.evaluation.ranking_metrics import mean_with_interval
+from tasks.recommend.evaluation.relevance import USER_GROUPS
+from tasks.recommend.scoring import Array
 from tests.conftest import movie, write_csv
 from tests.support.evaluated_lists import evaluate
 from tests.support.index_rows import TITLES, rows
+from tests.support.judgements import (
+    HALVES,
+    group_likes,
+    names_of_half,
+    users_of_half,
+    write_ratings,
+)
 from tests.support.text_models import WORDS_ALONE
 
 KEYWORDS = [list("abcde")] * len(TITLES)
@@ -43,6 +54,12 @@ def metrics_of(scores: ScoresRef) -> dict[str, float]:
     return metrics
 
 
+def gate_queries_of(scores: ScoresRef) -> dict[str, Array]:
+    """Stored scores of the recommender by metric."""
+    with np.load(store.locate(scores) / GATE_QUERIES, allow_pickle=False) as queries:
+        return {name: queries[name] for name in queries.files}
+
+
 def scorers_of(scores: ScoresRef) -> list[dict[str, Any]]:
     table: list[dict[str, Any]] = pq.read_table(
         store.locate(scores) / "scorers.parquet"
@@ -51,7 +68,10 @@ def scorers_of(scores: ScoresRef) -> list[dict[str, Any]]:
 
 
 def test_lists_are_judged_by_keywords_and_known_items(judged, tmp_path):
-    """Of the questions one is answered, one has no known word, one is of no movie here."""
+    """Of the questions one is answered, one has no known word, one is of no movie here.
+
+    The movies 7 and 1 are in the reported half.
+    """
     items = known_items(tmp_path, id_7="word2 word6", id_1="nobody knows", id_999="word1")
     scores = evaluate(judged, known_items=items)
     metrics = metrics_of(scores)
@@ -60,24 +80,36 @@ def test_lists_are_judged_by_keywords_and_known_items(judged, tmp_path):
     assert metrics["rec_baseline_bm25_known_item_recall_at_10"] == 0.5
     assert metrics["rec_baseline_popularity_known_item_recall_at_10"] == 0
     assert metrics["rec_queries_known_item"] == 2
-    reported = split_queries(Catalogue(judged), range(len(TITLES)), reported=True)
+    reported = rows_of_half(judged, range(len(TITLES)), "reported", MAX_QUERIES)
     assert metrics["rec_queries_keyword"] == len(reported)
 
 
-def test_only_lists_of_the_reported_half_are_scored():
-    """A reported movie's sequel has the same words, a choosing movie's sequel has others."""
-    reported = [is_reported_query("m", row + 1) for row in range(2 * SAME_WORDS)]
-    sequels = [row for row in range(SAME_WORDS) if reported[row] and reported[row + SAME_WORDS]]
-    collections: list[str | None] = [None] * len(reported)
-    for row in sequels:
-        collections[row] = collections[row + SAME_WORDS] = f"Reported {row}"
-    for row in range(0, len(reported), 2):
-        if not reported[row] and not reported[row + 1]:
-            collections[row] = collections[row + 1] = f"Choosing {row}"
-    films = rows([f"Film {row}" for row in range(len(reported))], collection=collections)
-    metrics = metrics_of(evaluate(films))
-    assert metrics["rec_franchise_recall_at_10"] == 1
-    assert metrics["rec_queries_franchise"] == 2 * len(sequels)
+def sequels(answered: Sequence[str], unanswered: Sequence[str]) -> pa.Table:
+    """Franchises of two movies: those of an answered one have the same words, others do not."""
+    collections: list[str | None] = [None] * (2 * SAME_WORDS)
+    for row, name in enumerate(answered):
+        collections[row] = collections[row + SAME_WORDS] = name
+    for row, name in enumerate(unanswered, len(answered)):
+        collections[row] = collections[row + SAME_WORDS + 1] = name
+    return rows([f"Film {row}" for row in range(2 * SAME_WORDS)], collection=collections)
+
+
+def test_lists_of_the_reported_half_are_scored_and_those_of_the_other_are_for_the_gate():
+    choosing, reported = (names_of_half("Series", half, 3) for half in HALVES)
+    scores = evaluate(sequels(answered=reported[:2], unanswered=choosing))
+    assert metrics_of(scores)["rec_franchise_recall_at_10"] == 1
+    assert metrics_of(scores)["rec_queries_franchise"] == 4
+    assert gate_queries_of(scores)["franchise_recall_at_10"].tolist() == [0] * 6
+
+
+def test_intervals_of_franchise_recall_are_by_franchise():
+    """Queries in row order: four first movies, then their sequels."""
+    names = names_of_half("Series", "reported", 4)
+    metrics = metrics_of(evaluate(sequels(answered=names[:2], unanswered=names[2:])))
+    expected = mean_with_interval(
+        np.array([1, 1, 0, 0] * 2), "rec_franchise_recall_at_10", clusters=[0, 1, 2, 3] * 2
+    )
+    assert metrics | expected == metrics
 
 
 def test_every_scorer_is_compared_by_every_judgement(judged, tmp_path):
@@ -89,12 +121,42 @@ def test_every_scorer_is_compared_by_every_judgement(judged, tmp_path):
     }
 
 
-def test_scores_of_single_queries_are_stored_for_the_comparison_of_versions(judged, tmp_path):
-    scores = evaluate(judged, known_items=known_items(tmp_path, id_7="word2 word6"))
-    with np.load(store.locate(scores) / "queries.npz", allow_pickle=False) as queries:
-        by_metric = {name: queries[name].tolist() for name in queries.files}
-    assert by_metric["known_item_recall_at_10"] == [1]
-    assert set(by_metric["keyword_ndcg_at_10"]) == {1}
+def test_the_scores_of_single_queries_for_the_gate_are_those_of_the_choosing_half(judged, tmp_path):
+    """The movies 7 and 1 are in the reported half, 8 and 12 in the choosing half."""
+    reported = {"id_7": "nobody knows", "id_1": "nobody knows"}
+    items = known_items(tmp_path, **reported, id_8="word3 word0", id_12="word3 word4")
+    scores = evaluate(judged, known_items=items)
+    assert metrics_of(scores)["rec_known_item_recall_at_10"] == 0
+    by_metric = gate_queries_of(scores)
+    assert by_metric["known_item_recall_at_10"].tolist() == [1, 1]
+    choosing = rows_of_half(judged, range(len(TITLES)), "choosing", MAX_QUERIES)
+    assert by_metric["keyword_ndcg_at_10"].tolist() == [1] * len(choosing)
+    assert by_metric["franchise_recall_at_10"].shape == (2,)
+
+
+def test_questions_of_the_choosing_half_are_in_no_reported_score(judged, tmp_path):
+    scores = evaluate(judged, known_items=known_items(tmp_path, id_8="word3 word0"))
+    assert not [name for name in metrics_of(scores) if "known_item" in name]
+    assert gate_queries_of(scores)["known_item_recall_at_10"].tolist() == [1]
+
+
+def test_co_like_scores_for_the_gate_have_those_without_each_group_of_users(tmp_path):
+    films = rows([f"Film {row}" for row in range(60)])
+    scores = evaluate(films, ratings=write_ratings(tmp_path))
+    by_metric = gate_queries_of(scores)
+    assert by_metric["colike_ndcg_at_10"].shape == (60, 1 + USER_GROUPS)
+    metrics = metrics_of(scores)
+    assert metrics["rec_queries_colike"] == 60
+    assert 0 < metrics["rec_colike_ndcg_at_10"] < metrics["rec_colike_ndcg_at_10_high"]
+
+
+def test_users_of_the_choosing_half_judge_for_the_gate_alone(tmp_path):
+    likes = group_likes(users_of_half("choosing", 24), [range(1, 31), range(31, 61)])
+    scores = evaluate(
+        rows([f"Film {row}" for row in range(60)]), ratings=write_ratings(tmp_path, likes=likes)
+    )
+    assert list(gate_queries_of(scores)) == ["colike_ndcg_at_10"]
+    assert not [name for name in metrics_of(scores) if "colike" in name]
 
 
 def test_a_run_with_keywords_as_a_feature_is_not_judged_by_them(judged):

@@ -1,3 +1,5 @@
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,12 @@ from tasks.recommend.evaluation.list_metrics import (
     query_kind,
     scorer_table,
 )
-from tasks.recommend.evaluation.ranking_metrics import intra_list_diversity
+from tasks.recommend.evaluation.ranking_metrics import (
+    Lists,
+    bootstrap_interval,
+    intra_list_diversity,
+)
+from tasks.recommend.scoring import Array
 from tests.support.index_rows import TITLES, rows
 
 #: Measured for every scorer, and for the recommender alone, whatever a source has to judge by.
@@ -27,13 +34,26 @@ def catalogue() -> Catalogue:
     return Catalogue(rows(TITLES))
 
 
-def metrics_of(catalogue: Catalogue, **scores: list[float]) -> dict[str, float]:
+def metrics_of(
+    catalogue: Catalogue,
+    clusters: Mapping[str, Sequence[int]] | None = None,
+    lists: Lists = LISTS,
+    **scores: list[float] | Array,
+) -> dict[str, float]:
     """Metrics of the recommender and of `tfidf`, which have equal lists and scores."""
     by_set = {name: np.array(values, np.float32) for name, values in scores.items()}
     scorers = (RECOMMENDER, "tfidf")
     return list_metrics(
-        dict.fromkeys(scorers, by_set), dict.fromkeys(scorers, LISTS), [0, 1], catalogue
+        query_scores=dict.fromkeys(scorers, by_set),
+        clusters=clusters or {},
+        lists=dict.fromkeys(scorers, lists),
+        queries=[0, 1],
+        catalogue=catalogue,
     )
+
+
+def with_genres(genres: Sequence[Sequence[str]]) -> Catalogue:
+    return Catalogue(rows(TITLES[: len(genres)], genres=genres))
 
 
 def test_without_judgements_only_popularity_and_diversity_are_measured(catalogue):
@@ -48,6 +68,32 @@ def test_a_judgement_has_a_mean_an_interval_and_its_number_of_queries(catalogue)
         assert metrics[f"{name}_low"] <= metrics[name] == 0.5 <= metrics[f"{name}_high"]
     assert metrics["rec_queries_keyword"] == 3
     assert "rec_baseline_tfidf_queries_keyword" not in metrics
+
+
+def test_intervals_are_by_the_clusters_of_the_set(catalogue):
+    """Ten queries of two franchises; another set has none."""
+    values, clusters = np.repeat([0.0, 1.0], 5), np.repeat([0, 1], 5).tolist()
+    metrics = metrics_of(
+        catalogue,
+        clusters={"franchise_recall_at_10": clusters},
+        franchise_recall_at_10=values,
+        known_item_recall_at_10=values,
+    )
+    for prefix in ("rec", "rec_baseline_tfidf"):
+        for name, numbers in (("franchise", clusters), ("known_item", ())):
+            metric = f"{prefix}_{name}_recall_at_10"
+            bounds = (metrics[f"{metric}_low"], metrics[f"{metric}_high"])
+            assert bounds == bootstrap_interval(values, numbers)
+
+
+def test_the_mean_and_number_of_queries_do_not_count_groups_of_users(catalogue):
+    """Three queries, and their scores without two groups of users."""
+    values = np.array([[0, 0.9, 0.3], [1, 0.9, 0.3], [0.5, 0.9, 0.3]], np.float32)
+    metrics = metrics_of(catalogue, colike_ndcg_at_10=values)
+    assert metrics["rec_colike_ndcg_at_10"] == 0.5
+    assert metrics["rec_queries_colike"] == 3
+    bounds = (metrics["rec_colike_ndcg_at_10_low"], metrics["rec_colike_ndcg_at_10_high"])
+    assert bounds == bootstrap_interval(values)
 
 
 def test_popularity_is_that_of_the_lists(catalogue):
@@ -83,6 +129,20 @@ def test_genre_precision_and_diversity_are_those_of_the_recommended_movies(catal
     assert metrics["rec_intra_list_diversity_at_10"] == pytest.approx(
         intra_list_diversity(LISTS, catalogue.features.content)
     )
+
+
+def test_genre_precision_is_by_the_known_genres_of_the_catalogue():
+    """The first query shares a genre with one of two known hits; the second has no genre."""
+    catalogue = with_genres([["War"], [], ["Horror"], ["Drama", "War"]])
+    metrics = metrics_of(catalogue, lists=np.array([[2, 3], [2, 3]]))
+    assert metrics["rec_genre_precision_at_10"] == 0.5
+    metrics = metrics_of(catalogue, lists=np.array([[1, 3], [2, 3]]))
+    assert metrics["rec_genre_precision_at_10"] == 1
+
+
+@pytest.mark.parametrize("genres", [[[]] * 4, [[], [], ["War"], ["War"]]])
+def test_genre_precision_is_missing_where_no_query_has_a_known_genre(genres):
+    assert "rec_genre_precision_at_10" not in metrics_of(with_genres(genres))
 
 
 def test_keyword_relevance_is_the_headline():

@@ -7,15 +7,32 @@ from tasks.recommend.evaluation.relevance import (
     MATCHED_NEIGHBOURS,
     MATCHED_SAMPLE,
     N_RELEVANT,
+    USER_GROUPS,
     VoteMatched,
     _most_co_liked,
     co_liked,
+    co_liked_without_groups,
     franchises,
+    half_of,
     keyword_judgements,
     read_likes,
+    stable_sample,
 )
+from tests.support.judgements import HALVES, users_of_half
 
 LINKS = "movieId,imdbId,tmdbId\n1,1,862.0\n2,2,8844\n3,3,\n"
+
+
+def test_the_half_of_a_name_never_changes():
+    """Other halves would report scores on the judgements that versions were chosen on."""
+    names = ["movies_metadata/1", "movies_metadata/2", "franchise Alien", "franchise Rocky"]
+    halves = [half_of(name) for name in [*names, "user 2", "user 0"]]
+    assert halves == ["choosing", "reported"] * 3
+
+
+def test_about_as_many_names_are_in_each_half():
+    halves = [half_of(f"user {number}") for number in range(1000)]
+    assert 450 < halves.count("reported") < 550
 
 
 def test_the_other_members_of_a_collection_are_relevant():
@@ -109,13 +126,32 @@ def test_matched_movies_depend_on_the_query_alone():
 
 
 def test_likes_are_ratings_of_at_least_four_stars_for_movies_of_the_catalogue(tmp_path):
+    first, second = users_of_half("reported", 2)
     ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
-    ratings.write_text(
-        "userId,movieId,rating,timestamp\n7,1,4.0,0\n7,2,3.5,0\n9,2,5.0,0\n9,3,5.0,0\n9,1,4.5,0\n"
-    )
+    lines = [f"{first},1,4.0,0", f"{first},2,3.5,0"]
+    lines += [f"{second},{movie},{stars},0" for movie, stars in ((2, 5.0), (3, 5.0), (1, 4.5))]
+    ratings.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]))
     links.write_text(LINKS)
-    likes = read_likes(ratings, links, {"862": 0, "8844": 1})
+    likes = read_likes(ratings, links, {"862": 0, "8844": 1}, "reported")
     assert likes.toarray().tolist() == [[1, 0], [1, 1]]
+
+
+def test_likes_are_those_of_the_users_of_one_half(tmp_path):
+    """Choosing users like the first movie, reported users the second."""
+    ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
+    lines = [
+        f"{user},{movie},5.0"
+        for movie, half in enumerate(HALVES, 1)
+        for user in users_of_half(half, 2 + movie)
+    ]
+    ratings.write_text("\n".join(["userId,movieId,rating", *lines]))
+    links.write_text(LINKS)
+    choosing, reported = (
+        read_likes(ratings, links, {"862": 0, "8844": 1}, half).toarray().tolist()
+        for half in HALVES
+    )
+    assert choosing == [[1, 0]] * 3
+    assert reported == [[0, 1]] * 4
 
 
 def test_missing_rating_columns_are_named(tmp_path):
@@ -124,7 +160,7 @@ def test_missing_rating_columns_are_named(tmp_path):
     links.write_text(LINKS)
     message = r"ratings.csv.*needed columns: userId, movieId, rating"
     with pytest.raises(UserError, match=message):
-        read_likes(ratings, links, {"862": 0})
+        read_likes(ratings, links, {"862": 0}, "reported")
 
 
 def test_a_rating_that_is_no_number_is_an_error(tmp_path):
@@ -132,25 +168,70 @@ def test_a_rating_that_is_no_number_is_an_error(tmp_path):
     ratings.write_text("userId,movieId,rating\n7,1,good\n")
     links.write_text(LINKS)
     with pytest.raises(UserError, match=r"ratings.csv.*good"):
-        read_likes(ratings, links, {"862": 0})
+        read_likes(ratings, links, {"862": 0}, "reported")
 
 
 def test_ratings_of_other_movies_are_ignored(tmp_path):
     ratings, links = tmp_path / "ratings.csv", tmp_path / "links.csv"
-    ratings.write_text("userId,movieId,rating\n7,1,5.0\n")
+    (user,) = users_of_half("choosing", 1)
+    ratings.write_text(f"userId,movieId,rating\n{user},1,5.0\n")
     links.write_text(LINKS)
-    assert read_likes(ratings, links, {8844: 1}).shape == (0, 2)
-    assert read_likes(ratings, links, {}).shape == (0, 0)
+    assert read_likes(ratings, links, {"8844": 1}, "choosing").shape == (0, 2)
+    assert read_likes(ratings, links, {}, "choosing").shape == (0, 0)
+
+
+def two_groups() -> sp.csr_array:
+    """Two groups of twelve users, each of which likes its own 30 movies."""
+    return sp.csr_array(np.kron(np.eye(2), np.ones((12, 30))))
 
 
 def test_movies_liked_by_the_same_users_are_relevant():
-    """Two groups of twelve users, each of which likes its own 30 movies."""
-    likes = np.kron(np.eye(2), np.ones((12, 30)))
-    relevant = co_liked(sp.csr_array(likes))
+    relevant = co_liked(two_groups())
     assert len(relevant) == 60
     assert set(relevant[0].tolist()) <= set(range(1, 30))
     assert len(relevant[0]) == 20
     assert set(relevant[45].tolist()) <= set(range(30, 60)) - {45}
+
+
+def test_without_a_group_some_movies_are_judged():
+    lists = co_liked_without_groups(two_groups(), [3, 40])
+    assert [list(by_row) for by_row in lists] == [[3, 40]] * USER_GROUPS
+
+
+def test_a_sample_of_queries_stays_when_movies_are_added():
+    names = [f"m/{number}" for number in range(300)]
+    before = stable_sample(range(300), names, 100)
+    assert before == sorted(before)
+    assert len(before) == 100
+    after = stable_sample(range(301), ["m/new", *names], 100)
+    kept = {row + 1 for row in before} & set(after)
+    assert len(kept) >= 99
+    assert stable_sample([5, 2], names, 100) == [2, 5]
+    assert max(before) > 250
+    assert min(before) < 50
+
+
+def test_without_a_group_only_the_likes_of_the_other_users_count():
+    """Every tenth user is in the same group; the queries are those of all users."""
+    likes = (np.random.default_rng(0).random((200, 40)) < 0.4).astype(float)
+    relevant = co_liked(sp.csr_array(likes))
+    without_group = co_liked_without_groups(sp.csr_array(likes), list(relevant))
+    assert len(without_group) == 10
+    for group, lists in enumerate(without_group):
+        left = np.delete(likes, np.s_[group::10], axis=0)
+        expected = co_liked(sp.csr_array(left))
+        assert list(lists) == list(expected) == list(relevant)
+        assert all(lists[row].tolist() == expected[row].tolist() for row in lists)
+        assert any(lists[row].tolist() != relevant[row].tolist() for row in lists)
+
+
+def test_a_movie_with_too_few_likes_without_a_group_stays_a_query():
+    """Ten users like all movies: each group is one of them."""
+    likes = sp.csr_array(np.ones((10, 21)))
+    relevant = co_liked(likes)
+    without_group = co_liked_without_groups(likes, list(relevant))
+    assert {len(lists) for lists in without_group} == {len(relevant)} == {21}
+    assert {len(movies) for lists in without_group for movies in lists.values()} == {20}
 
 
 def test_a_movie_with_fewer_than_ten_likes_is_not_a_query():
@@ -203,4 +284,5 @@ def test_a_query_is_liked_by_ten_users(users, is_query):
 
 @pytest.mark.parametrize(("movies", "is_query"), [(20, False), (21, True)])
 def test_a_query_has_twenty_neighbours(movies, is_query):
-    assert bool(co_liked(sp.csr_array(np.ones((10, movies))))) == is_query
+    likes = sp.csr_array(np.ones((10, movies)))
+    assert bool(co_liked(likes)) == is_query

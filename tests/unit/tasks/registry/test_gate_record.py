@@ -1,0 +1,121 @@
+import re
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from tasks.core.contracts import IndexRef
+from tasks.recommend.scoring import RankConfig
+from tasks.registry import gate_record
+from tasks.registry.champion import Champion, from_tags, to_tags
+from tasks.registry.gate import GateConfig, GateRecord
+from tasks.registry.gate_record import Refused, compared_runs, find_refused, load_gate_record
+
+
+def champion(run_id: str, tag: str = "t", **below_best: float) -> Champion:
+    """A champion of which the training was run `run_id`."""
+    index = IndexRef(uri="s3://bucket/lancedb", tag=tag)
+    return Champion(index=index, rank=RankConfig(), run_id=run_id, below_best=below_best)
+
+
+class Candidate(NamedTuple):
+    """What the run of a candidate is tagged with."""
+
+    fingerprint: str
+    compared_with: str
+    outcome: str
+    tolerance: float = 0.01
+
+
+def registry(*candidates: Candidate, retired: Collection[str] = ()) -> SimpleNamespace:
+    """A client; versions are numbered from 1, runs are found by the run they were compared with."""
+    runs = []
+    for number, candidate in enumerate(candidates, start=1):
+        tags = {"fingerprint": candidate.fingerprint, "compared_with": candidate.compared_with}
+        tags |= {"gate": candidate.outcome, "gate_tolerance": str(candidate.tolerance)}
+        tags |= {"version": str(number), "promoted.why": f"reason {number}"}
+        runs.insert(0, SimpleNamespace(data=SimpleNamespace(tags=tags)))
+
+    def search_runs(experiments: list[str], wanted: str, max_results: int) -> list[Any]:
+        assert (experiments, max_results) == (["7"], 10_000)
+        (run_id,) = re.fullmatch(r"tags\.compared_with = '(\w+)'", wanted).groups()
+        return [run for run in runs if run.data.tags["compared_with"] == run_id]
+
+    numbers = {str(number) for number in range(1, len(runs) + 1)} - set(retired)
+    registered = [SimpleNamespace(version=number) for number in numbers]
+    return SimpleNamespace(
+        search_runs=search_runs, search_model_versions=lambda *_, **__: registered
+    )
+
+
+@pytest.fixture(autouse=True)
+def experiment(monkeypatch) -> None:
+    monkeypatch.setattr(gate_record, "experiment_id", lambda _: "7")
+
+
+def refused(client: SimpleNamespace, run_id: str, fingerprint: str, **gate: float) -> Any:
+    return find_refused(client, champion(run_id), fingerprint, GateConfig(**gate))
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "borderline"])
+def test_a_version_refused_by_the_champion_is_found_by_its_fingerprint(outcome):
+    client = registry(Candidate("x", "run", outcome), Candidate("y", "run", outcome))
+    assert refused(client, "run", "x") == Refused("1", outcome == "borderline", "reason 1")
+    assert refused(client, "run", "z") is None
+
+
+def test_a_version_refused_by_an_earlier_champion_is_trained_again():
+    client = registry(Candidate("x", "earlier", "rejected"))
+    assert refused(client, "run", "x") is None
+    assert refused(client, "earlier", "x") is not None
+
+
+def test_a_promoted_version_is_not_refused():
+    """It was champion until a rollback."""
+    assert refused(registry(Candidate("x", "run", "promoted")), "run", "x") is None
+
+
+def test_another_tolerance_may_promote_what_was_refused():
+    client = registry(Candidate("x", "run", "borderline", tolerance=0.01))
+    assert refused(client, "run", "x", tolerance=0.02) is None
+    assert refused(client, "run", "x", tolerance=0.01) is not None
+
+
+def test_the_newest_refused_version_is_found():
+    client = registry(*[Candidate("x", "run", "rejected")] * 11)
+    assert refused(client, "run", "x").version == "11"
+
+
+def test_a_retired_version_stays_rejected_but_cannot_be_approved():
+    for outcome, is_refused in (("rejected", True), ("borderline", False)):
+        client = registry(Candidate("x", "run", outcome), retired=["1"])
+        assert (refused(client, "run", "x") is not None) == is_refused
+
+
+def test_a_champion_without_a_training_run_was_compared_with_none():
+    assert compared_runs(registry(), champion("")) == []
+
+
+@pytest.mark.parametrize(("run_id", "candidates"), [("a", 3), ("b", 1), ("c", 0)])
+def test_candidates_are_counted_since_the_promotion_whatever_became_of_them(
+    monkeypatch, run_id, candidates
+):
+    """A second candidate was promoted over a; a rollback then made a the champion again."""
+    rows = [("x", "a", "rejected"), ("y", "a", "promoted"), ("z", "b", "rejected")]
+    rows.append(("z", "a", "borderline"))
+    client = registry(*(Candidate(*row) for row in rows), retired=["1", "2", "3", "4"])
+    monkeypatch.setattr(gate_record, "connect", lambda: client)
+    record = load_gate_record.fn(champion(run_id, f1_micro=0.004))
+    assert record == GateRecord(candidates=candidates, below_best={"f1_micro": 0.004})
+
+
+def test_the_loss_against_the_best_version_is_a_tag_of_the_version():
+    version = champion("run", f1_micro=0.004, keyword_ndcg_at_10=0.0)
+    assert from_tags(to_tags(version)) == version
+
+
+def test_a_version_of_an_earlier_release_has_no_loss():
+    tags = to_tags(champion("run", f1_micro=0.004))
+    del tags["below_best"]
+    assert from_tags(tags).below_best == {}
