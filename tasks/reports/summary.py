@@ -115,7 +115,7 @@ def next_commands(summary: Summary) -> list[str]:
     )
     return [
         *promoted,
-        f'{programs}/movie-recommender recommend "Vertical Limit"',
+        f'{programs}/movie-recommender recommend "Alien"',
         _mlflow_command(summary.run, programs),
     ]
 

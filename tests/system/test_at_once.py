@@ -139,7 +139,7 @@ def test_a_refresh_never_brings_old_models_back_over_a_new_training(folder):
     with meanwhile(refresh_module, lambda: summaries.append(train_on(folder, 140))):
         add(folder, 9005)
     (new,) = summaries
-    assert new.champion
+    assert new.outcome == "promoted"
     assert load_champion().run_id == new.run.run_id
     assert {"9005", "1139"} <= movies()
 
@@ -155,7 +155,7 @@ def test_a_refresh_during_a_training_is_kept_by_it(folder):
 def test_a_rollback_during_a_training_is_what_it_is_compared_with(folder):
     with meanwhile(publishing, lambda: roll_back(connect())):
         worse = train_on(folder, 145, classifier=WORSE)
-    assert not worse.champion
+    assert worse.outcome == "rejected"
     assert versions_by_alias(connect()) == {CHAMPION: "1", PREVIOUS: "2"}
 
 
@@ -165,11 +165,11 @@ def test_two_trainings_are_compared_with_each_other(folder, caplog):
     with meanwhile(publishing, lambda: summaries.append(train_on(folder, 160))):
         slower = train_on(folder, 155, classifier=WORSE)
     (faster,) = summaries
-    assert faster.champion
-    assert not slower.champion
+    assert faster.outcome == "promoted"
+    assert slower.outcome == "rejected"
     assert versions_by_alias(connect())[CHAMPION] == faster.model_version
     run = connect().get_run(slower.run.run_id)
-    assert run.data.metrics["champion_test_f1_micro"] == pytest.approx(
+    assert run.data.metrics["gate_f1_micro_champion"] == pytest.approx(
         faster.scores["test_f1_micro"], abs=0.2
     )
 

@@ -40,7 +40,7 @@ def test_an_index_that_is_gone(trained_root):
     with pytest.raises(DamagedVersionError, match=r"Train again .*, or promote another version"):
         titles_like("Horror Story 0")
     summary = train_again(trained_root, skip_unchanged=True)
-    assert summary.champion
+    assert summary.outcome == "promoted"
     assert summary.why.startswith(
         f"the champion (version {damaged.version}) cannot be compared: The index "
     )
@@ -54,7 +54,7 @@ def test_an_index_that_is_gone(trained_root):
 def test_an_index_that_lacks_a_file(trained_root):
     index_files()[0].unlink()
     summary = train_again(trained_root)
-    assert summary.champion
+    assert summary.outcome == "promoted"
     assert "or damaged" in summary.why
     assert len(titles_like("Horror Story 0")) == 10
 
@@ -67,7 +67,7 @@ def test_models_that_are_gone(trained_root, capsys):
     with pytest.raises(DamagedVersionError, match="its classifier is missing"):
         predict(PredictConfig(text="A haunted grave"))
     summary = train_again(trained_root)
-    assert summary.champion
+    assert summary.outcome == "promoted"
     assert predict(PredictConfig(text="A haunted grave")) == 0
 
 

@@ -217,7 +217,7 @@ def check_served_movies(checkout: Checkout, step: Step, done: Done) -> None:
     assert "--fail" in step.text
     answer = json.loads(done.printed)
     served = answer.get("predictions", [answer])[0]["movies"]
-    command = f'.venv/bin/movie-recommender recommend "Vertical Limit" --json --limit {len(served)}'
+    command = f'.venv/bin/movie-recommender recommend "Alien" --json --limit {len(served)}'
     listed = json.loads(checkout.call(command).printed)
     assert served
     for name in ("title", "year"):

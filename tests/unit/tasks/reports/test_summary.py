@@ -95,7 +95,7 @@ def test_artifact_counts_all_rows_and_names_the_next_commands(summary):
     assert "Quarantined: 3 (2 bad_id, 1 missing_title)." in text
     assert "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/abc) `abc`" in text
     assert "(http://127.0.0.1:5000/#/experiments/1/runs/abc/artifacts/report.html)" in text
-    assert 'movie-recommender recommend "Vertical Limit"' in text
+    assert 'movie-recommender recommend "Alien"' in text
     assert "mlflow ui --backend-store-uri sqlite:///m.db" in text
     assert "Held-out" in text
 
