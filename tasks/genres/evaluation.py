@@ -50,7 +50,7 @@ def f1_intervals(
     films: Films,
     prefix: str,
 ) -> dict[str, float]:
-    """95% bootstrap intervals of micro and macro F1, and of their paired margin over TF-IDF.
+    """95% bootstrap intervals of micro and macro F1, of TF-IDF's, and of the paired margin.
 
     `films` (n_movies,) numbers the films of the movies, which are drawn as a whole.
     """
@@ -60,6 +60,7 @@ def f1_intervals(
     for average in f1:
         name = f"{prefix}_f1_{average}"
         intervals |= bootstrap_interval(f1[average], name)
+        intervals |= bootstrap_interval(tfidf_f1[average], f"baseline_tfidf_f1_{average}")
         intervals |= bootstrap_interval(f1[average] - tfidf_f1[average], f"{name}_over_tfidf")
     return intervals
 
