@@ -111,7 +111,10 @@ def test_labelled_test_movies_are_scored_with_the_thresholds_of_their_genres(
     assert metrics[f"{prefix}_movies_left_out"] == 1
     assert metrics[f"{prefix}_f1_micro_high"] == 1
     assert metrics[f"{prefix}_f1_micro_over_tfidf_high"] == pytest.approx(2 / 3)
-    assert all(name.startswith(prefix) for name in metrics if name != "genres_learnt")
+    ends = [f"f1_{average}_{end}" for average in ("micro", "macro") for end in ("low", "high")]
+    others = {name for name in metrics if not name.startswith(prefix)}
+    assert others == {"genres_learnt", *(f"baseline_tfidf_{end}" for end in ends)}
+    assert metrics["baseline_tfidf_f1_micro_high"] == pytest.approx(1)
     assert messages(caplog) == [f"{prefix}_f1_micro 0.800 on 2 movies ({protocol} protocol)"]
 
 
