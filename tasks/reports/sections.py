@@ -7,7 +7,7 @@ from tasks.reports.summary import ONE_GENRE
 NOT_DRAWN = "This figure was not drawn in this run."
 LEAKY_RUN = "Not compared with the champion: the scores of this run leak."
 NO_CHAMPION = "There was no champion to compare with."
-NOTHING_SHARED = "The champion shares no test movies and no queries with this run."
+NOTHING_SHARED = "The champion and this run share no movies and no queries to be compared on."
 NO_QUERIES = (
     "The recommendations cannot be scored: the source has no keywords, no two movies of the same "
     "collection, no ratings and no known items."

@@ -119,7 +119,7 @@ def test_lists_beside_the_champion_replace_the_lists_alone(folder):
 
 def test_champion_without_common_test_movies_is_reported(folder):
     pq.write_table(pa.table({"score": pa.array([], pa.string())}), folder / "gate.parquet")
-    assert "shares no test movie" in render_html(CONTEXT, [folder])
+    assert "share no movies and no queries" in render_html(CONTEXT, [folder])
 
 
 def test_long_table_is_truncated_and_counts_the_other_rows(folder):
