@@ -119,13 +119,19 @@ def report(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:
     }
     alternatives = {
         "reciprocal-rank fusion": reciprocal_rank_fusion,
-        "learned to rank": learned_ranking(catalogue),
+        "learned to rank": learned_ranking(catalogue, choosing_keyword_queries(recommender)),
     }
     baselines = baseline_scorers(recommender, config)
     known = known_item_scores(recommender, config, baselines)
     combinations: dict[str, Combination] = {**weighted, **alternatives}
     combined = scored(recommender, VariantScorers(catalogue, combinations), known)
     return combined + scored(recommender, baselines, known)[1:]  # ours is the first of both
+
+
+def choosing_keyword_queries(recommender: Trained) -> list[int]:
+    """Rows of the keyword queries that a ranking may be learned on."""
+    sets = recommender.query_sets["choosing"]
+    return next(query_set.rows for query_set in sets if query_set.name == HEADLINE)
 
 
 def report_people(recommender: Trained, config: RankConfig) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Other ways to combine the similarity features: reciprocal-rank fusion and a learned ranking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.relevance import half_of, keyword_judgements
+from tasks.recommend.evaluation.relevance import keyword_judgements
 from tasks.recommend.scoring import Array, similarity_features
 
 #: Scores (n_queries, n_movies) from similarity features of that shape, by name.
@@ -28,12 +28,12 @@ def reciprocal_rank_fusion(features: dict[str, Array]) -> Array:
     return scores
 
 
-def learned_ranking(catalogue: Catalogue) -> Combination:
+def learned_ranking(catalogue: Catalogue, queries: Sequence[int]) -> Combination:
     """Boosted trees that predict the keyword relevance of a pair, never falling in a similarity.
 
     They are fitted on the choosing half of the keyword queries.
     """
-    features, gains = _pairs(catalogue)
+    features, gains = _pairs(catalogue, queries)
     model = HistGradientBoostingRegressor(
         monotonic_cst=[1] * len(FUSED), max_iter=150, random_state=0
     ).fit(features, gains)
@@ -46,16 +46,14 @@ def _predict(model: HistGradientBoostingRegressor, features: dict[str, Array]) -
     return scores
 
 
-def _pairs(catalogue: Catalogue) -> tuple[Array, NDArray[np.float32]]:
+def _pairs(catalogue: Catalogue, queries: Sequence[int]) -> tuple[Array, NDArray[np.float32]]:
     """Features (n_pairs, n_features) and keyword relevance of pairs of judged movies.
 
     The candidates of a query are its most relevant movies and random ones.
     """
     judgements = keyword_judgements(catalogue.movies["keywords"].to_pylist())
     positions = {row: position for position, row in enumerate(judgements.rows.tolist())}
-    keys = {row: f"{source}/{movie_id}" for (source, movie_id), row in catalogue.positions.items()}
-    choosing = [row for row in positions if half_of(keys[row]) == "choosing"]
-    rows = choosing[:: max(1, len(choosing) // LEARNED_QUERIES)]
+    rows = queries[:: max(1, len(queries) // LEARNED_QUERIES)]
     rng, pairs, gains = np.random.default_rng(0), list[Array](), list[Array]()
     for row in rows:
         relevance = judgements.gains(positions[row])

@@ -123,7 +123,7 @@ def register_version(
     with champion_lock():
         if not is_current_champion(decision.version):
             return None
-        if promotion.promote:
+        if promotion.outcome != "rejected":  # a borderline version may be approved
             documents = data.documents.result()
             index = carry_over(
                 index=version.index,

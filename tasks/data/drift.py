@@ -33,6 +33,10 @@ MAX_SAMPLED_MOVIES = 2000  # movies whose words are looked up in the vocabulary
 CHANCE_LEVEL = 0.99  # quantile of the index of two samples of one population
 MIN_SHARE = 1e-4  # used for a bin that is empty on one side
 DISTRIBUTIONS = ("genres", "decades", "text_lengths")
+BINS = pa.schema(
+    [("distribution", pa.string()), ("bin", pa.string())]
+    + [(name, pa.float64()) for name in ("before", "now")]
+)
 
 
 class DriftConfig(StrictConfig):
@@ -201,7 +205,7 @@ def _write_comparison(
 ) -> None:
     """Write the metrics and the table of all bins."""
     store.write_json(folder / "metrics.json", drift_metrics(old, new, unknown_share))
-    pq.write_table(pa.Table.from_pylist(_bin_rows(old, new)), folder / "drift.parquet")
+    pq.write_table(pa.Table.from_pylist(_bin_rows(old, new), BINS), folder / "drift.parquet")
 
 
 def _read_profile(file: Path) -> SourceProfile:
@@ -244,6 +248,7 @@ def _bin_rows(old: SourceProfile, new: SourceProfile) -> list[dict[str, Any]]:
             "now": getattr(new, name).get(bin_name, 0) / max(1, new.movies),
         }
         for name in DISTRIBUTIONS
+        if getattr(old, name) and getattr(new, name)  # an earlier release did not count it
         for bin_name in sorted(getattr(old, name).keys() | getattr(new, name).keys())
     ]
     return sorted(rows, key=lambda row: -abs(row["now"] - row["before"]))

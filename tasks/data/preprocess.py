@@ -9,7 +9,7 @@ import pyarrow as pa
 from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import DOCUMENTS, DocumentsRef, MoviesRef, SplitsRef
@@ -48,6 +48,12 @@ class TextConfig(StrictConfig):
     test_share: float = Field(
         0.1, gt=0, le=0.4, description="Share of movies for the reported scores alone"
     )
+
+    @model_validator(mode="after")
+    def _leave_train_movies(self) -> "TextConfig":
+        if self.test_share + self.gate_share + self.validation_share >= 1:
+            raise ValueError("test, gate and validation share leave no movies to train on")
+        return self
 
     @field_validator("segmenter")
     @classmethod

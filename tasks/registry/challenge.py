@@ -1,7 +1,8 @@
 """Champion and challenger, evaluated on the same movies and queries -> comparisons of metrics.
 
-The movies are those of the gate's split, the queries those of the choosing half: nothing is fitted
-on them, and no score is reported on them. The champion's models compute the index rows of the
+The movies are those of the gate's split: nothing is fitted on them, and no score is reported on
+them. The queries are those of the choosing half, on which ranking weights may be chosen, in a
+catalogue without the test movies. The champion's models compute the index rows of the
 challenger's catalogue again, so that both models rank the same movies for the same queries. The
 confidence intervals are those of paired differences: what is difficult for both models adds no
 noise.
@@ -27,8 +28,8 @@ from tasks.data.preprocess import TextConfig
 from tasks.data.splits import films_of, hash_overviews, is_fitted_on, movie_keys
 from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER, Scorers
-from tasks.recommend.evaluation.list_evaluation import GATE_QUERIES, Judgements, score_half
+from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER
+from tasks.recommend.evaluation.list_evaluation import GATE_QUERIES, Judgements, score_for_gate
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_means, query_values
 from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
@@ -146,8 +147,9 @@ def _compare_recommendations(
     A champion with keywords as a feature is not compared by keywords.
     """
     rows = pa.concat_tables([model.to_index_rows(chunk) for chunk in store.chunks(documents)])
+    splits = store.read(documents, ["split"])["split"]
+    scored = score_for_gate(rows, splits, champion.rank, model, judgements)
     catalogue = Catalogue(rows)
-    scored = score_half(Scorers(catalogue, champion.rank), rows, model, judgements, "choosing")
     del rows  # the catalogue has what is needed of them
     folder = store.locate(lists)
     challenger_lists = pq.read_table(folder / "sample_lists.parquet")

@@ -3,8 +3,8 @@
 One metric of genres and one of lists decide. A challenger is promoted if one of them is
 significantly better (Holm over the two; the candidates since the last promotion share one error
 probability), or if its source is new, and if no 95% interval includes a loss above the tolerance:
-against the champion, and against the best version that was ever kept. It is rejected if it is
-significantly worse, or no better on the same source; what lies between waits for a person.
+against the champion, and against the best version that was ever kept. It is rejected if such a
+loss is significant, or if it is no better on the same source; what lies between waits for a person.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -203,7 +203,8 @@ def _outcome(
     if better:
         gains = " and ".join(f"{row.label} is {row.difference:.3f} higher" for row in better)
         return "promoted", f"{gains} than the champion's (significant, {_candidate(record)})"
-    return "promoted", "no deciding metric is worse than the champion's, and the source is new"
+    why = f"the source is new, and no deciding metric loses more than {tolerance:g} (95% interval)"
+    return "promoted", why
 
 
 def _loss(row: Comparison, record: GateRecord) -> float:

@@ -68,6 +68,10 @@ def _exists(client: mlflow.MlflowClient, refused: Refused) -> bool:
 
 @io_task("load-gate-record")
 def load_gate_record(champion: Champion) -> GateRecord:
-    """Number of candidates since the champion's promotion, and its loss against the best."""
-    candidates = len(compared_runs(connect(), champion))
-    return GateRecord(candidates=candidates, below_best=champion.below_best)
+    """Number of candidates since the champion's promotion, and its loss against the best.
+
+    Runs that repeat a training are one candidate.
+    """
+    runs = compared_runs(connect(), champion)
+    candidates = {run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs}
+    return GateRecord(candidates=len(candidates), below_best=champion.below_best)

@@ -29,7 +29,7 @@ from tasks.registry.champion import Champion
 
 CARRIED = "-refreshed"  # suffix of an index tag: movies were carried over into a new training
 MIN_CHUNKS_FOR_POOL = 10
-DROPPED = "%d movies that refreshes added are of sources that this training lacks: they are dropped"
+DROPPED = "%d movies of refreshes are of sources that this training lacks: a promotion drops them"
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:

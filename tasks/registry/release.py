@@ -161,8 +161,8 @@ def promote(client: mlflow.MlflowClient, name: str) -> str:
                 "cannot become the champion."
             )
         require_usable(version)
-        _promote(client, version, "promoted manually")
-        client.set_model_version_tag(MODEL, str(version.version), "below_best", "{}")
+        if _promote(client, version, "promoted manually"):
+            client.set_model_version_tag(MODEL, str(version.version), "below_best", "{}")
     return str(version.version)
 
 
@@ -182,18 +182,22 @@ def roll_back(client: mlflow.MlflowClient) -> str:
     return str(version.version)
 
 
-def _promote(client: mlflow.MlflowClient, version: ModelVersion, action: str) -> None:
-    """Move the alias, and record the action in tags of the version and of its run."""
+def _promote(client: mlflow.MlflowClient, version: ModelVersion, action: str) -> bool:
+    """Move the alias, and record the action in tags of the version and of its run.
+
+    Returns whether the version was not the champion before.
+    """
     number = str(version.version)
     current = versions_by_alias(client).get(CHAMPION)
     if current == number:
-        return
+        return False
     damaged = current is not None and is_damaged(client.get_model_version(MODEL, current))
     move_champion(client, number, champion_is_damaged=damaged)
     entry = f"{action} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     client.set_model_version_tag(MODEL, number, BY_HAND, entry)
     client.set_tag(str(version.run_id), "promoted", "true")
     client.set_tag(str(version.run_id), "promoted.by_hand", entry)
+    return True
 
 
 def changed_values(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:

@@ -75,7 +75,7 @@ SECTIONS = {
         Panel(
             "relevance_by_scorer",
             "Relevance by judgement",
-            "This run and the baselines on the same queries, which no setting was chosen on.",
+            "This run and the baselines on the same queries, those of the reported half.",
             NO_QUERIES,
         ),
     ),

@@ -29,7 +29,9 @@ def documents_of(rows: pa.Table) -> DocumentsRef:
     """Stored documents whose texts are the words of index rows."""
     texts = [" ".join(words) for words in rows["words"].to_pylist()]
     columns = rows.select(["id", "title", "overview", "keywords", "collection"])
-    return stored_table(DocumentsRef, columns.append_column("document", pa.array(texts)))
+    with_texts = columns.append_column("document", pa.array(texts))
+    splits = pa.array(["train"] * len(texts))
+    return stored_table(DocumentsRef, with_texts.append_column("split", splits))
 
 
 def evaluate(

@@ -91,7 +91,7 @@ def build_query_sets(
     Raises:
         UserError: the ratings changed while the run was reading them.
     """
-    query_sets = [] if with_keywords else [_keyword_set(rows["keywords"].to_pylist())]
+    query_sets = [] if with_keywords else [_keyword_set(_keywords_of_half(rows, half))]
     query_sets.append(_franchise_set(franchises(rows["collection"].to_pylist())))
     query_sets = [
         query_set._replace(rows=rows_of_half(rows, query_set.rows, half, limit))
@@ -104,6 +104,17 @@ def build_query_sets(
         query_set._replace(clusters=tuple(clusters[row] for row in query_set.rows))
         for query_set in query_sets
         if query_set.rows
+    ]
+
+
+def _keywords_of_half(rows: pa.Table, half: Half) -> list[list[str]]:
+    """Keywords of the movies of one half; those of the other are not judged.
+
+    The similarity of two movies would else judge in both halves, once from each of them.
+    """
+    keywords, halves = rows["keywords"].to_pylist(), query_halves(rows)
+    return [
+        names if own_half == half else [] for names, own_half in zip(keywords, halves, strict=True)
     ]
 
 

@@ -43,10 +43,10 @@ def published(outcome: Outcome, compared_champion: str = "3") -> Champion | None
 
 
 @pytest.mark.parametrize(
-    ("outcome", "tag"), [("promoted", "carried"), ("rejected", "new"), ("borderline", "new")]
+    ("outcome", "tag"), [("promoted", "carried"), ("rejected", "new"), ("borderline", "carried")]
 )
 def test_a_version_is_registered_with_its_loss_against_the_best(registered, outcome, tag):
-    """A promoted one gets the movies that refreshes added to the champion."""
+    """One that is or may be promoted gets the movies that refreshes added to the champion."""
     version = published(outcome)
     (reader,) = registered
     assert reader.below_best == {"f1_micro": 0.004}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tasks.core.storage import store
 from tasks.data.drift import (
     SourceProfile,
+    _bin_rows,
     build_profile,
     distributions_above,
     drift_metrics,
@@ -75,6 +76,7 @@ def test_a_distribution_that_an_earlier_release_did_not_count_is_not_compared():
     metrics = drift_metrics(old, profile(9), unknown_share=0)
     assert "drift_text_lengths" not in metrics
     assert distributions_above(metrics, 0.0) == []
+    assert {row["distribution"] for row in _bin_rows(old, profile(9))} == {"genres", "decades"}
 
 
 @pytest.mark.parametrize(("size", "is_drift"), [(20, False), (2000, True)])

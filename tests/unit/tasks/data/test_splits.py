@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tasks.core.contracts import MoviesRef
 from tasks.core.storage import store
@@ -133,6 +134,11 @@ def test_test_movies_are_those_of_earlier_releases():
     """So that versions of earlier releases, which were trained on other movies, are comparable."""
     position = hash_overviews(["overview number 16"]).positions[0]
     assert position == pytest.approx(0.0443, abs=5e-5)
+
+
+def test_shares_leave_movies_to_train_on():
+    with pytest.raises(ValidationError, match="leave no movies to train on"):
+        TextConfig(test_share=0.4, gate_share=0.4, validation_share=0.2)
 
 
 def test_keys_in_several_splits_are_counted():

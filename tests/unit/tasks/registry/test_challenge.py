@@ -14,7 +14,8 @@ from tasks.data.companions.reference_files import find_known_items
 from tasks.data.preprocess import TextConfig
 from tasks.data.splits import FITTED_KEYS, NO_YEAR, movie_keys, split_of_overview
 from tasks.recommend.evaluation import list_evaluation
-from tasks.recommend.evaluation.list_evaluation import Judgements
+from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER
+from tasks.recommend.evaluation.list_evaluation import Judgements, score_for_gate
 from tasks.recommend.evaluation.relevance import Half
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
@@ -354,6 +355,15 @@ def challenged(documents: DocumentsRef, **arguments: Any) -> ScoresRef:
     )
 
 
+def test_test_movies_are_in_no_list_of_the_gate():
+    """Their genres are a feature of their ranking. Three of ten movies of a collection are."""
+    table = one_collection()
+    splits = pa.chunked_array([["test"] * 3 + ["train"] * (table.num_rows - 3)])
+    scored = score_for_gate(table, splits, WORDS_ALONE, WordModel(), Judgements(None, None))
+    assert len(scored.query_scores[RECOMMENDER]["franchise_recall_at_10"]) == 7
+    assert len(scored.clusters["franchise_recall_at_10"]) == 7
+
+
 def test_predictions_and_lists_of_a_challenger_are_compared(models, tmp_path):
     """All movies are Horror or War in turn; the champion predicts Horror, the challenger War.
 
@@ -365,6 +375,7 @@ def test_predictions_and_lists_of_a_challenger_are_compared(models, tmp_path):
     documents = stored_table(
         DocumentsRef,
         store.read(documents_of(table))
+        .drop_columns(["split"])
         .append_column("year", table["year"])
         .append_column("genres", pa.array([[GENRES[row % 2]] for row in range(len(TITLES))]))
         .append_column("split", pa.array(splits)),

@@ -185,7 +185,9 @@ def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
     comparisons = [comparison("f1_micro", -0.005), comparison(LIST_METRIC, 0.0)]
     decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
     assert decision.promote
-    assert decision.why == "no deciding metric is worse than the champion's, and the source is new"
+    assert decision.why == (
+        "the source is new, and no deciding metric loses more than 0.01 (95% interval)"
+    )
 
 
 @pytest.mark.parametrize("same_source", [False, True])

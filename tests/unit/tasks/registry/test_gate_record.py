@@ -35,7 +35,8 @@ def registry(*candidates: Candidate, retired: Collection[str] = ()) -> SimpleNam
         tags = {"fingerprint": candidate.fingerprint, "compared_with": candidate.compared_with}
         tags |= {"gate": candidate.outcome, "gate_tolerance": str(candidate.tolerance)}
         tags |= {"version": str(number), "promoted.why": f"reason {number}"}
-        runs.insert(0, SimpleNamespace(data=SimpleNamespace(tags=tags)))
+        info = SimpleNamespace(run_id=f"run {number}")
+        runs.insert(0, SimpleNamespace(data=SimpleNamespace(tags=tags), info=info))
 
     def search_runs(experiments: list[str], wanted: str, max_results: int) -> list[Any]:
         assert (experiments, max_results) == (["7"], 10_000)
@@ -91,6 +92,12 @@ def test_a_retired_version_stays_rejected_but_cannot_be_approved():
     for outcome, is_refused in (("rejected", True), ("borderline", False)):
         client = registry(Candidate("x", "run", outcome), retired=["1"])
         assert (refused(client, "run", "x") is not None) == is_refused
+
+
+def test_runs_that_repeat_a_training_are_one_candidate(monkeypatch):
+    client = registry(*[Candidate("x", "run", "rejected")] * 3, Candidate("y", "run", "rejected"))
+    monkeypatch.setattr(gate_record, "connect", lambda: client)
+    assert load_gate_record.fn(champion("run")).candidates == 2
 
 
 def test_a_champion_without_a_training_run_was_compared_with_none():

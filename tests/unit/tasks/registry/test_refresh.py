@@ -79,5 +79,5 @@ def test_dropped_movies_are_counted_and_logged(champion, monkeypatch, caplog):
     assert messages(caplog) == []
     assert count_dropped.fn(champion, training_on(("m", "1"))) == 2
     assert messages(caplog) == [
-        "2 movies that refreshes added are of sources that this training lacks: they are dropped"
+        "2 movies of refreshes are of sources that this training lacks: a promotion drops them"
     ]

@@ -161,15 +161,40 @@ def test_keywords_that_are_a_feature_do_not_judge(judged):
     assert [part.name for part in query_sets] == ["franchise_recall_at_10"]
 
 
-def test_keyword_ndcg_ranks_the_judged_movies_of_both_halves_without_the_query(judged):
-    """For the first movie the third is relevant, the fourth is not, the second is not judged."""
-    choosing, reported = (by_name(judged, half)["keyword_ndcg_at_10"] for half in HALVES)
-    for keywords in (choosing, reported):
-        assert keywords.candidates is not None
-        assert keywords.candidates.tolist() == [0, 2, 3]
-    assert score(choosing, 0, [9, 3, 1]) == 1
-    assert score(choosing, 0, [9, 1, 3]) == pytest.approx(1 / np.log2(3))
-    assert score(reported, 3, [3, 2, 9]) == pytest.approx(1 / np.log2(3))
+def test_keyword_ndcg_ranks_the_judged_movies_of_the_half_without_the_query():
+    """For the first movie the second is relevant, the third is not, the fourth is not judged."""
+    titles = [f"Film {row}" for row in range(40)]
+    halves = query_halves(rows(titles))
+    first, second, third, fourth = [row for row in range(40) if halves[row] == "choosing"][:4]
+    keywords: list[list[str]] = [[] for _ in titles]
+    keywords[first], keywords[second], keywords[third] = KEYWORDS[0], KEYWORDS[2], KEYWORDS[3]
+    keywords[fourth] = ["a"]
+    for row in range(40):
+        if halves[row] == "reported":
+            keywords[row] = KEYWORDS[0]
+    choosing = by_name(rows(titles, keywords=keywords), "choosing")["keyword_ndcg_at_10"]
+    assert choosing.candidates is not None
+    assert choosing.candidates.tolist() == choosing.rows == [first, second, third]
+    assert score(choosing, first, [9, 3, 1]) == 1
+    assert score(choosing, first, [9, 1, 3]) == pytest.approx(1 / np.log2(3))
+
+
+def test_keywords_of_the_other_half_change_no_score_of_a_half():
+    titles = [f"Film {row}" for row in range(60)]
+    halves, rng = query_halves(rows(titles)), np.random.default_rng(0)
+    keywords = [rng.choice(list("abcdefghijkl"), 6, replace=False).tolist() for _ in titles]
+    others = [row for row in range(60) if halves[row] == "reported"]
+    changed = keywords.copy()
+    for row, other in zip(others, rng.permutation(others), strict=True):
+        changed[row] = keywords[other]
+    ranking = rng.random(60)
+
+    def scores(names: list[list[str]], half: str) -> list[float]:
+        part = by_name(rows(titles, keywords=names), half)["keyword_ndcg_at_10"]
+        return [score(part, row, ranking[part.candidates].tolist()) for row in part.rows]
+
+    assert scores(changed, "choosing") == scores(keywords, "choosing")
+    assert scores(changed, "reported") != scores(keywords, "reported")
 
 
 def test_franchise_recall_looks_at_the_list(judged):
