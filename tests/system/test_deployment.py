@@ -153,7 +153,7 @@ def test_a_week_of_the_stack(up, environment, client, monkeypatch):
     assert len(finished_runs(client)) == 3  # the last one found the server and its password
     rows = release(environment, "list")
     assert roles(rows) == {"2": "", "1": "champion"}
-    assert rows[0]["why"].endswith("lower than the champion's (tolerance 0.01)")
+    assert rows[0]["why"].endswith("lower than the champion's (significant at 95%)")
     assert "promotion-gate" in {artifact.key for artifact in client.read_artifacts()}
 
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", environment["RECOMMENDER_ARTIFACTS"])
