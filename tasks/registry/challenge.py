@@ -216,7 +216,7 @@ def challenge(
     keys: Path | None,
     compute: Compute,
 ) -> ScoresRef:
-    """Evaluate both models on movies and queries that decide nothing else, and compare them.
+    """Evaluate both models on the movies and queries of the gate, and compare their metrics.
 
     `folders` are the champion's model folders, `keys` is the file of the films that they were
     fitted on, `lists` the evaluation of the challenger's lists.

@@ -40,9 +40,7 @@ METRIC_LABELS = {
     "colike_ndcg_at_10": "co-like nDCG@10",
 }
 Outcome = Literal["promoted", "rejected", "borderline"]
-
-
-#: Tags of the run of a candidate; the first two are also tags of its version.
+#: Tags of the run of a candidate; `compared_with` and `gate` are also tags of its version.
 COMPARED_WITH, OUTCOME, TOLERANCE = "compared_with", "gate", "gate_tolerance"
 FINGERPRINT, VERSION = "fingerprint", "version"
 
@@ -102,8 +100,8 @@ class PromotionDecision(BaseModel, frozen=True):
     """Whether the challenger is promoted to champion, and the reason in plain words.
 
     `compared_with` is the run that trained the champion, `below_best` the loss of the challenger
-    against the best version ever kept. `champion_is_damaged`: there is a champion, but it is
-    damaged and was not compared.
+    against the best version ever kept, `tolerance` that of the gate. `champion_is_damaged`: there
+    is a champion, but it is damaged and was not compared.
     """
 
     outcome: Outcome

@@ -33,7 +33,7 @@ from tasks.recommend.evaluation.relevance import (
 )
 from tasks.recommend.scoring import Array
 
-MAX_QUERIES = 1000  # queries of a set; of more, an even sample
+MAX_QUERIES = 1000  # queries of a set; of more, a sample by a hash of their names
 MAX_COVERAGE_QUERIES = 1000
 #: Score of one query from its row, the ranking scores (n_movies,) and its list of ten rows. An
 #: array has the score by all users' judgements first, then those without each group of users.
