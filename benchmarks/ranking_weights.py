@@ -11,7 +11,6 @@ from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER, Scorers
 from tasks.recommend.evaluation.list_metrics import popularity_metrics
 from tasks.recommend.evaluation.query_sets import QuerySet
 from tasks.recommend.evaluation.ranking_metrics import query_values
-from tasks.recommend.evaluation.relevance import half_of
 from tasks.recommend.evaluation.relevance_scores import score_known_items
 from tasks.recommend.scoring import (
     Array,
@@ -77,11 +76,7 @@ def choosing_half(recommender: Trained) -> Choosing:
         for query_set in recommender.query_sets["choosing"]
         if query_set.name != "colike_ndcg_at_10"
     ]
-    choosing = [
-        row
-        for (source, movie_id), row in catalogue.positions.items()
-        if half_of(f"{source}/{movie_id}") == "choosing"
-    ]
+    choosing = [row for row, half in enumerate(recommender.halves) if half == "choosing"]
     bias_rows = every_kth(choosing, BIAS_QUERIES)
     bias = features(QuerySet("bias", [], lambda row, scores, hits: 0.0), bias_rows)
     return Choosing(catalogue, sets, bias)

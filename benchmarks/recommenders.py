@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.data.companions.reference_files import find_known_items, find_ratings, read_known_items
+from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.recommend.catalogue import Catalogue
-from tasks.recommend.evaluation.query_sets import QuerySet, build_query_sets
+from tasks.recommend.evaluation.list_evaluation import known_items_of
+from tasks.recommend.evaluation.query_sets import QuerySet, build_query_sets, query_halves
 from tasks.recommend.evaluation.relevance import Half
-from tasks.recommend.evaluation.relevance_scores import KnownItem, known_item_rows
+from tasks.recommend.evaluation.relevance_scores import KnownItem
 from tasks.recommend.search import load_version
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import load_champion, model_folders
@@ -20,13 +21,14 @@ HALVES: tuple[Half, ...] = ("choosing", "reported")
 
 
 class Trained(NamedTuple):
-    """The recommender of a file, its models, and the queries of both halves."""
+    """The recommender of a file, its models, the queries of both halves, and that of each movie."""
 
     path: Path
     catalogue: Catalogue
     model: TextModel
     query_sets: dict[Half, list[QuerySet]]
     known_items: dict[Half, list[KnownItem]]
+    halves: list[Half]
 
 
 def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
@@ -47,13 +49,6 @@ def trained(path: Path, root: str, options: Sequence[str] = ()) -> Trained:
     rows = table.to_arrow()
     ratings, keywords = find_ratings([str(path)]), model.text.keywords
     query_sets = {half: build_query_sets(rows, ratings, keywords, half) for half in HALVES}
-    known_items = {half: _known_items(path, catalogue, half) for half in HALVES}
-    return Trained(path, catalogue, model, query_sets, known_items)
-
-
-def _known_items(path: Path, catalogue: Catalogue, half: Half) -> list[KnownItem]:
     known = find_known_items([str(path)])
-    if known is None:
-        return []
-    items = ((item.id, item.query) for item in read_known_items(known.file))
-    return known_item_rows(catalogue, known.source, items, half)
+    known_items = {half: known_items_of(rows, catalogue, known, half) for half in HALVES}
+    return Trained(path, catalogue, model, query_sets, known_items, query_halves(rows))

@@ -9,7 +9,7 @@ from flows.runtime.server import prefect_server
 from flows.train import train
 from tasks.core.storage import store
 from tasks.data.source_check import require_trainable
-from tasks.reports.summary import Summary, next_commands, notes, score_rows
+from tasks.reports.summary import BASELINE_TITLES, Summary, next_commands, notes, score_rows
 
 
 def command(config: TrainConfig) -> int:
@@ -36,7 +36,7 @@ def show(summary: Summary) -> None:
 def score_table(summary: Summary) -> Table:
     """Scores of the run beside those of the baselines."""
     table = Table(title=f"{summary.ingested.source}: {summary.protocol} protocol")
-    for column in ("score", "this run", "TF-IDF", "prior"):
+    for column in ("score", "this run", *BASELINE_TITLES):
         table.add_column(column, justify="left" if column == "score" else "right")
     for row in score_rows(summary.scores, summary.protocol):
         table.add_row(*row)

@@ -24,7 +24,7 @@ from tasks.data.ingest import ingest
 from tasks.data.leakage import check_documents
 from tasks.data.preprocess import preprocess
 from tasks.data.splits import assign_splits
-from tasks.registry.champion_check import CheckedChampion, check_champion
+from tasks.registry.champion_check import CheckedVersion, check_champion
 from tasks.registry.tracking.source import track_profile, track_source, track_splits
 from tasks.reports.report import report_quarantine
 
@@ -38,7 +38,7 @@ class SourceComparison:
     """
 
     profile: ProfileRef
-    champion: CheckedChampion
+    champion: CheckedVersion
     drift: tuple[ScoresRef, ...]
 
 

@@ -119,7 +119,7 @@ def register_version(
     Returns None, and registers nothing, if the decision is about an earlier champion.
     """
     folders, promotion = recommender.folders(), decision.promotion
-    version = version.model_copy(update={"below_best": dict(promotion.below_best)})
+    version = version.model_copy(update={"best": dict(promotion.best)})
     with champion_lock():
         if not is_current_champion(decision.version):
             return None

@@ -1,11 +1,12 @@
-"""Champion and challenger, evaluated on the same movies and queries -> comparisons of metrics.
+"""Challenger and an earlier version, evaluated on the same movies and queries -> comparisons.
 
 The movies are those of the gate's split: nothing is fitted on them, and no score is reported on
 them. The queries are those of the choosing half, on which ranking weights may be chosen, in a
-catalogue without the test movies. The champion's models compute the index rows of the
-challenger's catalogue again, so that both models rank the same movies for the same queries. The
-confidence intervals are those of paired differences: what is difficult for both models adds no
-noise.
+catalogue without the test movies. The earlier models compute the index rows of the challenger's
+catalogue again, so that both models rank the same movies for the same queries. The confidence
+intervals are those of paired differences: what is difficult for both models adds no noise.
+
+The earlier version is the champion, and where another one was better by a metric, that one too.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel
 
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
@@ -30,19 +32,56 @@ from tasks.genres.metrics import Labels, bootstrap_f1, macro_f1, micro_f1
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import RECOMMENDER
 from tasks.recommend.evaluation.list_evaluation import GATE_QUERIES, Judgements, score_for_gate
+from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS
 from tasks.recommend.evaluation.ranking_metrics import bootstrap_means, query_values
 from tasks.recommend.evaluation.sample_lists import sample_lists
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
-from tasks.registry.gate import Comparison, paired_comparison
+from tasks.registry.champion_check import CheckedVersion
+from tasks.registry.gate import GENRE_METRIC, METRIC_LABELS, Comparison, paired_comparison
 
 COMPARED = pa.schema(
-    [("score", pa.string())]
+    [("score", pa.string()), ("opponent", pa.string()), ("is_best", pa.bool_())]
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference")]
     + [(name, pa.float64()) for name in ("low", "high", "error")]
+    + [("observations", pa.int64())]
 )
+
+
+class Opponent(BaseModel, frozen=True):
+    """A version that the challenger is compared with, by some metrics.
+
+    `folders` are its model folders, `keys` is the file of the films that they were fitted on;
+    `is_best`: it is not the champion, but the best version kept by these metrics.
+    """
+
+    champion: Champion
+    folders: ModelFolders
+    keys: Path | None = None
+    metrics: tuple[str, ...] = tuple(METRIC_LABELS)
+    is_best: bool = False
+
+
+def to_opponent(checked: CheckedVersion) -> Opponent | None:
+    """An intact champion as opponent; None if it is damaged, or if there is none."""
+    if checked.champion is None or checked.folders is None:
+        return None
+    return Opponent(champion=checked.champion, folders=checked.folders, keys=checked.fitted_keys)
+
+
+def best_opponents(champion: Champion, best: Sequence[CheckedVersion]) -> list[Opponent]:
+    """The best versions kept as opponents, each by the metrics in which the champion is not it."""
+    return [
+        opponent.model_copy(update={"metrics": _best_in(champion, checked), "is_best": True})
+        for checked in best
+        if (opponent := to_opponent(checked))
+    ]
+
+
+def _best_in(champion: Champion, best: CheckedVersion) -> tuple[str, ...]:
+    return tuple(metric for metric, number in champion.best.items() if number == best.version)
 
 
 class PairedPredictions(NamedTuple):
@@ -65,9 +104,9 @@ def compare_genres(predictions: PairedPredictions) -> list[Comparison]:
     return [
         paired_comparison(
             metric=f"f1_{average}",
-            champion=f1(y_true, champion),
-            challenger=f1(y_true, challenger),
+            scores=(f1(y_true, champion), f1(y_true, challenger)),
             differences=challenger_samples[average] - champion_samples[average],
+            observations=len(np.unique(films)),
         )
         for average, f1 in (("micro", micro_f1), ("macro", macro_f1))
     ]
@@ -79,9 +118,9 @@ def compare_lists(
     """Mean of a ranking metric over the same queries; both arrays as in `bootstrap_means`."""
     return paired_comparison(
         metric=metric,
-        champion=float(query_values(champion).mean()),
-        challenger=float(query_values(challenger).mean()),
+        scores=(float(query_values(champion).mean()), float(query_values(challenger).mean())),
         differences=bootstrap_means(challenger - champion, clusters),
+        observations=len(set(clusters)) or len(champion),
     )
 
 
@@ -171,26 +210,35 @@ def _challenge(
     lists: ScoresRef,
     ratings: RatingsRef | None,
     known_items: KnownItemsRef | None,
-    champion: Champion,
-    folders: ModelFolders,
-    keys: Path | None,
+    opponent: Opponent,
 ) -> ScoresRef:
-    champion_model = TextModel(folders)
+    model, comparisons, n_movies = TextModel(opponent.folders), list[Comparison](), 0
+    if GENRE_METRIC in opponent.metrics:
+        movies = _movies_to_compare(documents, model.text, opponent.keys)
+        predictions = predict_both(movies, model, TextModel(challenger))
+        n_movies = len(predictions.y_true)
+        comparisons += compare_genres(predictions) if n_movies else []
+    if set(opponent.metrics) & set(RELEVANCE_METRICS):
+        comparisons += _compare_recommendations(
+            documents=documents,
+            champion=opponent.champion,
+            model=model,
+            judgements=Judgements(ratings, known_items),
+            lists=lists,
+            writer=writer,
+        )
+    whose = {"opponent": opponent.champion.version, "is_best": opponent.is_best}
+    rows = [row.model_copy(update=whose) for row in comparisons if row.score in opponent.metrics]
+    _write_comparisons(rows, writer.folder)
+    return writer.folder_ref(ScoresRef, n_movies)
+
+
+def _movies_to_compare(
+    documents: DocumentsRef, champion: TextConfig, keys: Path | None
+) -> pa.Table:
     columns = ["title", "year", "overview", "genres", "keywords", "split"]
     fitted_keys = np.load(keys, allow_pickle=False) if keys else None
-    movies = movies_to_compare(store.read(documents, columns), champion_model.text, fitted_keys)
-    predictions = predict_both(movies, champion_model, TextModel(challenger))
-    comparisons = compare_genres(predictions) if len(predictions.y_true) else []
-    comparisons += _compare_recommendations(
-        documents=documents,
-        champion=champion,
-        model=champion_model,
-        judgements=Judgements(ratings, known_items),
-        lists=lists,
-        writer=writer,
-    )
-    _write_comparisons(comparisons, writer.folder)
-    return writer.folder_ref(ScoresRef, len(predictions.y_true))
+    return movies_to_compare(store.read(documents, columns), champion, fitted_keys)
 
 
 def _write_comparisons(comparisons: Sequence[Comparison], folder: Path) -> None:
@@ -211,15 +259,12 @@ def challenge(
     lists: ScoresRef,
     ratings: RatingsRef | None,
     known_items: KnownItemsRef | None,
-    champion: Champion,
-    folders: ModelFolders,
-    keys: Path | None,
+    opponent: Opponent,
     compute: Compute,
 ) -> ScoresRef:
     """Evaluate both models on the movies and queries of the gate, and compare their metrics.
 
-    `folders` are the champion's model folders, `keys` is the file of the films that they were
-    fitted on, `lists` the evaluation of the challenger's lists.
+    `lists` is the evaluation of the challenger's lists.
     """
 
     def write(writer: store.EntryWriter) -> ScoresRef:
@@ -232,16 +277,15 @@ def challenge(
             lists=lists,
             ratings=ratings,
             known_items=known_items,
-            champion=champion,
-            folders=folders,
-            keys=keys,
+            opponent=opponent,
         )
 
     references = [reference.digest if reference else None for reference in (ratings, known_items)]
-    references.append(store.file_digest(keys) if keys else None)
-    key = [documents.digest, lists.digest, references, challenger, champion, folders]
+    references.append(store.file_digest(opponent.keys) if opponent.keys else None)
+    key = [documents.digest, lists.digest, references, challenger, opponent]
     ref = store.get_or_create("challenge", key, ScoresRef, write)
-    rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
-    description = "Lists of the challenger and the champion for well-known films"
-    create_table_artifact(rows, key="sample-lists", description=description)
+    if not opponent.is_best:
+        rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
+        description = "Lists of the challenger and the champion for well-known films"
+        create_table_artifact(rows, key="sample-lists", description=description)
     return ref

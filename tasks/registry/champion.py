@@ -41,8 +41,8 @@ class Champion(BaseModel, frozen=True):
     fingerprint: str = Field("", description="Digest of everything that affects training results")
     digests: tuple[tuple[str, str], ...] = Field((), description="SHA-256 of each model folder")
     index_config: str = Field("{}", description="Settings of the index, as JSON")
-    below_best: dict[str, float] = Field(
-        {}, description="Loss against the best version ever kept, by deciding metric of the gate"
+    best: dict[str, str] = Field(
+        {}, description="Best version kept by deciding metric of the gate, where it is another one"
     )
     version: str = ""
 
@@ -76,7 +76,7 @@ def to_tags(reader: Champion) -> dict[str, str]:
         "rank": reader.rank.model_dump_json(),
         "digests": json.dumps(reader.digests),
         "index_config": reader.index_config,
-        "below_best": json.dumps(reader.below_best),
+        "best": json.dumps(reader.best),
         **reader.model_dump(include={"run_id", "source", "fingerprint"}),
     }
 
@@ -91,7 +91,7 @@ def from_tags(tags: Mapping[str, str], version: str = "") -> Champion:
         fingerprint=tags.get("fingerprint", ""),
         digests=json.loads(tags.get("digests", "[]")),
         index_config=tags.get("index_config", "{}"),
-        below_best=json.loads(tags.get("below_best", "{}")),
+        best=json.loads(tags.get("best", "{}")),
         version=version,
     )
 

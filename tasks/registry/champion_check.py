@@ -1,4 +1,4 @@
-"""The current champion -> its checked model folders, index and profile, or its damage.
+"""Champion, best versions -> their checked model folders, index and profile, or their damage.
 
 A damaged champion never stops a training run: the run continues without a comparison and logs why.
 """
@@ -21,7 +21,7 @@ from tasks.registry.champion import (
     is_readable,
     model_folders,
 )
-from tasks.registry.model_registry import champion_version
+from tasks.registry.model_registry import TaggedVersion, champion_version
 
 SOURCE_FOLDER = "source"
 PROFILE = f"{SOURCE_FOLDER}/profile.json"
@@ -31,8 +31,8 @@ USABLE = {"rank", "index_uri", "index_tag", "run_id"}
 COMPARABLE = USABLE | {"source"}
 
 
-class CheckedChampion(BaseModel, frozen=True):
-    """The champion at the time of the check.
+class CheckedVersion(BaseModel, frozen=True):
+    """A version, mostly the champion, at the time of the check.
 
     `version` is empty if there is no champion. If it is intact, `champion`, `folders` and, where
     stored, `profile` (of its training source) and `fitted_keys` (of the films that its models were
@@ -47,26 +47,32 @@ class CheckedChampion(BaseModel, frozen=True):
     damage: str = ""
 
 
-def load_checked_champion() -> CheckedChampion:
+def load_checked_champion() -> CheckedVersion:
     """The current champion, with its model folders and its index checked.
 
     Raises:
         RegistryError: the registry is damaged or cannot be reached.
     """
     current = champion_version()
-    if current is None:
-        return CheckedChampion()
-    if not (is_readable(current.tags) and current.tags.keys() >= COMPARABLE):
-        damage = "an earlier release registered it"
-        return CheckedChampion(version=current.version, damage=damage)
-    champion = from_tags(current.tags, current.version)
+    return check_version(current) if current else CheckedVersion()
+
+
+def check_version(tagged: TaggedVersion) -> CheckedVersion:
+    """A version with its model folders and its index checked.
+
+    Raises:
+        RegistryError: the registry is damaged or cannot be reached.
+    """
+    if not (is_readable(tagged.tags) and tagged.tags.keys() >= COMPARABLE):
+        return CheckedVersion(version=tagged.version, damage="an earlier release registered it")
+    champion = from_tags(tagged.tags, tagged.version)
     try:
         folders = model_folders(champion)
         require_index(champion)
     except DamagedVersionError as error:
-        return CheckedChampion(version=current.version, damage=error.damage)
-    return CheckedChampion(
-        version=current.version,
+        return CheckedVersion(version=tagged.version, damage=error.damage)
+    return CheckedVersion(
+        version=tagged.version,
         champion=champion,
         folders=folders,
         profile=_logged_file(champion, PROFILE),
@@ -109,7 +115,7 @@ def is_current_champion(version: str) -> bool:
 
 
 @io_task("check-champion")
-def check_champion() -> CheckedChampion:
+def check_champion() -> CheckedVersion:
     """The current champion for the comparison; damage is logged as a warning."""
     checked = load_checked_champion()
     if checked.damage:

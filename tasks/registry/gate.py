@@ -1,10 +1,11 @@
 """Comparisons of champion and challenger -> promoted, rejected, or left to a person.
 
 One metric of genres and one of lists decide. A challenger is promoted if one of them is
-significantly better (Holm over the two; the candidates since the last promotion share one error
-probability), or if its source is new, and if no 95% interval includes a loss above the tolerance:
-against the champion, and against the best version that was ever kept. It is rejected if such a
-loss is significant, or if it is no better on the same source; what lies between waits for a person.
+significantly better (Holm over the two), or if its source is new, and if no interval includes a
+loss above the tolerance: against the champion, and against the best version that was ever kept. The
+candidates since the last promotion share one error probability, so that the interval of the first
+is one of 95%, and that of each later one is wider. A challenger is rejected if such a loss is
+significant, or if it is no better on the same source; what lies between waits for a person.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +18,19 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from tasks.core.contracts import ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS
-from tasks.registry.champion_check import CheckedChampion
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedVersion
 
 #: Probability that a candidate is promoted by chance, over all candidates since the last promotion.
 ERROR_PROBABILITY = 0.05
+#: n observations without an event leave 95% sure only that fewer than 3 / n of all have it.
+RULE_OF_THREE = 3.0
 GENRE_METRIC = "f1_micro"
 LIST_METRICS = RELEVANCE_METRICS[:-1]  # the first that both models have decides
 #: What users read for the compared metrics.
@@ -58,24 +62,34 @@ class GateConfig(StrictConfig):
 
 
 class Comparison(BaseModel, frozen=True):
-    """One metric of champion and challenger on the same movies or queries of the gate.
+    """One metric of challenger and champion, or an earlier version, on the same movies or queries.
 
-    `difference` is challenger minus champion; `low` and `high` bound its 95% confidence interval,
-    `error` is its standard error.
+    `opponent` is the number of the other version; `is_best`: it is the best ever kept, and no
+    longer the champion. `difference` is challenger minus champion, or the other; `low` and `high`
+    bound its 95% confidence interval, `error` is its standard error. `observations` counts
+    independent ones: films, or franchises and other queries.
     """
 
     score: str
+    opponent: str
+    is_best: bool
     champion: float
     challenger: float
     difference: float
     low: float
     high: float
     error: float
+    observations: int
 
     @property
     def label(self) -> str:
         """The metric's name for users."""
         return METRIC_LABELS.get(self.score, self.score)
+
+    @property
+    def whose(self) -> str:
+        """Whose metric that of the challenger is compared with."""
+        return f"version {self.opponent}'s, the best kept" if self.is_best else "the champion's"
 
     @property
     def p_value(self) -> float:
@@ -84,31 +98,27 @@ class Comparison(BaseModel, frozen=True):
             return 0.0 if self.difference > 0 else 1.0
         return float(ndtr(-self.difference / self.error))
 
+    def largest_loss(self, level: float) -> float:
+        """Upper bound of the loss, which the true loss exceeds with probability `level`.
 
-class GateRecord(BaseModel, frozen=True):
-    """What the gate knows of the champion: earlier candidates, and how far it is below the best.
-
-    `candidates` were compared with the champion's training before. `below_best` has the measured
-    loss of the champion against the best version that was ever kept, by metric.
-    """
-
-    candidates: int = 0
-    below_best: Mapping[str, float] = {}
+        At .025 it is the end of the 95% interval.
+        """
+        return (self.difference - self.low) * float(ndtri(level) / ndtri(0.025)) - self.difference
 
 
 class PromotionDecision(BaseModel, frozen=True):
     """Whether the challenger is promoted to champion, and the reason in plain words.
 
-    `compared_with` is the run that trained the champion, `below_best` the loss of the challenger
-    against the best version ever kept, `tolerance` that of the gate. `champion_is_damaged`: there
-    is a champion, but it is damaged and was not compared.
+    `compared_with` is the run that trained the champion, `best` the number of the best version kept
+    by deciding metric, where that is not the challenger; `tolerance` that of the gate.
+    `champion_is_damaged`: there is a champion, but it is damaged and was not compared.
     """
 
     outcome: Outcome
     why: str
     comparisons: tuple[Comparison, ...] = ()
     compared_with: str = ""
-    below_best: Mapping[str, float] = {}
+    best: Mapping[str, str] = {}
     tolerance: float = 0.0
     champion_is_damaged: bool = False
 
@@ -119,18 +129,33 @@ class PromotionDecision(BaseModel, frozen=True):
 
 
 def paired_comparison(
-    metric: str, champion: float, challenger: float, differences: NDArray[np.floating[Any]]
+    metric: str,
+    scores: tuple[float, float],
+    differences: NDArray[np.floating[Any]],
+    observations: int,
+    opponent: str = "",
+    is_best: bool = False,
 ) -> Comparison:
-    """Comparison of a metric from bootstrap samples of the difference, (n_samples,)."""
+    """Comparison of a metric from bootstrap samples of the difference, (n_samples,).
+
+    `scores` are those of champion and challenger, between 0 and 1. A bootstrap of few observations
+    knows nothing of the losses that none of them has; the interval is therefore never narrower than
+    the rule of three says (Hanley and Lippman-Hand, 1983).
+    """
+    champion, challenger = scores
+    difference, least = challenger - champion, RULE_OF_THREE / observations
     low, high = np.quantile(differences, [0.025, 0.975])
     return Comparison(
         score=metric,
+        opponent=opponent,
+        is_best=is_best,
         champion=champion,
         challenger=challenger,
-        difference=challenger - champion,
-        low=float(low),
-        high=float(high),
-        error=float(differences.std()),
+        difference=difference,
+        low=min(float(low), difference - least),
+        high=max(float(high), difference + least),
+        error=max(float(differences.std()), least / float(ndtri(0.975))),
+        observations=observations,
     )
 
 
@@ -139,6 +164,13 @@ def deciding(comparisons: Iterable[Comparison]) -> list[Comparison]:
     by_name = {row.score: row for row in comparisons}
     lists = [name for name in LIST_METRICS if name in by_name]
     return [by_name[name] for name in [GENRE_METRIC, *lists[:1]] if name in by_name]
+
+
+def _by_the_same_metrics(
+    rows: Iterable[Comparison], others: Iterable[Comparison]
+) -> list[Comparison]:
+    metrics = {row.score for row in rows}
+    return [row for row in others if row.score in metrics]
 
 
 def candidate_level(candidates: int) -> float:
@@ -162,75 +194,78 @@ def promotion_decision(
     comparisons: Sequence[Comparison],
     tolerance: float,
     same_source: bool,
-    record: GateRecord | None = None,
+    candidates: int = 0,
+    with_best: Sequence[Comparison] = (),
 ) -> PromotionDecision:
-    """Decide about a challenger. `same_source`: both models were trained on the same data.
+    """Decide about a challenger, which `comparisons` compare with the champion.
 
-    Metrics other than `deciding` are only reported.
+    `same_source`: both models were trained on the same data. `candidates` were compared with the
+    champion before. `with_best` compares the challenger with the best version ever kept, by the
+    metrics in which that is not the champion. Metrics other than `deciding` are only reported.
     """
-    record = record or GateRecord()
     rows = deciding(comparisons)
-    outcome, why = _outcome(rows, tolerance, same_source, record)
-    below = {row.score: max(0.0, _loss(row, record)) for row in rows}
+    compared = [*rows, *_by_the_same_metrics(rows, with_best)]
+    outcome, why = _outcome(rows, compared, tolerance, same_source, candidates)
     return PromotionDecision(
-        outcome=outcome,
-        why=why,
-        comparisons=tuple(comparisons),
-        below_best={**record.below_best, **below},
-        tolerance=tolerance,
+        outcome=outcome, why=why, comparisons=tuple(comparisons), tolerance=tolerance
     )
 
 
 def _outcome(
-    rows: Sequence[Comparison], tolerance: float, same_source: bool, record: GateRecord
+    with_champion: Sequence[Comparison],
+    compared: Sequence[Comparison],
+    tolerance: float,
+    same_source: bool,
+    candidates: int,
 ) -> tuple[Outcome, str]:
-    if not rows:
+    if not with_champion:
         return "borderline", "the champion and it share no movies and queries to be compared on"
-    unsure = [row for row in rows if _largest_loss(row, record) > tolerance]
-    if worse := [row for row in unsure if _smallest_loss(row, record) > 0]:
-        lost = " and ".join(f"{row.label} is {_loss(row, record):.3f} lower" for row in worse)
-        return "rejected", f"{lost} than {_reference(worse, record)} (significant at 95%)"
-    better = significantly_better(rows, candidate_level(record.candidates))
+    level, candidate = candidate_level(candidates), _ordinal(candidates)
+    unsure = [row for row in compared if row.largest_loss(level) > tolerance]
+    if worse := [row for row in unsure if row.high < 0]:
+        losses = [f"{row.label} is {-row.difference:.3f} lower than {row.whose}" for row in worse]
+        return "rejected", f"{' and '.join(losses)} (significant at 95%)"
+    better = significantly_better(with_champion, level)
     if same_source and not better:
         why = "no deciding metric is significantly better than the champion's on the same source"
-        return "rejected", f"{why} ({_candidate(record)})"
+        return "rejected", f"{why} ({candidate})"
+    interval = f"{200 * (0.5 - level):.3g}% interval"
     if unsure:
-        losses = [f"{row.label} may be {_largest_loss(row, record):.3f} lower" for row in unsure]
-        why = f"{' and '.join(losses)} than {_reference(unsure, record)}"
-        return "borderline", f"{why} (95% interval; tolerance {tolerance:g})"
+        losses = [
+            f"{row.label} may be {row.largest_loss(level):.3f} lower than {row.whose}"
+            for row in unsure
+        ]
+        why = f"{' and '.join(losses)} ({interval}, {candidate}; tolerance {tolerance:g})"
+        return "borderline", why
     if better:
         gains = " and ".join(f"{row.label} is {row.difference:.3f} higher" for row in better)
-        return "promoted", f"{gains} than the champion's (significant, {_candidate(record)})"
-    why = f"the source is new, and no deciding metric loses more than {tolerance:g} (95% interval)"
-    return "promoted", why
+        return "promoted", f"{gains} than the champion's (significant, {candidate})"
+    why = f"the source is new, and no deciding metric loses more than {tolerance:g}"
+    return "promoted", f"{why} ({interval}, {candidate})"
 
 
-def _loss(row: Comparison, record: GateRecord) -> float:
-    """Measured loss against the best version ever kept."""
-    return record.below_best.get(row.score, 0.0) - row.difference
+def _ordinal(candidates: int) -> str:
+    return f"candidate {candidates + 1} since the last promotion"
 
 
-def _largest_loss(row: Comparison, record: GateRecord) -> float:
-    """Upper end of the 95% interval of the loss against the best version ever kept."""
-    return record.below_best.get(row.score, 0.0) - row.low
+def best_versions(
+    best: Mapping[str, str],
+    with_champion: Sequence[Comparison],
+    with_best: Sequence[Comparison],
+) -> dict[str, str]:
+    """Number of the best version by deciding metric if the challenger is promoted.
+
+    `best` are the numbers before. A metric is left out if the challenger is best in it.
+    """
+    after, rows = dict(best), deciding(with_champion)
+    for row in (*rows, *_by_the_same_metrics(rows, with_best)):  # the last row of a metric counts
+        after.pop(row.score, None)
+        if row.difference < 0:
+            after[row.score] = row.opponent
+    return after
 
 
-def _smallest_loss(row: Comparison, record: GateRecord) -> float:
-    """Lower end of the 95% interval of the loss against the best version ever kept."""
-    return record.below_best.get(row.score, 0.0) - row.high
-
-
-def _reference(rows: Sequence[Comparison], record: GateRecord) -> str:
-    """Whose metrics these are below: the champion's, or those of a better version before it."""
-    below = any(record.below_best.get(row.score) for row in rows)
-    return "those of the best version kept" if below else "the champion's"
-
-
-def _candidate(record: GateRecord) -> str:
-    return f"candidate {record.candidates + 1} since the last promotion"
-
-
-def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
+def decision_without_champion(champion: CheckedVersion) -> PromotionDecision:
     """The decision if there is no champion, or only a damaged one."""
     if not champion.version:
         return PromotionDecision(outcome="promoted", why="no earlier champion")
@@ -241,24 +276,34 @@ def decision_without_champion(champion: CheckedChampion) -> PromotionDecision:
 @task(name="decide-promotion", cache_policy=NO_CACHE)
 def decide_promotion(
     compared: ScoresRef,
+    with_best: Sequence[ScoresRef],
     config: GateConfig,
     same_source: bool,
-    record: GateRecord,
-    compared_with: str,
+    candidates: int,
+    champion: Champion,
     dropped: int,
 ) -> PromotionDecision:
-    """Decide about the challenger, from the stored comparison of `challenge`.
+    """Decide about the challenger, from the stored comparisons with the champion and the best.
 
-    `compared_with` is the run that trained the champion, `record` what the gate knows of it,
-    `dropped` the number of refreshed movies that a promotion loses.
+    `candidates` were compared with the champion before; `dropped` is the number of refreshed movies
+    that a promotion loses.
     """
-    rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
-    comparisons = [Comparison.model_validate(row) for row in rows]
-    decision = promotion_decision(comparisons, config.tolerance, same_source, record)
+    with_champion, with_best_kept = _stored([compared]), _stored(with_best)
+    decision = promotion_decision(
+        with_champion, config.tolerance, same_source, candidates, with_best_kept
+    )
+    why = decision.why
     if dropped:
-        why = f"{decision.why}; {dropped} movies that refreshes added are not in its sources"
-        decision = decision.model_copy(update={"why": why})
-    get_run_logger().info("%s: %s", decision.outcome, decision.why)
-    description = f"{decision.outcome.capitalize()}: {decision.why}"
+        why += f"; {dropped} movies that refreshes added are not in its sources"
+    get_run_logger().info("%s: %s", decision.outcome, why)
+    rows = [row.model_dump() for row in (*with_champion, *with_best_kept)]
+    description = f"{decision.outcome.capitalize()}: {why}"
     create_table_artifact(rows, key="promotion-gate", description=description)
-    return decision.model_copy(update={"compared_with": compared_with})
+    best = best_versions(champion.best, with_champion, with_best_kept)
+    changed = {"why": why, "compared_with": champion.run_id, "best": best}
+    return decision.model_copy(update=changed)
+
+
+def _stored(compared: Sequence[ScoresRef]) -> list[Comparison]:
+    tables = [pq.read_table(store.locate(scores) / "gate.parquet") for scores in compared]
+    return [Comparison.model_validate(row) for table in tables for row in table.to_pylist()]

@@ -1,4 +1,4 @@
-"""Runs in MLflow -> the candidates that were compared with a champion.
+"""Runs and versions in MLflow -> candidates compared with a champion, and the best versions kept.
 
 Runs are kept for ever; the versions of candidates are retired.
 """
@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import mlflow
 from mlflow.entities import Run
+from prefect import get_run_logger
 
 from tasks.core.retry import io_task
 from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedVersion, check_version
 from tasks.registry.gate import (
     COMPARED_WITH,
     FINGERPRINT,
@@ -17,8 +19,8 @@ from tasks.registry.gate import (
     TOLERANCE,
     VERSION,
     GateConfig,
-    GateRecord,
 )
+from tasks.registry.model_registry import TaggedVersion
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 
@@ -66,12 +68,30 @@ def _exists(client: mlflow.MlflowClient, refused: Refused) -> bool:
     return refused.version in {str(version.version) for version in versions(client)}
 
 
-@io_task("load-gate-record")
-def load_gate_record(champion: Champion) -> GateRecord:
-    """Number of candidates since the champion's promotion, and its loss against the best.
-
-    Runs that repeat a training are one candidate.
-    """
+@io_task("count-candidates")
+def count_candidates(champion: Champion) -> int:
+    """Number of candidates since the champion's promotion; runs that repeat a training are one."""
     runs = compared_runs(connect(), champion)
-    candidates = {run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs}
-    return GateRecord(candidates=len(candidates), below_best=champion.below_best)
+    return len({run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs})
+
+
+@io_task("check-best-versions")
+def check_best_versions(champion: Champion) -> list[CheckedVersion]:
+    """The best versions kept that are not the champion; a damaged one is logged and left out.
+
+    `clean_up` keeps them, but a person may have deleted one.
+    """
+    checked = [_check_best(number) for number in sorted({*champion.best.values()})]
+    for best in checked:
+        if best.damage:
+            get_run_logger().warning(
+                "Version %s, the best kept, cannot be compared: %s", best.version, best.damage
+            )
+    return [best for best in checked if not best.damage]
+
+
+def _check_best(number: str) -> CheckedVersion:
+    by_number = {str(version.version): version for version in versions(connect())}
+    if number not in by_number:
+        return CheckedVersion(version=number, damage="it was deleted")
+    return check_version(TaggedVersion(number, by_number[number].tags))

@@ -162,7 +162,7 @@ def promote(client: mlflow.MlflowClient, name: str) -> str:
             )
         require_usable(version)
         if _promote(client, version, "promoted manually"):
-            client.set_model_version_tag(MODEL, str(version.version), "below_best", "{}")
+            client.set_model_version_tag(MODEL, str(version.version), "best", "{}")
     return str(version.version)
 
 

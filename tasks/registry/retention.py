@@ -3,6 +3,7 @@
 Metrics, plots and reports stay in MLflow without a limit.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -66,12 +67,12 @@ class RetentionConfig(StrictConfig):
 
 
 def split_by_retention(
-    registered: Sequence[ModelVersion], aliased: Iterable[str], trainings: int
+    registered: Sequence[ModelVersion], in_use: Iterable[str], trainings: int
 ) -> tuple[list[ModelVersion], list[ModelVersion]]:
     """Versions to keep and versions to retire; `registered` and the results are newest first.
 
-    Kept are versions with an alias (`aliased`), versions that another program registered, and of
-    the newest `trainings` the first version and the last `LAST_VERSIONS`. A training is as old as
+    Kept are the versions `in_use`, versions that another program registered, and of the newest
+    `trainings` the first version and the last `LAST_VERSIONS`. A training is as old as
     its first version.
     """
     by_training: dict[str | None, list[ModelVersion]] = {}
@@ -79,7 +80,7 @@ def split_by_retention(
         by_training.setdefault(training_run_id(version), []).append(version)
     foreign = by_training.pop(None, [])
     newest = sorted(by_training.values(), key=lambda group: -int(group[-1].version))[:trainings]
-    protected = {*aliased, *(str(version.version) for version in foreign)}
+    protected = {*in_use, *(str(version.version) for version in foreign)}
     for group in newest:
         protected |= {str(version.version) for version in (*group[:LAST_VERSIONS], group[-1])}
     keep = [version for version in registered if str(version.version) in protected]
@@ -93,8 +94,9 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
     completed by the next one, since a version is deleted after everything that belongs to it.
     """
     with champion_lock():
+        registered = versions(client)
         keep, retire = split_by_retention(
-            versions(client), versions_by_alias(client).values(), trainings
+            registered, versions_in_use(client, registered), trainings
         )
         for version in retire:
             delete_model(client, str(version.source).removeprefix("models:/"))
@@ -104,6 +106,14 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
         for version in retire:
             client.delete_model_version(MODEL, version.version)
     return [str(version.version) for version in retire]
+
+
+def versions_in_use(client: mlflow.MlflowClient, registered: Iterable[ModelVersion]) -> set[str]:
+    """Numbers of the versions with an alias, and of the best ones that the gate compares with."""
+    aliased = {*versions_by_alias(client).values()}
+    tags = [version.tags for version in registered if str(version.version) in aliased]
+    best = (json.loads(found.get("best", "{}")).values() for found in tags)
+    return aliased.union(*best)
 
 
 def drop_unused_indexes(client: mlflow.MlflowClient, retired: Iterable[ModelVersion]) -> None:

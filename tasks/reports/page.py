@@ -21,6 +21,7 @@ from tasks.reports.movie_map import interactive_map
 from tasks.reports.plots import DPI
 from tasks.reports.sections import LEAKY_RUN, NO_CHAMPION, NOTHING_SHARED, SECTIONS, TABLES
 from tasks.reports.summary import (
+    BASELINE_TITLES,
     LIST_METRICS,
     METRIC_PREFIXES,
     METRICS,
@@ -215,6 +216,7 @@ def render_html(context: ReportContext, folders: Sequence[Path]) -> str:
         sections=SECTIONS,
         figures=load_figures(folders),
         tables=tables_by_section(rows),
+        baselines=BASELINE_TITLES,
         gate=truncated_table("Comparison with the champion", rows.get("gate", []), gate_missing),
         movies=_map_data(tables["map"]) if "map" in tables else "",
         plotly=_plotly_script(),

@@ -55,7 +55,9 @@ STATUS: dict[Outcome, str] = {
     "rejected": "was not promoted",
     "borderline": "waits for your approval",
 }
-LIST_PREFIXES = ("", "baseline_tfidf_", "baseline_popularity_")
+#: Columns of `score_rows`. Genres have two baselines, lists four.
+BASELINE_TITLES = ("TF-IDF", "prior", "BM25", "no text")
+LIST_PREFIXES = ("", *(f"baseline_{name}_" for name in ("tfidf", "popularity", "bm25", "no_text")))
 
 
 class Summary(BaseModel, frozen=True):
@@ -79,13 +81,14 @@ class Summary(BaseModel, frozen=True):
 
 
 def score_rows(scores: Mapping[str, float], protocol: str) -> list[tuple[str, ...]]:
-    """Rows of metric, this run, TF-IDF and prior; `–` for a missing score.
+    """Rows of metric, this run, and the baselines of `BASELINE_TITLES`; `–` for a missing score.
 
-    The prior of genres are their frequencies, that of lists the popularity of movies.
+    The prior of genres are their frequencies, that of lists the popularity of movies. A list
+    without text is by genre, year and votes.
     """
     prefixes = (METRIC_PREFIXES[protocol], "baseline_tfidf", "baseline_prior")
     rows = [
-        (title, *(format_score(scores.get(f"{prefix}_{metric}")) for prefix in prefixes))
+        (title, *(format_score(scores.get(f"{prefix}_{metric}")) for prefix in prefixes), "–", "–")
         for metric, title in METRICS
     ]
     return rows + [
@@ -108,13 +111,9 @@ def relative_path(path: Path) -> Path:
 def next_commands(summary: Summary) -> list[str]:
     """Commands to run after a training run, with the programs of this environment."""
     programs = relative_path(Path(sys.executable).parent)
-    promoted = (
-        []
-        if summary.outcome == "promoted" or summary.protocol == "blog"
-        else [f"{programs}/movie-recommender release promote {summary.model_version}"]
-    )
+    promote = f"{programs}/movie-recommender release promote {summary.model_version}"
     return [
-        *promoted,
+        *([promote] if summary.outcome == "borderline" else []),
         f'{programs}/movie-recommender recommend "Alien"',
         _mlflow_command(summary.run, programs),
     ]
@@ -204,8 +203,8 @@ def markdown(summary: Summary) -> str:
 
 {" ".join(notes(summary))}
 
-| {summary.protocol} protocol | this run | TF-IDF baseline | prior; lists: popularity |
-|---|---|---|---|
+| {summary.protocol} protocol | this run | {" | ".join(BASELINE_TITLES)} |
+|---|---|---|---|---|---|
 {rows}
 
 - {row_counts_text(summary.ingested)}

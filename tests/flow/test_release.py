@@ -25,6 +25,7 @@ from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.search import open_version
 from tasks.registry.aliases import versions_by_alias
 from tasks.registry.champion import from_tags, load_champion, model_folders
+from tasks.registry.model_registry import MODEL
 from tasks.registry.release import find_version, versions
 from tasks.registry.retention import retire_versions
 from tasks.registry.tracking.mlflow_client import connect
@@ -42,7 +43,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 class History(NamedTuple):
     """Four runs: the shared one, two that change its settings, one on a source with more movies.
 
-    `unsure` is the last one before, without any tolerance.
+    The last one tolerates every loss, since its gate has few movies; `unsure` is the one before,
+    without any tolerance.
     """
 
     source: Path
@@ -74,7 +76,7 @@ def history(shared_training, tmp_path_factory) -> History:
             trained(rich_settings(root.source, doc2vec=TINY["doc2vec"] | {"seed": 7})),
         ]
         unsure = trained(rich_settings(larger, gate={"tolerance": 0.0}))
-        runs.append(trained(rich_settings(larger)))
+        runs.append(trained(rich_settings(larger, gate={"tolerance": 1.0})))
     return History(root.source, larger, root.artifacts, runs, unsure)
 
 
@@ -123,9 +125,23 @@ def test_an_approved_version_becomes_the_champion(changeable):
 def test_who_promotes_a_worse_version_accepts_its_loss(changeable):
     """Else every later version would be rejected for not being as good as one before it."""
     worse = changeable.runs[1].model_version
-    assert from_tags(find_version(connect(), worse).tags).below_best["f1_micro"] > 0.01
+    assert from_tags(find_version(connect(), worse).tags).best["f1_micro"] == "1"
     perform_action(ReleaseConfig(action="promote", versions=[worse]))
-    assert load_champion().below_best == {}
+    assert load_champion().best == {}
+
+
+def test_a_version_is_also_compared_with_the_best_one_before_the_champion(changeable):
+    """The champion is the last version; version 1 is the best, and the same training as here."""
+    number = load_champion().version
+    best = json.dumps({"f1_micro": "1", "keyword_ndcg_at_10": "1"})
+    connect().set_model_version_tag(MODEL, number, "best", best)
+    again = trained(rich_settings(changeable.source, gate={"tolerance": 0.0}))
+    for metric in ("F1 micro", "keyword nDCG@10"):
+        assert re.search(f"{metric} may be 0.[0-9]+ lower than the champion's", again.why)
+        assert f"{metric} may be " in again.why.split("lower than the champion's")[-1]
+    assert again.why.count("lower than version 1's, the best kept") == 2
+    with_best = from_tags(find_version(connect(), again.model_version).tags).best
+    assert "1" not in with_best.values()
 
 
 def test_each_version_remembers_what_the_gate_said(history):
@@ -138,10 +154,8 @@ def test_each_version_remembers_what_the_gate_said(history):
     assert [tags["gate"] for tags in (first, worse, larger)] == [
         *("promoted", "rejected", "promoted")
     ]
-    metrics = connect().get_run(history.runs[1].run.run_id).data.metrics
-    lost = json.loads(worse["below_best"])
-    assert lost["f1_micro"] == pytest.approx(-metrics["gate_f1_micro_difference"])
-    assert json.loads(first["below_best"]) == {}
+    assert json.loads(worse["best"])["f1_micro"] == history.runs[0].model_version
+    assert json.loads(first["best"]) == {}
 
 
 def test_versions_are_listed_with_their_role(history, capsys):

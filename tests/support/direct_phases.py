@@ -21,7 +21,7 @@ from flows.phases.recommender import build_recommender
 from tasks.core import progress
 from tasks.core.contracts import RunRef
 from tasks.core.storage import store
-from tasks.registry.champion_check import CheckedChampion
+from tasks.registry.champion_check import CheckedVersion
 from tests.conftest import blank_figures
 
 RUN = RunRef(run_id="direct", experiment_id="1", tracking_uri="")
@@ -80,7 +80,7 @@ def direct_tasks(skipped: Collection[str] = ()) -> Iterator[None]:
         patch.setattr(Task, "map", map_chunks)
         patch.setattr(Artifact, "create", lambda *_, **__: SimpleNamespace(id=None))
         patch.setattr(progress, "as_completed", list)
-        patch.setattr(documents, "check_champion", CheckedChampion)
+        patch.setattr(documents, "check_champion", CheckedVersion)
         yield
 
 

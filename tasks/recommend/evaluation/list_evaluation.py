@@ -44,6 +44,7 @@ from tasks.recommend.evaluation.list_metrics import (
 from tasks.recommend.evaluation.query_sets import (
     build_query_sets,
     coverage_queries,
+    query_halves,
 )
 from tasks.recommend.evaluation.ranking_metrics import Lists
 from tasks.recommend.evaluation.relevance import Half
@@ -148,7 +149,7 @@ def score_half(
     diversity = scorers.configs[RECOMMENDER].diversity
     query_scores, lists = score_movies(scorers, query_sets, listed_rows, diversity)
     clusters = {query_set.name: query_set.clusters for query_set in query_sets}
-    if items := known_items_of(scorers.catalogue, judgements.known_items, half):
+    if items := known_items_of(rows, scorers.catalogue, judgements.known_items, half):
         clusters[KNOWN_ITEMS] = tuple(item.row for item in items)
         for name, scores in score_known_items(scorers, items, model, diversity).items():
             query_scores[name][KNOWN_ITEMS] = scores
@@ -171,9 +172,9 @@ def score_for_gate(
 
 
 def known_items_of(
-    catalogue: Catalogue, known_items: KnownItemsRef | None, half: Half
+    rows: pa.Table, catalogue: Catalogue, known_items: KnownItemsRef | None, half: Half
 ) -> list[KnownItem]:
-    """The free-text questions of one half about movies of the catalogue.
+    """The free-text questions about movies of one half of the catalogue.
 
     Raises:
         UserError: the file cannot be read, or changed since its digest was computed.
@@ -183,7 +184,9 @@ def known_items_of(
     items = read_known_items(known_items.file)
     require_same_file(known_items)
     pairs = [(item.id, item.query) for item in items]
-    return known_item_rows(catalogue, known_items.source, pairs, half)
+    halves = query_halves(rows)
+    found = known_item_rows(catalogue.positions, known_items.source, pairs)
+    return [item for item in found if halves[item.row] == half]
 
 
 def _write(

@@ -1,8 +1,9 @@
 """Index rows, ratings, known items -> query sets: queries and the metric of each judgement.
 
-Movies, franchises and users are assigned to one of two halves by a hash: ranking weights and
+Films, franchises and users are assigned to one of two halves by a hash: ranking weights and
 versions are chosen on one half, scores are reported on the other. The movies of a franchise are in
-one half, so that a pair of them does not judge in both.
+one half, so that a pair of them does not judge in both. A film is known by title and year: its
+name does not change with that of the source, which weekly exports often name by their date.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ class QuerySet(NamedTuple):
 
     `needs_list`: the metric reads the list; otherwise it gets an empty one. `candidates` are the
     rows that are ranked, if not all; the metric then gets their scores alone. `clusters` numbers
-    the franchise of each query, or has a number of its own; empty means no franchises.
+    the franchise or film of each query; empty means that each query is one.
     """
 
     name: str
@@ -56,25 +57,30 @@ class QuerySet(NamedTuple):
     clusters: tuple[int, ...] = ()
 
 
-def movie_names(rows: pa.Table) -> list[str]:
-    """Source and id of each movie."""
-    columns = (rows[name].to_pylist() for name in ("source", "id"))
-    return [f"{source}/{movie_id}" for source, movie_id in zip(*columns, strict=True)]
+def film_names(rows: pa.Table) -> list[str]:
+    """Folded title and year of each movie."""
+    columns = (rows[name].to_pylist() for name in ("title_key", "year"))
+    return [f"{title} ({year})" for title, year in zip(*columns, strict=True)]
+
+
+def cluster_names(rows: pa.Table) -> list[str]:
+    """What the scores of each movie depend on as a query: its franchise or else its film."""
+    films, collections = film_names(rows), rows["collection"].to_pylist()
+    return [
+        f"franchise {collection}" if collection else film
+        for film, collection in zip(films, collections, strict=True)
+    ]
 
 
 def query_halves(rows: pa.Table) -> list[Half]:
-    """The half of each movie as a query, by its franchise or else by source and id."""
-    names, collections = movie_names(rows), rows["collection"].to_pylist()
-    return [
-        half_of(f"franchise {collection}" if collection else name)
-        for name, collection in zip(names, collections, strict=True)
-    ]
+    """The half of each movie as a query."""
+    return [half_of(name) for name in cluster_names(rows)]
 
 
 def rows_of_half(rows: pa.Table, queries: Sequence[int], half: Half, limit: int) -> list[int]:
     """At most `limit` query rows of one half, in order."""
     halves = query_halves(rows)
-    return stable_sample([row for row in queries if halves[row] == half], movie_names(rows), limit)
+    return stable_sample([row for row in queries if halves[row] == half], film_names(rows), limit)
 
 
 def build_query_sets(
@@ -119,12 +125,9 @@ def _keywords_of_half(rows: pa.Table, half: Half) -> list[list[str]]:
 
 
 def _cluster_numbers(rows: pa.Table) -> list[int]:
-    """A number per movie, equal within a franchise."""
+    """A number per movie, equal within a franchise and for movies about the same film."""
     numbers: dict[str, int] = {}
-    return [
-        -1 - numbers.setdefault(name, len(numbers)) if name else row
-        for row, name in enumerate(rows["collection"].to_pylist())
-    ]
+    return [numbers.setdefault(name, len(numbers)) for name in cluster_names(rows)]
 
 
 def _keyword_set(keywords: Sequence[Sequence[str]]) -> QuerySet:
@@ -165,7 +168,7 @@ def _co_like_sets(rows: pa.Table, ratings: RatingsRef, half: Half, limit: int) -
     likes = read_likes(*ratings.files, row_by_id, half)
     require_same_ratings(ratings)
     relevant = co_liked(likes)
-    judged = stable_sample(list(relevant), movie_names(rows), limit)
+    judged = stable_sample(list(relevant), film_names(rows), limit)
     without_group = co_liked_without_groups(likes, judged)
     sampler = VoteMatched(rows["votes"].to_numpy())
 

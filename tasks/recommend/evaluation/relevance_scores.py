@@ -19,7 +19,6 @@ from tasks.recommend.evaluation.baseline_rankers import (
 )
 from tasks.recommend.evaluation.query_sets import QuerySet
 from tasks.recommend.evaluation.ranking_metrics import K, Lists, recall
-from tasks.recommend.evaluation.relevance import Half, half_of
 from tasks.recommend.scoring import Array
 from tasks.recommend.text_model import TextModel
 
@@ -157,12 +156,11 @@ def _text_hits(
 
 
 def known_item_rows(
-    catalogue: Catalogue, source: str, items: Iterable[tuple[str, str]], half: Half
+    positions: Mapping[tuple[str, str], int], source: str, items: Iterable[tuple[str, str]]
 ) -> list[KnownItem]:
-    """Known items (id, text) of one half, of a source, whose movie is in the catalogue."""
-    rows = catalogue.positions
+    """Known items (id, text) of a source whose movie is in the catalogue, at `positions`."""
     return [
-        KnownItem(text, rows[source, movie_id])
+        KnownItem(text, positions[source, movie_id])
         for movie_id, text in items
-        if (source, movie_id) in rows and half_of(f"{source}/{movie_id}") == half
+        if (source, movie_id) in positions
     ]

@@ -74,6 +74,7 @@ def recommender(
             for half, queries in HALVES.items()
         },
         known_items=known_items(catalogue, answerable),
+        halves=["reported" if row in REPORTED else "choosing" for row in range(MOVIES)],
     )
 
 

@@ -212,14 +212,15 @@ EVEN_STEPS = np.linspace(0, 1, 1001)
 def test_the_bounds_leave_out_two_and_a_half_percent_on_each_side():
     interval = metrics.bootstrap_interval(EVEN_STEPS, "f1")
     assert interval == pytest.approx({"f1_low": 0.025, "f1_high": 0.975})
-    comparison = paired_comparison("f1", 0.5, 0.6, EVEN_STEPS)
+    comparison = paired_comparison("f1", (0.5, 0.6), EVEN_STEPS, observations=1000)
     assert (comparison.low, comparison.high) == pytest.approx((0.025, 0.975))
     assert comparison.difference == pytest.approx(0.1)
 
 
 def test_the_error_of_a_comparison_is_the_standard_deviation_of_its_samples():
     differences = np.repeat([0.1, 0.3], 50)
-    assert paired_comparison("f1", 0.5, 0.6, differences).error == pytest.approx(0.1)
+    comparison = paired_comparison("f1", (0.5, 0.6), differences, observations=1000)
+    assert comparison.error == pytest.approx(0.1)
 
 
 def width(comparison: Comparison) -> float:
@@ -248,17 +249,16 @@ def test_the_interval_of_the_margin_over_tfidf_is_paired():
 
 def test_the_intervals_of_champion_and_challenger_are_paired():
     labels, champion, challenger = nearly_equal_models()
-    shuffled = np.random.default_rng(5).permutation(len(labels))
     films = one_film_each(labels)
     paired = compare_genres(PairedPredictions(labels, champion, challenger, films))
     alone = compare_genres(PairedPredictions(labels, champion, 1 - labels, films))
     assert len(paired) == len(alone) == 2
     for nearly_equal, unlike in zip(paired, alone, strict=True):
         assert 0 < width(nearly_equal) < width(unlike) / 2
-    scores: NDArray[np.float64] = np.random.default_rng(6).random(300)
-    noisy = scores + np.random.default_rng(7).normal(0, 0.02, 300)
+    scores: NDArray[np.float64] = np.random.default_rng(6).random(30_000)
+    noisy = scores + np.random.default_rng(7).normal(0, 0.02, len(scores))
     same_queries = compare_lists("m", scores, noisy)
-    other_queries = compare_lists("m", scores, noisy[shuffled])
+    other_queries = compare_lists("m", scores, np.random.default_rng(5).permutation(noisy))
     assert 0 < width(same_queries) < width(other_queries) / 5
 
 

@@ -1,3 +1,4 @@
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,8 @@ from tasks.core.contracts import IndexRef, ScoresRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
-from tasks.registry.champion_check import CheckedChampion
-from tasks.registry.gate import GateRecord, PromotionDecision
+from tasks.registry.champion_check import CheckedVersion
+from tasks.registry.gate import METRIC_LABELS, PromotionDecision
 from tests.support.direct_phases import FinishedTask
 
 COMPARED = ScoresRef(paths=("c",), digest="c")
@@ -34,13 +35,16 @@ def test_nothing_is_compared_if_the_check_of_the_documents_fails(monkeypatch):
 
 
 @pytest.fixture
-def decided(monkeypatch) -> dict[str, dict[str, Any]]:
-    """What the tasks of a comparison were called with; the champion was trained on `source`."""
-    calls: dict[str, dict[str, Any]] = {}
+def decided(monkeypatch) -> dict[str, list[dict[str, Any]]]:
+    """What the tasks of a comparison were called with; the champion was trained on `source`.
+
+    The champion is version 7. Version 3 had a better F1 micro.
+    """
+    calls: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def submitted(name: str, result: Any) -> SimpleNamespace:
         def submit(*_: Any, **arguments: Any) -> FinishedTask:
-            calls[name] = arguments
+            calls[name].append(arguments)
             return FinishedTask(result)
 
         return SimpleNamespace(submit=submit)
@@ -50,22 +54,22 @@ def decided(monkeypatch) -> dict[str, dict[str, Any]]:
         rank=RankConfig(),
         run_id="run",
         source="source",
-        below_best={"f1_micro": 0.004},
+        best={"f1_micro": "3"},
         version="7",
     )
-    checked = CheckedChampion(
+    checked = CheckedVersion(
         version="7",
         champion=champion,
         folders=ModelFolders.of(*map(Path, ("doc2vec", "classifier", "lexicon"))),
         fitted_keys=KEYS,
     )
+    best = checked.model_copy(
+        update={"version": "3", "champion": champion.model_copy(update={"version": "3"})}
+    )
     rejected = PromotionDecision(outcome="rejected", why="worse")
     monkeypatch.setattr(promotion, "check_champion", lambda: checked)
-    monkeypatch.setattr(
-        promotion,
-        "load_gate_record",
-        lambda champion: GateRecord(candidates=2, below_best=champion.below_best),
-    )
+    monkeypatch.setattr(promotion, "count_candidates", lambda champion: 2)
+    monkeypatch.setattr(promotion, "check_best_versions", lambda champion: [best])
     monkeypatch.setattr(promotion, "challenge", submitted("challenge", COMPARED))
     monkeypatch.setattr(promotion, "count_dropped", submitted("count_dropped", 3))
     monkeypatch.setattr(promotion, "decide_promotion", submitted("decide_promotion", rejected))
@@ -86,11 +90,16 @@ def test_a_challenger_is_decided_on_by_what_the_gate_knows_of_the_champion(decid
     decision = decide(TrainConfig(), *phases(source))
     assert decision.promotion.outcome == "rejected"
     assert (decision.version, decision.compared) == ("7", [COMPARED])
-    assert decided["challenge"]["keys"] == KEYS
-    arguments = decided["decide_promotion"]
+    with_champion, with_best = (arguments["opponent"] for arguments in decided["challenge"])
+    assert (with_champion.champion.version, with_champion.is_best) == ("7", False)
+    assert with_champion.metrics == tuple(METRIC_LABELS)
+    assert (with_best.champion.version, with_best.is_best) == ("3", True)
+    assert with_best.metrics == ("f1_micro",)
+    assert with_champion.keys == with_best.keys == KEYS
+    (arguments,) = decided["decide_promotion"]
     assert arguments["same_source"] == (source == "source")
-    assert arguments["record"] == GateRecord(candidates=2, below_best={"f1_micro": 0.004})
-    assert arguments["compared_with"] == "run"
+    assert (arguments["candidates"], arguments["champion"].version) == (2, "7")
+    assert arguments["with_best"] == [FinishedTask(COMPARED)]
     assert arguments["dropped"] == FinishedTask(3)
 
 

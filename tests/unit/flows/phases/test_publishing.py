@@ -35,7 +35,7 @@ def registered(monkeypatch) -> list[Champion]:
 
 
 def published(outcome: Outcome, compared_champion: str = "3") -> Champion | None:
-    promotion = PromotionDecision(outcome=outcome, why="", below_best={"f1_micro": 0.004})
+    promotion = PromotionDecision(outcome=outcome, why="", best={"f1_micro": "2"})
     data: Any = SimpleNamespace(documents=SimpleNamespace(result=lambda: None))
     recommender: Any = SimpleNamespace(folders=lambda: None)
     decision = Decision(promotion, [], compared_champion)
@@ -45,11 +45,11 @@ def published(outcome: Outcome, compared_champion: str = "3") -> Champion | None
 @pytest.mark.parametrize(
     ("outcome", "tag"), [("promoted", "carried"), ("rejected", "new"), ("borderline", "carried")]
 )
-def test_a_version_is_registered_with_its_loss_against_the_best(registered, outcome, tag):
+def test_a_version_is_registered_with_the_best_versions(registered, outcome, tag):
     """One that is or may be promoted gets the movies that refreshes added to the champion."""
     version = published(outcome)
     (reader,) = registered
-    assert reader.below_best == {"f1_micro": 0.004}
+    assert reader.best == {"f1_micro": "2"}
     assert reader.index.tag == tag
     assert version == reader.model_copy(update={"version": "4"})
 

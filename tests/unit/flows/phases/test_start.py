@@ -6,7 +6,7 @@ from flows.phases.start import reason_to_skip
 from tasks.core.contracts import IndexRef
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
-from tasks.registry.champion_check import CheckedChampion
+from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import GateConfig
 from tasks.registry.gate_record import Refused
 
@@ -38,13 +38,13 @@ def registry(
     monkeypatch.setattr(start, "connect", lambda: None)
     monkeypatch.setattr(start, "find_refused", find)
     monkeypatch.setattr(
-        start, "load_checked_champion", lambda: CheckedChampion(version="3", champion=current)
+        start, "load_checked_champion", lambda: CheckedVersion(version="3", champion=current)
     )
 
 
 def test_nothing_is_skipped_without_an_intact_champion(monkeypatch):
     registry(monkeypatch, champion="x", outcome="rejected")
-    damaged = CheckedChampion(version="3", damage="its index is empty")
+    damaged = CheckedVersion(version="3", damage="its index is empty")
     monkeypatch.setattr(start, "load_checked_champion", lambda: damaged)
     assert reason_to_skip(TrainConfig()) == ""
 

@@ -21,15 +21,19 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
+    Opponent,
     PairedPredictions,
     _compare_recommendations,
+    best_opponents,
     compare_genres,
     compare_lists,
     join_lists,
     movies_to_compare,
     predict_both,
+    to_opponent,
 )
 from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import Comparison
 from tests.conftest import movie, write_csv
 from tests.support.evaluated_lists import documents_of, evaluate
@@ -48,6 +52,10 @@ def paired(y_true: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> 
     return PairedPredictions(y_true, champion, challenger, films)
 
 
+def values(comparison: Comparison) -> dict[str, float]:
+    return comparison.model_dump(exclude={"score", "opponent", "is_best"})
+
+
 def noisy_predictions(accuracy: float, y_true: np.ndarray, seed: int) -> np.ndarray:
     flipped = np.random.default_rng(seed).random(y_true.shape) > accuracy
     return np.where(flipped, 1 - y_true, y_true).astype(np.uint8)
@@ -60,7 +68,8 @@ def test_a_better_model_is_significantly_better_and_an_equal_one_is_not():
     assert micro.low > 0.05
     assert macro.difference == pytest.approx(macro.challenger - macro.champion)
     equal, _ = compare_genres(paired(y_true, champion=good, challenger=good))
-    assert (equal.difference, equal.low, equal.high, equal.error) == (0, 0, 0, 0)
+    assert (equal.difference, equal.low, equal.high) == pytest.approx((0, -3 / 400, 3 / 400))
+    assert equal.observations == 400
 
 
 def test_movies_about_a_film_count_as_one_observation():
@@ -71,8 +80,8 @@ def test_movies_about_a_film_count_as_one_observation():
     films = np.tile(np.arange(100, dtype=np.int32), 2)
     copied = PairedPredictions(*(np.concatenate([part, part]) for part in labels), films)
     micro_of_copies, macro_of_copies = compare_genres(copied)
-    assert micro_of_copies.model_dump() == pytest.approx(micro.model_dump())
-    assert macro_of_copies.model_dump() == pytest.approx(macro.model_dump())
+    assert values(micro_of_copies) == pytest.approx(values(micro))
+    assert values(macro_of_copies) == pytest.approx(values(macro))
 
 
 def model(*genres: str) -> SimpleNamespace:
@@ -179,15 +188,17 @@ def test_f1_of_both_models_is_that_of_their_predictions():
 def test_a_better_mean_of_a_ranking_metric_is_a_positive_difference():
     result = compare_lists("m", champion=np.array([0.2, 0.4]), challenger=np.array([0.5, 0.7]))
     assert (result.champion, result.challenger) == pytest.approx((0.3, 0.6))
-    assert (result.difference, result.low, result.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert result.difference == pytest.approx(0.3)
+    assert (result.low, result.high) == pytest.approx((0.3 - 3 / 2, 0.3 + 3 / 2))
 
 
 def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
-    champion = np.random.default_rng(0).random(200).astype(np.float32)
+    champion = np.random.default_rng(0).random(20_000).astype(np.float32)
     result = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
     assert result.score == "colike_ndcg_at_10"
     assert result.difference == pytest.approx(0.01, abs=1e-6)
-    assert result.low == pytest.approx(result.high, abs=1e-5)
+    assert (result.low, result.high) == pytest.approx((0.01 - 3 / 20_000, 0.01 + 3 / 20_000))
+    assert result.observations == 20_000
 
 
 def test_queries_of_a_franchise_count_as_one_observation():
@@ -196,7 +207,7 @@ def test_queries_of_a_franchise_count_as_one_observation():
     alone = compare_lists("m", champion, challenger)
     copies = [np.concatenate([scores, scores]) for scores in (champion, challenger)]
     clustered = compare_lists("m", *copies, clusters=[*range(100)] * 2)
-    assert clustered.model_dump() == pytest.approx(alone.model_dump())
+    assert values(clustered) == pytest.approx(values(alone))
 
 
 def test_judgements_without_a_group_of_users_widen_the_interval():
@@ -264,11 +275,10 @@ def test_lists_are_compared_on_the_queries_of_the_choosing_half(half):
 
 
 def test_queries_of_a_franchise_are_compared_together():
-    """All ten queries are of one collection, so that no sample differs from another."""
+    """All ten queries are of one collection, so that they are a single observation."""
     by_metric, _ = lists_compared(one_collection(), WordModel(), BY_VOTES)
-    franchise = by_metric["franchise_recall_at_10"]
-    assert franchise.low == pytest.approx(franchise.difference)
-    assert franchise.error == pytest.approx(0)
+    assert by_metric["franchise_recall_at_10"].observations == 1
+    assert by_metric["keyword_ndcg_at_10"].observations > 1
 
 
 def test_a_champion_that_ranks_by_keywords_is_not_compared_by_them():
@@ -317,7 +327,8 @@ def test_ratings_judge_both_versions(tmp_path):
     ratings = Judgements(write_ratings(tmp_path), None)
     by_metric, _ = lists_compared(table, WordModel(), WORDS_ALONE, ratings)
     assert set(by_metric) == {"colike_matched_auc", "colike_ndcg_at_10"}
-    assert all(row.low == row.difference == row.high == 0 for row in by_metric.values())
+    assert all(row.difference == 0 for row in by_metric.values())
+    assert all(row.high == -row.low == 3 / row.observations for row in by_metric.values())
 
 
 class GenreModel(WordModel):
@@ -343,16 +354,24 @@ def models(monkeypatch) -> dict[str, GenreModel]:
 
 def challenged(documents: DocumentsRef, **arguments: Any) -> ScoresRef:
     """The comparison of a model `new` with the champion `old`, without judgements but keywords."""
-    old, new = (ModelFolders.of(Path(name), Path("c"), Path("l")) for name in ("old", "new"))
-    without_judgements = {"ratings": None, "known_items": None, "keys": None}
+    without_judgements = {"ratings": None, "known_items": None, "opponent": opponent()}
     return challenge_module.challenge.fn(
         documents=documents,
-        challenger=new,
-        champion=Champion(index=IndexRef(uri="u", tag="t"), rank=WORDS_ALONE, run_id="1"),
-        folders=old,
+        challenger=folders("new"),
         compute=Compute(),
         **without_judgements | arguments,
     )
+
+
+def folders(doc2vec: str) -> ModelFolders:
+    return ModelFolders.of(Path(doc2vec), Path("c"), Path("l"))
+
+
+def opponent(**changed: Any) -> Opponent:
+    """The champion `old`, version 7."""
+    index = IndexRef(uri="u", tag="t")
+    champion = Champion(index=index, rank=WORDS_ALONE, run_id="1", version="7")
+    return Opponent(champion=champion, folders=folders("old")).model_copy(update=changed)
 
 
 def test_test_movies_are_in_no_list_of_the_gate():
@@ -382,7 +401,7 @@ def test_predictions_and_lists_of_a_challenger_are_compared(models, tmp_path):
     )
     keys = tmp_path / FITTED_KEYS
     np.save(keys, keys_of(films((TITLES[3], table["year"][3].as_py(), "Other words."))))
-    compared = challenged(documents, lists=evaluate(table), keys=keys)
+    compared = challenged(documents, lists=evaluate(table), opponent=opponent(keys=keys))
     assert compared.rows == 6
     metrics = store.read_json(store.locate(compared) / "metrics.json")
     assert metrics["gate_f1_micro_champion"] == pytest.approx(2 / 3)
@@ -397,7 +416,61 @@ def test_predictions_and_lists_of_a_challenger_are_compared(models, tmp_path):
         for name, value in metrics.items()
         if name.endswith("_difference")
     }
-    assert stored[0].error > 0
+    assert stored[0].observations == 6
+    assert {(row.opponent, row.is_best) for row in stored} == {("7", False)}
+
+
+def gate_movies(table: pa.Table) -> DocumentsRef:
+    """Documents of a catalogue, all of the gate, each with a genre."""
+    documents = store.read(documents_of(table)).drop_columns(["split"])
+    for name, column in {
+        "year": table["year"],
+        "genres": pa.array([["War"]] * table.num_rows),
+        "split": pa.array(["gate"] * table.num_rows),
+    }.items():
+        documents = documents.append_column(name, column)
+    return stored_table(DocumentsRef, documents)
+
+
+@pytest.mark.parametrize(
+    "metrics", [("f1_micro",), ("franchise_recall_at_10",), ("f1_micro", "keyword_ndcg_at_10")]
+)
+def test_with_the_best_version_only_the_metrics_are_compared_in_which_it_is_best(
+    models, monkeypatch, metrics
+):
+    """Its lists are not shown, and its rows say whose they are."""
+    table = one_collection()
+    if metrics == ("f1_micro",):
+        monkeypatch.setattr(challenge_module, "score_for_gate", lambda *_: pytest.fail("scored"))
+    monkeypatch.setattr(
+        challenge_module, "create_table_artifact", lambda *_, **__: pytest.fail("shown")
+    )
+    best = opponent(metrics=metrics, is_best=True)
+    compared = challenged(gate_movies(table), lists=evaluate(table), opponent=best)
+    rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
+    assert [row["score"] for row in rows] == list(metrics)
+    assert {(row["opponent"], row["is_best"]) for row in rows} == {("7", True)}
+
+
+def test_the_best_versions_are_opponents_by_the_metrics_in_which_they_are_best():
+    champion = opponent().champion.model_copy(
+        update={"best": {"f1_micro": "3", "keyword_ndcg_at_10": "5", "colike_matched_auc": "3"}}
+    )
+    best = [
+        CheckedVersion(version=number, champion=champion, folders=folders(number))
+        for number in ("3", "5")
+    ]
+    damaged = CheckedVersion(version="6", damage="its index is empty")
+    opponents = best_opponents(champion, [*best, damaged])
+    assert [(version.folders, version.metrics, version.is_best) for version in opponents] == [
+        (folders("3"), ("f1_micro", "colike_matched_auc"), True),
+        (folders("5"), ("keyword_ndcg_at_10",), True),
+    ]
+
+
+@pytest.mark.parametrize("checked", [CheckedVersion(), CheckedVersion(version="3", damage="lost")])
+def test_a_missing_or_damaged_champion_is_no_opponent(checked):
+    assert to_opponent(checked) is None
 
 
 def test_without_movies_to_compare_only_the_lists_are_compared(models, monkeypatch, tmp_path):
@@ -421,7 +494,7 @@ def test_without_movies_to_compare_only_the_lists_are_compared(models, monkeypat
         lists=ScoresRef(paths=("l",), digest="l"),
         ratings=ratings,
         known_items=known_items,
-        keys=tmp_path / FITTED_KEYS,
+        opponent=opponent(keys=tmp_path / FITTED_KEYS),
     )
     assert inputs["judgements"] == Judgements(ratings, known_items)
     assert inputs["model"] is models["old"]

@@ -7,15 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import ndtri
 
-from tasks.core.contracts import ScoresRef
+from tasks.core.contracts import IndexRef, ScoresRef
 from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS
+from tasks.recommend.scoring import RankConfig
 from tasks.registry import gate
-from tasks.registry.champion_check import CheckedChampion
+from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import (
     METRIC_LABELS,
     Comparison,
     GateConfig,
-    GateRecord,
+    best_versions,
     candidate_level,
     decide_promotion,
     deciding,
@@ -32,11 +34,21 @@ DECIDING = {"f1_micro", LIST_METRIC}
 
 
 def comparison(
-    metric: str, difference: float, half_width: float = 0.002, error: float | None = None
+    metric: str,
+    difference: float,
+    half_width: float = 0.002,
+    error: float | None = None,
+    best: str = "",
 ) -> Comparison:
-    """A comparison whose standard error is half the `half_width` of its interval, unless given."""
+    """A comparison whose standard error is half the `half_width` of its interval, unless given.
+
+    It is one with the champion, version 7, or with `best`, the number of the best version kept.
+    """
     return Comparison(
         score=metric,
+        opponent=best or "7",
+        is_best=bool(best),
+        observations=2000,
         champion=0.5,
         challenger=0.5 + difference,
         difference=difference,
@@ -82,7 +94,7 @@ def test_any_other_metric_is_reported_and_decides_nothing(metric, same_source):
         decision = promotion_decision([*equal, other], 0.01, same_source)
         assert (decision.outcome, decision.why) == (expected.outcome, expected.why)
         assert decision.comparisons == (*equal, other)
-        assert decision.below_best == expected.below_best
+        assert best_versions({}, decision.comparisons, ()) == {}
 
 
 def test_every_compared_metric_has_a_label():
@@ -102,8 +114,8 @@ def test_a_significant_loss_that_may_exceed_the_tolerance_rejects_the_challenger
 def test_every_significant_loss_is_named():
     comparisons = [comparison(LIST_METRIC, -0.2), comparison("f1_micro", -0.1)]
     assert promotion_decision(comparisons, tolerance=0.05, same_source=True).why == (
-        "F1 micro is 0.100 lower and keyword nDCG@10 is 0.200 lower than the champion's "
-        "(significant at 95%)"
+        "F1 micro is 0.100 lower than the champion's and "
+        "keyword nDCG@10 is 0.200 lower than the champion's (significant at 95%)"
     )
 
 
@@ -140,8 +152,9 @@ def test_losses_that_cannot_be_excluded_are_left_to_a_person():
     decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
     assert (decision.outcome, decision.promote) == ("borderline", False)
     assert decision.why == (
-        "F1 micro may be 0.015 lower and keyword nDCG@10 may be 0.017 lower than the champion's "
-        "(95% interval; tolerance 0.01)"
+        "F1 micro may be 0.015 lower than the champion's and "
+        "keyword nDCG@10 may be 0.017 lower than the champion's "
+        "(95% interval, candidate 1 since the last promotion; tolerance 0.01)"
     )
 
 
@@ -186,7 +199,8 @@ def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
     decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
     assert decision.promote
     assert decision.why == (
-        "the source is new, and no deciding metric loses more than 0.01 (95% interval)"
+        "the source is new, and no deciding metric loses more than 0.01 "
+        "(95% interval, candidate 1 since the last promotion)"
     )
 
 
@@ -238,93 +252,147 @@ def test_all_candidates_since_a_promotion_share_one_error_probability():
 def test_a_later_candidate_has_to_be_better_by_more(candidates, outcome):
     """With two deciding metrics, .01 is below .05 / 2 / 2, but not below .05 / 6 / 2."""
     better = with_p_value("f1_micro", 0.01)
-    record = GateRecord(candidates=candidates)
-    decision = promotion_decision([better, comparison(LIST_METRIC, 0.0)], 0.01, True, record)
+    rows = [better, comparison(LIST_METRIC, 0.0)]
+    decision = promotion_decision(rows, 100.0, same_source=True, candidates=candidates)
     assert decision.outcome == outcome
     assert f"candidate {candidates + 1} since the last promotion" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("candidates", "interval", "loss"),
+    [(0, "95%", 0.0100), (1, "98.3%", 0.0122), (2, "99.2%", 0.0135)],
+)
+def test_a_later_candidate_has_to_exclude_its_loss_by_more(candidates, interval, loss):
+    """The intervals of all candidates together miss the true loss with probability 5%."""
+    row = comparison("f1_micro", 0.0, half_width=0.01)
+    assert row.largest_loss(candidate_level(candidates)) == pytest.approx(loss, abs=5e-5)
+    decision = promotion_decision([row], 0.009, same_source=False, candidates=candidates)
+    number = f"candidate {candidates + 1} since the last promotion"
+    assert decision.outcome == "borderline"
+    assert decision.why == (
+        f"F1 micro may be {loss:.3f} lower than the champion's "
+        f"({interval} interval, {number}; tolerance 0.009)"
+    )
+    decision = promotion_decision([row], loss + 1e-4, same_source=False, candidates=candidates)
+    assert decision.promote
+    assert decision.why.endswith(f"({interval} interval, {number})")
 
 
 def test_small_losses_do_not_add_up():
     """Each version is .008 below the one before, within the tolerance of .01."""
     loss = [comparison("f1_micro", -0.008, 0.0), comparison(LIST_METRIC, 0.0, 0.0)]
-    first = promotion_decision(loss, tolerance=0.01, same_source=False)
-    assert first.outcome == "promoted"
-    record = GateRecord(below_best=first.below_best)
-    second = promotion_decision(loss, tolerance=0.01, same_source=False, record=record)
+    assert promotion_decision(loss, tolerance=0.01, same_source=False).promote
+    best = best_versions({}, loss, ())
+    assert best == {"f1_micro": "7"}
+    with_best = [comparison("f1_micro", -0.016, 0.0, best="7")]
+    second = promotion_decision(loss, tolerance=0.01, same_source=False, with_best=with_best)
     assert second.outcome == "rejected"
     assert second.why == (
-        "F1 micro is 0.016 lower than those of the best version kept (significant at 95%)"
+        "F1 micro is 0.016 lower than version 7's, the best kept (significant at 95%)"
     )
 
 
 def test_an_uncertain_loss_against_the_best_version_is_left_to_a_person():
-    record = GateRecord(below_best={"f1_micro": 0.005})
     rows = [comparison("f1_micro", 0.0, 0.006)]
-    decision = promotion_decision(rows, tolerance=0.01, same_source=False, record=record)
+    with_best = [comparison("f1_micro", -0.005, 0.006, best="3")]
+    decision = promotion_decision(rows, 0.01, same_source=False, with_best=with_best)
     assert decision.outcome == "borderline"
     assert decision.why == (
-        "F1 micro may be 0.011 lower than those of the best version kept "
-        "(95% interval; tolerance 0.01)"
+        "F1 micro may be 0.011 lower than version 3's, the best kept "
+        "(95% interval, candidate 1 since the last promotion; tolerance 0.01)"
     )
     assert promotion_decision(rows, tolerance=0.01, same_source=False).promote
 
 
-def test_a_significant_gain_may_still_be_a_loss_against_the_best_version():
-    """A person promoted a champion that is .03 below the best."""
-    record = GateRecord(below_best={"f1_micro": 0.03})
-    rows = [comparison("f1_micro", 0.015)]
-    assert promotion_decision(rows, 0.01, same_source=True, record=record).outcome == "rejected"
-    rows = [comparison("f1_micro", 0.025)]
-    assert promotion_decision(rows, 0.01, same_source=True, record=record).outcome == "promoted"
+def test_a_loss_against_the_champion_counts_beside_a_gain_against_the_best_version():
+    rows = [comparison("f1_micro", -0.02)]
+    with_best = [comparison("f1_micro", 0.02, best="3")]
+    decision = promotion_decision(rows, 0.01, same_source=False, with_best=with_best)
+    assert decision.why == "F1 micro is 0.020 lower than the champion's (significant at 95%)"
 
 
-def test_a_loss_of_another_metric_is_one_against_the_champion():
-    record = GateRecord(below_best={LIST_METRIC: 0.005})
-    rows = [comparison("f1_micro", -0.02), comparison(LIST_METRIC, 0.0)]
-    why = promotion_decision(rows, 0.01, same_source=False, record=record).why
-    assert why == "F1 micro is 0.020 lower than the champion's (significant at 95%)"
+@pytest.mark.parametrize(("gain", "outcome"), [(0.015, "rejected"), (0.025, "promoted")])
+def test_a_significant_gain_may_still_be_a_loss_against_the_best_version(gain, outcome):
+    """The champion is .03 below the best."""
+    rows = [comparison("f1_micro", gain)]
+    with_best = [comparison("f1_micro", gain - 0.03, best="3")]
+    decision = promotion_decision(rows, 0.01, same_source=True, with_best=with_best)
+    assert decision.outcome == outcome
+
+
+def test_a_gain_against_the_best_version_alone_is_no_promotion():
+    rows, with_best = [comparison("f1_micro", 0.0)], [comparison("f1_micro", 0.05, best="3")]
+    decision = promotion_decision(rows, 0.01, same_source=True, with_best=with_best)
+    assert decision.outcome == "rejected"
+
+
+def test_the_best_version_decides_by_deciding_metrics_alone():
+    rows = [comparison("f1_micro", 0.0), comparison(LIST_METRIC, 0.0)]
+    with_best = [comparison("franchise_recall_at_10", -0.4, best="3")]
+    with_best += [comparison("f1_macro", -0.4, best="3")]
+    assert promotion_decision(rows, 0.01, same_source=False, with_best=with_best).promote
 
 
 @pytest.mark.parametrize(
-    ("before", "difference", "after"),
-    [(0.0, -0.002, 0.002), (0.005, -0.25, 0.255), (0.005, 0.003, 0.002), (0.005, 0.02, 0.0)],
+    ("before", "with_champion", "with_best", "after"),
+    [
+        ({}, 0.0, None, {}),
+        ({}, 0.002, None, {}),
+        ({}, -0.002, None, {"f1_micro": "7"}),
+        ({"f1_micro": "3"}, 0.003, -0.002, {"f1_micro": "3"}),
+        ({"f1_micro": "3"}, -0.002, -0.007, {"f1_micro": "3"}),
+        ({"f1_micro": "3"}, 0.02, 0.015, {}),
+        ({"f1_micro": "3"}, -0.002, 0.001, {}),
+        ({"f1_micro": "3"}, -0.002, None, {"f1_micro": "7"}),
+        ({"f1_micro": "3"}, 0.002, None, {}),
+    ],
 )
-def test_the_loss_against_the_best_version_is_recorded_whatever_the_outcome(
-    before, difference, after
+def test_the_best_version_is_the_one_that_was_better_than_all_after_it(
+    before, with_champion, with_best, after
 ):
-    """A person may promote a version that was rejected. A version above the best is the best."""
-    record = GateRecord(below_best={"f1_micro": before})
-    decision = promotion_decision([comparison("f1_micro", difference)], 0.01, False, record)
-    assert decision.below_best == {"f1_micro": pytest.approx(after)}
+    """One that is gone (no row) gives way to the champion, as the best that can be compared."""
+    rows = [comparison("f1_micro", with_champion)]
+    best = [] if with_best is None else [comparison("f1_micro", with_best, best="3")]
+    assert best_versions(before, rows, best) == after
 
 
 @pytest.mark.parametrize("compared", [["f1_micro"], []])
-def test_a_loss_of_a_metric_that_is_not_compared_stays_recorded(compared):
-    """Otherwise a version with keywords as a feature would reset the record of its successors."""
-    record = GateRecord(below_best={LIST_METRIC: 0.009})
+def test_the_best_version_by_a_metric_that_is_not_compared_stays(compared):
+    """Otherwise a version with keywords as a feature would lower the bar for its successors."""
     rows = [comparison(metric, 0.0) for metric in compared]
-    decision = promotion_decision(rows, 0.01, same_source=False, record=record)
-    assert decision.below_best == {LIST_METRIC: 0.009} | dict.fromkeys(compared, 0.0)
+    assert best_versions({LIST_METRIC: "3"}, rows, ()) == {LIST_METRIC: "3"}
 
 
 def test_the_first_version_is_promoted():
-    decision = decision_without_champion(CheckedChampion())
+    decision = decision_without_champion(CheckedVersion())
     assert (decision.outcome, decision.why) == ("promoted", "no earlier champion")
     assert not decision.champion_is_damaged
 
 
 def test_a_damaged_champion_is_replaced_and_named():
-    decision = decision_without_champion(CheckedChampion(version="3", damage="its index is empty"))
+    decision = decision_without_champion(CheckedVersion(version="3", damage="its index is empty"))
     assert (decision.outcome, decision.champion_is_damaged) == ("promoted", True)
     assert decision.why == "the champion (version 3) cannot be compared: its index is empty"
 
 
 def test_interval_and_error_are_those_of_the_bootstrap_differences():
     differences = np.arange(1001) / 1000
-    row = paired_comparison("m", champion=0.25, challenger=0.75, differences=differences)
+    row = paired_comparison("m", (0.25, 0.75), differences, observations=10**6)
     assert (row.champion, row.challenger, row.difference) == (0.25, 0.75, 0.5)
     assert (row.low, row.high) == pytest.approx((0.025, 0.975))
     assert row.error == pytest.approx(1 / np.sqrt(12), abs=1e-3)
+    assert row.observations == 10**6
+
+
+@pytest.mark.parametrize(("n", "half_width"), [(10, 0.3), (250, 0.012), (3000, 0.001)])
+def test_equal_scores_of_few_movies_are_no_certainty(n, half_width):
+    """Of n movies none may be worse, though 3 / n of all movies are, with probability 5%."""
+    row = paired_comparison("f1_micro", (0.5, 0.5), np.zeros(1000), observations=n)
+    assert (row.low, row.high) == pytest.approx((-half_width, half_width))
+    assert row.error == pytest.approx(half_width / 1.96, rel=1e-3)
+    assert (1 - 3 / n) ** n == pytest.approx(0.05, abs=0.022)
+    outcome = promotion_decision([row], 0.01, same_source=False).outcome
+    assert outcome == ("promoted" if n == 3000 else "borderline")
 
 
 @pytest.fixture
@@ -343,6 +411,15 @@ def stored(*comparisons: Comparison) -> ScoresRef:
     return stored_folder(ScoresRef, lambda folder: pq.write_table(rows, folder / "gate.parquet"))
 
 
+CHAMPION = Champion(
+    index=IndexRef(uri="u", tag="t"),
+    rank=RankConfig(),
+    run_id="run",
+    best={"f1_micro": "3"},
+    version="7",
+)
+
+
 @pytest.mark.parametrize(
     ("tolerance", "candidates", "same_source", "outcome"),
     [
@@ -350,35 +427,56 @@ def stored(*comparisons: Comparison) -> ScoresRef:
         (0.001, 0, False, "borderline"),
     ],
 )
-def test_a_stored_comparison_is_decided_with_settings_and_record(
+def test_a_stored_comparison_is_decided_with_settings_and_candidates(
     artifacts, shown, tolerance, candidates, same_source, outcome
 ):
     """Its p-value is .0107: below .05 / 2 / 2, but not below .05 / 6 / 2."""
     rows = [comparison("f1_micro", 0.0023), comparison(LIST_METRIC, 0.0)]
     decision = decide_promotion.fn(
         compared=stored(*rows),
+        with_best=[],
         config=GateConfig(tolerance=tolerance),
         same_source=same_source,
-        record=GateRecord(candidates=candidates),
-        compared_with="run",
+        candidates=candidates,
+        champion=CHAMPION,
         dropped=0,
     )
     assert (decision.outcome, decision.compared_with) == (outcome, "run")
     assert decision.comparisons == tuple(rows)
+    assert decision.tolerance == tolerance
+
+
+@pytest.mark.parametrize(
+    ("difference", "outcome", "best"),
+    [(-0.015, "rejected", {"f1_micro": "3"}), (0.001, "promoted", {})],
+)
+def test_a_stored_comparison_with_the_best_version_decides_too(
+    artifacts, shown, difference, outcome, best
+):
+    decision = decide_promotion.fn(
+        compared=stored(comparison("f1_micro", 0.0)),
+        with_best=[stored(comparison("f1_micro", difference, best="3"))],
+        config=GateConfig(),
+        same_source=False,
+        candidates=0,
+        champion=CHAMPION,
+        dropped=0,
+    )
+    assert (decision.outcome, decision.best) == (outcome, best)
 
 
 def test_a_decision_names_movies_that_a_promotion_loses(artifacts, shown, caplog):
     arguments: dict[str, Any] = {
         "compared": stored(comparison("f1_micro", 0.0)),
+        "with_best": [],
         "config": GateConfig(),
         "same_source": False,
-        "record": GateRecord(below_best={"f1_micro": 0.001}),
-        "compared_with": "run",
+        "candidates": 0,
+        "champion": CHAMPION,
     }
     without = decide_promotion.fn(**arguments, dropped=0)
     with caplog.at_level(logging.INFO):
         decision = decide_promotion.fn(**arguments, dropped=3)
-    assert decision.below_best == without.below_best == {"f1_micro": 0.001}
     assert decision.why == (f"{without.why}; 3 movies that refreshes added are not in its sources")
     assert messages(caplog) == [f"promoted: {decision.why}"]
     assert shown[1] == {"key": "promotion-gate", "description": f"Promoted: {decision.why}"}

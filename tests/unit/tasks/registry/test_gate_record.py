@@ -1,3 +1,4 @@
+import logging
 import re
 from collections.abc import Collection
 from types import SimpleNamespace
@@ -9,14 +10,22 @@ from tasks.core.contracts import IndexRef
 from tasks.recommend.scoring import RankConfig
 from tasks.registry import gate_record
 from tasks.registry.champion import Champion, from_tags, to_tags
-from tasks.registry.gate import GateConfig, GateRecord
-from tasks.registry.gate_record import Refused, compared_runs, find_refused, load_gate_record
+from tasks.registry.champion_check import CheckedVersion
+from tasks.registry.gate import GateConfig
+from tasks.registry.gate_record import (
+    Refused,
+    check_best_versions,
+    compared_runs,
+    count_candidates,
+    find_refused,
+)
+from tests.support.logs import messages
 
 
-def champion(run_id: str, tag: str = "t", **below_best: float) -> Champion:
+def champion(run_id: str, tag: str = "t", **best: str) -> Champion:
     """A champion of which the training was run `run_id`."""
     index = IndexRef(uri="s3://bucket/lancedb", tag=tag)
-    return Champion(index=index, rank=RankConfig(), run_id=run_id, below_best=below_best)
+    return Champion(index=index, rank=RankConfig(), run_id=run_id, best=best)
 
 
 class Candidate(NamedTuple):
@@ -44,7 +53,7 @@ def registry(*candidates: Candidate, retired: Collection[str] = ()) -> SimpleNam
         return [run for run in runs if run.data.tags["compared_with"] == run_id]
 
     numbers = {str(number) for number in range(1, len(runs) + 1)} - set(retired)
-    registered = [SimpleNamespace(version=number) for number in numbers]
+    registered = [SimpleNamespace(version=number, tags={}) for number in numbers]
     return SimpleNamespace(
         search_runs=search_runs, search_model_versions=lambda *_, **__: registered
     )
@@ -97,7 +106,7 @@ def test_a_retired_version_stays_rejected_but_cannot_be_approved():
 def test_runs_that_repeat_a_training_are_one_candidate(monkeypatch):
     client = registry(*[Candidate("x", "run", "rejected")] * 3, Candidate("y", "run", "rejected"))
     monkeypatch.setattr(gate_record, "connect", lambda: client)
-    assert load_gate_record.fn(champion("run")).candidates == 2
+    assert count_candidates.fn(champion("run")) == 2
 
 
 def test_a_champion_without_a_training_run_was_compared_with_none():
@@ -113,16 +122,34 @@ def test_candidates_are_counted_since_the_promotion_whatever_became_of_them(
     rows.append(("z", "a", "borderline"))
     client = registry(*(Candidate(*row) for row in rows), retired=["1", "2", "3", "4"])
     monkeypatch.setattr(gate_record, "connect", lambda: client)
-    record = load_gate_record.fn(champion(run_id, f1_micro=0.004))
-    assert record == GateRecord(candidates=candidates, below_best={"f1_micro": 0.004})
+    assert count_candidates.fn(champion(run_id)) == candidates
 
 
-def test_the_loss_against_the_best_version_is_a_tag_of_the_version():
-    version = champion("run", f1_micro=0.004, keyword_ndcg_at_10=0.0)
+def test_the_best_versions_are_a_tag_of_the_version():
+    version = champion("run", f1_micro="3", keyword_ndcg_at_10="5")
     assert from_tags(to_tags(version)) == version
 
 
-def test_a_version_of_an_earlier_release_has_no_loss():
-    tags = to_tags(champion("run", f1_micro=0.004))
-    del tags["below_best"]
-    assert from_tags(tags).below_best == {}
+def test_a_version_of_an_earlier_release_is_the_best():
+    tags = to_tags(champion("run", f1_micro="3"))
+    del tags["best"]
+    assert from_tags(tags).best == {}
+
+
+def test_best_versions_are_compared_unless_they_are_damaged_or_deleted(monkeypatch, caplog):
+    """Version 2 is the best by two metrics, 3 is damaged, and 9 was deleted by a person."""
+    monkeypatch.setattr(gate_record, "connect", lambda: registry(*[Candidate("x", "r", "")] * 3))
+    monkeypatch.setattr(gate_record, "get_run_logger", lambda: logging.getLogger("gate"))
+    damage = {"2": "", "3": "its index is empty"}
+    monkeypatch.setattr(
+        gate_record,
+        "check_version",
+        lambda tagged: CheckedVersion(version=tagged.version, damage=damage[tagged.version]),
+    )
+    best = {"f1_micro": "2", "keyword_ndcg_at_10": "9", "franchise_recall_at_10": "3"}
+    checked = check_best_versions.fn(champion("run", colike_ndcg_at_10="2", **best))
+    assert [version.version for version in checked] == ["2"]
+    assert messages(caplog) == [
+        "Version 3, the best kept, cannot be compared: its index is empty",
+        "Version 9, the best kept, cannot be compared: it was deleted",
+    ]

@@ -172,6 +172,19 @@ def test_a_training_whose_refreshed_version_stays_keeps_its_models(
     ]
 
 
+@pytest.mark.parametrize("alias", ["champion", "previous"])
+def test_the_best_version_that_the_gate_compares_with_is_kept(
+    registry, deleted_files, dropped_indexes, monkeypatch, alias
+):
+    aliases = {"champion": "4", "previous": "3"}
+    monkeypatch.setattr(retention, "versions_by_alias", lambda _: aliases)
+    for item in registry.versions:
+        if item.version == aliases[alias]:
+            item.tags["best"] = '{"f1_micro": "2", "keyword_ndcg_at_10": "4"}'
+    assert retire_versions(registry, trainings=1) == ["1"]
+    assert numbers(registry.versions) == [4, 3, 2]
+
+
 def test_a_version_that_stays_keeps_its_model_and_index(registry, deleted_files, dropped_indexes):
     for name in ("i1", "i2", "i3", "i4", "x"):
         registry.runs[name] = run(name)

@@ -70,9 +70,9 @@ def scorers_of(scores: ScoresRef) -> list[dict[str, Any]]:
 def test_lists_are_judged_by_keywords_and_known_items(judged, tmp_path):
     """Of the questions one is answered, one has no known word, one is of no movie here.
 
-    The movies 7 and 1 are in the reported half.
+    The movies 9 and 13 are in the reported half.
     """
-    items = known_items(tmp_path, id_7="word2 word6", id_1="nobody knows", id_999="word1")
+    items = known_items(tmp_path, id_9="word0 word1", id_13="nobody knows", id_999="word1")
     scores = evaluate(judged, known_items=items)
     metrics = metrics_of(scores)
     assert metrics["rec_keyword_ndcg_at_10"] == 1
@@ -113,7 +113,7 @@ def test_intervals_of_franchise_recall_are_by_franchise():
 
 
 def test_every_scorer_is_compared_by_every_judgement(judged, tmp_path):
-    scores = evaluate(judged, known_items=known_items(tmp_path, id_7="word2 word6"))
+    scores = evaluate(judged, known_items=known_items(tmp_path, id_9="word0 word1"))
     names = {(row["scorer"], row["metric"]) for row in scorers_of(scores)}
     judgements = ("keyword_ndcg_at_10", "known_item_recall_at_10", "top20_share")
     assert names >= {
@@ -122,9 +122,9 @@ def test_every_scorer_is_compared_by_every_judgement(judged, tmp_path):
 
 
 def test_the_scores_of_single_queries_for_the_gate_are_those_of_the_choosing_half(judged, tmp_path):
-    """The movies 7 and 1 are in the reported half, 8 and 12 in the choosing half."""
-    reported = {"id_7": "nobody knows", "id_1": "nobody knows"}
-    items = known_items(tmp_path, **reported, id_8="word3 word0", id_12="word3 word4")
+    """The movies 9 and 13 are in the reported half, 8 and 14 in the choosing half."""
+    reported = {"id_9": "nobody knows", "id_13": "nobody knows"}
+    items = known_items(tmp_path, **reported, id_8="word3 word0", id_14="word1 word6")
     scores = evaluate(judged, known_items=items)
     assert metrics_of(scores)["rec_known_item_recall_at_10"] == 0
     by_metric = gate_queries_of(scores)
@@ -171,18 +171,18 @@ def test_a_source_without_judgements_has_popularity_and_no_relevance():
 
 
 def test_questions_that_changed_since_their_digest_are_refused(judged, tmp_path):
-    items = known_items(tmp_path, id_7="word2 word6")
+    items = known_items(tmp_path, id_9="word0 word1")
     items.file.write_text("id,query\n7,something else\n")
     with pytest.raises(UserError, match=r"known_items\.csv changed while it was read"):
         evaluate(judged, known_items=items)
 
 
 def test_changed_questions_or_weights_are_evaluated_again(judged, tmp_path):
-    items = known_items(tmp_path, id_7="word2 word6")
+    items = known_items(tmp_path, id_9="word0 word1")
     first = evaluate(judged, known_items=items)
     assert evaluate(judged, known_items=items) == first
     by_votes = WORDS_ALONE.model_copy(update={"votes": 1.0})
     assert evaluate(judged, known_items=items, config=by_votes) != first
-    changed = known_items(tmp_path, id_7="nobody knows")
+    changed = known_items(tmp_path, id_9="nobody knows")
     metrics = metrics_of(evaluate(judged, known_items=changed))
     assert metrics["rec_known_item_recall_at_10"] == 0

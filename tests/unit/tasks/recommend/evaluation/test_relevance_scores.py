@@ -14,7 +14,6 @@ from tasks.recommend.evaluation.baseline_rankers import (
     word_counts,
 )
 from tasks.recommend.evaluation.query_sets import QuerySet
-from tasks.recommend.evaluation.relevance import half_of
 from tasks.recommend.evaluation.relevance_scores import (
     KnownItem,
     known_item_rows,
@@ -24,7 +23,6 @@ from tasks.recommend.evaluation.relevance_scores import (
 )
 from tasks.recommend.scoring import Array, RankConfig
 from tests.support.index_rows import TITLES, rows
-from tests.support.judgements import HALVES
 from tests.support.text_models import WORDS_ALONE, WordModel
 
 FILMS = [f"Film {number}" for number in range(BLOCK + 8)]
@@ -146,25 +144,12 @@ def test_a_text_without_known_words_finds_nothing(catalogue):
 
 
 def test_known_items_are_movies_of_their_source_in_the_catalogue(catalogue):
-    """The movies 1 and 7 are in the reported half."""
     items = [("1", "a ship"), ("999", "elsewhere"), ("7", "a quote")]
-    assert known_item_rows(catalogue, "m", items, "reported") == [
+    assert known_item_rows(catalogue.positions, "m", items) == [
         KnownItem("a ship", 0),
         KnownItem("a quote", 6),
     ]
-    assert known_item_rows(catalogue, "other", items, "reported") == []
-
-
-def test_the_half_of_a_known_item_is_that_of_source_and_id(catalogue):
-    """The movies of one franchise may be known items of both halves."""
-    franchise = Catalogue(rows(TITLES, collection=["Alien"] * len(TITLES)))
-    items = [(str(number), "text") for number in range(1, len(TITLES) + 1)]
-    for half in HALVES:
-        expected = [
-            KnownItem("text", row) for row in range(len(TITLES)) if half_of(f"m/{row + 1}") == half
-        ]
-        assert known_item_rows(catalogue, "m", items, half) == expected
-        assert known_item_rows(franchise, "m", items, half) == expected
+    assert known_item_rows(catalogue.positions, "other", items) == []
 
 
 @pytest.mark.parametrize("candidates", [None, np.arange(10)])
