@@ -53,13 +53,13 @@ COMPARED = pa.schema(
 class Opponent(BaseModel, frozen=True):
     """A version that the challenger is compared with, by some metrics.
 
-    `folders` are its model folders, `keys` is the file of the films that they were fitted on;
-    `is_best`: it is not the champion, but the best version kept by these metrics.
+    `folders` are its model folders, `fitted_keys` is the file of the films that they were fitted
+    on; `is_best`: it is not the champion, but the best version kept by these metrics.
     """
 
     champion: Champion
     folders: ModelFolders
-    keys: Path | None = None
+    fitted_keys: Path | None = None
     metrics: tuple[str, ...] = tuple(METRIC_LABELS)
     is_best: bool = False
 
@@ -68,7 +68,9 @@ def to_opponent(checked: CheckedVersion) -> Opponent | None:
     """An intact champion as opponent; None if it is damaged, or if there is none."""
     if checked.champion is None or checked.folders is None:
         return None
-    return Opponent(champion=checked.champion, folders=checked.folders, keys=checked.fitted_keys)
+    return Opponent(
+        champion=checked.champion, folders=checked.folders, fitted_keys=checked.fitted_keys
+    )
 
 
 def best_opponents(champion: Champion, best: Sequence[CheckedVersion]) -> list[Opponent]:
@@ -214,7 +216,7 @@ def _challenge(
 ) -> ScoresRef:
     model, comparisons, n_movies = TextModel(opponent.folders), list[Comparison](), 0
     if GENRE_METRIC in opponent.metrics:
-        movies = _movies_to_compare(documents, model.text, opponent.keys)
+        movies = _movies_to_compare(documents, model.text, opponent.fitted_keys)
         predictions = predict_both(movies, model, TextModel(challenger))
         n_movies = len(predictions.y_true)
         comparisons += compare_genres(predictions) if n_movies else []
@@ -281,7 +283,7 @@ def challenge(
         )
 
     references = [reference.digest if reference else None for reference in (ratings, known_items)]
-    references.append(store.file_digest(opponent.keys) if opponent.keys else None)
+    references.append(store.file_digest(opponent.fitted_keys) if opponent.fitted_keys else None)
     key = [documents.digest, lists.digest, references, challenger, opponent]
     ref = store.get_or_create("challenge", key, ScoresRef, write)
     if not opponent.is_best:

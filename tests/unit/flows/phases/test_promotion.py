@@ -95,7 +95,7 @@ def test_a_challenger_is_decided_on_by_what_the_gate_knows_of_the_champion(decid
     assert with_champion.metrics == tuple(METRIC_LABELS)
     assert (with_best.champion.version, with_best.is_best) == ("3", True)
     assert with_best.metrics == ("f1_micro",)
-    assert with_champion.keys == with_best.keys == KEYS
+    assert with_champion.fitted_keys == with_best.fitted_keys == KEYS
     (arguments,) = decided["decide_promotion"]
     assert arguments["same_source"] == (source == "source")
     assert (arguments["candidates"], arguments["champion"].version) == (2, "7")

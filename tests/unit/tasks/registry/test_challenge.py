@@ -401,7 +401,7 @@ def test_predictions_and_lists_of_a_challenger_are_compared(models, tmp_path):
     )
     keys = tmp_path / FITTED_KEYS
     np.save(keys, keys_of(films((TITLES[3], table["year"][3].as_py(), "Other words."))))
-    compared = challenged(documents, lists=evaluate(table), opponent=opponent(keys=keys))
+    compared = challenged(documents, lists=evaluate(table), opponent=opponent(fitted_keys=keys))
     assert compared.rows == 6
     metrics = store.read_json(store.locate(compared) / "metrics.json")
     assert metrics["gate_f1_micro_champion"] == pytest.approx(2 / 3)
@@ -494,7 +494,7 @@ def test_without_movies_to_compare_only_the_lists_are_compared(models, monkeypat
         lists=ScoresRef(paths=("l",), digest="l"),
         ratings=ratings,
         known_items=known_items,
-        opponent=opponent(keys=tmp_path / FITTED_KEYS),
+        opponent=opponent(fitted_keys=tmp_path / FITTED_KEYS),
     )
     assert inputs["judgements"] == Judgements(ratings, known_items)
     assert inputs["model"] is models["old"]
