@@ -30,10 +30,11 @@ TOWNS = [f"{start}{end}".title() for start in STARTS for end in ENDS]  # one for
 WAR_MOVIE = FIRST_ID + 8
 #: Movies of which there is a second one with the same overview, or with the same title and year.
 COPIED_OVERVIEW, COPIED_TITLE = FIRST_ID + 9, FIRST_ID + 10
-#: Id, question; the last word of a question is in the overview of its movie and in no other.
+#: Id, question; the last word of a question is in the overview of its movie and in no other. The
+#: second movie is in the choosing half, the others are in the reported half.
 QUESTIONS = {
     1000: "the curse of a lighthouse",
-    1031: "an outlaw on a submarine",
+    1097: "an outlaw on a submarine",
     1062: "the guitar of an astronaut",
 }
 #: Shares with more test movies than by default, so that scores say something.
