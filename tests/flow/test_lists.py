@@ -179,7 +179,7 @@ class Challenge(NamedTuple):
     """Two runs on the source of the first one that differ in the ranking weights alone.
 
     `by_votes` challenges the shared training; then it is promoted by hand, and `by_text`, with the
-    weights of the shared training, challenges it. F1 is equal, which twenty movies say little about.
+    weights of the shared training, challenges it. F1 is equal, but of twenty movies alone.
     """
 
     artifacts: Path
