@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from flows.config import TrainConfig
 from flows.phases.documents import Documents
 from flows.phases.futures import as_input
-from flows.phases.promotion import Decision, decide
+from flows.phases.promotion import Decision, decide, fingerprint_of, is_outdated
 from flows.phases.recommender import Recommender
-from flows.phases.start import TRAINING
 from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
-from tasks.core.storage.code_version import code_version
 from tasks.registry.aliases import champion_lock
 from tasks.registry.champion import Champion
-from tasks.registry.champion_check import is_current_champion
-from tasks.registry.fingerprint import fingerprint
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.registered_model import register
@@ -43,7 +39,7 @@ def publish(
     version = describe_version(config, run, data, recommender)
     published = register_version(config, run, data, recommender, decision, version)
     metrics = evaluation.metrics
-    while published is None:  # another version was promoted after the decision
+    while published is None:  # another version was promoted or refused after the decision
         decision = decide(config, data, recommender)
         metrics |= track_gate(run, decision.compared)
         published = register_version(config, run, data, recommender, decision, version)
@@ -89,18 +85,12 @@ def describe_version(
     config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender
 ) -> Champion:
     """The record of the new version, before it has a number."""
-    digest = data.ingested.digest
     return Champion(
         index=recommender.index.result(),
         rank=config.rank,
         run_id=run.run_id,
-        source=digest,
-        fingerprint=fingerprint(
-            config.training_settings,
-            digest,
-            (data.ratings, data.known_items),
-            code_version(TRAINING),
-        ),
+        source=data.ingested.digest,
+        fingerprint=fingerprint_of(config, data),
         digests=recommender.folders().digests(),
         index_config=config.index.model_dump_json(),
     )
@@ -116,12 +106,12 @@ def register_version(
 ) -> Champion | None:
     """Register the version, as champion where the decision says so.
 
-    Returns None, and registers nothing, if the decision is about an earlier champion.
+    Returns None, and registers nothing, if the decision is outdated.
     """
     folders, promotion = recommender.folders(), decision.promotion
     version = version.model_copy(update={"best": dict(promotion.best)})
     with champion_lock():
-        if not is_current_champion(decision.version):
+        if is_outdated(decision, version.fingerprint):
             return None
         if promotion.outcome != "rejected":  # a borderline version may be approved
             documents = data.documents.result()

@@ -1,10 +1,12 @@
 """Before the first phase: whether there is anything to train, and the MLflow run."""
 
+from collections.abc import Sequence
+
 from prefect.states import Completed
 
 from flows.config import TrainConfig
 from flows.runtime.resume_commands import command_of
-from tasks.core.contracts import RunRef
+from tasks.core.contracts import KnownItemsRef, RatingsRef, RunRef
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.core.storage.code_version import code_version
@@ -31,14 +33,20 @@ def reason_to_skip(config: TrainConfig) -> str:
     sources = resolve_sources(config.source, config.ingest)
     digest = source_digest(digests_of(sources, config.ingest))
     references = (find_ratings(config.source), find_known_items(config.source))
-    code = code_version(TRAINING)
-    expected = fingerprint(config.training_settings, digest, references, code)
+    expected = training_fingerprint(config, digest, references)
     if is_up_to_date(expected, champion):
         return f"Skipped: the champion {SAME_INPUTS}."
     refused = find_refused(connect(), champion, expected, config.gate)
     if refused is None:
         return ""
     return f"Skipped: version {refused.version} {SAME_INPUTS}. {_next_step(refused)}"
+
+
+def training_fingerprint(
+    config: TrainConfig, source: str, references: Sequence[RatingsRef | KnownItemsRef | None]
+) -> str:
+    """Fingerprint of a training on a source with this digest, and with these files beside it."""
+    return fingerprint(config.training_settings, source, references, code_version(TRAINING))
 
 
 def _next_step(refused: Refused) -> str:

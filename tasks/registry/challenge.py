@@ -9,6 +9,7 @@ intervals are those of paired differences: what is difficult for both models add
 The earlier version is the champion, and where another one was better by a metric, that one too.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -291,3 +292,18 @@ def challenge(
         description = "Lists of the challenger and the champion for well-known films"
         create_table_artifact(rows, key="sample-lists", description=description)
     return ref
+
+
+@task(name="join-comparisons", cache_policy=NO_CACHE)
+def join_comparisons(with_champion: ScoresRef, with_best: Sequence[ScoresRef]) -> ScoresRef:
+    """The comparison with the champion, and the rows of those with the best versions kept."""
+    references = [with_champion, *with_best]
+
+    def write(writer: store.EntryWriter) -> ScoresRef:
+        shutil.copytree(store.locate(with_champion), writer.folder, dirs_exist_ok=True)
+        tables = [pq.read_table(store.locate(ref) / "gate.parquet") for ref in references]
+        pq.write_table(pa.concat_tables(tables), writer.folder / "gate.parquet")
+        return writer.folder_ref(ScoresRef, with_champion.rows)
+
+    key = [reference.digest for reference in references]
+    return store.get_or_create("comparisons", key, ScoresRef, write)

@@ -8,6 +8,7 @@ is one of 95%, and that of each later one is wider. A challenger is rejected if 
 significant, or if it is no better on the same source; what lies between waits for a person.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -29,8 +30,6 @@ from tasks.registry.champion_check import CheckedVersion
 
 #: Probability that a candidate is promoted by chance, over all candidates since the last promotion.
 ERROR_PROBABILITY = 0.05
-#: n observations without an event leave 95% sure only that fewer than 3 / n of all have it.
-RULE_OF_THREE = 3.0
 GENRE_METRIC = "f1_micro"
 LIST_METRICS = RELEVANCE_METRICS[:-1]  # the first that both models have decides
 #: What users read for the compared metrics.
@@ -56,8 +55,8 @@ class GateConfig(StrictConfig):
         0.01,
         ge=0,
         le=1,
-        description="Loss of F1 micro, and of the first list metric, that the 95% interval of a "
-        "promoted version has to exclude, against the champion and the best version ever kept",
+        description="Loss of F1 micro, and of the first list metric, that the interval of a promoted "
+        "version has to exclude, against the champion and the best version ever kept",
     )
 
 
@@ -103,7 +102,16 @@ class Comparison(BaseModel, frozen=True):
 
         At .025 it is the end of the 95% interval.
         """
-        return (self.difference - self.low) * float(ndtri(level) / ndtri(0.025)) - self.difference
+        width = (self.difference - self.low) * float(ndtri(level) / ndtri(0.025))
+        return max(width, unseen_share(level, self.observations)) - self.difference
+
+
+def unseen_share(level: float, observations: int) -> float:
+    """Largest share of all movies that a sample has none of with probability `level`.
+
+    At .05 it is about 3 / observations, the rule of three (Hanley and Lippman-Hand, 1983).
+    """
+    return -math.log(level) / observations
 
 
 class PromotionDecision(BaseModel, frozen=True):
@@ -139,11 +147,10 @@ def paired_comparison(
     """Comparison of a metric from bootstrap samples of the difference, (n_samples,).
 
     `scores` are those of champion and challenger, between 0 and 1. A bootstrap of few observations
-    knows nothing of the losses that none of them has; the interval is therefore never narrower than
-    the rule of three says (Hanley and Lippman-Hand, 1983).
+    knows nothing of the losses that none of them has: the interval has at least room for those.
     """
     champion, challenger = scores
-    difference, least = challenger - champion, RULE_OF_THREE / observations
+    difference, room = challenger - champion, unseen_share(0.025, observations)
     low, high = np.quantile(differences, [0.025, 0.975])
     return Comparison(
         score=metric,
@@ -152,9 +159,9 @@ def paired_comparison(
         champion=champion,
         challenger=challenger,
         difference=difference,
-        low=min(float(low), difference - least),
-        high=max(float(high), difference + least),
-        error=max(float(differences.std()), least / float(ndtri(0.975))),
+        low=min(float(low), difference - room),
+        high=max(float(high), difference + room),
+        error=max(float(differences.std()), room / float(ndtri(0.975))),
         observations=observations,
     )
 
@@ -245,7 +252,7 @@ def _outcome(
 
 
 def _ordinal(candidates: int) -> str:
-    return f"candidate {candidates + 1} since the last promotion"
+    return f"candidate {candidates + 1} against this champion"
 
 
 def best_versions(
@@ -255,13 +262,15 @@ def best_versions(
 ) -> dict[str, str]:
     """Number of the best version by deciding metric if the challenger is promoted.
 
-    `best` are the numbers before. A metric is left out if the challenger is best in it.
+    `best` are the numbers before. A metric is left out if the challenger is best in it: if its
+    interval includes no loss. What is measured to be better by chance is not best; else every
+    second small loss would be forgotten.
     """
     after, rows = dict(best), deciding(with_champion)
     for row in (*rows, *_by_the_same_metrics(rows, with_best)):  # the last row of a metric counts
-        after.pop(row.score, None)
-        if row.difference < 0:
-            after[row.score] = row.opponent
+        after[row.score] = row.opponent
+        if row.low >= 0:
+            del after[row.score]
     return after
 
 
@@ -276,34 +285,29 @@ def decision_without_champion(champion: CheckedVersion) -> PromotionDecision:
 @task(name="decide-promotion", cache_policy=NO_CACHE)
 def decide_promotion(
     compared: ScoresRef,
-    with_best: Sequence[ScoresRef],
     config: GateConfig,
     same_source: bool,
     candidates: int,
     champion: Champion,
     dropped: int,
+    remarks: Sequence[str] = (),
 ) -> PromotionDecision:
-    """Decide about the challenger, from the stored comparisons with the champion and the best.
+    """Decide about the challenger, from its stored comparisons with the champion and the best.
 
     `candidates` were compared with the champion before; `dropped` is the number of refreshed movies
-    that a promotion loses.
+    that a promotion loses. `remarks` are added to the reason.
     """
-    with_champion, with_best_kept = _stored([compared]), _stored(with_best)
+    rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
+    comparisons = [Comparison.model_validate(row) for row in rows]
+    with_champion = [row for row in comparisons if not row.is_best]
+    with_best = [row for row in comparisons if row.is_best]
     decision = promotion_decision(
-        with_champion, config.tolerance, same_source, candidates, with_best_kept
+        with_champion, config.tolerance, same_source, candidates, with_best
     )
-    why = decision.why
-    if dropped:
-        why += f"; {dropped} movies that refreshes added are not in its sources"
+    lost = [f"{dropped} movies that refreshes added are not in its sources"] if dropped else []
+    why = "; ".join([decision.why, *remarks, *lost])
     get_run_logger().info("%s: %s", decision.outcome, why)
-    rows = [row.model_dump() for row in (*with_champion, *with_best_kept)]
     description = f"{decision.outcome.capitalize()}: {why}"
     create_table_artifact(rows, key="promotion-gate", description=description)
-    best = best_versions(champion.best, with_champion, with_best_kept)
-    changed = {"why": why, "compared_with": champion.run_id, "best": best}
-    return decision.model_copy(update=changed)
-
-
-def _stored(compared: Sequence[ScoresRef]) -> list[Comparison]:
-    tables = [pq.read_table(store.locate(scores) / "gate.parquet") for scores in compared]
-    return [Comparison.model_validate(row) for table in tables for row in table.to_pylist()]
+    best = best_versions(champion.best, with_champion, with_best)
+    return decision.model_copy(update={"why": why, "compared_with": champion.run_id, "best": best})

@@ -3,6 +3,7 @@
 Runs are kept for ever; the versions of candidates are retired.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import mlflow
@@ -69,25 +70,34 @@ def _exists(client: mlflow.MlflowClient, refused: Refused) -> bool:
 
 
 @io_task("count-candidates")
-def count_candidates(champion: Champion) -> int:
-    """Number of candidates since the champion's promotion; runs that repeat a training are one."""
+def count_candidates(champion: Champion, fingerprint: str) -> int:
+    """Number of other candidates that were compared with the champion's training.
+
+    Runs that repeat a training are one; those with this fingerprint are not counted.
+    """
     runs = compared_runs(connect(), champion)
-    return len({run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs})
+    return len({run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs} - {fingerprint})
 
 
 @io_task("check-best-versions")
 def check_best_versions(champion: Champion) -> list[CheckedVersion]:
-    """The best versions kept that are not the champion; a damaged one is logged and left out.
+    """The best versions kept that are not the champion; damaged ones are logged.
 
     `clean_up` keeps them, but a person may have deleted one.
     """
     checked = [_check_best(number) for number in sorted({*champion.best.values()})]
-    for best in checked:
-        if best.damage:
-            get_run_logger().warning(
-                "Version %s, the best kept, cannot be compared: %s", best.version, best.damage
-            )
-    return [best for best in checked if not best.damage]
+    for remark in damage_of(checked):
+        get_run_logger().warning(remark)
+    return checked
+
+
+def damage_of(best: Iterable[CheckedVersion]) -> list[str]:
+    """A sentence for each of the best versions kept that cannot be compared."""
+    return [
+        f"version {version.version}, the best kept, cannot be compared: {version.damage}"
+        for version in best
+        if version.damage
+    ]
 
 
 def _check_best(number: str) -> CheckedVersion:

@@ -45,7 +45,8 @@ class RetentionConfig(StrictConfig):
         5,
         ge=1,
         description="Number of newest trainings whose model versions are kept, in addition to the "
-        "current and the previous champion; refreshes do not count as trainings",
+        "current and the previous champion and the best versions; refreshes do not count as "
+        "trainings",
     )
     failed_days: float = Field(
         7,

@@ -47,7 +47,7 @@ LIST_METRICS = (
     ("franchise_recall_at_10", "Franchise recall@10"),
     ("colike_matched_auc", "Co-like AUC, vote-matched"),
     ("known_item_recall_at_10", "Known-item recall@10"),
-    ("top20_share", "Share of the 20 most frequent movies"),
+    ("top20_share", "Share of the top 20 movies"),
     ("popularity_lift", "Popularity lift"),
 )
 STATUS: dict[Outcome, str] = {

@@ -226,7 +226,7 @@ def test_a_champion_with_worse_lists_is_beaten(challenge, at_challenge):
     assert challenge.by_text.outcome == "promoted"
     assert re.fullmatch(
         r"keyword nDCG@10 is 0\.\d+ higher than the champion's "
-        r"\(significant, candidate 1 since the last promotion\)",
+        r"\(significant, candidate 1 against this champion\)",
         challenge.by_text.why,
     )
     assert load_champion().run_id == challenge.by_text.run.run_id

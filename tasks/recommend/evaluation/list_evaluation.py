@@ -43,6 +43,7 @@ from tasks.recommend.evaluation.list_metrics import (
 )
 from tasks.recommend.evaluation.query_sets import (
     build_query_sets,
+    cluster_numbers,
     coverage_queries,
     query_halves,
 )
@@ -150,7 +151,8 @@ def score_half(
     query_scores, lists = score_movies(scorers, query_sets, listed_rows, diversity)
     clusters = {query_set.name: query_set.clusters for query_set in query_sets}
     if items := known_items_of(rows, scorers.catalogue, judgements.known_items, half):
-        clusters[KNOWN_ITEMS] = tuple(item.row for item in items)
+        numbers = cluster_numbers(rows)
+        clusters[KNOWN_ITEMS] = tuple(numbers[item.row] for item in items)
         for name, scores in score_known_items(scorers, items, model, diversity).items():
             query_scores[name][KNOWN_ITEMS] = scores
     return HalfScores(query_scores, clusters, lists)

@@ -64,12 +64,13 @@ def film_names(rows: pa.Table) -> list[str]:
 
 
 def cluster_names(rows: pa.Table) -> list[str]:
-    """What the scores of each movie depend on as a query: its franchise or else its film."""
+    """What the scores of each movie depend on as a query: its franchise or else its film.
+
+    The franchise may be known from another row about the film.
+    """
     films, collections = film_names(rows), rows["collection"].to_pylist()
-    return [
-        f"franchise {collection}" if collection else film
-        for film, collection in zip(films, collections, strict=True)
-    ]
+    franchises = {film: name for film, name in zip(films, collections, strict=True) if name}
+    return [f"franchise {franchises[film]}" if film in franchises else film for film in films]
 
 
 def query_halves(rows: pa.Table) -> list[Half]:
@@ -105,7 +106,7 @@ def build_query_sets(
     ]
     if ratings:
         query_sets += _co_like_sets(rows, ratings, half, limit)
-    clusters = _cluster_numbers(rows)
+    clusters = cluster_numbers(rows)
     return [
         query_set._replace(clusters=tuple(clusters[row] for row in query_set.rows))
         for query_set in query_sets
@@ -124,7 +125,7 @@ def _keywords_of_half(rows: pa.Table, half: Half) -> list[list[str]]:
     ]
 
 
-def _cluster_numbers(rows: pa.Table) -> list[int]:
+def cluster_numbers(rows: pa.Table) -> list[int]:
     """A number per movie, equal within a franchise and for movies about the same film."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(name, len(numbers)) for name in cluster_names(rows)]

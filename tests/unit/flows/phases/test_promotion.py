@@ -7,7 +7,7 @@ import pytest
 
 from flows.config import TrainConfig
 from flows.phases import promotion
-from flows.phases.promotion import compare_with_champion, decide
+from flows.phases.promotion import compare_with_champion, decide, is_outdated
 from tasks.core.contracts import IndexRef, ScoresRef
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
@@ -16,6 +16,7 @@ from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import METRIC_LABELS, PromotionDecision
 from tests.support.direct_phases import FinishedTask
 
+JOINED = ScoresRef(paths=("j",), digest="j")
 COMPARED = ScoresRef(paths=("c",), digest="c")
 KEYS = Path("fitted_keys.npy")
 
@@ -66,10 +67,12 @@ def decided(monkeypatch) -> dict[str, list[dict[str, Any]]]:
     best = checked.model_copy(
         update={"version": "3", "champion": champion.model_copy(update={"version": "3"})}
     )
+    gone = CheckedVersion(version="2", damage="it was deleted")
     rejected = PromotionDecision(outcome="rejected", why="worse")
     monkeypatch.setattr(promotion, "check_champion", lambda: checked)
-    monkeypatch.setattr(promotion, "count_candidates", lambda champion: 2)
-    monkeypatch.setattr(promotion, "check_best_versions", lambda champion: [best])
+    monkeypatch.setattr(promotion, "count_candidates", lambda champion, fingerprint: 2)
+    monkeypatch.setattr(promotion, "join_comparisons", submitted("join_comparisons", JOINED))
+    monkeypatch.setattr(promotion, "check_best_versions", lambda champion: [best, gone])
     monkeypatch.setattr(promotion, "challenge", submitted("challenge", COMPARED))
     monkeypatch.setattr(promotion, "count_dropped", submitted("count_dropped", 3))
     monkeypatch.setattr(promotion, "decide_promotion", submitted("decide_promotion", rejected))
@@ -89,7 +92,7 @@ def phases(source: str) -> tuple[Any, Any]:
 def test_a_challenger_is_decided_on_by_what_the_gate_knows_of_the_champion(decided, source):
     decision = decide(TrainConfig(), *phases(source))
     assert decision.promotion.outcome == "rejected"
-    assert (decision.version, decision.compared) == ("7", [COMPARED])
+    assert (decision.version, decision.compared) == ("7", [JOINED])
     with_champion, with_best = (arguments["opponent"] for arguments in decided["challenge"])
     assert (with_champion.champion.version, with_champion.is_best) == ("7", False)
     assert with_champion.metrics == tuple(METRIC_LABELS)
@@ -99,7 +102,10 @@ def test_a_challenger_is_decided_on_by_what_the_gate_knows_of_the_champion(decid
     (arguments,) = decided["decide_promotion"]
     assert arguments["same_source"] == (source == "source")
     assert (arguments["candidates"], arguments["champion"].version) == (2, "7")
-    assert arguments["with_best"] == [FinishedTask(COMPARED)]
+    assert arguments["compared"] == FinishedTask(JOINED)
+    assert decision.candidates == 2
+    assert arguments["remarks"] == ["version 2, the best kept, cannot be compared: it was deleted"]
+    assert [call["wait_for"] for call in decided["challenge"]] == [[], [FinishedTask(COMPARED)]]
     assert arguments["dropped"] == FinishedTask(3)
 
 
@@ -110,3 +116,20 @@ def test_a_leaky_run_is_rejected_without_a_comparison(decided):
         "its scores leak",
     )
     assert (decision.version, decision.compared, decided) == ("7", [], {})
+
+
+@pytest.mark.parametrize(
+    ("version", "candidates", "outdated"), [("7", 2, False), ("7", 3, True), ("8", 2, True)]
+)
+def test_a_decision_is_outdated_by_another_champion_or_candidate(
+    decided, monkeypatch, version, candidates, outdated
+):
+    decision = decide(TrainConfig(), *phases("source"))
+    monkeypatch.setattr(promotion, "is_current_champion", lambda current: current == version)
+    monkeypatch.setattr(promotion, "count_candidates", lambda champion, fingerprint: candidates)
+    assert is_outdated(decision, "x") == outdated
+
+
+def test_a_decision_without_a_champion_has_no_candidates(decided, monkeypatch):
+    monkeypatch.setattr(promotion, "is_current_champion", lambda version: True)
+    assert not is_outdated(decide(TrainConfig(preset="blog"), *phases("source")), "x")

@@ -28,7 +28,7 @@ def registered(monkeypatch) -> list[Champion]:
 
     carried = IndexRef(uri="u", tag="carried")
     monkeypatch.setattr(publishing, "champion_lock", nullcontext)
-    monkeypatch.setattr(publishing, "is_current_champion", lambda version: version == "3")
+    monkeypatch.setattr(publishing, "is_outdated", lambda decision, _: decision.version != "3")
     monkeypatch.setattr(publishing, "carry_over", lambda **_: carried)
     monkeypatch.setattr(publishing, "register", register)
     return versions

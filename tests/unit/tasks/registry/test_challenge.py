@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from tasks.registry.challenge import (
     best_opponents,
     compare_genres,
     compare_lists,
+    join_comparisons,
     join_lists,
     movies_to_compare,
     predict_both,
@@ -43,6 +45,8 @@ from tests.support.stored import stored_table
 from tests.support.text_models import WORDS_ALONE, WordModel
 
 BY_VOTES = WORDS_ALONE.model_copy(update={"words": 0.0, "votes": 1.0, "diversity": 0.0})
+#: Half width of the interval of equal scores, times the number of observations.
+ROOM = -math.log(0.025)
 ALL_SPLITS = ("train", "validation", "gate", "test")
 
 
@@ -68,7 +72,7 @@ def test_a_better_model_is_significantly_better_and_an_equal_one_is_not():
     assert micro.low > 0.05
     assert macro.difference == pytest.approx(macro.challenger - macro.champion)
     equal, _ = compare_genres(paired(y_true, champion=good, challenger=good))
-    assert (equal.difference, equal.low, equal.high) == pytest.approx((0, -3 / 400, 3 / 400))
+    assert (equal.difference, equal.low, equal.high) == pytest.approx((0, -ROOM / 400, ROOM / 400))
     assert equal.observations == 400
 
 
@@ -189,7 +193,7 @@ def test_a_better_mean_of_a_ranking_metric_is_a_positive_difference():
     result = compare_lists("m", champion=np.array([0.2, 0.4]), challenger=np.array([0.5, 0.7]))
     assert (result.champion, result.challenger) == pytest.approx((0.3, 0.6))
     assert result.difference == pytest.approx(0.3)
-    assert (result.low, result.high) == pytest.approx((0.3 - 3 / 2, 0.3 + 3 / 2))
+    assert (result.low, result.high) == pytest.approx((0.3 - ROOM / 2, 0.3 + ROOM / 2))
 
 
 def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
@@ -197,7 +201,7 @@ def test_the_interval_of_a_ranking_metric_is_that_of_paired_differences():
     result = compare_lists("colike_ndcg_at_10", champion, champion + np.float32(0.01))
     assert result.score == "colike_ndcg_at_10"
     assert result.difference == pytest.approx(0.01, abs=1e-6)
-    assert (result.low, result.high) == pytest.approx((0.01 - 3 / 20_000, 0.01 + 3 / 20_000))
+    assert (result.low, result.high) == pytest.approx((0.01 - ROOM / 20_000, 0.01 + ROOM / 20_000))
     assert result.observations == 20_000
 
 
@@ -328,7 +332,9 @@ def test_ratings_judge_both_versions(tmp_path):
     by_metric, _ = lists_compared(table, WordModel(), WORDS_ALONE, ratings)
     assert set(by_metric) == {"colike_matched_auc", "colike_ndcg_at_10"}
     assert all(row.difference == 0 for row in by_metric.values())
-    assert all(row.high == -row.low == 3 / row.observations for row in by_metric.values())
+    assert all(
+        row.high == -row.low == pytest.approx(ROOM / row.observations) for row in by_metric.values()
+    )
 
 
 class GenreModel(WordModel):
@@ -471,6 +477,35 @@ def test_the_best_versions_are_opponents_by_the_metrics_in_which_they_are_best()
 @pytest.mark.parametrize("checked", [CheckedVersion(), CheckedVersion(version="3", damage="lost")])
 def test_a_missing_or_damaged_champion_is_no_opponent(checked):
     assert to_opponent(checked) is None
+
+
+def test_comparisons_with_the_best_versions_stand_below_those_with_the_champion(models, artifacts):
+    """The lists beside those of the challenger are the champion's."""
+    table = one_collection()
+    documents, lists = gate_movies(table), evaluate(table)
+    best = opponent(metrics=("f1_micro",), is_best=True)
+    with_champion, with_best = (
+        challenged(documents, lists=lists, opponent=other) for other in (opponent(), best)
+    )
+    joined = store.locate(join_comparisons.fn(with_champion, [with_best]))
+    rows = pq.read_table(joined / "gate.parquet").to_pylist()
+    assert rows[-1]["is_best"]
+    assert rows[:-1] == pq.read_table(store.locate(with_champion) / "gate.parquet").to_pylist()
+    for name in ("metrics.json", "lists_beside.parquet"):
+        expected = (store.locate(with_champion) / name).read_bytes()
+        assert (joined / name).read_bytes() == expected
+
+
+def test_other_fitted_movies_are_compared_again(models, tmp_path):
+    """The challenger is then compared on other movies."""
+    table, keys = one_collection(), tmp_path / FITTED_KEYS
+    documents, lists, numbers = gate_movies(table), evaluate(table), []
+    of_the_first = keys_of(films((TITLES[0], table["year"][0].as_py(), "Other words.")))
+    for fitted in (np.array([], np.uint64), of_the_first):
+        np.save(keys, fitted)
+        compared = challenged(documents, lists=lists, opponent=opponent(fitted_keys=keys))
+        numbers.append(compared.rows)
+    assert numbers[1] == numbers[0] - 1
 
 
 def test_without_movies_to_compare_only_the_lists_are_compared(models, monkeypatch, tmp_path):

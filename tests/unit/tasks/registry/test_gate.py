@@ -94,7 +94,7 @@ def test_any_other_metric_is_reported_and_decides_nothing(metric, same_source):
         decision = promotion_decision([*equal, other], 0.01, same_source)
         assert (decision.outcome, decision.why) == (expected.outcome, expected.why)
         assert decision.comparisons == (*equal, other)
-        assert best_versions({}, decision.comparisons, ()) == {}
+        assert best_versions({}, decision.comparisons, ()) == dict.fromkeys(DECIDING, "7")
 
 
 def test_every_compared_metric_has_a_label():
@@ -122,7 +122,7 @@ def test_every_significant_loss_is_named():
 @pytest.mark.parametrize(
     ("difference", "half_width", "outcome"),
     [
-        *((-0.25, 0.0, "promoted"), (-0.3125, 0.0, "rejected")),
+        *((-0.1875, 0.0625, "promoted"), (-0.25, 0.0625, "rejected")),
         *((-0.125, 0.125, "promoted"), (-0.125, 0.1875, "borderline")),
         *((-0.1875, 0.125, "rejected"), (-0.1875, 0.1875, "borderline")),
         *((0.0, 0.25, "promoted"), (0.0, 0.3125, "borderline")),
@@ -154,7 +154,7 @@ def test_losses_that_cannot_be_excluded_are_left_to_a_person():
     assert decision.why == (
         "F1 micro may be 0.015 lower than the champion's and "
         "keyword nDCG@10 may be 0.017 lower than the champion's "
-        "(95% interval, candidate 1 since the last promotion; tolerance 0.01)"
+        "(95% interval, candidate 1 against this champion; tolerance 0.01)"
     )
 
 
@@ -165,14 +165,14 @@ def test_on_the_same_source_only_a_significant_improvement_is_promoted():
     assert decision.outcome == "rejected"
     assert decision.why == (
         "no deciding metric is significantly better than the champion's on the same source "
-        "(candidate 1 since the last promotion)"
+        "(candidate 1 against this champion)"
     )
     significant = [comparison("f1_micro", 0.01, half_width=0.005)]
     decision = promotion_decision(significant, tolerance=0.01, same_source=True)
     assert decision.outcome == "promoted"
     assert decision.why == (
         "F1 micro is 0.010 higher than the champion's "
-        "(significant, candidate 1 since the last promotion)"
+        "(significant, candidate 1 against this champion)"
     )
 
 
@@ -180,7 +180,7 @@ def test_every_better_metric_is_named():
     comparisons = [comparison("f1_micro", 0.004), comparison(LIST_METRIC, 0.006)]
     assert promotion_decision(comparisons, tolerance=0.01, same_source=True).why == (
         "keyword nDCG@10 is 0.006 higher and F1 micro is 0.004 higher than the champion's "
-        "(significant, candidate 1 since the last promotion)"
+        "(significant, candidate 1 against this champion)"
     )
 
 
@@ -200,7 +200,7 @@ def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
     assert decision.promote
     assert decision.why == (
         "the source is new, and no deciding metric loses more than 0.01 "
-        "(95% interval, candidate 1 since the last promotion)"
+        "(95% interval, candidate 1 against this champion)"
     )
 
 
@@ -255,7 +255,7 @@ def test_a_later_candidate_has_to_be_better_by_more(candidates, outcome):
     rows = [better, comparison(LIST_METRIC, 0.0)]
     decision = promotion_decision(rows, 100.0, same_source=True, candidates=candidates)
     assert decision.outcome == outcome
-    assert f"candidate {candidates + 1} since the last promotion" in decision.why
+    assert f"candidate {candidates + 1} against this champion" in decision.why
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_later_candidate_has_to_exclude_its_loss_by_more(candidates, interval,
     row = comparison("f1_micro", 0.0, half_width=0.01)
     assert row.largest_loss(candidate_level(candidates)) == pytest.approx(loss, abs=5e-5)
     decision = promotion_decision([row], 0.009, same_source=False, candidates=candidates)
-    number = f"candidate {candidates + 1} since the last promotion"
+    number = f"candidate {candidates + 1} against this champion"
     assert decision.outcome == "borderline"
     assert decision.why == (
         f"F1 micro may be {loss:.3f} lower than the champion's "
@@ -282,8 +282,7 @@ def test_small_losses_do_not_add_up():
     """Each version is .008 below the one before, within the tolerance of .01."""
     loss = [comparison("f1_micro", -0.008, 0.0), comparison(LIST_METRIC, 0.0, 0.0)]
     assert promotion_decision(loss, tolerance=0.01, same_source=False).promote
-    best = best_versions({}, loss, ())
-    assert best == {"f1_micro": "7"}
+    assert best_versions({}, loss, ())["f1_micro"] == "7"
     with_best = [comparison("f1_micro", -0.016, 0.0, best="7")]
     second = promotion_decision(loss, tolerance=0.01, same_source=False, with_best=with_best)
     assert second.outcome == "rejected"
@@ -299,7 +298,7 @@ def test_an_uncertain_loss_against_the_best_version_is_left_to_a_person():
     assert decision.outcome == "borderline"
     assert decision.why == (
         "F1 micro may be 0.011 lower than version 3's, the best kept "
-        "(95% interval, candidate 1 since the last promotion; tolerance 0.01)"
+        "(95% interval, candidate 1 against this champion; tolerance 0.01)"
     )
     assert promotion_decision(rows, tolerance=0.01, same_source=False).promote
 
@@ -336,18 +335,18 @@ def test_the_best_version_decides_by_deciding_metrics_alone():
 @pytest.mark.parametrize(
     ("before", "with_champion", "with_best", "after"),
     [
-        ({}, 0.0, None, {}),
-        ({}, 0.002, None, {}),
-        ({}, -0.002, None, {"f1_micro": "7"}),
-        ({"f1_micro": "3"}, 0.003, -0.002, {"f1_micro": "3"}),
+        ({}, 0.0, None, {"f1_micro": "7"}),
+        ({}, 0.0015, None, {"f1_micro": "7"}),
+        ({}, 0.0025, None, {}),
+        ({"f1_micro": "3"}, 0.003, 0.001, {"f1_micro": "3"}),
         ({"f1_micro": "3"}, -0.002, -0.007, {"f1_micro": "3"}),
         ({"f1_micro": "3"}, 0.02, 0.015, {}),
-        ({"f1_micro": "3"}, -0.002, 0.001, {}),
+        ({"f1_micro": "3"}, -0.002, 0.003, {}),
         ({"f1_micro": "3"}, -0.002, None, {"f1_micro": "7"}),
-        ({"f1_micro": "3"}, 0.002, None, {}),
+        ({"f1_micro": "3"}, 0.003, None, {}),
     ],
 )
-def test_the_best_version_is_the_one_that_was_better_than_all_after_it(
+def test_the_best_version_stays_until_one_is_better_by_more_than_chance(
     before, with_champion, with_best, after
 ):
     """One that is gone (no row) gives way to the champion, as the best that can be compared."""
@@ -360,7 +359,9 @@ def test_the_best_version_is_the_one_that_was_better_than_all_after_it(
 def test_the_best_version_by_a_metric_that_is_not_compared_stays(compared):
     """Otherwise a version with keywords as a feature would lower the bar for its successors."""
     rows = [comparison(metric, 0.0) for metric in compared]
-    assert best_versions({LIST_METRIC: "3"}, rows, ()) == {LIST_METRIC: "3"}
+    with_best = [comparison("franchise_recall_at_10", -0.4, best="3")]
+    assert best_versions({LIST_METRIC: "3"}, rows, with_best)[LIST_METRIC] == "3"
+    assert "franchise_recall_at_10" not in best_versions({}, rows, with_best)
 
 
 def test_the_first_version_is_promoted():
@@ -384,15 +385,21 @@ def test_interval_and_error_are_those_of_the_bootstrap_differences():
     assert row.observations == 10**6
 
 
-@pytest.mark.parametrize(("n", "half_width"), [(10, 0.3), (250, 0.012), (3000, 0.001)])
-def test_equal_scores_of_few_movies_are_no_certainty(n, half_width):
-    """Of n movies none may be worse, though 3 / n of all movies are, with probability 5%."""
+@pytest.mark.parametrize("n", [10, 300, 3000])
+@pytest.mark.parametrize("candidates", [0, 1, 9])
+def test_equal_scores_of_few_movies_are_no_certainty(n, candidates):
+    """That none of n movies is worse, though more are, happens with the candidate's probability."""
     row = paired_comparison("f1_micro", (0.5, 0.5), np.zeros(1000), observations=n)
-    assert (row.low, row.high) == pytest.approx((-half_width, half_width))
-    assert row.error == pytest.approx(half_width / 1.96, rel=1e-3)
-    assert (1 - 3 / n) ** n == pytest.approx(0.05, abs=0.022)
-    outcome = promotion_decision([row], 0.01, same_source=False).outcome
+    share = row.largest_loss(candidate_level(candidates))
+    assert np.exp(-n * share) == pytest.approx(candidate_level(candidates))
+    outcome = promotion_decision([row], 0.01, same_source=False, candidates=candidates).outcome
     assert outcome == ("promoted" if n == 3000 else "borderline")
+
+
+def test_the_interval_of_few_movies_has_room_for_what_they_do_not_show():
+    row = paired_comparison("f1_micro", (0.5, 0.5), np.zeros(1000), observations=369)
+    assert (row.low, row.high) == pytest.approx((-0.01, 0.01), abs=1e-5)
+    assert row.error == pytest.approx(0.01 / 1.96, rel=1e-3)
 
 
 @pytest.fixture
@@ -400,7 +407,9 @@ def shown(monkeypatch) -> list[dict[str, Any]]:
     """The artifacts that were created."""
     artifacts: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        gate, "create_table_artifact", lambda rows, **shown: artifacts.append(shown)
+        gate,
+        "create_table_artifact",
+        lambda rows, **shown: artifacts.append({"rows": rows} | shown),
     )
     monkeypatch.setattr(gate, "get_run_logger", lambda: logging.getLogger("gate"))
     return artifacts
@@ -415,7 +424,7 @@ CHAMPION = Champion(
     index=IndexRef(uri="u", tag="t"),
     rank=RankConfig(),
     run_id="run",
-    best={"f1_micro": "3"},
+    best={"f1_micro": "3", "franchise_recall_at_10": "2"},  # the second is not compared
     version="7",
 )
 
@@ -434,7 +443,6 @@ def test_a_stored_comparison_is_decided_with_settings_and_candidates(
     rows = [comparison("f1_micro", 0.0023), comparison(LIST_METRIC, 0.0)]
     decision = decide_promotion.fn(
         compared=stored(*rows),
-        with_best=[],
         config=GateConfig(tolerance=tolerance),
         same_source=same_source,
         candidates=candidates,
@@ -448,27 +456,30 @@ def test_a_stored_comparison_is_decided_with_settings_and_candidates(
 
 @pytest.mark.parametrize(
     ("difference", "outcome", "best"),
-    [(-0.015, "rejected", {"f1_micro": "3"}), (0.001, "promoted", {})],
+    [(-0.015, "rejected", {"f1_micro": "3"}), (0.003, "promoted", {})],
 )
 def test_a_stored_comparison_with_the_best_version_decides_too(
     artifacts, shown, difference, outcome, best
 ):
     decision = decide_promotion.fn(
-        compared=stored(comparison("f1_micro", 0.0)),
-        with_best=[stored(comparison("f1_micro", difference, best="3"))],
+        compared=stored(comparison("f1_micro", 0.0), comparison("f1_micro", difference, best="3")),
         config=GateConfig(),
         same_source=False,
         candidates=0,
         champion=CHAMPION,
         dropped=0,
     )
-    assert (decision.outcome, decision.best) == (outcome, best)
+    not_compared = {"franchise_recall_at_10": "2"}
+    assert (decision.outcome, decision.best) == (outcome, best | not_compared)
+    assert [row.is_best for row in decision.comparisons] == [False]
+    assert [row["opponent"] for row in shown[0]["rows"]] == ["7", "3"]
 
 
-def test_a_decision_names_movies_that_a_promotion_loses(artifacts, shown, caplog):
+def test_a_decision_names_what_is_remarkable_and_movies_that_a_promotion_loses(
+    artifacts, shown, caplog
+):
     arguments: dict[str, Any] = {
         "compared": stored(comparison("f1_micro", 0.0)),
-        "with_best": [],
         "config": GateConfig(),
         "same_source": False,
         "candidates": 0,
@@ -476,7 +487,10 @@ def test_a_decision_names_movies_that_a_promotion_loses(artifacts, shown, caplog
     }
     without = decide_promotion.fn(**arguments, dropped=0)
     with caplog.at_level(logging.INFO):
-        decision = decide_promotion.fn(**arguments, dropped=3)
-    assert decision.why == (f"{without.why}; 3 movies that refreshes added are not in its sources")
+        decision = decide_promotion.fn(**arguments, dropped=3, remarks=["version 3 is gone"])
+    assert decision.why == (
+        f"{without.why}; version 3 is gone; 3 movies that refreshes added are not in its sources"
+    )
     assert messages(caplog) == [f"promoted: {decision.why}"]
-    assert shown[1] == {"key": "promotion-gate", "description": f"Promoted: {decision.why}"}
+    assert shown[1]["key"] == "promotion-gate"
+    assert shown[1]["description"] == f"Promoted: {decision.why}"

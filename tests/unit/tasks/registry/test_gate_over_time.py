@@ -5,6 +5,7 @@ gate compares versions on the same movies every week; it is another one where al
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,12 +121,14 @@ def test_200_weeks_without_improvements_promote_something_with_at_most_5_percent
     assert 0.01 < np.mean(np.array(years) > 0) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
 
 
-def greatest_loss(rng: np.random.Generator, new_movies: bool, trend: float, spread: float) -> float:
+def greatest_loss(
+    rng: np.random.Generator, new_movies: bool, error: float, trend: float, spread: float
+) -> float:
     """The champion's greatest true loss against the best before it, of 200 weekly new sources.
 
     Each candidate's true scores are those of the one before plus a random change.
     """
-    gate, loss = Gate(rng, new_movies), 0.0
+    gate, loss = Gate(rng, new_movies, error), 0.0
     candidate = best = np.zeros(len(METRICS))
     for _ in range(200):
         candidate = candidate + rng.normal(trend, spread, len(METRICS))
@@ -135,17 +138,28 @@ def greatest_loss(rng: np.random.Generator, new_movies: bool, trend: float, spre
     return loss
 
 
+def greatest_losses(*arguments: Any) -> NDArray[np.float64]:
+    rng = np.random.default_rng(1)
+    return np.array([greatest_loss(rng, *arguments) for _ in range(40)])
+
+
 @pytest.mark.parametrize(
-    ("trend", "spread"), [(-0.0003, 0.0005), (-0.0005, 0.002), (0.0, 0.002), (-0.001, 0.005)]
+    ("trend", "spread"), [(-0.0003, 0.0), (-0.0003, 0.0005), (0.0, 0.0005), (-0.0005, 0.002)]
 )
+@pytest.mark.parametrize("error", [ERROR, 0.0025])
 def test_on_new_sources_the_champion_stays_within_the_tolerance_of_the_best(
-    new_movies, trend, spread
+    new_movies, error, trend, spread
 ):
     """But for a candidate that is measured better than it is by more than the half width."""
-    rng = np.random.default_rng(1)
-    losses = np.array([greatest_loss(rng, new_movies, trend, spread) for _ in range(60)])
-    assert np.mean(losses > TOLERANCE) <= 0.05
-    assert losses.max() <= 2 * TOLERANCE
+    losses = greatest_losses(new_movies, error, trend, spread)
+    assert np.mean(losses > TOLERANCE) <= 0.1
+    assert losses.max() <= 1.5 * TOLERANCE
+
+
+def test_without_the_best_versions_small_losses_would_add_up(monkeypatch):
+    monkeypatch.setattr(f"{__name__}.best_versions", lambda *_: {})
+    losses = greatest_losses(True, 0.0025, -0.0003, 0.0)
+    assert np.mean(losses > 2 * TOLERANCE) > 0.9
 
 
 def test_a_loss_of_two_tolerances_is_not_promoted_however_often_it_is_tried(new_movies):

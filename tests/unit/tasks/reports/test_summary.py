@@ -87,7 +87,7 @@ def test_keyword_relevance_comes_first_with_all_baselines_beside_it(summary):
         for scorer, value in scorers.items()
     }
     rows = score_rows(summary.scores | lists, "held-out")[5:]
-    titles = ["Keyword nDCG@10", "Known-item recall@10", "Share of the 20 most frequent movies"]
+    titles = ["Keyword nDCG@10", "Known-item recall@10", "Share of the top 20 movies"]
     assert rows == [(title, "0.300", "0.200", "0.100", "0.400", "0.500") for title in titles]
 
 

@@ -11,6 +11,7 @@ from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.query_sets import (
     QuerySet,
     build_query_sets,
+    cluster_numbers,
     coverage_queries,
     film_names,
     query_halves,
@@ -105,6 +106,16 @@ def test_the_half_of_a_movie_without_franchise_depends_on_title_and_year():
     table = rows(titles, year=pa.array(years, pa.int16()), collection=[None, "", None, ""])
     assert film_names(table) == ["amelie (2001)", "amelie (2001)", "amelie (2010)", "up (None)"]
     assert query_halves(table) == [half_of(name) for name in film_names(table)]
+
+
+def test_a_copy_without_its_franchise_is_in_the_half_of_the_franchise():
+    """Another catalogue may know the film, but not the franchise."""
+    collections = [f"Series {number}" for number in range(40)] + [None] * 40
+    titles = [f"Film {number}" for number in range(40)] * 2
+    table = rows(titles, collection=collections, year=pa.array([2000] * 80, pa.int16()))
+    assert query_halves(table)[:40] == query_halves(table)[40:]
+    assert cluster_numbers(table)[:40] == cluster_numbers(table)[40:]
+    assert len(set(cluster_numbers(table))) == 40
 
 
 def test_a_renamed_source_has_the_same_halves_and_queries():
