@@ -55,8 +55,8 @@ class GateConfig(StrictConfig):
         0.01,
         ge=0,
         le=1,
-        description="Loss of F1 micro, and of the first list metric, that the interval of a promoted "
-        "version has to exclude, against the champion and the best version ever kept",
+        description="Loss of F1 micro, and of the first list metric, that the interval of a "
+        "promoted version has to exclude, against the champion and the best version ever kept",
     )
 
 

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 DEFINITIONS = Path(__file__).parent / "definitions"
 #: Weights by which every list holds the movies with the most votes.
 VOTES_ALONE = dict.fromkeys(FEATURES, 0.0) | {"votes": 1.0}
-TOLERANT = GateConfig(tolerance=0.2)
+TOLERANT = GateConfig(tolerance=0.3)
 GATED_LISTS = ("rec_franchise_recall_at_10", "rec_keyword_ndcg_at_10")
 POPULARITY_METRICS = {
     *("popularity_lift", "top1_share", "top20_share", "top50_share", "coverage_at_10", "gini")

@@ -205,35 +205,6 @@ def test_predictions_are_of_test_movies_alone(run, tmp_path, summary):
     assert predicted == {row["id"] for row in rows if row["split"] == "test" and row["genres"]}
 
 
-def test_prefect_and_mlflow_name_each_other(run, summary):
-    flow_run_id = run.data.tags["prefect.flow_run_id"]
-    with get_client(sync_client=True) as client:
-        flow_run = client.read_flow_run(flow_run_id)
-        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(),
-            flow_run_filter=this_run,
-            task_run_filter=TaskRunFilter(),
-            sort=ArtifactSort.CREATED_DESC,
-            limit=50,
-            offset=0,
-        )
-        tasks = client.read_task_runs(
-            flow_run_filter=this_run, sort=TaskRunSort.ID_DESC, limit=200, offset=0
-        )
-    assert flow_run.name == "train-default-movies"
-    assert flow_run.tags == ["default", "movies"]
-    by_key = {artifact.key: artifact for artifact in artifacts}
-    assert summary.run.run_id in by_key["training-summary"].data
-    assert "](data:image/png;base64," in by_key["training-summary"].data
-    assert summary.run.run_id in by_key["mlflow-run"].data
-    assert f"{summary.run.run_id}/artifacts/report.html" in by_key["report"].data
-    assert len(json.loads(by_key["quarantine-rows"].data)) == 3
-    names = [task.name for task in tasks]
-    assert sum(name.startswith("preprocess-movies-") for name in names) == 3
-    assert sum(name.startswith("embed-movies-") for name in names) == 3
-
-
 def recommended(**settings: Any) -> list[dict[str, Any]]:
     """Movies that `recommend` returns from the champion's index."""
     config, champion = RecommendConfig.model_validate(settings), load_champion()
@@ -439,6 +410,7 @@ class SecondRun(NamedTuple):
     """A run on unchanged source and settings, and the tables before it and after it."""
 
     summary: Summary
+    artifacts: Path
     task_runs: list[TaskRun]
     tables_before: dict[Path, int]
     tables_after: dict[Path, int]
@@ -452,7 +424,40 @@ def second_run(shared_training, tmp_path_factory) -> SecondRun:
         summary = train(root.config)
         assert isinstance(summary, Summary)
         task_runs = recorded_task_runs(summary)
-    return SecondRun(summary, task_runs, before, written(root.artifacts))
+    return SecondRun(summary, root.artifacts, task_runs, before, written(root.artifacts))
+
+
+def test_prefect_and_mlflow_name_each_other(second_run):
+    """The second run, because Prefect's server of the shared one may be that of another worker."""
+    summary = second_run.summary
+    with artifacts_in(second_run.artifacts):
+        run = connect().get_run(summary.run.run_id)
+    flow_run_id = run.data.tags["prefect.flow_run_id"]
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id)
+        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(),
+            flow_run_filter=this_run,
+            task_run_filter=TaskRunFilter(),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=50,
+            offset=0,
+        )
+        tasks = client.read_task_runs(
+            flow_run_filter=this_run, sort=TaskRunSort.ID_DESC, limit=200, offset=0
+        )
+    assert flow_run.name == "train-default-movies"
+    assert flow_run.tags == ["default", "movies"]
+    by_key = {artifact.key: artifact for artifact in artifacts}
+    assert summary.run.run_id in by_key["training-summary"].data
+    assert "](data:image/png;base64," in by_key["training-summary"].data
+    assert summary.run.run_id in by_key["mlflow-run"].data
+    assert f"{summary.run.run_id}/artifacts/report.html" in by_key["report"].data
+    assert len(json.loads(by_key["quarantine-rows"].data)) == 3
+    names = [task.name for task in tasks]
+    assert sum(name.startswith("preprocess-movies-") for name in names) == 3
+    assert sum(name.startswith("embed-movies-") for name in names) == 3
 
 
 def test_a_second_run_reuses_every_stage(second_run, shared_training):
