@@ -30,7 +30,10 @@ HEADLINE_METRICS = (
 
 
 class Difference(NamedTuple):
-    """Differences between versions a and b as table rows, metrics by name, the rest by size."""
+    """Differences between versions a and b as table rows.
+
+    Params are by name, metrics too after the headline ones, genres and lists by size of change.
+    """
 
     params: list[Row]
     metrics: list[Row]
@@ -211,10 +214,11 @@ def changed_values(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:
 
 
 def metric_changes(a: Mapping[str, float], b: Mapping[str, float]) -> list[Row]:
-    """Metrics of both runs that differ, by name, without those of the machine."""
+    """Metrics that differ, without those of the machine: headline ones first, then by name."""
     names = [name for name in a.keys() & b.keys() if not name.startswith(SYSTEM)]
     rows = changed_values({name: a[name] for name in names}, {name: b[name] for name in names})
-    return [row | {"difference": row["b"] - row["a"]} for row in rows]
+    changes = [row | {"difference": row["b"] - row["a"]} for row in rows]
+    return sorted(changes, key=lambda change: change["name"] not in HEADLINE_METRICS)
 
 
 def genre_changes(a: Sequence[Row], b: Sequence[Row]) -> list[Row]:

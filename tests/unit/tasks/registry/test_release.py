@@ -34,6 +34,13 @@ def test_metrics_of_only_one_version_are_not_listed():
     assert row["difference"] == pytest.approx(0.2)
 
 
+def test_headline_metrics_are_listed_first():
+    """The terminal shows the first rows alone."""
+    a = dict.fromkeys(["test_f1_micro", "rec_gini", "rec_keyword_ndcg_at_10", "a"], 0.5)
+    names = [row["name"] for row in metric_changes(a, dict.fromkeys(a, 0.7))]
+    assert names == ["rec_keyword_ndcg_at_10", "test_f1_micro", "a", "rec_gini"]
+
+
 def test_system_metrics_are_not_listed():
     assert metric_changes({"system/cpu": 1.0, "f1": 0.5}, {"system/cpu": 9.0, "f1": 0.5}) == []
 
