@@ -64,6 +64,12 @@ coverage: $(READY_FOR_TESTS) ## Run all tests and report the covered lines, whic
 test-fast: $(READY_FOR_TESTS) ## Run the unit tests: no server, no training
 	@$(FOR_TESTS) $(BIN)/python -m pytest tests/unit -n 2 $(ARGS)
 
+.PHONY: coverage-fast
+coverage-fast: $(READY_FOR_TESTS) ## Run the unit tests and report the lines of tasks/ that they cover, which have a minimum
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test-fast ARGS='--cov --cov-report= $(ARGS)'
+	@$(BIN)/coverage report --skip-covered --include='tasks/*' --fail-under=90
+
 .PHONY: endurance
 endurance: $(READY_FOR_TESTS) ## Kill runs, worker and server in every stage; twenty releases in a row
 	@$(BIN)/python -m pytest --endurance $(ARGS)
