@@ -35,8 +35,8 @@ from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
 from tasks.embedding.inference import document_vectors
 from tasks.embedding.training import write_corpus
-from tasks.genres.baselines import labelled_splits
 from tasks.genres.inference import genre_probabilities
+from tasks.genres.linear import labelled_splits
 from tasks.genres.metrics import (
     Labels,
     Probabilities,

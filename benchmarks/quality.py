@@ -25,7 +25,13 @@ from tasks.recommend.evaluation.baseline_rankers import BASELINES
 RESULTS = Path(__file__).with_name("quality.json")
 SEEDS = (42, 43, 44)
 GENRE_SCORES = ("f1_micro", "f1_macro")
-GENRE_MODELS = {"ours": "test", "TF-IDF": "baseline_tfidf", "prior": "baseline_prior"}
+GENRE_MODELS = {
+    "ours": "test",
+    "network alone": "test_network",
+    "TF-IDF alone": "baseline_tfidf",
+    "prior": "baseline_prior",
+}
+MEMBERS = ("network", "tfidf")
 LIST_SCORES = (
     "keyword_ndcg_at_10",
     "franchise_recall_at_10",
@@ -61,7 +67,7 @@ def train(source: str, root: str, seed: int, options: Sequence[str]) -> dict[str
 def reported_names() -> set[str]:
     """Names of the metrics that are kept."""
     scores = [f"{model}_{score}" for model in GENRE_MODELS.values() for score in GENRE_SCORES]
-    scores += [f"test_{score}_over_tfidf" for score in GENRE_SCORES]
+    scores += [f"test_{score}_over_{name}" for score in GENRE_SCORES for name in MEMBERS]
     prefixes = ["rec", *(f"rec_baseline_{name}" for name in BASELINES)]
     scores += [f"{prefix}_{score}" for prefix in prefixes for score in LIST_SCORES]
     ends = ("", "_low", "_high")

@@ -20,8 +20,8 @@ from tasks.data.labels import LabelConfig
 from tasks.data.preprocess import TextConfig
 from tasks.data.sources import source_name
 from tasks.embedding.config import Doc2VecConfig
-from tasks.genres.baselines import BaselineConfig
 from tasks.genres.config import ClassifierConfig
+from tasks.genres.linear import BaselineConfig
 from tasks.recommend.index import IndexConfig
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.gate import GateConfig
@@ -62,6 +62,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "calibrate": False,
             "patience": None,
             "threshold": 0.52498,  # sigmoid(0.1)
+            "linear": False,
         },
     },
     # The same leaky protocol, tuned: few words besides the genres remain in the vocabulary, and the
@@ -84,6 +85,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "batch_size": 512,
             "epochs": 60,
             "patience": 8,
+            "linear": False,
         },
     },
 }
@@ -179,6 +181,11 @@ class TrainConfig(FlowParameters):
             self.doc2vec = self.doc2vec.model_copy(update={"workers": 1})
             self.classifier = self.classifier.model_copy(update={"device": "cpu"})
         return self
+
+    @property
+    def uses_linear_model(self) -> bool:
+        """Whether the classifier has a linear model: not where texts contain the genres."""
+        return self.classifier.linear and self.text.recipe == "content"
 
     @property
     def source_name(self) -> str:

@@ -18,7 +18,9 @@ from tasks.core.contracts import (
 from tasks.data.labels import label
 from tasks.genres.baselines import baselines
 from tasks.genres.classifier import fit_classifier, predict_genres
+from tasks.genres.ensemble import fit_ensemble
 from tasks.genres.evaluation import evaluate
+from tasks.genres.linear import fit_linear
 from tasks.reports.drawing import draw_scores, draw_training
 
 
@@ -38,17 +40,25 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
     documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
     labelled = label.submit(documents, config.label)
     labels = as_input(labelled)
-    baseline = baselines.submit(
-        documents=documents,
-        labels=labels,
-        config=config.baseline,
-        positive_power=config.classifier.positive_weight,
-        text=config.text,
-        compute=data.compute,
+    linear = as_input(
+        fit_linear.submit(
+            documents=documents,
+            labels=labels,
+            config=config.baseline,
+            positive_power=config.classifier.positive_weight,
+            text=config.text,
+            compute=data.compute,
+        )
     )
-    trained = fit_classifier.submit(documents, vectors, labels, config.classifier, data.compute)
+    baseline = baselines.submit(documents, labels, linear, config.text)
+    networks = fit_classifier.submit(documents, vectors, labels, config.classifier, data.compute)
+    network, trained = as_input(networks), networks
+    if config.uses_linear_model:
+        trained = fit_ensemble.submit(
+            documents, vectors, labels, network, linear, config.classifier
+        )
     classifier = as_input(trained)
-    predicted = predict_genres.submit(classifier, vectors)
+    predicted = predict_genres.submit(classifier, vectors, documents)
     scores = evaluate.submit(
         documents=documents,
         labels=labels,
@@ -56,6 +66,8 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         probabilities=as_input(predicted),
         baseline=as_input(baseline),
         protocol=config.protocol,
+        vectors=vectors,
+        network=network if config.uses_linear_model else None,
     )
     training = draw_training.submit(
         documents, as_input(embeddings.doc2vec), classifier, config.protocol

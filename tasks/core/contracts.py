@@ -121,8 +121,12 @@ class LabelsRef(Ref, frozen=True):
     """Indicator matrix (n_documents, n_genres) of the learned genres, in document order."""
 
 
+class LinearRef(Ref, frozen=True):
+    """Folder of a linear genre model: terms with their IDF, weights, and biases."""
+
+
 class ClassifierRef(Ref, frozen=True):
-    """Folder of a trained genre classifier: state dict, config, classes, thresholds, history."""
+    """Folder of a trained genre classifier: weights, config, classes, thresholds, history."""
 
 
 class ProbabilitiesRef(Ref, frozen=True):

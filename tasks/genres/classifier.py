@@ -4,6 +4,7 @@ Network and training loop are in `network.py` and `training.py`. Only the traini
 imports them: loading torch takes seconds, and a fully cached run never needs it.
 """
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,20 +150,27 @@ def _log_training(classifier: ClassifierRef, members: int) -> None:
 
 
 def _predict(
-    classifier: ClassifierRef, vectors: VectorsRef, writer: store.EntryWriter
+    classifier: ClassifierRef,
+    vectors: VectorsRef,
+    documents: DocumentsRef,
+    writer: store.EntryWriter,
 ) -> ProbabilitiesRef:
     loaded = load_classifier(store.locate(classifier)).classifier
-    parts = [genre_probabilities(loaded, store.matrix(chunk)) for chunk in store.chunks(vectors)]
+    texts = iter(store.read(documents, ["document"])["document"].to_pylist())
+    matrices = (store.matrix(chunk) for chunk in store.chunks(vectors))
+    parts = [genre_probabilities(loaded, part, list(islice(texts, len(part)))) for part in matrices]
     np.save(writer.folder / "probabilities.npy", np.concatenate(parts))
     return writer.file_ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
-def predict_genres(classifier: ClassifierRef, vectors: VectorsRef) -> ProbabilitiesRef:
+def predict_genres(
+    classifier: ClassifierRef, vectors: VectorsRef, documents: DocumentsRef
+) -> ProbabilitiesRef:
     """Genre probabilities (n_documents, n_genres) of all documents."""
     return store.get_or_create(
         "probabilities",
-        [classifier.digest, vectors.digest],
+        [classifier.digest, vectors.digest, documents.digest],
         ProbabilitiesRef,
-        lambda writer: _predict(classifier, vectors, writer),
+        lambda writer: _predict(classifier, vectors, documents, writer),
     )

@@ -24,6 +24,10 @@ class ClassifierConfig(StrictConfig):
     members: int = Field(
         1, ge=1, le=20, description="Number of networks, from different seeds, to average"
     )
+    linear: bool = Field(
+        True,
+        description="Average the networks with the TF-IDF model, weighted on validation movies",
+    )
     positive_weight: float = Field(
         0.2,
         ge=0,

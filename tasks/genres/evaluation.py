@@ -1,8 +1,11 @@
 """Genre probabilities and labels -> test scores, named by their protocol, with their tables."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +17,7 @@ from tasks.core.contracts import (
     ProbabilitiesRef,
     ScoresRef,
     UserError,
+    VectorsRef,
 )
 from tasks.core.storage import store
 from tasks.data.splits import films_of, movie_keys
@@ -24,13 +28,17 @@ from tasks.genres.evaluation_tables import (
     predictions_table,
     slice_table,
 )
+from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import (
     PREFIX,
     Films,
     Labels,
     Protocol,
+    apply_thresholds,
     bootstrap_f1,
     bootstrap_interval,
+    macro_f1,
+    micro_f1,
     multilabel_scores,
 )
 
@@ -46,22 +54,25 @@ SHOWN_TABLES = {
 def f1_intervals(
     labels: Labels,
     predictions: Labels,
-    tfidf_predictions: Labels,
+    others: Mapping[str, Labels],
     films: Films,
     prefix: str,
 ) -> dict[str, float]:
-    """95% bootstrap intervals of micro and macro F1, of TF-IDF's, and of the paired margin.
+    """95% bootstrap intervals of micro and macro F1, of other models', and of the paired margins.
 
+    `others` are predictions by the prefix of their scores, whose last word names the margin.
     `films` (n_movies,) numbers the films of the movies, which are drawn as a whole.
     """
     f1 = bootstrap_f1(labels, predictions, films)
-    tfidf_f1 = bootstrap_f1(labels, tfidf_predictions, films)
     intervals: dict[str, float] = {}
-    for average in f1:
-        name = f"{prefix}_f1_{average}"
-        intervals |= bootstrap_interval(f1[average], name)
-        intervals |= bootstrap_interval(tfidf_f1[average], f"baseline_tfidf_f1_{average}")
-        intervals |= bootstrap_interval(f1[average] - tfidf_f1[average], f"{name}_over_tfidf")
+    for average, samples in f1.items():
+        intervals |= bootstrap_interval(samples, f"{prefix}_f1_{average}")
+    for other, other_predictions in others.items():
+        name = other.split("_")[-1]
+        for average, samples in bootstrap_f1(labels, other_predictions, films).items():
+            margin = f1[average] - samples
+            intervals |= bootstrap_interval(samples, f"{other}_f1_{average}")
+            intervals |= bootstrap_interval(margin, f"{prefix}_f1_{average}_over_{name}")
     return intervals
 
 
@@ -78,8 +89,7 @@ def _predicted_test_movies(
     """
     movies = store.read(documents, MOVIE_COLUMNS)
     indicator, classes = store.read_labels(labels)
-    is_test = np.array(movies["split"].to_pylist()) == "test"
-    rows = is_test & indicator.any(axis=1)
+    is_test, rows = _is_test(documents), _test_rows(documents, labels)
     if not rows.any():
         raise UserError("No movie with a learned genre is in the test split: add movies.")
     thresholds = store.read_json(store.locate(classifier) / "thresholds.json")
@@ -93,18 +103,41 @@ def _predicted_test_movies(
     )
 
 
-def _scores(predicted: PredictedMovies, baseline: ScoresRef, prefix: str) -> dict[str, float]:
-    tfidf_predictions = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
+def _is_test(documents: DocumentsRef) -> NDArray[np.bool_]:
+    is_test: NDArray[np.bool_] = store.read(documents, ["split"])["split"].to_numpy() == "test"
+    return is_test
+
+
+def _test_rows(documents: DocumentsRef, labels: LabelsRef) -> NDArray[np.bool_]:
+    """Whether each document is of a labelled test movie."""
+    return _is_test(documents) & store.read_labels(labels)[0].any(axis=1)
+
+
+def _predictions(network: ClassifierRef, vectors: VectorsRef, rows: NDArray[np.bool_]) -> Labels:
+    """What a network predicts for some documents with its own thresholds."""
+    loaded = load_classifier(store.locate(network))
+    probabilities = genre_probabilities(loaded.classifier, store.select_vectors(vectors, rows))
+    return apply_thresholds(probabilities, loaded.thresholds)
+
+
+def _scores(
+    predicted: PredictedMovies, network: Labels | None, tfidf: Labels, prefix: str
+) -> dict[str, float]:
     scores = multilabel_scores(
         labels=predicted.labels,
         probabilities=predicted.probabilities,
         thresholds=predicted.thresholds,
         prefix=prefix,
     )
+    others = {"baseline_tfidf": tfidf}
+    if network is not None:
+        others[name := f"{prefix}_network"] = network
+        scores[f"{name}_f1_micro"] = micro_f1(predicted.labels, network)
+        scores[f"{name}_f1_macro"] = macro_f1(predicted.labels, network)
     scores |= f1_intervals(
         labels=predicted.labels,
         predictions=predicted.predictions,
-        tfidf_predictions=tfidf_predictions,
+        others=others,
         films=films_of(movie_keys(predicted.movies)),
         prefix=prefix,
     )
@@ -117,9 +150,14 @@ def _scores(predicted: PredictedMovies, baseline: ScoresRef, prefix: str) -> dic
 
 
 def _evaluate(
-    predicted: PredictedMovies, baseline: ScoresRef, protocol: Protocol, writer: store.EntryWriter
+    predicted: PredictedMovies,
+    network: Labels | None,
+    baseline: ScoresRef,
+    protocol: Protocol,
+    writer: store.EntryWriter,
 ) -> ScoresRef:
-    scores = _scores(predicted, baseline, PREFIX[protocol])
+    tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
+    scores = _scores(predicted, network, tfidf, PREFIX[protocol])
     store.write_json(writer.folder / "metrics.json", scores)
     tables = {
         "genres": genre_table(predicted),
@@ -140,8 +178,12 @@ def evaluate(
     probabilities: ProbabilitiesRef,
     baseline: ScoresRef,
     protocol: Protocol,
+    vectors: VectorsRef,
+    network: ClassifierRef | None,
 ) -> ScoresRef:
     """Scores on the labelled test movies, under the metric prefix of the protocol.
+
+    With `network`, a part of the classifier, also the scores of this part alone.
 
     Raises:
         UserError: the test split has no labelled movies.
@@ -151,10 +193,11 @@ def evaluate(
         predicted = _predicted_test_movies(
             documents=documents, labels=labels, classifier=classifier, probabilities=probabilities
         )
-        return _evaluate(predicted, baseline=baseline, protocol=protocol, writer=writer)
+        alone = _predictions(network, vectors, _test_rows(documents, labels)) if network else None
+        return _evaluate(predicted, alone, baseline=baseline, protocol=protocol, writer=writer)
 
-    inputs = (documents, labels, classifier, probabilities, baseline)
-    key = [protocol, *(ref.digest for ref in inputs)]
+    inputs = (documents, labels, classifier, probabilities, baseline, vectors)
+    key = [protocol, *(ref.digest for ref in inputs), network.digest if network else None]
     scores = store.get_or_create("scores", key, ScoresRef, write)
     _show(scores, protocol)
     return scores

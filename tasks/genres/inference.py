@@ -1,8 +1,9 @@
-"""A stored classifier's weights -> genre probabilities, with NumPy alone.
+"""A stored classifier's weights -> genre probabilities, without torch.
 
 Inference needs a few matrix products. torch, which trained the weights, takes seconds to load.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tasks.core.storage import store
+from tasks.genres.linear import LinearModel, load_linear_model, save_linear_model
 
 Array = NDArray[np.float32]
 
@@ -23,11 +25,16 @@ class Layer(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """An ensemble: the mean logit of the members, times `scale` plus `shift`, is calibrated."""
+    """The mean logit of the networks (`members`), times `scale` plus `shift`, is calibrated.
+
+    With a linear model, its logit times `linear_scale` is added.
+    """
 
     members: list[list[Layer]]
     scale: float
     shift: float
+    linear: LinearModel | None = None
+    linear_scale: float = 0.0
 
 
 class LoadedClassifier(NamedTuple):
@@ -38,11 +45,26 @@ class LoadedClassifier(NamedTuple):
     thresholds: Array
 
 
-def genre_probabilities(classifier: Classifier, vectors: Array) -> Array:
-    """Genre probabilities (n, n_genres) of document vectors (n, size)."""
-    logits = np.mean([_logits(layers, vectors) for layers in classifier.members], axis=0)
-    probabilities: Array = expit(classifier.scale * logits + classifier.shift).astype(np.float32)
+def genre_probabilities(
+    classifier: Classifier, vectors: Array, documents: Sequence[str] | None = None
+) -> Array:
+    """Genre probabilities (n, n_genres) of document vectors (n, size).
+
+    `documents` (n tokenised texts) are those of the vectors; a linear model needs them.
+    """
+    logits = classifier.scale * network_logits(classifier, vectors) + classifier.shift
+    if classifier.linear:
+        if documents is None:
+            raise ValueError("the linear model of this classifier needs the documents")
+        logits += classifier.linear_scale * classifier.linear.logits(documents)
+    probabilities: Array = expit(logits).astype(np.float32)
     return probabilities
+
+
+def network_logits(classifier: Classifier, vectors: Array) -> Array:
+    """Mean logits (n, n_genres) of the networks, not calibrated."""
+    logits: Array = np.mean([_logits(layers, vectors) for layers in classifier.members], axis=0)
+    return logits
 
 
 def hidden_units(classifier: Classifier, vectors: Array) -> Array:
@@ -72,6 +94,9 @@ def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder
     np.savez(folder / "weights.npz", allow_pickle=False, **arrays)
     shape = {"members": len(classifier.members), "layers": len(classifier.members[0])}
     calibration = {"scale": classifier.scale, "shift": classifier.shift}
+    if classifier.linear:
+        calibration["linear_scale"] = classifier.linear_scale
+        save_linear_model(classifier.linear, folder)
     store.write_json(folder / "config.json", shape | calibration)
     store.write_json(folder / "thresholds.json", thresholds)
 
@@ -88,8 +113,10 @@ def load_classifier(folder: Path) -> LoadedClassifier:
             for member in range(config["members"])
         ]
     thresholds = store.read_json(folder / "thresholds.json")
+    linear_scale = config.get("linear_scale", 0.0)  # a network alone has none
+    linear = load_linear_model(folder) if linear_scale else None
     return LoadedClassifier(
-        Classifier(members, config["scale"], config["shift"]),
+        Classifier(members, config["scale"], config["shift"], linear, linear_scale),
         list(thresholds),
         np.array(list(thresholds.values()), np.float32),
     )

@@ -22,11 +22,11 @@ from tasks.genres.checkpoints import Epoch, TrainingState, restore_checkpoint, s
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
 from tasks.genres.network import GenreClassifier, GenreNetwork
+from tasks.genres.validation import choosing_rows, stopping_rows
 
 MIN_STEPS_PER_EPOCH = 16  # a small table gets smaller batches, to reach this number of steps
 MIN_BATCH_SIZE = 32
 MIN_LABELS_TO_CALIBRATE = 50  # positives and negatives, each
-MIN_HALF_OF_VALIDATION = 200  # movies, for two choices to have movies of their own
 logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
@@ -45,16 +45,12 @@ def to_examples(vectors: Array, labels: NDArray[np.uint8], device: torch.device)
 
 
 def split_validation(validation: Examples, config: ClassifierConfig) -> tuple[Examples, Examples]:
-    """Movies to stop on, and movies to calibrate and to tune thresholds on.
-
-    They are halves of the validation split, or all of it twice, where a half would be too small or
-    where nothing stops early.
-    """
-    if config.patience is None or len(validation.labels) < 2 * MIN_HALF_OF_VALIDATION:
-        return validation, validation
+    """Movies to stop on, and movies to calibrate and to tune thresholds on."""
+    n_movies = len(validation.labels)
+    stopping, choosing = stopping_rows(n_movies, config), choosing_rows(n_movies, config)
     return (
-        Examples(validation.vectors[::2], validation.labels[::2]),
-        Examples(validation.vectors[1::2], validation.labels[1::2]),
+        Examples(validation.vectors[stopping], validation.labels[stopping]),
+        Examples(validation.vectors[choosing], validation.labels[choosing]),
     )
 
 

@@ -77,9 +77,9 @@ class TextModel:
         """Number of tokens of each document that are in the model's vocabulary."""
         return count_known_tokens(self.doc2vec, documents)
 
-    def probabilities(self, vectors: Array) -> Array:
-        """Genre probabilities (n, n_genres)."""
-        return genre_probabilities(self.classifier, vectors)
+    def probabilities(self, documents: Sequence[str], vectors: Array) -> Array:
+        """Genre probabilities (n, n_genres) of documents and their vectors."""
+        return genre_probabilities(self.classifier, vectors, documents)
 
     def predict_genres(
         self,
@@ -89,7 +89,7 @@ class TextModel:
     ) -> list[GenrePrediction]:
         """Predicted genres of each movie or text; arguments as in `documents`."""
         documents = self.documents(titles, overviews, keywords)
-        probabilities = self.probabilities(self.vectors(documents))
+        probabilities = self.probabilities(documents, self.vectors(documents))
         predicted = apply_thresholds(probabilities, self.thresholds)
         token_counts = self.count_known_tokens(documents)
         return [
@@ -113,7 +113,7 @@ class TextModel:
         documents = self.documents(titles, overviews, keywords)
         vectors = self.vectors(documents)
         labels = binarize(movies["genres"].to_pylist(), self.classes)
-        genres = genre_features(labels, self.probabilities(vectors))
+        genres = genre_features(labels, self.probabilities(documents, vectors))
         return self.features.index_rows(movies.select(MOVIE_COLUMNS), documents, vectors, genres)
 
     def text_features(self, text: str, catalogue: Catalogue) -> ItemFeatures:
@@ -131,6 +131,6 @@ class TextModel:
         return catalogue.text_features(
             content=self.features.content(documents),
             hidden=self.features.hidden(vectors),
-            genres=l2_normalize(self.probabilities(vectors)),
+            genres=l2_normalize(self.probabilities(documents, vectors)),
             word_weights=tfidf_weights(words, transformer.words, transformer.rare),
         )

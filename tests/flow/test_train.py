@@ -40,6 +40,7 @@ from tasks.core.contracts import (
     Doc2VecRef,
     DocumentsRef,
     LabelsRef,
+    LinearRef,
     ProbabilitiesRef,
     Ref,
     ScoresRef,
@@ -52,8 +53,11 @@ from tasks.data.ingest import ingest
 from tasks.data.labels import LabelConfig, binarize, label
 from tasks.data.preprocess import TextConfig
 from tasks.embedding.inference import embed
-from tasks.genres.baselines import BaselineConfig, baselines
+from tasks.genres.baselines import baselines
+from tasks.genres.config import ClassifierConfig
+from tasks.genres.ensemble import fit_ensemble
 from tasks.genres.evaluation import evaluate
+from tasks.genres.linear import BaselineConfig, fit_linear
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL
@@ -523,6 +527,8 @@ class StageRefs(NamedTuple):
     documents: DocumentsRef
     doc2vec: Doc2VecRef
     labels: LabelsRef
+    network: ClassifierRef
+    linear: LinearRef
     classifier: ClassifierRef
     probabilities: ProbabilitiesRef
     baseline: ScoresRef
@@ -531,6 +537,7 @@ class StageRefs(NamedTuple):
 
 def stored_outputs() -> StageRefs:
     kinds = {"doc2vec": Doc2VecRef, "labels": LabelsRef, "classifier": ClassifierRef}
+    kinds |= {"linear": LinearRef, "ensemble": ClassifierRef}
     kinds |= {"probabilities": ProbabilitiesRef, "baselines": ScoresRef, "scores": ScoresRef}
     refs = [stored_refs(stage, kind)[0] for stage, kind in kinds.items()]
     return StageRefs(store.join(stored_refs("documents", DocumentsRef)), *refs)
@@ -542,10 +549,24 @@ CHANGED: dict[str, Callable[[StageRefs], object]] = {
     "baselines": lambda refs: baselines.fn(
         documents=refs.documents,
         labels=refs.labels,
+        linear=refs.linear,
+        text=TextConfig(recipe="blog"),
+    ),
+    "linear": lambda refs: fit_linear.fn(
+        documents=refs.documents,
+        labels=refs.labels,
         config=BaselineConfig(tfidf_c=(0.1,)),
         positive_power=0.2,
         text=TextConfig(),
         compute=Compute(),
+    ),
+    "ensemble": lambda refs: fit_ensemble.fn(
+        documents=refs.documents,
+        vectors=store.join(stored_refs("vectors", VectorsRef)),
+        labels=refs.labels,
+        network=refs.network,
+        linear=refs.linear,
+        config=ClassifierConfig(calibrate=False),
     ),
     "training-figures": lambda refs: draw_training.fn(
         refs.documents, refs.doc2vec, refs.classifier, "blog"
@@ -558,6 +579,8 @@ CHANGED: dict[str, Callable[[StageRefs], object]] = {
         probabilities=refs.probabilities,
         baseline=refs.baseline,
         protocol="blog",
+        vectors=store.join(stored_refs("vectors", VectorsRef)),
+        network=None,
     ),
 }
 

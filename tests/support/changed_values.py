@@ -34,6 +34,8 @@ def changed_value(value: Any, field: FieldInfo | None = None) -> Any:
             return type(value)(f"{value}-changed")
         case tuple() | list():
             return value * 2
+        case dict():
+            return value | {"changed": "changed"}
         case None:
             return "changed" if str in get_args(annotation) else 1
     raise TypeError(f"no other value of the type {type(value).__name__} is known")

@@ -35,10 +35,18 @@ FILES: dict[str, Movies] = {
     "lexicon/projections.npz": Movies.TRAIN,  # of the network's weights, too
     "lexicon/titles.parquet": Movies.TRAIN,
     "lexicon/words.parquet": Movies.TRAIN,
+    "linear/terms.parquet": Movies.TRAIN,
+    "linear/linear.npz": Movies.VALIDATION,  # C
     "classifier/weights.npz": Movies.TRAIN,  # without early stopping
     "classifier/config.json": Movies.VALIDATION,  # calibration
     "classifier/history.parquet": Movies.VALIDATION,  # loss and F1 of each epoch
     "classifier/thresholds.json": Movies.VALIDATION,
+    "ensemble/weights.npz": Movies.TRAIN,
+    "ensemble/terms.parquet": Movies.TRAIN,
+    "ensemble/linear.npz": Movies.VALIDATION,
+    "ensemble/config.json": Movies.VALIDATION,  # weights of the models, calibration
+    "ensemble/history.parquet": Movies.VALIDATION,
+    "ensemble/thresholds.json": Movies.VALIDATION,
     "baselines/tfidf.npy": Movies.TEST_WITHOUT_GENRES,  # predictions for test movies
     "checks/metrics.json": Movies.TEST_WITHOUT_GENRES,  # a search among all vectors
     "probabilities/probabilities.npy": Movies.TEST_WITHOUT_GENRES,
@@ -73,6 +81,7 @@ RECORDS = {
     f"*/{RECORD}": "when the entry was written",
     "doc2vec/training.json": "seconds",
     "classifier/training.json": "seconds and memory",
+    "ensemble/training.json": "seconds and memory",
 }
 #: Stages of the comparison with a champion, which train nothing.
 COMPARISONS = {"challenge", "drift", "fetched"}

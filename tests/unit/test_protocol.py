@@ -160,6 +160,8 @@ def test_words_and_names_of_train_movies_are_in_the_fitted_files(original):
         "lexicon/titles.parquet": "horror",
         "lexicon/words.parquet": "ghost",
         "classifier/thresholds.json": "horror",
+        "linear/terms.parquet": "ghost",
+        "ensemble/terms.parquet": "ghost",
     }
     assert [name for name, term in terms.items() if term not in texts[name]] == []
 
@@ -170,13 +172,16 @@ def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
         "classifier/config.json",
         "classifier/history.parquet",
         "classifier/thresholds.json",
+        "ensemble/config.json",
+        "ensemble/history.parquet",
+        "ensemble/thresholds.json",
     }
 
 
 @pytest.mark.parametrize("change", ["gate movies", "gate genres"])
 def test_movies_of_the_gate_are_in_no_reported_score_of_genres(trainings, change):
     changed = {name.split("/")[0] for name in changed_files(trainings, change)}
-    assert not changed & {"baselines", "classifier", "scores"}
+    assert not changed & {"baselines", "classifier", "ensemble", "linear", "scores"}
     assert "documents" in changed
 
 

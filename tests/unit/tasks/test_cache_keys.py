@@ -15,6 +15,7 @@ from tasks.core.contracts import (
     IndexRef,
     KnownItemsRef,
     LabelsRef,
+    LinearRef,
     MoviesRef,
     ProbabilitiesRef,
     ProfileRef,
@@ -30,7 +31,7 @@ from tasks.core.storage import store
 from tasks.data import drift, ingest, labels, preprocess, splits
 from tasks.embedding import inference, training, vector_checks
 from tasks.embedding.config import Doc2VecConfig
-from tasks.genres import baselines, classifier, evaluation
+from tasks.genres import baselines, classifier, ensemble, evaluation, linear
 from tasks.genres.config import ClassifierConfig
 from tasks.recommend.evaluation import list_evaluation
 from tasks.recommend.features import index_features
@@ -49,12 +50,16 @@ PROBABILITIES = ProbabilitiesRef(paths=("p",), digest="p")
 SPLITS, PROFILE = SplitsRef(paths=("x",), digest="x"), ProfileRef(paths=("f",), digest="f")
 DOC2VEC = Doc2VecRef(paths=("w",), digest="w")
 CLASSIFIER = ClassifierRef(paths=("c",), digest="c")
+LINEAR = LinearRef(paths=("i",), digest="i")
 LEXICON = TransformerRef(paths=("t",), digest="t")
 RATINGS = RatingsRef(source="m", files=(Path("r"), Path("l")), digest="g")
 KNOWN_ITEMS = KnownItemsRef(source="m", file=Path("k"), digest="k")
 FOLDERS = ModelFolders.of(Path("doc2vec"), Path("classifier"), Path("lexicon"))
 INDEX = IndexRef(uri="u", tag="t")
 CHAMPION = Champion(index=INDEX, rank=RankConfig(), run_id="1", digests=(("doc2vec", "d"),))
+OPPONENT = challenge.Opponent(
+    champion=CHAMPION, folders=FOLDERS, fitted_keys=Path("fitted_keys.npy")
+)
 MODELS = {"doc2vec": DOC2VEC, "classifier": CLASSIFIER, "lexicon": LEXICON}
 JUDGES = {"ratings": RATINGS, "known_items": KNOWN_ITEMS}
 LABELLED = {"documents": DOCUMENTS, "vectors": VECTORS, "labels": LABELS}
@@ -92,19 +97,34 @@ STAGES = [
         vector_checks.check_vectors, {"documents": DOCUMENTS, "vectors": VECTORS, "model": DOC2VEC}
     ),
     Stage(
-        baselines.baselines,
+        linear.fit_linear,
         {
             **{"documents": DOCUMENTS, "labels": LABELS, "positive_power": 0.5},
-            **{"config": baselines.BaselineConfig(), "text": preprocess.TextConfig()},
+            **{"config": linear.BaselineConfig(), "text": preprocess.TextConfig()},
+        },
+    ),
+    Stage(
+        baselines.baselines,
+        {
+            **{"documents": DOCUMENTS, "labels": LABELS, "linear": LINEAR},
+            "text": preprocess.TextConfig(),
         },
     ),
     Stage(classifier.fit_classifier, LABELLED | {"config": ClassifierConfig()}),
-    Stage(classifier.predict_genres, {"classifier": CLASSIFIER, "vectors": VECTORS}),
+    Stage(
+        ensemble.fit_ensemble,
+        LABELLED | {"network": CLASSIFIER, "linear": LINEAR, "config": ClassifierConfig()},
+    ),
+    Stage(
+        classifier.predict_genres,
+        {"classifier": CLASSIFIER, "vectors": VECTORS, "documents": DOCUMENTS},
+    ),
     Stage(
         evaluation.evaluate,
         {
             **{"documents": DOCUMENTS, "labels": LABELS, "classifier": CLASSIFIER},
             **{"probabilities": PROBABILITIES, "baseline": SCORES, "protocol": "held-out"},
+            **{"network": CLASSIFIER, "vectors": VECTORS},
         },
     ),
     Stage(
@@ -119,10 +139,10 @@ STAGES = [
         challenge.challenge,
         {
             **{"documents": DOCUMENTS, "challenger": FOLDERS, "lists": SCORES},
-            **{"champion": CHAMPION, "folders": FOLDERS, **JUDGES},
-            "keys": Path("fitted_keys.npy"),
+            **{"opponent": OPPONENT, **JUDGES},
         },
     ),
+    Stage(challenge.join_comparisons, {"with_champion": SCORES, "with_best": [SCORES]}),
     Stage(refresh.index_new_movies, {"movies": MOVIES, "folders": FOLDERS, "source": "m"}),
     Stage(batch.rank_lists, {"rows": [1], "index": INDEX, "config": RankConfig(), "limit": 10}),
     Stage(

@@ -199,9 +199,11 @@ def test_retold_films_count_as_one_in_the_comparison_and_in_the_margin():
         assert comparison.model_dump(exclude={"score"}) == pytest.approx(
             expected.model_dump(exclude={"score"})
         )
-    margin = f1_intervals(labels, challenger, champion, films, "test")
+    margin = f1_intervals(labels, challenger, {"baseline_tfidf": champion}, films, "test")
     assert margin == pytest.approx(
-        f1_intervals(labels[:60], challenger[:60], champion[:60], films[:60], "test")
+        f1_intervals(
+            labels[:60], challenger[:60], {"baseline_tfidf": champion[:60]}, films[:60], "test"
+        )
     )
 
 
@@ -238,7 +240,8 @@ def nearly_equal_models() -> tuple[Labels, Labels, Labels]:
 def test_the_interval_of_the_margin_over_tfidf_is_paired():
     """Movies that are hard for both add no noise; drawn separately it would be wider than both."""
     labels, predictions, tfidf = nearly_equal_models()
-    intervals = f1_intervals(labels, predictions, tfidf, one_film_each(labels), "test")
+    others = {"baseline_tfidf": tfidf}
+    intervals = f1_intervals(labels, predictions, others, one_film_each(labels), "test")
     for average in ("micro", "macro"):
         score, margin = (
             intervals[f"{name}_high"] - intervals[f"{name}_low"]

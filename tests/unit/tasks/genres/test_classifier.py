@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, LabelsRef, UserError, VectorsRef
 from tasks.core.storage import store
-from tasks.genres import classifier, training
+from tasks.genres import classifier, training, validation
 from tasks.genres.checkpoints import Epoch
 from tasks.genres.classifier import (
     _load_examples,
@@ -42,7 +42,9 @@ def stored_inputs(
 ) -> tuple[DocumentsRef, VectorsRef, LabelsRef]:
     ids = pa.array(range(len(splits)))
     vectors = np.repeat(np.arange(len(splits), dtype=np.float32)[:, None], 2, axis=1)
-    documents = stored_table(DocumentsRef, pa.table({"id": ids, "split": splits}))
+    texts = [f"word{number}" for number in range(len(splits))]
+    table = pa.table({"id": ids, "split": splits, "document": texts})
+    documents = stored_table(DocumentsRef, table)
 
     def write_labels(folder):
         np.save(folder / "labels.npy", labels)
@@ -110,7 +112,7 @@ def test_the_stored_threshold_is_the_best_on_labelled_validation_movies():
 
 
 def test_thresholds_are_tuned_on_movies_that_training_did_not_stop_on(monkeypatch):
-    monkeypatch.setattr(training, "MIN_HALF_OF_VALIDATION", 5)
+    monkeypatch.setattr(validation, "MIN_HALF_OF_VALIDATION", 5)
     splits = ["train", "train", "train", "validation", "test"] * 20
     labels = (np.random.default_rng(0).random((100, 2)) < [0.3, 0.6]).astype(np.uint8)
     documents, vectors, stored_labels = stored_inputs(splits, labels)
@@ -219,7 +221,8 @@ def test_labels_of_test_movies_change_nothing(labels_by_split, flipped):
 def test_probabilities_are_those_of_every_movie_in_order():
     documents, vectors, labels = stored_inputs()
     fitted = fit_classifier.fn(documents, vectors, labels, TINY, Compute())
-    ref = predict_genres.fn(fitted, store.join([vectors, vectors]))
+    twice = store.join([documents, documents])
+    ref = predict_genres.fn(fitted, store.join([vectors, vectors]), twice)
     probabilities = np.load(store.locate(ref))
     loaded = load_classifier(store.locate(fitted)).classifier
     expected = genre_probabilities(loaded, store.matrix(store.read(vectors)))

@@ -13,10 +13,12 @@ from tasks.core.contracts import (
     ProbabilitiesRef,
     ScoresRef,
     UserError,
+    VectorsRef,
 )
 from tasks.core.storage import store
 from tasks.genres import evaluation
 from tasks.genres.evaluation import evaluate, f1_intervals
+from tasks.genres.inference import Classifier, Layer, save_classifier
 from tests.support.logs import messages
 from tests.support.stored import stored_folder, stored_table
 
@@ -25,13 +27,13 @@ LABELS = np.tile(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.uint8), (20, 1))
 
 
 def test_margin_over_a_baseline_that_is_always_wrong_is_significant():
-    intervals = f1_intervals(LABELS, LABELS, 1 - LABELS, FILMS, "test")
+    intervals = f1_intervals(LABELS, LABELS, {"baseline_tfidf": 1 - LABELS}, FILMS, "test")
     assert intervals["test_f1_micro_low"] == intervals["test_f1_macro_high"] == 1.0
     assert intervals["test_f1_micro_over_tfidf_low"] > 0.5
 
 
 def test_margin_over_equal_predictions_is_zero():
-    intervals = f1_intervals(LABELS, LABELS, LABELS, FILMS, "test")
+    intervals = f1_intervals(LABELS, LABELS, {"baseline_tfidf": LABELS}, FILMS, "test")
     assert intervals["test_f1_macro_over_tfidf_low"] == 0
     assert intervals["test_f1_macro_over_tfidf_high"] == 0
 
@@ -42,7 +44,7 @@ def test_movies_of_a_film_are_drawn_together():
     predictions[::4] = 1 - predictions[::4]
     predictions[1::4] = 1 - predictions[1::4]
     alone, together = (
-        f1_intervals(LABELS, predictions, LABELS, films, "test") for films in (FILMS, FILMS // 2)
+        f1_intervals(LABELS, predictions, {}, films, "test") for films in (FILMS, FILMS // 2)
     )
     widths = [row["test_f1_micro_high"] - row["test_f1_micro_low"] for row in (alone, together)]
     assert widths[1] > 1.2 * widths[0]
@@ -84,6 +86,7 @@ def inputs(monkeypatch) -> dict[str, Any]:
         return writer.file_ref(ProbabilitiesRef, "probabilities.npy")
 
     tfidf = np.array([[1, 0], [0, 0]], np.uint8)
+    vectors = np.array([[0, 0], [2, 2], [0, 0], [0, 0], [-2, 2]], np.float32)
     return {
         "documents": stored_table(DocumentsRef, table),
         "labels": stored_folder(LabelsRef, write_labels),
@@ -92,6 +95,8 @@ def inputs(monkeypatch) -> dict[str, Any]:
         ),
         "probabilities": store.get_or_create("test", [], ProbabilitiesRef, write_probabilities),
         "baseline": stored_folder(ScoresRef, lambda folder: np.save(folder / "tfidf.npy", tfidf)),
+        "vectors": stored_table(VectorsRef, store.vectors_table(table["id"], vectors)),
+        "network": None,
     }
 
 
@@ -116,6 +121,23 @@ def test_labelled_test_movies_are_scored_with_the_thresholds_of_their_genres(
     assert others == {"genres_learnt", *(f"baseline_tfidf_{end}" for end in ends)}
     assert metrics["baseline_tfidf_f1_micro_high"] == pytest.approx(1)
     assert messages(caplog) == [f"{prefix}_f1_micro 0.800 on 2 movies ({protocol} protocol)"]
+
+
+def test_the_network_alone_is_scored_with_its_own_thresholds(inputs):
+    """Its logits are the vectors. It finds Horror of the first test movie, and nothing of War."""
+    layer = Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+    thresholds = {"Horror": 0.5, "War": 0.99}
+    network = stored_folder(
+        ClassifierRef,
+        lambda folder: save_classifier(Classifier([[layer]], 1.0, 0.0), thresholds, folder),
+    )
+    scores = evaluate.fn(**inputs | {"network": network}, protocol="held-out")
+    metrics = store.read_json(store.locate(scores) / "metrics.json")
+    assert metrics["test_f1_micro"] == pytest.approx(4 / 5)
+    assert metrics["test_network_f1_micro"] == pytest.approx(1 / 2)
+    assert metrics["test_network_f1_macro"] == pytest.approx(1 / 3)
+    assert metrics["test_f1_micro_over_network_high"] > 0
+    assert metrics["test_network_f1_micro_high"] <= 1
 
 
 def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(inputs):

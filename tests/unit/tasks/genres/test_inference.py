@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from tasks.genres.inference import (
     Classifier,
@@ -7,8 +8,10 @@ from tasks.genres.inference import (
     genre_probabilities,
     hidden_units,
     load_classifier,
+    network_logits,
     save_classifier,
 )
+from tasks.genres.linear import BaselineConfig, LabelledTexts, fit_linear_model
 
 
 def random_layer(inputs: int, outputs: int, seed: int) -> Layer:
@@ -66,3 +69,32 @@ def test_weights_that_are_pickled_objects_are_refused(tmp_path):
         load_classifier(tmp_path)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         save_classifier(Classifier([[Layer(objects, objects)]], 1.0, 0.0), {}, tmp_path)
+
+
+def with_linear_model() -> Classifier:
+    train = LabelledTexts(["ghost", "war"] * 5, np.tile(np.eye(2, dtype=np.uint8), (5, 1)))
+    linear = fit_linear_model(train, train, BaselineConfig(), 0.0)
+    return Classifier([[random_layer(4, 2, 0)]], 0.5, -1.0, linear, linear_scale=2.0)
+
+
+def test_the_logits_of_a_linear_model_are_added():
+    classifier, vectors = with_linear_model(), np.ones((2, 4), np.float32)
+    texts = ["ghost ghost", "unknown"]
+    logits = 0.5 * network_logits(classifier, vectors) - 1
+    logits += 2 * classifier.linear.logits(texts)
+    assert genre_probabilities(classifier, vectors, texts) == pytest.approx(expit(logits))
+
+
+def test_a_stored_classifier_with_a_linear_model_gives_equal_probabilities(tmp_path):
+    classifier, vectors = with_linear_model(), np.ones((2, 4), np.float32)
+    save_classifier(classifier, {"Horror": 0.3, "War": 0.4}, tmp_path)
+    loaded = load_classifier(tmp_path).classifier
+    texts = ["ghost war", ""]
+    expected = genre_probabilities(classifier, vectors, texts)
+    assert np.array_equal(genre_probabilities(loaded, vectors, texts), expected)
+
+
+def test_a_linear_model_needs_documents():
+    """Without them, the probabilities would be those of the network alone."""
+    with pytest.raises(ValueError, match="needs the documents"):
+        genre_probabilities(with_linear_model(), np.ones((1, 4), np.float32))

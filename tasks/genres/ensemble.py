@@ -1,0 +1,163 @@
+"""Network, linear model, validation movies -> the classifier: the mean of both, calibrated.
+
+Both make different errors: the network reads vectors in which related words are near each other,
+the linear model every single term. Their calibrated logits are averaged.
+"""
+
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
+from tasks.core.storage import store
+from tasks.genres.config import ClassifierConfig
+from tasks.genres.inference import (
+    Classifier,
+    genre_probabilities,
+    load_classifier,
+    network_logits,
+    save_classifier,
+)
+from tasks.genres.linear import LinearModel, load_linear_model
+from tasks.genres.metrics import Labels, tune_thresholds
+from tasks.genres.validation import choosing_rows
+
+Array = NDArray[np.float32]
+MIN_LABELS = 50  # positives and negatives, each, to calibrate logits
+#: Validation movies that count as much as the assumption that both models are equally good.
+PRIOR_MOVIES = 200
+SHARES = np.linspace(0, 1, 21)
+
+
+class Calibration(NamedTuple):
+    """Calibrated logits are `scale` times the logits plus `shift`."""
+
+    scale: float
+    shift: float
+
+    def apply(self, logits: Array) -> Array:
+        """Calibrated logits (n, n_genres)."""
+        return self.scale * logits + self.shift
+
+
+class ValidationMovies(NamedTuple):
+    """Vectors (n, size), tokenised texts (n) and labels (n, n_genres) of validation movies."""
+
+    vectors: Array
+    texts: list[str]
+    labels: Labels
+
+
+def fit_calibration(logits: Array, labels: Labels) -> Calibration:
+    """Scale and shift of logits (n, n_genres) that fit the labels best (Platt, 1999).
+
+    The logits stay as they are if there are too few labels, or if labels and logits are negatively
+    correlated.
+    """
+    positives = int(labels.sum())
+    if min(positives, labels.size - positives) < MIN_LABELS:
+        return Calibration(1.0, 0.0)
+    platt = LogisticRegression().fit(logits.reshape(-1, 1), labels.ravel())
+    if platt.coef_[0, 0] <= 0:
+        return Calibration(1.0, 0.0)
+    return Calibration(float(platt.coef_[0, 0]), float(platt.intercept_[0]))
+
+
+def linear_share(network: Array, linear: Array, labels: Labels) -> float:
+    """Share of the linear model in the mean of calibrated logits, each (n, n_genres).
+
+    It is that of the lowest log loss, nearer to one half the fewer movies there are.
+    """
+    losses = [
+        log_loss(labels.ravel(), expit((1 - share) * network + share * linear).ravel())
+        for share in SHARES
+    ]
+    best, n = float(SHARES[np.argmin(losses)]), len(labels)
+    return (n * best + PRIOR_MOVIES * 0.5) / (n + PRIOR_MOVIES)
+
+
+def combine(
+    network: Classifier, linear: LinearModel, validation: ValidationMovies, calibrate: bool
+) -> Classifier:
+    """The classifier that averages both, with its mean calibrated where asked for."""
+    labels = validation.labels
+    logits = (network_logits(network, validation.vectors), linear.logits(validation.texts))
+    first, second = (fit_calibration(values, labels) for values in logits)
+    share = linear_share(first.apply(logits[0]), second.apply(logits[1]), labels)
+    mean = (1 - share) * first.apply(logits[0]) + share * second.apply(logits[1])
+    last = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
+    shift = (1 - share) * first.shift + share * second.shift
+    return Classifier(
+        members=network.members,
+        scale=last.scale * (1 - share) * first.scale,
+        shift=last.scale * shift + last.shift,
+        linear=linear,
+        linear_scale=last.scale * share * second.scale,
+    )
+
+
+def _fit(
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    labels: LabelsRef,
+    network: ClassifierRef,
+    linear: LinearRef,
+    config: ClassifierConfig,
+    writer: store.EntryWriter,
+) -> ClassifierRef:
+    folder, indicator = store.locate(network), store.read_labels(labels)[0]
+    movies = store.read(documents, ["document", "split"])
+    is_validation = np.array(movies["split"].to_pylist()) == "validation"
+    rows = np.flatnonzero(is_validation & indicator.any(axis=1))
+    chosen = rows[choosing_rows(len(rows), config)]
+    validation = ValidationMovies(
+        vectors=store.select_vectors(vectors, np.isin(np.arange(len(indicator)), chosen)),
+        texts=movies["document"].take(chosen).to_pylist(),
+        labels=indicator[chosen],
+    )
+    loaded, model = load_classifier(folder), load_linear_model(store.locate(linear))
+    classifier = combine(loaded.classifier, model, validation, config.calibrate)
+    thresholds = tune_thresholds(
+        labels=validation.labels,
+        probabilities=genre_probabilities(classifier, validation.vectors, validation.texts),
+        fixed=config.threshold,
+        support=config.threshold_support,
+    )
+    by_genre = dict(zip(loaded.classes, map(float, thresholds), strict=True))
+    shutil.copytree(folder, writer.folder, dirs_exist_ok=True)  # with the record of the training
+    save_classifier(classifier, by_genre, writer.folder)
+    return writer.folder_ref(ClassifierRef, network.rows, measured="training.json")
+
+
+@task(name="fit-ensemble", cache_policy=NO_CACHE)
+def fit_ensemble(
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    labels: LabelsRef,
+    network: ClassifierRef,
+    linear: LinearRef,
+    config: ClassifierConfig,
+) -> ClassifierRef:
+    """Weigh network and linear model, calibrate their mean and tune thresholds on validation."""
+    inputs = (documents, vectors, labels, network, linear)
+    key = [config, *(ref.digest for ref in inputs)]
+    classifier = store.get_or_create(
+        "ensemble",
+        key,
+        ClassifierRef,
+        lambda writer: _fit(documents, vectors, labels, network, linear, config, writer),
+    )
+    stored = store.read_json(store.locate(classifier) / "config.json")
+    get_run_logger().info(
+        "logits: %.2f times the network's, %.2f times the linear model's",
+        stored["scale"],
+        stored["linear_scale"],
+    )
+    return classifier

@@ -1,0 +1,154 @@
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+
+from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
+from tasks.core.storage import store
+from tasks.genres import ensemble
+from tasks.genres.config import ClassifierConfig
+from tasks.genres.ensemble import (
+    MIN_LABELS,
+    PRIOR_MOVIES,
+    ValidationMovies,
+    combine,
+    fit_calibration,
+    fit_ensemble,
+    linear_share,
+)
+from tasks.genres.inference import (
+    Classifier,
+    Layer,
+    genre_probabilities,
+    load_classifier,
+    save_classifier,
+)
+from tasks.genres.linear import LinearModel, fit_vectorizer, save_linear_model
+from tasks.genres.metrics import calibration_error, find_best_threshold, micro_f1
+from tests.support.stored import stored_folder, stored_table
+
+GENRES = ["Horror", "War"]
+#: The network's logits are the vectors, the linear model's the words.
+NETWORK = Classifier([[Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))]], 1.0, 0.0)
+WORDS = ("a", "b", "c", "d")  # with logits of Horror of -2, -1, 1 and 2, and of War the opposite
+WEIGHT = np.array([[-2, 2], [-1, 1], [1, -1], [2, -2]], np.float32)
+LINEAR = LinearModel(fit_vectorizer(list(WORDS), 1), WEIGHT, np.zeros(2, np.float32), 1.0)
+
+
+def movies(n: int, network: float, linear: float, seed: int = 0) -> ValidationMovies:
+    """Movies whose genres depend on both models' logits with these weights."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(0, 1.5, (n, 2)).astype(np.float32)
+    texts = rng.choice(WORDS, n).tolist()
+    logits = network * vectors + linear * LINEAR.logits(texts)
+    return ValidationMovies(vectors, texts, (rng.random((n, 2)) < expit(logits)).astype(np.uint8))
+
+
+def test_logits_are_calibrated_with_their_true_scale_and_shift():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (5000, 2)).astype(np.float32)
+    labels = (rng.random((5000, 2)) < expit(0.5 * logits + 1)).astype(np.uint8)
+    assert fit_calibration(logits, labels) == pytest.approx((0.5, 1), abs=0.1)
+    assert fit_calibration(-logits, labels) == (1, 0)
+
+
+@pytest.mark.parametrize(("positives", "fits"), [(MIN_LABELS - 1, False), (MIN_LABELS, True)])
+def test_few_labels_leave_the_logits_as_they_are(positives, fits):
+    labels = (np.arange(300) < positives).astype(np.uint8)[:, None]
+    logits = np.linspace(2, -2, 300, dtype=np.float32)[:, None]
+    for values in (labels, 1 - labels):
+        sign = 1 if values is labels else -1
+        assert (fit_calibration(sign * logits, values) != (1, 0)) == fits
+
+
+@pytest.mark.parametrize(("network", "linear"), [(1.0, 0.0), (0.0, 1.0), (0.7, 0.7)])
+def test_the_share_is_that_of_the_better_model(network, linear):
+    validation = movies(20_000, network, linear)
+    share = linear_share(validation.vectors, LINEAR.logits(validation.texts), validation.labels)
+    assert share == pytest.approx(linear / (network + linear), abs=0.06)
+
+
+def test_few_movies_say_little_about_the_share():
+    labels = np.array([[1, 0]] * 20, np.uint8)
+    right, wrong = np.where(labels, 3.0, -3.0), np.where(labels, -3.0, 3.0)
+    shares = [linear_share(wrong, right, labels), linear_share(right, wrong, labels)]
+    expected = 20 / (20 + PRIOR_MOVIES)
+    assert shares == pytest.approx([0.5 + expected / 2, 0.5 - expected / 2])
+
+
+def test_both_models_together_predict_better_than_each_alone():
+    validation, test = movies(5000, 0.8, 0.8), movies(5000, 0.8, 0.8, seed=1)
+    classifier = combine(NETWORK, LINEAR, validation, calibrate=True)
+    together = genre_probabilities(classifier, test.vectors, test.texts)
+    alone = (expit(test.vectors), expit(LINEAR.logits(test.texts)))
+    f1 = [find_best_threshold(test.labels, values).f1 for values in (together, *alone)]
+    assert f1[0] > max(f1[1:]) + 0.02
+    assert calibration_error(test.labels, together) < 0.02
+
+
+def test_an_uncalibrated_mean_is_that_of_calibrated_models():
+    validation = movies(5000, 0.8, 0.8)
+    plain = combine(NETWORK, LINEAR, validation, calibrate=False)
+    calibrated = combine(NETWORK, LINEAR, validation, calibrate=True)
+    assert calibrated.scale > plain.scale
+    assert calibrated.scale / plain.scale == pytest.approx(
+        calibrated.linear_scale / plain.linear_scale
+    )
+
+
+@pytest.fixture
+def inputs(monkeypatch) -> dict[str, object]:
+    """Stored movies of two splits, of which the train movies have opposite labels."""
+    monkeypatch.setattr(ensemble, "get_run_logger", lambda: logging.getLogger("ensemble"))
+    validation = movies(600, 0.8, 0.8)
+    flipped = validation._replace(labels=1 - validation.labels)
+    parts = (validation, flipped)
+    ids, texts = pa.array(range(1200)), [text for part in parts for text in part.texts]
+    splits = ["validation"] * 600 + ["train"] * 600
+    table = pa.table({"id": ids, "split": splits, "document": texts})
+    vectors = np.concatenate([part.vectors for part in parts])
+
+    def write_labels(folder):
+        np.save(folder / "labels.npy", np.concatenate([part.labels for part in parts]))
+        store.write_json(folder / "classes.json", GENRES)
+
+    def write_network(folder):
+        save_classifier(NETWORK, dict.fromkeys(GENRES, 0.5), folder)
+        store.write_json(folder / "training.json", {"device": "cpu"})
+
+    return {
+        "documents": stored_table(DocumentsRef, table),
+        "vectors": stored_table(VectorsRef, store.vectors_table(ids, vectors)),
+        "labels": stored_folder(LabelsRef, write_labels),
+        "network": stored_folder(ClassifierRef, write_network),
+        "linear": stored_folder(LinearRef, lambda folder: save_linear_model(LINEAR, folder)),
+    }
+
+
+def test_labelled_validation_movies_of_the_second_half_decide(inputs):
+    """Train movies, whose labels are the opposite, would make every scale negative."""
+    folder = store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig()))
+    stored, validation = load_classifier(folder), movies(600, 0.8, 0.8)
+    rows = np.flatnonzero(validation.labels.any(axis=1))[1::2]
+    half = ValidationMovies(
+        validation.vectors[rows], [validation.texts[row] for row in rows], validation.labels[rows]
+    )
+    expected = combine(NETWORK, LINEAR, half, calibrate=True)
+    assert stored.classifier.scale == pytest.approx(expected.scale)
+    assert stored.classifier.linear_scale == pytest.approx(expected.linear_scale)
+    assert stored.classes == GENRES
+    probabilities = genre_probabilities(expected, half.vectors, half.texts)
+    best = find_best_threshold(half.labels, probabilities).threshold
+    assert stored.thresholds.tolist() == pytest.approx([best, best])
+    assert micro_f1(half.labels, (probabilities >= best).astype(np.uint8)) > 0.5
+    assert store.read_json(folder / "training.json") == {"device": "cpu"}
+
+
+def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
+    config = ClassifierConfig(threshold=0.7, calibrate=False)
+    stored = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=config)))
+    tuned = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig())))
+    assert stored.thresholds.tolist() == pytest.approx([0.7, 0.7])
+    assert stored.classifier.scale != tuned.classifier.scale
