@@ -76,7 +76,9 @@ def linear_share(network: Array, linear: Array, labels: Labels) -> float:
     It is that of the lowest log loss, nearer to one half the fewer movies there are.
     """
     losses = [
-        log_loss(labels.ravel(), expit((1 - share) * network + share * linear).ravel())
+        log_loss(
+            labels.ravel(), expit((1 - share) * network + share * linear).ravel(), labels=[0, 1]
+        )
         for share in SHARES
     ]
     best, n = float(SHARES[np.argmin(losses)]), len(labels)

@@ -152,3 +152,10 @@ def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
     tuned = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig())))
     assert stored.thresholds.tolist() == pytest.approx([0.7, 0.7])
     assert stored.classifier.scale != tuned.classifier.scale
+
+
+def test_a_catalogue_of_one_genre_has_a_share(monkeypatch):
+    """All labels are 1."""
+    labels = np.ones((20, 1), np.uint8)
+    logits = np.full((20, 1), 3.0, np.float32)
+    assert linear_share(logits, logits, labels) == pytest.approx(0.5, abs=0.5)
