@@ -28,7 +28,7 @@ def root_setting() -> str:
     Raises:
         UserError: the URL contains a login, which every index version would record.
     """
-    location = os.environ.get("RECOMMENDER_ARTIFACTS", "artifacts")
+    location = os.environ.get("RECOMMENDER_ARTIFACTS") or "artifacts"  # an empty one is not set
     if not remote.is_url(location):
         return str(Path(location).absolute())
     if redacted(location) != location:

@@ -107,6 +107,8 @@ def test_a_root_without_a_setting_is_the_folder_artifacts(tmp_path, monkeypatch)
     assert store.cache_root() == tmp_path / "artifacts" / "cache"
     assert store.uri_of("lancedb") == f"{tmp_path}/artifacts/lancedb"
     assert store.remote_store() is None
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "")
+    assert store.artifacts_root() == tmp_path / "artifacts"
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "elsewhere")
     assert store.root_setting() == str(tmp_path / "elsewhere")
 
