@@ -224,7 +224,8 @@ def section(results: list[dict[str, Any]]) -> str:
     lines = [
         "## Settings: `python -m benchmarks.embedding_sweep FILE`",
         "",
-        "Against the preset `default`, one thing changed at a time, on validation movies alone.",
+        "Networks alone, without the linear model. Against the preset `default`, one thing changed",
+        "at a time, on validation movies alone.",
         "Thresholds are tuned on one half of them and scored on the other. `in` says whether both",
         f"F1 lie in the 95% interval of the best variant's, `{best['variant']}`. What cheaper ones",
         "cost, and whether they hold, is in the next table.",

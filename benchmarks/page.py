@@ -24,7 +24,8 @@ START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end 
 HEADER = """# Measured
 
 Every figure here is written by the command in its heading; times are of the machine that ran it
-and only their ratios mean something elsewhere.
+and only their ratios mean something elsewhere. The sections after `Settings` are of the classifier
+before it had a linear model.
 """
 
 

@@ -8,7 +8,7 @@ from tasks.core.strict_config import StrictConfig
 
 
 class ClassifierConfig(StrictConfig):
-    """Settings of the networks, their training and the decision thresholds."""
+    """Settings of the networks, their training, their ensemble and the decision thresholds."""
 
     hidden: tuple[int, ...] = Field((512, 256), description="Number of units of each hidden layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of hidden units dropped in training")
@@ -26,7 +26,8 @@ class ClassifierConfig(StrictConfig):
     )
     linear: bool = Field(
         True,
-        description="Average the networks with the TF-IDF model, weighted on validation movies",
+        description="Average the networks with the TF-IDF model, weighted on validation movies; "
+        "not where texts contain the genres (recipe blog)",
     )
     positive_weight: float = Field(
         0.2,

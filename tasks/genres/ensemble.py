@@ -91,17 +91,18 @@ def combine(
     """The classifier that averages both, with its mean calibrated where asked for."""
     labels = validation.labels
     logits = (network_logits(network, validation.vectors), linear.logits(validation.texts))
-    first, second = (fit_calibration(values, labels) for values in logits)
-    share = linear_share(first.apply(logits[0]), second.apply(logits[1]), labels)
-    mean = (1 - share) * first.apply(logits[0]) + share * second.apply(logits[1])
-    last = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
-    shift = (1 - share) * first.shift + share * second.shift
+    of_network, of_linear = (fit_calibration(values, labels) for values in logits)
+    calibrated = (of_network.apply(logits[0]), of_linear.apply(logits[1]))
+    share = linear_share(*calibrated, labels=labels)
+    mean = (1 - share) * calibrated[0] + share * calibrated[1]
+    of_mean = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
+    shift = (1 - share) * of_network.shift + share * of_linear.shift
     return Classifier(
         members=network.members,
-        scale=last.scale * (1 - share) * first.scale,
-        shift=last.scale * shift + last.shift,
+        scale=of_mean.scale * (1 - share) * of_network.scale,
+        shift=of_mean.scale * shift + of_mean.shift,
         linear=linear,
-        linear_scale=last.scale * share * second.scale,
+        linear_scale=of_mean.scale * share * of_linear.scale,
     )
 
 
@@ -133,7 +134,8 @@ def _fit(
         support=config.threshold_support,
     )
     by_genre = dict(zip(loaded.classes, map(float, thresholds), strict=True))
-    shutil.copytree(folder, writer.folder, dirs_exist_ok=True)  # with the record of the training
+    for name in ("history.parquet", "training.json"):  # the record of the training
+        shutil.copy(folder / name, writer.folder)
     save_classifier(classifier, by_genre, writer.folder)
     return writer.folder_ref(ClassifierRef, network.rows, measured="training.json")
 

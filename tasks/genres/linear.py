@@ -4,6 +4,7 @@ It is the baseline that the classifier is compared with, and one of the models t
 averages. It is stored as arrays.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +31,6 @@ from tasks.genres.metrics import Labels, find_best_threshold
 
 Array = NDArray[np.float32]
 SEED = 42
-CONSTANT_LOGIT = 20.0  # of a genre of all movies; minus that of a genre of none
 
 
 class BaselineConfig(StrictConfig):
@@ -71,6 +71,8 @@ class LinearModel(NamedTuple):
 
     def logits(self, texts: Sequence[str]) -> Array:
         """Logits (n, n_genres) of tokenised texts."""
+        if not len(texts):  # scikit-learn refuses none
+            return np.zeros((0, len(self.bias)), np.float32)
         logits: Array = self.vectorizer.transform(texts) @ self.weight + self.bias
         return logits
 
@@ -102,7 +104,8 @@ def fit_genre(
     """
     positives = int(labels.sum())
     if positives in (0, len(labels)):
-        return np.zeros(features.shape[1], np.float32), np.copysign(CONSTANT_LOGIT, positives - 1)
+        logit = math.log((positives + 0.5) / (len(labels) - positives + 0.5))
+        return np.zeros(features.shape[1], np.float32), logit
     weight = ((len(labels) - positives) / positives) ** positive_power
     # The dual problem is solved faster where there are more terms than movies. Its solver visits
     # the movies in random order: without a seed, scores differ from run to run.

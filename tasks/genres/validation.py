@@ -1,4 +1,7 @@
-"""Validation movies -> those that training stops on, and those that everything else is tuned on."""
+"""Validation movies -> those that networks stop on, and those that calibrate, weigh and threshold.
+
+The C of the linear model is chosen on all of them: there are few values to choose from.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -46,6 +46,7 @@ pytestmark = pytest.mark.long
 
 #: Settings of a challenger that predicts genres worse than the default.
 WORSE = ("--doc2vec.vector_size=8", "--classifier.epochs=1", "--classifier.hidden=[2]")
+WORSE += ("--no-classifier.linear",)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 
@@ -117,6 +118,7 @@ def inputs(monkeypatch) -> dict[str, object]:
     def write_network(folder):
         save_classifier(NETWORK, dict.fromkeys(GENRES, 0.5), folder)
         store.write_json(folder / "training.json", {"device": "cpu"})
+        pq.write_table(pa.table({"epoch": [1]}), folder / "history.parquet")
 
     return {
         "documents": stored_table(DocumentsRef, table),
@@ -154,8 +156,49 @@ def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
     assert stored.classifier.scale != tuned.classifier.scale
 
 
-def test_a_catalogue_of_one_genre_has_a_share(monkeypatch):
-    """All labels are 1."""
+def test_a_catalogue_of_one_genre_has_a_share():
+    """All labels are 1, and the models are equal: every share is as good."""
     labels = np.ones((20, 1), np.uint8)
     logits = np.full((20, 1), 3.0, np.float32)
-    assert linear_share(logits, logits, labels) == pytest.approx(0.5, abs=0.5)
+    assert 0 <= linear_share(logits, logits, labels) <= 1
+
+
+def test_the_classifier_is_the_calibrated_mean_of_calibrated_models():
+    """Two networks and a linear model whose logits have other scales and shifts than the truth."""
+    layers = [Layer(np.eye(2, dtype=np.float32) * 2, np.full(2, bias)) for bias in (1.5, 0.5)]
+    network = Classifier([[layer] for layer in layers], 1.0, 0.0)
+    linear = LINEAR._replace(weight=WEIGHT / 2, bias=np.full(2, -1, np.float32))
+    validation = movies(5000, 0.9, 0.5)
+    labels, logits = (
+        validation.labels,
+        (2 * validation.vectors + 1, linear.logits(validation.texts)),
+    )
+    first, second = (fit_calibration(values, labels) for values in logits)
+    assert (first.scale, first.shift) == pytest.approx((0.45, -0.45), abs=0.15)
+    calibrated = (first.apply(logits[0]), second.apply(logits[1]))
+    share = linear_share(*calibrated, labels)
+    mean = (1 - share) * calibrated[0] + share * calibrated[1]
+    for calibrate in (False, True):
+        expected = fit_calibration(mean, labels).apply(mean) if calibrate else mean
+        classifier = combine(network, linear, validation, calibrate=calibrate)
+        together = genre_probabilities(classifier, validation.vectors, validation.texts)
+        assert together == pytest.approx(expit(expected), abs=1e-4)
+
+
+def test_genres_with_enough_movies_have_thresholds_of_their_own(inputs):
+    config = ClassifierConfig(threshold_support=1)
+    stored = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=config)))
+    assert len(set(stored.thresholds.tolist())) == 2
+
+
+def test_the_record_of_the_training_is_kept_and_its_times_are_in_no_digest(inputs):
+    digests = []
+    for seconds in (1, 2):
+        folder = store.locate(inputs["network"])
+        store.write_json(folder / "training.json", {"seconds": seconds})
+        store.invalidate_cache()
+        ref = fit_ensemble.fn(**inputs, config=ClassifierConfig())
+        digests.append(ref.digest)
+        assert store.read_json(store.locate(ref) / "training.json") == {"seconds": seconds}
+        assert (store.locate(ref) / "history.parquet").exists()
+    assert digests[0] == digests[1]
