@@ -66,11 +66,14 @@ def film_names(rows: pa.Table) -> list[str]:
 def cluster_names(rows: pa.Table) -> list[str]:
     """What the scores of each movie depend on as a query: its franchise or else its film.
 
-    The franchise may be known from another row about the film.
+    Where a row names no franchise, another row about the film may.
     """
     films, collections = film_names(rows), rows["collection"].to_pylist()
     franchises = {film: name for film, name in zip(films, collections, strict=True) if name}
-    return [f"franchise {franchises[film]}" if film in franchises else film for film in films]
+    return [
+        f"franchise {name}" if (name := own or franchises.get(film)) else film
+        for film, own in zip(films, collections, strict=True)
+    ]
 
 
 def query_halves(rows: pa.Table) -> list[Half]:

@@ -118,6 +118,18 @@ def test_a_copy_without_its_franchise_is_in_the_half_of_the_franchise():
     assert len(set(cluster_numbers(table))) == 40
 
 
+def test_a_movie_with_a_franchise_is_in_the_half_of_its_own():
+    """Another catalogue names the franchise of the film otherwise; pairs have to stay together."""
+    titles = [
+        *(f"Film {number}" for number in range(40)),
+        *(f"Film {number}" for number in range(20)),
+    ]
+    collections = [f"Series {number % 20}" for number in range(40)] + ["Other"] * 20
+    table = rows(titles, collection=collections, year=pa.array([2000] * 60, pa.int16()))
+    halves = query_halves(table)
+    assert halves[:20] == halves[20:40] == [half_of(f"franchise Series {row}") for row in range(20)]
+
+
 def test_a_renamed_source_has_the_same_halves_and_queries():
     """Weekly exports are often named by their date."""
     before, after = (rows(TITLES, source=[name] * len(TITLES)) for name in ("w47", "w48"))
