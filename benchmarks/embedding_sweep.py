@@ -80,7 +80,6 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "the post's 512-256-128": {"classifier": {"hidden": (512, 256, 128)}},
     "genres weigh alike (power 0)": {"classifier": {"positive_weight": 0.0}},
     "rare genres weigh more (power 0.5)": {"classifier": {"positive_weight": 0.5}},
-    "a threshold a genre from 50 movies on": {"classifier": {"threshold_support": 50}},
     "not standardised": {"classifier": {"standardise": False}},
 }
 #: Made of vectors that variants have left, with the default classifier.
@@ -111,12 +110,12 @@ def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str
     return np.vstack(parts), seconds
 
 
-def cross_tuned(labels: Labels, probabilities: Probabilities, support: int | None) -> Labels:
+def cross_tuned(labels: Labels, probabilities: Probabilities) -> Labels:
     """Predictions of each half of the movies by thresholds that were tuned on the other half."""
     first = np.arange(len(labels)) % 2 == 0
     y_pred = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
-        thresholds = tune_thresholds(labels[tune], probabilities[tune], None, support)
+        thresholds = tune_thresholds(labels[tune], probabilities[tune])
         y_pred[judge] = apply_thresholds(probabilities[judge], thresholds)
     return y_pred
 
@@ -136,7 +135,7 @@ def judge(
     seconds = time.perf_counter() - start
     y_true = validation.labels.numpy().astype(np.uint8)
     probabilities = genre_probabilities(fold_batch_norm(classifier), validation.vectors.numpy())
-    y_pred = cross_tuned(y_true, probabilities, config.classifier.threshold_support)
+    y_pred = cross_tuned(y_true, probabilities)
     resampled = bootstrap_f1(y_true, y_pred)
     precision = average_precision_score(y_true, probabilities, average="micro")
     return {

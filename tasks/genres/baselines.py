@@ -10,6 +10,7 @@ from scipy.special import expit
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, ScoresRef
 from tasks.core.storage import store
 from tasks.data.preprocess import TextConfig
+from tasks.genres.calibration import fit_calibration
 from tasks.genres.linear import (
     LabelledTexts,
     LinearModel,
@@ -20,8 +21,8 @@ from tasks.genres.metrics import (
     Labels,
     Probabilities,
     apply_thresholds,
-    find_best_threshold,
     multilabel_scores,
+    tune_thresholds,
 )
 
 
@@ -40,9 +41,8 @@ def score_baseline(
     test_labels: Labels,
     test_probabilities: Probabilities,
 ) -> BaselineResult:
-    """Micro and macro F1 on test, with the global threshold that is best on validation."""
-    best = find_best_threshold(validation_labels, validation_probabilities)
-    thresholds = np.full(test_labels.shape[1], best.threshold, test_probabilities.dtype)
+    """Micro and macro F1 on test, with thresholds that are tuned on validation as ours are."""
+    thresholds = tune_thresholds(validation_labels, validation_probabilities)
     prefix = f"baseline_{name}"
     scores = multilabel_scores(test_labels, test_probabilities, thresholds, prefix=prefix)
     reported = {key: scores[key] for key in (f"{prefix}_f1_micro", f"{prefix}_f1_macro")}
@@ -53,12 +53,14 @@ def tfidf_baseline(
     model: LinearModel, validation: LabelledTexts, test: LabelledTexts
 ) -> BaselineResult:
     """The linear model alone, which has the tokens and the class weights of the classifier."""
+    validation_logits, test_logits = (model.logits(movies.texts) for movies in (validation, test))
+    calibration = fit_calibration(validation_logits, validation.labels)
     result = score_baseline(
         "tfidf",
         validation_labels=validation.labels,
-        validation_probabilities=expit(model.logits(validation.texts)),
+        validation_probabilities=expit(calibration.apply(validation_logits)),
         test_labels=test.labels,
-        test_probabilities=expit(model.logits(test.texts)),
+        test_probabilities=expit(calibration.apply(test_logits)),
     )
     return result._replace(scores=result.scores | {"baseline_tfidf_c": model.c})
 

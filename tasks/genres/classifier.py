@@ -63,7 +63,7 @@ def _tune(
         labels=validation.labels.cpu().numpy().astype(np.uint8),
         probabilities=genre_probabilities(classifier, validation.vectors.cpu().numpy()),
         fixed=config.threshold,
-        support=config.threshold_support,
+        calibrated=config.calibrate,
     )
 
 

@@ -45,12 +45,6 @@ class ClassifierConfig(StrictConfig):
         lt=1,
         description="Minimum probability to predict a genre; null: tuned on validation movies",
     )
-    threshold_support: int | None = Field(
-        None,
-        ge=1,
-        description="Minimum validation positives for a per-genre threshold; null: one global "
-        "threshold",
-    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Training device; auto: CUDA or MPS if available, else the CPU"
     )

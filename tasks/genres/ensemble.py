@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
 from tasks.core.storage import store
+from tasks.genres.calibration import Calibration, fit_calibration
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import (
     Classifier,
@@ -30,21 +30,9 @@ from tasks.genres.metrics import Labels, tune_thresholds
 from tasks.genres.validation import choosing_rows
 
 Array = NDArray[np.float32]
-MIN_LABELS = 50  # positives and negatives, each, to calibrate logits
 #: Validation movies that count as much as the assumption that both models are equally good.
 PRIOR_MOVIES = 200
 SHARES = np.linspace(0, 1, 21)
-
-
-class Calibration(NamedTuple):
-    """Calibrated logits are `scale` times the logits plus `shift`."""
-
-    scale: float
-    shift: float
-
-    def apply(self, logits: Array) -> Array:
-        """Calibrated logits (n, n_genres)."""
-        return self.scale * logits + self.shift
 
 
 class ValidationMovies(NamedTuple):
@@ -53,21 +41,6 @@ class ValidationMovies(NamedTuple):
     vectors: Array
     texts: list[str]
     labels: Labels
-
-
-def fit_calibration(logits: Array, labels: Labels) -> Calibration:
-    """Scale and shift of logits (n, n_genres) that fit the labels best (Platt, 1999).
-
-    The logits stay as they are if there are too few labels, or if labels and logits are negatively
-    correlated.
-    """
-    positives = int(labels.sum())
-    if min(positives, labels.size - positives) < MIN_LABELS:
-        return Calibration(1.0, 0.0)
-    platt = LogisticRegression().fit(logits.reshape(-1, 1), labels.ravel())
-    if platt.coef_[0, 0] <= 0:
-        return Calibration(1.0, 0.0)
-    return Calibration(float(platt.coef_[0, 0]), float(platt.intercept_[0]))
 
 
 def linear_share(network: Array, linear: Array, labels: Labels) -> float:
@@ -131,7 +104,7 @@ def _fit(
         labels=validation.labels,
         probabilities=genre_probabilities(classifier, validation.vectors, validation.texts),
         fixed=config.threshold,
-        support=config.threshold_support,
+        calibrated=config.calibrate,
     )
     by_genre = dict(zip(loaded.classes, map(float, thresholds), strict=True))
     for name in ("history.parquet", "training.json"):  # the record of the training

@@ -137,7 +137,7 @@ def _draw_precision_recall(
 def threshold_curve(
     labels: Labels, probabilities: Probabilities, tuned: NDArray[np.float32], protocol: str
 ) -> Figure:
-    """Micro F1, precision and recall by global threshold; the `tuned` thresholds are marked.
+    """Micro F1, precision and recall by global threshold; the range of the `tuned` ones is marked.
 
     `labels` and `probabilities` are (n_documents, n_genres), `tuned` is (n_genres,).
     """
@@ -151,8 +151,7 @@ def threshold_curve(
     axes.plot(THRESHOLD_GRID, f1, color=BLUE, label="F1")
     axes.plot(THRESHOLD_GRID, precision, color=ORANGE, label="precision")
     axes.plot(THRESHOLD_GRID, hits / max(positives, 1), color=GREY, label="recall")
-    for number, threshold in enumerate(np.unique(tuned)):
-        axes.axvline(threshold, color="black", linestyle=":", label=None if number else "tuned")
+    axes.axvspan(tuned.min(), tuned.max(), color="black", alpha=0.1, label="tuned, by genre")
     axes.set(title=f"F1 (micro) by threshold, {protocol}", xlabel="threshold (probability)")
     axes.set(ylabel="score on test movies", xlim=(0, 1), ylim=(0, 1))
     axes.legend()

@@ -42,7 +42,7 @@ SECTIONS = {
         Panel(
             "thresholds",
             "F1 by threshold",
-            "Scores on the test movies at other thresholds; dotted lines: the tuned thresholds.",
+            "Scores on the test movies at other thresholds; grey: those of the genres.",
             ONE_GENRE,
         ),
         Panel(

@@ -728,7 +728,7 @@ def test_a_genre_of_one_movie_is_learned_where_the_settings_ask_for_it(trained_r
     config = rich_settings(
         trained_root.source,
         label={"min_support": 1},
-        classifier=TINY_NET | {"threshold_support": 1},
+        classifier=TINY_NET,
     )
     summary = train(config)
     assert summary.index.rows == KEPT

@@ -33,6 +33,6 @@ def test_baseline_threshold_is_tuned_on_validation_only():
         validation_labels=labels,
         validation_probabilities=np.array([[0.6, 0.1], [0.1, 0.6]], np.float32),
         test_labels=labels,
-        test_probabilities=np.array([[0.5, 0.1], [0.1, 0.5]], np.float32),
+        test_probabilities=np.array([[0.4, 0.1], [0.1, 0.4]], np.float32),
     )
     assert result.scores["baseline_x_f1_micro"] == 0.0

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from tasks.core.compute import Compute
@@ -25,7 +25,7 @@ from tasks.genres.classifier import (
 )
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import Classifier, Layer, genre_probabilities, load_classifier
-from tasks.genres.metrics import find_best_threshold
+from tasks.genres.metrics import expected_best_f1, find_best_threshold, tune_thresholds
 from tasks.genres.training import Examples
 from tests.support.stored import stored_folder, stored_table
 
@@ -91,11 +91,13 @@ def tuned(config: ClassifierConfig) -> list[float]:
     return [float(np.log(value / (1 - value))) for value in thresholds]
 
 
-def test_thresholds_separate_the_movies_of_the_validation_split():
-    """From logit 0 on, 4 of 6 pairs are right: the best F1, 8/10. Only the last movie is War."""
-    assert tuned(ClassifierConfig(threshold_support=1)) == pytest.approx([0, 2], abs=1e-5)
-    assert tuned(ClassifierConfig(threshold_support=2)) == pytest.approx([0, 0], abs=1e-5)
-    assert tuned(ClassifierConfig(threshold=0.5)) == pytest.approx([0, 0], abs=1e-5)
+def test_thresholds_are_tuned_on_the_validation_split():
+    """From logit 0 on, 4 of 6 pairs are right: the best F1, 8/10."""
+    assert tuned(ClassifierConfig(calibrate=False)) == pytest.approx([0, 0], abs=1e-5)
+    assert tuned(ClassifierConfig(threshold=0.6)) == pytest.approx([logit(0.6)] * 2)
+    thresholds = 1 / (1 + np.exp(-np.array(tuned(ClassifierConfig()))))
+    expected = [expected_best_f1(expit(np.array([-1.0, 0, 1, 2])))] * 2
+    assert thresholds == pytest.approx((0.4 + np.array(expected) / 2) / 2)
 
 
 def test_the_stored_threshold_is_the_best_on_labelled_validation_movies():
@@ -123,8 +125,8 @@ def test_thresholds_are_tuned_on_movies_that_training_did_not_stop_on(monkeypatc
     probabilities = genre_probabilities(
         loaded.classifier, store.select_vectors(vectors, is_choosing)
     )
-    best = find_best_threshold(labels[is_choosing], probabilities)
-    assert loaded.thresholds.tolist() == pytest.approx([best.threshold] * 2)
+    expected = tune_thresholds(labels[is_choosing], probabilities)
+    assert loaded.thresholds.tolist() == pytest.approx(expected.tolist())
 
 
 def test_logits_are_calibrated_on_labelled_validation_movies():

@@ -13,6 +13,7 @@ from tasks.genres.metrics import (
     bootstrap_f1,
     bootstrap_interval,
     calibration_error,
+    expected_best_f1,
     find_best_threshold,
     macro_f1,
     micro_f1,
@@ -128,31 +129,60 @@ def test_tuning_without_labelled_movies_is_refused():
         find_best_threshold(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
 
 
-def test_genre_with_enough_support_gets_a_separate_threshold():
-    labels = np.array([[1, 1], [1, 0], [0, 0]], np.uint8)
-    probabilities = np.array([[0.3, 0.9], [0.2, 0.8], [0.1, 0.1]], np.float32)
-    overall = find_best_threshold(labels, probabilities).threshold
-    assert tune_thresholds(labels, probabilities).tolist() == pytest.approx([overall] * 2)
-    thresholds = tune_thresholds(labels, probabilities, support=2)
-    assert thresholds.tolist() == pytest.approx([0.2, overall])
-    assert tune_thresholds(labels, probabilities, fixed=0.7).tolist() == pytest.approx([0.7] * 2)
-
-
-@pytest.mark.parametrize(
-    ("support", "expected"),
-    [(1, [0.2, 0.7, 0.33]), (3, [0.2, 0.2, 0.33]), (4, [0.2, 0.2, 0.2]), (None, [0.2, 0.2, 0.2])],
-)
-def test_thresholds_of_genres_depend_on_their_support(support, expected):
-    """Genres of two, one and three movies. For all together 0.2 is best: 6 of 8 pairs."""
-    labels = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1], [0, 0, 0]], np.uint8)
-    probabilities = np.array(
-        [[0.9, 0.7, 0.4], [0.2, 0.65, 0.35], [0.15, 0.1, 0.33], [0.1, 0.05, 0.32]], np.float32
-    )
-    thresholds = tune_thresholds(labels, probabilities, support=support)
+def test_a_threshold_is_between_half_the_best_f1_of_all_and_that_of_its_genre():
+    """All pairs: from 0.5 on 2 of 3 are right, F1 2*2/(3+3); a genre alone: as is expected."""
+    labels = np.array([[1, 1], [0, 0], [1, 0]], np.uint8)
+    probabilities = np.array([[0.9, 0.5], [0.6, 0.2], [0.1, 0.1]], np.float32)
+    overall = find_best_threshold(labels, probabilities).f1
+    assert overall == pytest.approx(2 / 3)
+    first, second = 2 * 1.5 / (2 + 1.6), 2 * 0.7 / (2 + 0.8)  # two movies of each are best
+    second = max(second, 2 * 0.5 / (1 + 0.8))  # or one
+    expected = [(overall / 2 + genre / 2) / 2 for genre in (first, second)]
+    thresholds = tune_thresholds(labels, probabilities)
     assert thresholds.tolist() == pytest.approx(expected)
     assert thresholds.dtype == np.float32
-    fixed = tune_thresholds(labels, probabilities, fixed=0.7, support=support)
-    assert fixed.tolist() == pytest.approx([0.7] * 3)
+
+
+def test_thresholds_are_as_given_or_without_calibration_those_of_the_best_f1():
+    labels = np.array([[1, 1], [1, 0], [0, 0]], np.uint8)
+    probabilities = np.array([[0.3, 0.9], [0.2, 0.8], [0.1, 0.1]], np.float32)
+    best = find_best_threshold(labels, probabilities).threshold
+    tuned = tune_thresholds(labels, probabilities, calibrated=False)
+    assert tuned.tolist() == pytest.approx([best] * 2)
+    for calibrated in (True, False):
+        fixed = tune_thresholds(labels, probabilities, fixed=0.7, calibrated=calibrated)
+        assert fixed.tolist() == pytest.approx([0.7] * 2)
+    with pytest.raises(UserError, match="No validation movie"):
+        tune_thresholds(np.zeros((2, 2), np.uint8), probabilities[:2])
+
+
+def test_thresholds_for_both_averages_lose_little_of_either():
+    """Genres of one in two to one in fifty movies; probabilities are true."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal([0, -1, -2, -3, -4], 1.5, (20_000, 5)).astype(np.float32)
+    probabilities = 1 / (1 + np.exp(-logits))
+    labels = (rng.random(logits.shape) < probabilities).astype(np.uint8)
+    tune, judge = slice(0, 500), slice(500, None)
+    thresholds = tune_thresholds(labels[tune], probabilities[tune])
+    predictions = apply_thresholds(probabilities[judge], thresholds)
+    best_micro = find_best_threshold(labels[judge], probabilities[judge]).f1
+    of_genres = [
+        find_best_threshold(labels[judge, [genre]], probabilities[judge, [genre]]).f1
+        for genre in range(5)
+    ]
+    assert micro_f1(labels[judge], predictions) > best_micro - 0.01
+    assert macro_f1(labels[judge], predictions) > np.mean(of_genres) - 0.02
+    one_for_all = apply_thresholds(probabilities[judge], np.full(5, best_micro / 2))
+    assert macro_f1(labels[judge], predictions) > macro_f1(labels[judge], one_for_all) + 0.01
+
+
+def test_the_expected_f1_is_that_of_labels_drawn_with_these_probabilities():
+    rng = np.random.default_rng(0)
+    probabilities = rng.beta(1, 4, (20_000, 1))
+    labels = (rng.random(probabilities.shape) < probabilities).astype(np.uint8)
+    best = find_best_threshold(labels, probabilities)
+    assert expected_best_f1(probabilities) == pytest.approx(best.f1, abs=0.01)
+    assert best.threshold == pytest.approx(best.f1 / 2, abs=0.03)
 
 
 def test_best_threshold_is_reported_with_its_f1():

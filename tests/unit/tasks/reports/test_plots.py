@@ -49,11 +49,12 @@ def test_panel_of_a_genre_without_test_movies_says_so():
 def test_threshold_curve_has_the_scores_at_0_5_and_marks_the_tuned_thresholds():
     tuned = np.array([0.5, 0.5, 0.4], np.float32)
     (axes,) = threshold_curve(LABELS, PROBABILITIES, tuned, "held-out").axes
-    f1, precision, recall, *marks = axes.lines
+    f1, precision, recall = axes.lines
     assert f1.get_ydata()[24] == pytest.approx(2 * 3 / (4 + 4))  # at threshold 0.5
     assert precision.get_ydata()[24] == pytest.approx(3 / 4)
     assert recall.get_ydata()[24] == pytest.approx(3 / 4)
-    assert [line.get_xdata()[0] for line in marks] == pytest.approx([0.4, 0.5])
+    (mark,) = axes.patches
+    assert (mark.get_x(), mark.get_width()) == pytest.approx((0.4, 0.1))
 
 
 def test_cooccurrence_is_the_share_of_the_row_genres_movies():
