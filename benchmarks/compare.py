@@ -32,7 +32,7 @@ STAGES = {
     "preprocess": ("ingest", "preprocess", "check_documents"),
     "labels": ("label",),
     "doc2vec": ("fit_doc2vec", "embed", "check_vectors"),
-    "classifier": ("fit_classifier", "fit_linear", "fit_ensemble", "predict_genres"),
+    "classifier": ("fit_network", "fit_linear", "fit_ensemble", "predict_genres"),
     "index": ("fit_transformer", "build_index_rows", "build_index"),
     "baselines": ("baselines",),
     "evaluation": ("evaluate", "evaluate_lists"),

@@ -13,15 +13,17 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score
+from sklearn.preprocessing import normalize
 
 from benchmarks.page import save_results
 from flows.config import TrainConfig
@@ -34,20 +36,21 @@ from tasks.data.validation import IngestState
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.doc2vec import save_model, train_doc2vec
 from tasks.embedding.inference import document_vectors
+from tasks.embedding.pooling import WordWeights, read_vocabulary
 from tasks.embedding.training import write_corpus
-from tasks.genres.inference import genre_probabilities
+from tasks.genres.calibration import fit_calibration
 from tasks.genres.linear import labelled_splits
 from tasks.genres.metrics import (
     Labels,
-    Probabilities,
     apply_thresholds,
     bootstrap_f1,
     bootstrap_interval,
     macro_f1,
     tune_thresholds,
 )
-from tasks.genres.network import fold_batch_norm
-from tasks.genres.training import to_examples, train_classifier
+from tasks.genres.training import predict_logits, to_examples, train_network
+from tasks.genres.validation import stopping_rows
+from tasks.genres.word_vectors import word_numbers
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.runs import flatten_settings
 
@@ -75,12 +78,20 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "min_count 2": {"doc2vec": {"min_count": 2}},
     "PV-DM": {"doc2vec": {"architecture": "dm"}},
     "a network of 512": {"classifier": {"hidden": (512,)}},
-    "two networks": {"classifier": {"members": 2}},
-    "three networks": {"classifier": {"members": 3}},
     "the post's 512-256-128": {"classifier": {"hidden": (512, 256, 128)}},
     "genres weigh alike (power 0)": {"classifier": {"positive_weight": 0.0}},
     "rare genres weigh more (power 0.5)": {"classifier": {"positive_weight": 0.5}},
-    "not standardised": {"classifier": {"standardise": False}},
+    "vectors of documents, no fine-tuning": {"classifier": {"fine_tune": False}},
+    "word vectors at a third of the rate": {"classifier": {"word_learning_rate": 3e-4}},
+    "word vectors at three times the rate": {"classifier": {"word_learning_rate": 3e-3}},
+    "no words left out": {"classifier": {"word_dropout": 0.0}},
+    "30% of the words left out": {"classifier": {"word_dropout": 0.3}},
+    "80% of the words left out": {"classifier": {"word_dropout": 0.8}},
+    "20 epochs without decay": {"classifier": {"epochs": 20, "decay": False}},
+    "half the units dropped": {"classifier": {"dropout": 0.5}},
+    "batches of 256": {"classifier": {"batch_size": 256}},
+    "batches of 1024": {"classifier": {"batch_size": 1024}},
+    "batches of 2048": {"classifier": {"batch_size": 2048}},
 }
 #: Made of vectors that variants have left, with the default classifier.
 COMBINED = ("whitened", "DM beside DBOW")
@@ -93,8 +104,16 @@ def documents_of(path: Path, config: TextConfig) -> pa.Table:
     return to_documents(movies, splits_of(movies, config), config)
 
 
-def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str, float]]:
-    """Vectors of all documents by a model of the train split, and the seconds of both steps."""
+class Embedded(NamedTuple):
+    """Vectors (n_documents, size), word weights of the model, and the seconds of both steps."""
+
+    vectors: Vectors
+    weights: WordWeights
+    seconds: dict[str, float]
+
+
+def embed(documents: pa.Table, config: Doc2VecConfig) -> Embedded:
+    """Vectors of all documents by a model of the train split."""
     with tempfile.TemporaryDirectory() as name:
         folder, start = Path(name), time.perf_counter()
         write_corpus([documents], folder / "corpus.txt", ["train"])
@@ -106,38 +125,44 @@ def embed(documents: pa.Table, config: Doc2VecConfig) -> tuple[Vectors, dict[str
             delayed(document_vectors)(name, texts[first : first + 1000])
             for first in range(0, len(texts), 1000)
         )
+        rows = {word: row for row, word in enumerate(read_vocabulary(folder))}
+        weights = WordWeights(rows, np.load(folder / "hidden.npy", allow_pickle=False))
     seconds = {"fit_seconds": trained - start, "infer_seconds": time.perf_counter() - trained}
-    return np.vstack(parts), seconds
+    return Embedded(np.vstack(parts), weights, seconds)
 
 
-def cross_tuned(labels: Labels, probabilities: Probabilities) -> Labels:
-    """Predictions of each half of the movies by thresholds that were tuned on the other half."""
+def cross_tuned(labels: Labels, logits: Vectors) -> Labels:
+    """Predictions of each half of the movies, calibrated and tuned on the other half."""
     first = np.arange(len(labels)) % 2 == 0
     y_pred = np.zeros_like(labels)
     for tune, judge in ((first, ~first), (~first, first)):
+        probabilities = expit(fit_calibration(logits[tune], labels[tune]).apply(logits))
         thresholds = tune_thresholds(labels[tune], probabilities[tune])
         y_pred[judge] = apply_thresholds(probabilities[judge], thresholds)
     return y_pred
 
 
 def judge(
-    vectors: Vectors, documents: pa.Table, labels: Labels, config: TrainConfig
+    embedded: Embedded, documents: pa.Table, labels: Labels, config: TrainConfig
 ) -> dict[str, float]:
-    """Validation scores of a classifier on the vectors, with intervals, and its seconds."""
-    split = np.array(documents["split"].to_pylist())
-    cpu = torch.device("cpu")
+    """Validation scores of a network, with intervals, and its seconds."""
+    split, start = np.array(documents["split"].to_pylist()), time.perf_counter()
+    inputs: NDArray[Any] = embedded.vectors
+    if config.fine_tunes_words:
+        inputs = word_numbers(embedded.weights.row_by_word, documents["document"].to_pylist())
     train, validation = (
-        to_examples(vectors[rows], labels[rows], cpu)
+        to_examples(inputs[rows], labels[rows], torch.device("cpu"))
         for rows in ((split == name) & labels.any(axis=1) for name in ("train", "validation"))
     )
-    start = time.perf_counter()
-    classifier, _ = train_classifier(train, validation, config.classifier)
+    directions = normalize(embedded.weights.hidden) if config.fine_tunes_words else None
+    stopping = validation.take(stopping_rows(len(validation.labels), config.classifier))
+    network, _ = train_network(train, stopping, config.classifier, directions)
     seconds = time.perf_counter() - start
     y_true = validation.labels.numpy().astype(np.uint8)
-    probabilities = genre_probabilities(fold_batch_norm(classifier), validation.vectors.numpy())
-    y_pred = cross_tuned(y_true, probabilities)
+    logits = predict_logits(network, validation.inputs).numpy()
+    y_pred = cross_tuned(y_true, logits)
     resampled = bootstrap_f1(y_true, y_pred)
-    precision = average_precision_score(y_true, probabilities, average="micro")
+    precision = average_precision_score(y_true, logits, average="micro")
     return {
         "val_f1_micro": float(f1_score(y_true, y_pred, average="micro")),
         "val_f1_macro": macro_f1(y_true, y_pred),
@@ -155,7 +180,7 @@ class Sweep:
         self.path, self.client = path, connect()
         self.experiment = experiment_id(self.client)
         self.parent = self.client.create_run(self.experiment, run_name="embedding-sweep")
-        self.vectors: dict[str, tuple[Vectors, dict[str, float]]] = {}
+        self.embedded: dict[str, Embedded] = {}
         self.results: list[dict[str, Any]] = []
 
     def log(self, name: str, config: TrainConfig, metrics: Mapping[str, float]) -> None:
@@ -175,36 +200,31 @@ class Sweep:
         config = TrainConfig.model_validate(changes)
         documents, labels = self.labelled(config.text)
         key = config.text.model_dump_json() + config.doc2vec.model_dump_json()
-        if key not in self.vectors:
-            self.vectors[key] = embed(documents, config.doc2vec)
-        vectors, seconds = self.vectors[key]
-        self.log(name, config, judge(vectors, documents, labels, config) | seconds)
+        if key not in self.embedded:
+            self.embedded[key] = embed(documents, config.doc2vec)
+        embedded = self.embedded[key]
+        self.log(name, config, judge(embedded, documents, labels, config) | embedded.seconds)
 
     def combined(self, name: str) -> None:
         """Judge vectors that are made of two variants', or of one's."""
-        config = TrainConfig()
+        config = TrainConfig(classifier={"fine_tune": False})
         documents, labels = self.labelled(config.text)
-        (default_vectors, seconds), dm = (
-            self.variant_vectors("default"),
-            self.variant_vectors("PV-DM"),
-        )
+        default, dm = self.embedded_as("default"), self.embedded_as("PV-DM")
         if name == "whitened":
             train = np.array(documents["split"].to_pylist()) == "train"
-            vectors = (
-                PCA(whiten=True)
-                .fit(default_vectors[train])
-                .transform(default_vectors)
-                .astype(np.float32)
-            )
+            pca = PCA(whiten=True).fit(default.vectors[train])
+            combined = default._replace(vectors=pca.transform(default.vectors).astype(np.float32))
         else:
-            vectors = np.hstack([default_vectors, dm[0]])
-            seconds = {key: value + dm[1][key] for key, value in seconds.items()}
-        self.log(name, config, judge(vectors, documents, labels, config) | seconds)
+            combined = default._replace(
+                vectors=np.hstack([default.vectors, dm.vectors]),
+                seconds={key: value + dm.seconds[key] for key, value in default.seconds.items()},
+            )
+        self.log(name, config, judge(combined, documents, labels, config) | combined.seconds)
 
-    def variant_vectors(self, name: str) -> tuple[Vectors, dict[str, float]]:
-        """Vectors and seconds of a variant that was trained before."""
+    def embedded_as(self, name: str) -> Embedded:
+        """What a variant that was trained before made of the documents."""
         config = TrainConfig.model_validate(VARIANTS[name])
-        return self.vectors[config.text.model_dump_json() + config.doc2vec.model_dump_json()]
+        return self.embedded[config.text.model_dump_json() + config.doc2vec.model_dump_json()]
 
     def labelled(self, text: TextConfig) -> tuple[pa.Table, Labels]:
         """Documents and their labels, the genres chosen on the train split."""

@@ -55,6 +55,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "hidden": (512, 256, 128),
             "dropout": 0.3,
             "learning_rate": 1e-3,
+            "decay": False,
             "batch_size": 64,
             "epochs": 50,
             "positive_weight": 0.0,
@@ -82,6 +83,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "classifier": {
             "positive_weight": 0.0,
+            "dropout": 0.5,
+            "decay": False,
             "batch_size": 512,
             "epochs": 60,
             "patience": 8,
@@ -186,6 +189,11 @@ class TrainConfig(FlowParameters):
     def uses_linear_model(self) -> bool:
         """Whether the classifier has a linear model: not where texts contain the genres."""
         return self.classifier.linear and self.text.recipe == "content"
+
+    @property
+    def fine_tunes_words(self) -> bool:
+        """Whether the network trains word vectors: those of a model whose vectors are pooled."""
+        return self.classifier.fine_tune and self.doc2vec.features == "pooled"
 
     @property
     def source_name(self) -> str:

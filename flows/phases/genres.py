@@ -17,7 +17,7 @@ from tasks.core.contracts import (
 )
 from tasks.data.labels import label
 from tasks.genres.baselines import baselines
-from tasks.genres.classifier import fit_classifier, predict_genres
+from tasks.genres.classifier import fit_network, predict_genres
 from tasks.genres.ensemble import fit_ensemble
 from tasks.genres.evaluation import evaluate
 from tasks.genres.linear import fit_linear
@@ -51,8 +51,14 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         )
     )
     baseline = baselines.submit(documents, labels, linear, config.text)
-    networks = fit_classifier.submit(documents, vectors, labels, config.classifier, data.compute)
-    network, trained = as_input(networks), networks
+    trained = fit_network.submit(
+        documents=documents,
+        inputs=as_input(embeddings.doc2vec) if config.fine_tunes_words else vectors,
+        labels=labels,
+        config=config.classifier,
+        compute=data.compute,
+    )
+    network = as_input(trained)
     if config.uses_linear_model:
         trained = fit_ensemble.submit(
             documents, vectors, labels, network, linear, config.classifier

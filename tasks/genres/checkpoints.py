@@ -19,9 +19,8 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Epoch(NamedTuple):
-    """Log of one training epoch of one member; `seconds` are those of the training steps alone."""
+    """Log of one training epoch; `seconds` are those of the training steps alone."""
 
-    member: int
     epoch: int
     train_loss: float
     val_loss: float
@@ -31,10 +30,10 @@ class Epoch(NamedTuple):
 
 @dataclass
 class TrainingState:
-    """A network in training, with its optimiser, the weights of its best epoch and its log."""
+    """A network in training, with its optimisers, the weights of its best epoch and its log."""
 
     network: GenreNetwork
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     best_weights: dict[str, Any]
     history: list[Epoch]
 
@@ -44,7 +43,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     content = io.BytesIO()
     values = {
         "network": state.network.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "best": state.best_weights,
         "history": [tuple(epoch) for epoch in state.history],
     }
@@ -67,6 +66,7 @@ def restore_checkpoint(path: Path, state: TrainingState) -> None:
     device = next(state.network.parameters()).device
     values = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
     state.network.load_state_dict(values["network"])
-    state.optimizer.load_state_dict(values["optimizer"])
+    for optimizer, saved_state in zip(state.optimizers, values["optimizers"], strict=True):
+        optimizer.load_state_dict(saved_state)
     state.best_weights = values["best"]
     state.history = [Epoch(*epoch) for epoch in values["history"]]

@@ -1,22 +1,26 @@
-"""Vectors and labels -> trained classifier, and the genre probabilities of every document.
+"""Documents and labels -> trained network, and the genre probabilities of every document.
 
 Network and training loop are in `network.py` and `training.py`. Only the training function
 imports them: loading torch takes seconds, and a fully cached run never needs it.
 """
 
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from scipy.special import expit
+from sklearn.preprocessing import normalize
 
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import (
     ClassifierRef,
+    Doc2VecRef,
     DocumentsRef,
     LabelsRef,
     ProbabilitiesRef,
@@ -24,6 +28,8 @@ from tasks.core.contracts import (
 )
 from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
+from tasks.embedding.pooling import WordWeights, load_weights
+from tasks.genres.calibration import Calibration, fit_calibration
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import (
     Classifier,
@@ -32,16 +38,31 @@ from tasks.genres.inference import (
     save_classifier,
 )
 from tasks.genres.metrics import Probabilities, tune_thresholds
+from tasks.genres.validation import choosing_rows, stopping_rows
+from tasks.genres.word_vectors import WordVectors, word_numbers
 
 if TYPE_CHECKING:
     import torch
 
     from tasks.genres.checkpoints import Epoch
+    from tasks.genres.network import GenreNetwork
     from tasks.genres.training import Examples
+
+NetworkInputs = VectorsRef | Doc2VecRef
+
+
+def _read_inputs(
+    documents: DocumentsRef, inputs: NetworkInputs, rows: NDArray[np.bool_]
+) -> NDArray[np.generic]:
+    """Word numbers of the documents in the mask `rows`, or their vectors."""
+    if isinstance(inputs, VectorsRef):
+        return store.select_vectors(inputs, rows)
+    texts = store.read(documents, ["document"])["document"].filter(pa.array(rows))
+    return word_numbers(load_weights(str(store.locate(inputs))).row_by_word, texts.to_pylist())
 
 
 def _load_examples(
-    documents: DocumentsRef, vectors: VectorsRef, labels: LabelsRef, device: "torch.device"
+    documents: DocumentsRef, inputs: NetworkInputs, labels: LabelsRef, device: "torch.device"
 ) -> "tuple[Examples, Examples]":
     """Labelled movies of the train and of the validation split."""
     from tasks.genres.training import require_examples, to_examples
@@ -49,22 +70,35 @@ def _load_examples(
     indicator, _ = store.read_labels(labels)
     split = np.array(store.read(documents, ["split"])["split"].to_pylist())
     train, validation = (
-        to_examples(store.select_vectors(vectors, rows), indicator[rows], device)
+        to_examples(_read_inputs(documents, inputs, rows), indicator[rows], device)
         for rows in ((split == name) & indicator.any(axis=1) for name in ("train", "validation"))
     )
     require_examples(train, validation)
     return train, validation
 
 
-def _tune(
-    classifier: Classifier, validation: "Examples", config: ClassifierConfig
-) -> Probabilities:
-    return tune_thresholds(
-        labels=validation.labels.cpu().numpy().astype(np.uint8),
-        probabilities=genre_probabilities(classifier, validation.vectors.cpu().numpy()),
+def _to_classifier(
+    network: "GenreNetwork",
+    choosing: "Examples",
+    row_by_word: Mapping[str, int],
+    config: ClassifierConfig,
+) -> tuple[Classifier, Probabilities]:
+    """The network calibrated on the movies to choose on, and its thresholds (n_genres,)."""
+    from tasks.genres.network import fold_layers, trained_word_vectors
+    from tasks.genres.training import predict_logits
+
+    labels = choosing.labels.cpu().numpy().astype(np.uint8)
+    logits = predict_logits(network, choosing.inputs).cpu().numpy()
+    calibration = fit_calibration(logits, labels) if config.calibrate else Calibration(1.0, 0.0)
+    thresholds = tune_thresholds(
+        labels=labels,
+        probabilities=expit(calibration.apply(logits)),
         fixed=config.threshold,
         calibrated=config.calibrate,
     )
+    vectors = trained_word_vectors(network)
+    words = None if vectors is None else WordVectors(row_by_word, vectors)
+    return Classifier(fold_layers(network), *calibration, words=words), thresholds
 
 
 def _save_training_record(
@@ -87,61 +121,71 @@ def _save_training_record(
 
 def _fit(
     documents: DocumentsRef,
-    vectors: VectorsRef,
+    inputs: NetworkInputs,
     labels: LabelsRef,
     config: ClassifierConfig,
     writer: store.EntryWriter,
 ) -> ClassifierRef:
-    from tasks.genres.network import fold_batch_norm
-    from tasks.genres.training import pick_device, split_validation, train_classifier
+    from tasks.genres.training import pick_device, train_network
 
     device = pick_device(config.device)
-    train, validation = _load_examples(documents, vectors, labels, device=device)
-    trained, history = train_classifier(
-        train, validation, config=config, checkpoint_dir=writer.checkpoint_dir
+    train, validation = _load_examples(documents, inputs, labels, device=device)
+    n_validation = len(validation.labels)
+    weights = WordWeights({}, np.zeros((0, 0), np.float32))
+    if isinstance(inputs, Doc2VecRef):
+        weights = load_weights(str(store.locate(inputs)))
+    network, history = train_network(
+        train,
+        validation.take(stopping_rows(n_validation, config)),
+        config=config,
+        word_vectors=normalize(weights.hidden) if isinstance(inputs, Doc2VecRef) else None,
+        checkpoint=writer.checkpoint_dir / "network.pt",
     )
-    classifier = fold_batch_norm(trained)
-    _, choosing = split_validation(validation, config)
-    thresholds = _tune(classifier, choosing, config).tolist()
+    choosing = validation.take(choosing_rows(n_validation, config))
+    classifier, thresholds = _to_classifier(network, choosing, weights.row_by_word, config)
     _, classes = store.read_labels(labels)
-    save_classifier(classifier, dict(zip(classes, thresholds, strict=True)), writer.folder)
+    by_genre = dict(zip(classes, map(float, thresholds), strict=True))
+    save_classifier(classifier, by_genre, writer.folder)
     _save_training_record(history, documents=len(train.labels), device=device, folder=writer.folder)
     return writer.folder_ref(ClassifierRef, len(train.labels), measured="training.json")
 
 
-@task(name="fit-classifier", cache_policy=NO_CACHE)
-def fit_classifier(
+@task(name="fit-network", cache_policy=NO_CACHE)
+def fit_network(
     documents: DocumentsRef,
-    vectors: VectorsRef,
+    inputs: NetworkInputs,
     labels: LabelsRef,
     config: ClassifierConfig,
     compute: Compute,
 ) -> ClassifierRef:
     """Train on labelled movies of the train split, tune thresholds on the validation split.
 
+    `inputs` are the document vectors that the network reads, or the Doc2Vec model whose word
+    vectors it starts from and trains.
+
     Raises:
         UserError: the device is not available, or a split has too few labelled movies.
     """
 
     def fit(writer: store.EntryWriter) -> ClassifierRef:
-        with watch_epochs("fit-classifier", writer.checkpoint_dir):
-            return run_in_fresh_process(compute, _fit, documents, vectors, labels, config, writer)
+        with watch_epochs("fit-network", writer.checkpoint_dir):
+            return run_in_fresh_process(compute, _fit, documents, inputs, labels, config, writer)
 
-    key = [config, documents.digest, vectors.digest, labels.digest]
-    classifier = store.get_or_create("classifier", key, ClassifierRef, fit)
-    _log_training(classifier, config.members)
+    settings = config.model_dump(exclude={"linear"})
+    key = [settings, documents.digest, inputs.digest, labels.digest]
+    classifier = store.get_or_create("network", key, ClassifierRef, fit)
+    _log_training(classifier)
     return classifier
 
 
-def _log_training(classifier: ClassifierRef, members: int) -> None:
+def _log_training(classifier: ClassifierRef) -> None:
     folder = store.locate(classifier)
     history = pq.read_table(folder / "history.parquet").to_pylist()
     training = store.read_json(folder / "training.json")
     get_run_logger().info(
-        "%d movies, %d epochs of %d networks on %s in %.1f s (%.0f samples/s), validation F1 %.3f",
+        "%d movies, %d epochs on %s in %.1f s (%.0f samples/s), validation F1 %.3f",
         classifier.rows,
         len(history),
-        members,
         training["device"],
         training["train_seconds"],
         training["train_samples_per_second"],
@@ -156,9 +200,11 @@ def _predict(
     writer: store.EntryWriter,
 ) -> ProbabilitiesRef:
     loaded = load_classifier(store.locate(classifier)).classifier
-    texts = iter(store.read(documents, ["document"])["document"].to_pylist())
-    matrices = (store.matrix(chunk) for chunk in store.chunks(vectors))
-    parts = [genre_probabilities(loaded, part, list(islice(texts, len(part)))) for part in matrices]
+    chunks = zip(store.chunks(documents, ["document"]), store.chunks(vectors), strict=True)
+    parts = [
+        genre_probabilities(loaded, texts["document"].to_pylist(), store.matrix(embeddings))
+        for texts, embeddings in chunks
+    ]
     np.save(writer.folder / "probabilities.npy", np.concatenate(parts))
     return writer.file_ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 

@@ -8,25 +8,36 @@ from tasks.core.strict_config import StrictConfig
 
 
 class ClassifierConfig(StrictConfig):
-    """Settings of the networks, their training, their ensemble and the decision thresholds."""
+    """Settings of the network, its training, the ensemble and the decision thresholds."""
 
     hidden: tuple[int, ...] = Field((512, 256), description="Number of units of each hidden layer")
-    dropout: float = Field(0.5, ge=0, lt=1, description="Share of hidden units dropped in training")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden units dropped in training")
     learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the Adam optimiser")
-    batch_size: int = Field(2048, ge=2, description="Maximum documents per training step")
-    epochs: int = Field(20, ge=1, description="Maximum training epochs of each network")
+    decay: bool = Field(
+        True, description="Lower the learning rates from epoch to epoch, linearly to 0"
+    )
+    batch_size: int = Field(512, ge=2, description="Maximum documents per training step")
+    epochs: int = Field(8, ge=1, description="Maximum training epochs")
     patience: int | None = Field(
-        4,
+        3,
         ge=1,
         description="Epochs without a lower validation loss before training stops; null: no early "
         "stopping",
     )
-    members: int = Field(
-        1, ge=1, le=20, description="Number of networks, from different seeds, to average"
+    fine_tune: bool = Field(
+        True,
+        description="Start from Doc2Vec's word vectors and train them with the network; where "
+        "`doc2vec.features` is not pooled, the network reads document vectors",
+    )
+    word_learning_rate: float = Field(
+        1e-3, gt=0, description="Learning rate of word vectors that are fine-tuned"
+    )
+    word_dropout: float = Field(
+        0.6, ge=0, lt=1, description="Share of a document's words left out in training"
     )
     linear: bool = Field(
         True,
-        description="Average the networks with the TF-IDF model, weighted on validation movies; "
+        description="Average the network with the TF-IDF model, weighted on validation movies; "
         "not where texts contain the genres (recipe blog)",
     )
     positive_weight: float = Field(
@@ -35,7 +46,9 @@ class ClassifierConfig(StrictConfig):
         le=1,
         description="Exponent p of the positive class weight (negatives/positives)^p",
     )
-    standardise: bool = Field(True, description="Scale every input to mean 0 and variance 1")
+    standardise: bool = Field(
+        True, description="Scale document vectors to mean 0 and variance 1; word vectors always are"
+    )
     calibrate: bool = Field(
         True, description="Calibrate the probabilities on validation movies (Platt scaling)"
     )

@@ -63,15 +63,17 @@ def combine(
 ) -> Classifier:
     """The classifier that averages both, with its mean calibrated where asked for."""
     labels = validation.labels
-    logits = (network_logits(network, validation.vectors), linear.logits(validation.texts))
+    logits = (
+        network_logits(network, validation.texts, validation.vectors),
+        linear.logits(validation.texts),
+    )
     of_network, of_linear = (fit_calibration(values, labels) for values in logits)
     calibrated = (of_network.apply(logits[0]), of_linear.apply(logits[1]))
     share = linear_share(*calibrated, labels=labels)
     mean = (1 - share) * calibrated[0] + share * calibrated[1]
     of_mean = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
     shift = (1 - share) * of_network.shift + share * of_linear.shift
-    return Classifier(
-        members=network.members,
+    return network._replace(
         scale=of_mean.scale * (1 - share) * of_network.scale,
         shift=of_mean.scale * shift + of_mean.shift,
         linear=linear,
@@ -102,7 +104,7 @@ def _fit(
     classifier = combine(loaded.classifier, model, validation, config.calibrate)
     thresholds = tune_thresholds(
         labels=validation.labels,
-        probabilities=genre_probabilities(classifier, validation.vectors, validation.texts),
+        probabilities=genre_probabilities(classifier, validation.texts, validation.vectors),
         fixed=config.threshold,
         calibrated=config.calibrate,
     )

@@ -113,10 +113,15 @@ def _test_rows(documents: DocumentsRef, labels: LabelsRef) -> NDArray[np.bool_]:
     return _is_test(documents) & store.read_labels(labels)[0].any(axis=1)
 
 
-def _predictions(network: ClassifierRef, vectors: VectorsRef, rows: NDArray[np.bool_]) -> Labels:
+def _predictions(
+    network: ClassifierRef, documents: DocumentsRef, vectors: VectorsRef, rows: NDArray[np.bool_]
+) -> Labels:
     """What a network predicts for some documents with its own thresholds."""
     loaded = load_classifier(store.locate(network))
-    probabilities = genre_probabilities(loaded.classifier, store.select_vectors(vectors, rows))
+    texts = store.read(documents, ["document"])["document"].filter(pa.array(rows)).to_pylist()
+    probabilities = genre_probabilities(
+        loaded.classifier, texts, store.select_vectors(vectors, rows)
+    )
     return apply_thresholds(probabilities, loaded.thresholds)
 
 
@@ -193,7 +198,9 @@ def evaluate(
         predicted = _predicted_test_movies(
             documents=documents, labels=labels, classifier=classifier, probabilities=probabilities
         )
-        alone = _predictions(network, vectors, _test_rows(documents, labels)) if network else None
+        alone = None
+        if network:
+            alone = _predictions(network, documents, vectors, _test_rows(documents, labels))
         return _evaluate(predicted, alone, baseline=baseline, protocol=protocol, writer=writer)
 
     inputs = (documents, labels, classifier, probabilities, baseline, vectors)

@@ -9,10 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.special import expit
 
 from tasks.core.storage import store
 from tasks.genres.linear import LinearModel, load_linear_model, save_linear_model
+from tasks.genres.word_vectors import (
+    WordVectors,
+    load_word_vectors,
+    save_word_vectors,
+    sum_word_vectors,
+)
 
 Array = NDArray[np.float32]
 
@@ -25,14 +32,16 @@ class Layer(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """The mean logit of the networks (`members`), times `scale` plus `shift`, is calibrated.
+    """The logits of a network (`layers`), times `scale` plus `shift`, are calibrated.
 
-    With a linear model, its logit times `linear_scale` is added.
+    The network reads document vectors, or sums of its own word vectors (`words`). With a linear
+    model, its logit times `linear_scale` is added.
     """
 
-    members: list[list[Layer]]
-    scale: float
-    shift: float
+    layers: list[Layer]
+    scale: float = 1.0
+    shift: float = 0.0
+    words: WordVectors | None = None
     linear: LinearModel | None = None
     linear_scale: float = 0.0
 
@@ -45,78 +54,95 @@ class LoadedClassifier(NamedTuple):
     thresholds: Array
 
 
-def genre_probabilities(
-    classifier: Classifier, vectors: Array, documents: Sequence[str] | None = None
-) -> Array:
-    """Genre probabilities (n, n_genres) of document vectors (n, size).
-
-    `documents` (n tokenised texts) are those of the vectors; a linear model needs them.
-    """
-    logits = classifier.scale * network_logits(classifier, vectors) + classifier.shift
+def genre_probabilities(classifier: Classifier, documents: Sequence[str], vectors: Array) -> Array:
+    """Genre probabilities (n, n_genres) of tokenised texts (n) and their vectors (n, size)."""
+    logits = classifier.scale * network_logits(classifier, documents, vectors) + classifier.shift
     if classifier.linear:
-        if documents is None:
-            raise ValueError("the linear model of this classifier needs the documents")
         logits += classifier.linear_scale * classifier.linear.logits(documents)
     probabilities: Array = expit(logits).astype(np.float32)
     return probabilities
 
 
-def network_logits(classifier: Classifier, vectors: Array) -> Array:
-    """Mean logits (n, n_genres) of the networks, not calibrated."""
-    logits: Array = np.mean([_logits(layers, vectors) for layers in classifier.members], axis=0)
+def network_logits(classifier: Classifier, documents: Sequence[str], vectors: Array) -> Array:
+    """Logits (n, n_genres) of the network, not calibrated; arguments as above."""
+    output = classifier.layers[-1]
+    logits: Array = hidden_units(classifier, documents, vectors) @ output.weight + output.bias
     return logits
 
 
-def hidden_units(classifier: Classifier, vectors: Array) -> Array:
-    """Last hidden layers (n, n_members * n_units) of all members for document vectors (n, size)."""
-    return np.hstack([_hidden(layers, vectors) for layers in classifier.members])
-
-
-def _hidden(layers: list[Layer], units: Array) -> Array:
-    for layer in layers[:-1]:
+def hidden_units(classifier: Classifier, documents: Sequence[str], vectors: Array) -> Array:
+    """The last hidden layer (n, n_units) of the network; arguments as above."""
+    units = sum_word_vectors(classifier.words, documents) if classifier.words else vectors
+    for layer in classifier.layers[:-1]:
         units = np.maximum(units @ layer.weight + layer.bias, 0)
     return units
-
-
-def _logits(layers: list[Layer], vectors: Array) -> Array:
-    logits: Array = _hidden(layers, vectors) @ layers[-1].weight + layers[-1].bias
-    return logits
 
 
 def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder: Path) -> None:
     """Write arrays and JSON, no pickle; `thresholds` by genre, in the order of the outputs."""
     arrays = {
-        f"{member}/{depth}/{name}": value
-        for member, layers in enumerate(classifier.members)
-        for depth, layer in enumerate(layers)
+        f"0/{depth}/{name}": value
+        for depth, layer in enumerate(classifier.layers)
         for name, value in layer._asdict().items()
     }
     np.savez(folder / "weights.npz", allow_pickle=False, **arrays)
-    shape = {"members": len(classifier.members), "layers": len(classifier.members[0])}
-    calibration = {"scale": classifier.scale, "shift": classifier.shift}
-    if classifier.linear:
-        calibration["linear_scale"] = classifier.linear_scale
-        save_linear_model(classifier.linear, folder)
-    store.write_json(folder / "config.json", shape | calibration)
+    config = {
+        "members": 1,
+        "layers": len(classifier.layers),
+        "word_vectors": classifier.words is not None,
+        "scale": classifier.scale,
+        "shift": classifier.shift,
+        "linear_scale": classifier.linear_scale,
+    }
+    store.write_json(folder / "config.json", config)
     store.write_json(folder / "thresholds.json", thresholds)
+    if classifier.words:
+        save_word_vectors(classifier.words, folder)
+    if classifier.linear:
+        save_linear_model(classifier.linear, folder)
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
-    """The classifier that `save_classifier` wrote to `folder`."""
+    """The classifier that `save_classifier` wrote to `folder`.
+
+    Versions published until November 2026 may have several networks, no word vectors of their own
+    and no linear model.
+    """
     config = store.read_json(folder / "config.json")
     with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
-        members = [
+        networks = [
             [
-                Layer(arrays[f"{member}/{depth}/weight"], arrays[f"{member}/{depth}/bias"])
+                Layer(arrays[f"{number}/{depth}/weight"], arrays[f"{number}/{depth}/bias"])
                 for depth in range(config["layers"])
             ]
-            for member in range(config["members"])
+            for number in range(config["members"])
         ]
     thresholds = store.read_json(folder / "thresholds.json")
-    linear_scale = config.get("linear_scale", 0.0)  # a network alone has none
-    linear = load_linear_model(folder) if linear_scale else None
-    return LoadedClassifier(
-        Classifier(members, config["scale"], config["shift"], linear, linear_scale),
-        list(thresholds),
-        np.array(list(thresholds.values()), np.float32),
+    linear_scale = config.get("linear_scale", 0.0)
+    classifier = Classifier(
+        layers=_merge(networks),
+        scale=config["scale"],
+        shift=config["shift"],
+        words=load_word_vectors(folder) if config.get("word_vectors") else None,
+        linear=load_linear_model(folder) if linear_scale else None,
+        linear_scale=linear_scale,
     )
+    return LoadedClassifier(
+        classifier, list(thresholds), np.array(list(thresholds.values()), np.float32)
+    )
+
+
+def _merge(networks: list[list[Layer]]) -> list[Layer]:
+    """One network whose logits are the mean logits of networks with equal inputs."""
+    if len(networks) == 1:
+        return networks[0]
+    depths = [list(layers) for layers in zip(*networks, strict=True)]
+    biases = [np.concatenate([layer.bias for layer in layers]) for layers in depths[:-1]]
+    first = Layer(np.hstack([layer.weight for layer in depths[0]]), biases[0])
+    inner = [
+        Layer(block_diag(*(layer.weight for layer in layers)).astype(np.float32), bias)
+        for layers, bias in zip(depths[1:-1], biases[1:], strict=True)
+    ]
+    weight = np.vstack([layer.weight for layer in depths[-1]]) / len(networks)
+    bias = np.stack([layer.bias for layer in depths[-1]]).mean(axis=0)
+    return [first, *inner, Layer(weight.astype(np.float32), bias)]

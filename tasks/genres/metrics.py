@@ -111,6 +111,7 @@ def multilabel_scores(
         "average_precision_macro": average_precision_score(
             labels[:, present], probabilities[:, present], average="macro"
         ),
+        "average_precision_micro": average_precision_score(labels.ravel(), probabilities.ravel()),
         "hamming_loss": hamming_loss(labels.ravel(), predictions.ravel()),
         "loss": log_loss(labels.ravel(), clipped.ravel(), labels=[0, 1]),
         "calibration_error": calibration_error(labels, probabilities),

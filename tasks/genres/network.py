@@ -1,7 +1,6 @@
-"""The genre classifier as torch modules, and its conversion to NumPy layers for inference."""
+"""The genre network as torch modules, and its conversion to NumPy layers for inference."""
 
 from itertools import zip_longest
-from typing import cast
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.genres.inference import Classifier, Layer
+from tasks.genres.inference import Layer
 
 Array = NDArray[np.float32]
 
@@ -39,70 +38,106 @@ class Dropout(nn.Module):
         return units * (mask * units.new_tensor(256 / (256 - self.dropped)))
 
 
-class GenreNetwork(nn.Module):
-    """Fully connected network: (batch, n_inputs) vectors -> (batch, n_genres) logits."""
+class Standardiser(nn.Module):
+    """Vectors (batch, size) -> vectors of mean 0 and variance 1 over the training movies."""
 
-    def __init__(self, n_inputs: int, n_genres: int, hidden: tuple[int, ...], dropout: float):
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Standardised vectors (batch, size)."""
+        return (vectors - self.mean) / self.std
+
+
+class WordEncoder(nn.Module):
+    """Word numbers (batch, most_words), 0 for none -> vectors (batch, size), by word vectors.
+
+    The vectors of a document's words are summed, divided by the root of their number, and
+    normalised over the batch. In training a share of the words is left out: networks that see other
+    words of a movie in every epoch learn less of single words by heart. Gradients are sparse: only
+    the vectors of words in the batch change.
+    """
+
+    def __init__(self, word_vectors: Array, dropout: float, sparse: bool) -> None:
+        super().__init__()
+        padded = np.vstack([np.zeros_like(word_vectors[:1]), word_vectors])
+        self.words = nn.EmbeddingBag.from_pretrained(
+            torch.from_numpy(padded), freeze=False, mode="sum", sparse=sparse, padding_idx=0
+        )
+        self.norm = nn.BatchNorm1d(padded.shape[1], affine=False)
+        self.dropout = dropout
+
+    @property
+    def mean(self) -> Tensor:
+        """Running mean (size,) of the vectors."""
+        mean: Tensor = self.norm.state_dict()["running_mean"]
+        return mean
+
+    @property
+    def std(self) -> Tensor:
+        """Running standard deviation (size,) of the vectors."""
+        variance: Tensor = self.norm.state_dict()["running_var"]
+        return (variance + self.norm.eps).sqrt()
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Normalised vectors (batch, size)."""
+        kept = numbers > 0
+        if self.training and self.dropout:
+            kept &= torch.rand(numbers.shape, device=numbers.device) >= self.dropout
+        counts = kept.sum(dim=1)
+        sums = self.words(numbers[kept].long(), counts.cumsum(dim=0) - counts)
+        vectors: Tensor = self.norm(sums / counts.clamp(min=1).sqrt()[:, None])
+        return vectors
+
+
+Encoder = Standardiser | WordEncoder
+
+
+class GenreNetwork(nn.Module):
+    """Encoder and fully connected network: inputs of the encoder -> (batch, n_genres) logits."""
+
+    def __init__(
+        self, encoder: Encoder, n_genres: int, hidden: tuple[int, ...], dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
         layers: list[nn.Module] = []
-        width = n_inputs
+        width = len(encoder.mean)
         for units in hidden:
             layers += [nn.Linear(width, units), nn.BatchNorm1d(units), nn.ReLU()]
             layers += [Dropout(dropout)]
             width = units
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_genres))
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Logits (batch, n_genres)."""
-        logits: Tensor = self.layers(vectors)
+        logits: Tensor = self.layers(self.encoder(inputs))
         return logits
 
 
-class GenreClassifier(nn.Module):
-    """An ensemble of networks with input standardisation and calibration of the mean logits."""
-
-    def __init__(self, members: list[GenreNetwork], n_inputs: int) -> None:
-        super().__init__()
-        self.input_mean: Tensor
-        self.input_std: Tensor
-        self.scale: Tensor
-        self.shift: Tensor
-        self.members = nn.ModuleList(members)
-        self.register_buffer("input_mean", torch.zeros(n_inputs))
-        self.register_buffer("input_std", torch.ones(n_inputs))
-        self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("shift", torch.zeros(()))
-
-    def standardise(self, vectors: Tensor) -> Tensor:
-        """Vectors (n, n_inputs) scaled to the mean and variance that the members expect."""
-        return (vectors - self.input_mean).div_(self.input_std)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Calibrated logits (batch, n_genres)."""
-        inputs = self.standardise(vectors)
-        logits = torch.stack([member(inputs) for member in self.members]).mean(dim=0)
-        calibrated: Tensor = self.scale * logits + self.shift
-        return calibrated
-
-
-def fold_batch_norm(classifier: GenreClassifier) -> Classifier:
-    """The classifier as NumPy layers, with batch norm and standardisation folded into them."""
-    mean, std = classifier.input_mean.cpu().numpy(), classifier.input_std.cpu().numpy()
-    members = []
-    for member in classifier.members:
-        layers = _folded_layers(cast(GenreNetwork, member))
-        weight = layers[0].weight / std[:, None]
-        layers[0] = Layer(weight, layers[0].bias - mean @ weight)
-        members.append(layers)
-    return Classifier(members, classifier.scale.item(), classifier.shift.item())
-
-
-def _folded_layers(network: GenreNetwork) -> list[Layer]:
+def fold_layers(network: GenreNetwork) -> list[Layer]:
+    """The fully connected layers, with batch norm and the encoder's normalisation folded in."""
     modules = list(network.layers)
     linear_modules = (module for module in modules if isinstance(module, nn.Linear))
     norm_modules = (module for module in modules if isinstance(module, nn.BatchNorm1d))
     # the output layer has no batch norm
-    return [_folded(linear, norm) for linear, norm in zip_longest(linear_modules, norm_modules)]
+    layers = [_folded(linear, norm) for linear, norm in zip_longest(linear_modules, norm_modules)]
+    mean, std = network.encoder.mean.cpu().numpy(), network.encoder.std.cpu().numpy()
+    weight = layers[0].weight / std[:, None]
+    layers[0] = Layer(weight, layers[0].bias - mean @ weight)
+    return layers
+
+
+def trained_word_vectors(network: GenreNetwork) -> Array | None:
+    """Word vectors (n_words, size) of the network's encoder; None if it reads vectors."""
+    if isinstance(network.encoder, Standardiser):
+        return None
+    vectors: Array = network.encoder.words.weight.detach().cpu().numpy()[1:]
+    return vectors
 
 
 def _folded(linear: nn.Linear, norm: nn.BatchNorm1d | None) -> Layer:

@@ -1,18 +1,17 @@
-"""Labelled vectors -> a trained genre classifier: epochs, early stopping, ensemble, calibration."""
+"""Labelled documents -> a trained genre network: epochs, early stopping, checkpoints."""
 
 import copy
 import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,37 +20,36 @@ from tasks.core.progress import write_epoch_progress
 from tasks.genres.checkpoints import Epoch, TrainingState, restore_checkpoint, save_checkpoint
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
-from tasks.genres.network import GenreClassifier, GenreNetwork
-from tasks.genres.validation import choosing_rows, stopping_rows
+from tasks.genres.network import GenreNetwork, Standardiser, WordEncoder
 
-MIN_STEPS_PER_EPOCH = 16  # a small table gets smaller batches, to reach this number of steps
-MIN_BATCH_SIZE = 32
-MIN_LABELS_TO_CALIBRATE = 50  # positives and negatives, each
+MIN_STEPS_PER_EPOCH = 32  # a small table gets smaller batches, to reach this number of steps
+MIN_BATCH_SIZE = 16
+#: Checkpoints of a fine-tuned network are as large as its word vectors, four times.
+SECONDS_BETWEEN_CHECKPOINTS = 10
 logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
 
 class Examples(NamedTuple):
-    """Vectors (n, size) and labels (n, n_genres), both float32 on the same device."""
+    """Inputs and labels (n, n_genres) of n movies, on the same device; the labels are float32.
 
-    vectors: Tensor
+    The inputs are document vectors (n, size), or word numbers (n, most_words) with 0 for none.
+    """
+
+    inputs: Tensor
     labels: Tensor
 
+    def take(self, rows: Tensor | NDArray[np.int64]) -> "Examples":
+        """The examples of these rows."""
+        return Examples(self.inputs[rows], self.labels[rows])
 
-def to_examples(vectors: Array, labels: NDArray[np.uint8], device: torch.device) -> Examples:
-    """Vectors and labels as tensors on the device."""
+
+def to_examples(
+    inputs: NDArray[np.generic], labels: NDArray[np.uint8], device: torch.device
+) -> Examples:
+    """Inputs and labels as tensors on the device."""
     label_tensor = torch.from_numpy(labels.astype(np.float32))
-    return Examples(torch.from_numpy(vectors).to(device), label_tensor.to(device))
-
-
-def split_validation(validation: Examples, config: ClassifierConfig) -> tuple[Examples, Examples]:
-    """Movies to stop on, and movies to calibrate and to tune thresholds on."""
-    n_movies = len(validation.labels)
-    stopping, choosing = stopping_rows(n_movies, config), choosing_rows(n_movies, config)
-    return (
-        Examples(validation.vectors[stopping], validation.labels[stopping]),
-        Examples(validation.vectors[choosing], validation.labels[choosing]),
-    )
+    return Examples(torch.from_numpy(inputs).to(device), label_tensor.to(device))
 
 
 def require_examples(train: Examples, validation: Examples) -> None:
@@ -103,14 +101,13 @@ def shuffled_batches(examples: Examples, batch_size: int) -> Iterator[Examples]:
     A small last batch would lower F1: it makes a full step from few examples of batch norm. A
     batch is one gather on the device, with no Python code per example.
     """
-    order = torch.randperm(len(examples.vectors)).to(examples.vectors.device)
-    batches = torch.tensor_split(order, -(-len(order) // batch_size))
-    return (Examples(examples.vectors[rows], examples.labels[rows]) for rows in batches)
+    order = torch.randperm(len(examples.labels)).to(examples.labels.device)
+    return map(examples.take, torch.tensor_split(order, -(-len(order) // batch_size)))
 
 
 def train_epoch(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     train: Examples,
     batch_size: int,
     weights: Tensor | None = None,
@@ -120,16 +117,18 @@ def train_epoch(
     `weights` (n_genres,) multiply the loss of the positives of a genre.
     """
     network.train()
-    total, steps = torch.zeros((), device=train.vectors.device), 0
+    total, steps = torch.zeros((), device=train.labels.device), 0
     for batch in shuffled_batches(train, batch_size):
-        optimizer.zero_grad(set_to_none=True)
-        with mixed_precision(batch.vectors.device):
-            logits = network(batch.vectors)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with mixed_precision(batch.labels.device):
+            logits = network(batch.inputs)
         loss = functional.binary_cross_entropy_with_logits(
             logits.float(), batch.labels, pos_weight=weights
         )
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         total, steps = total + loss.detach(), steps + 1
     return total.item() / steps
 
@@ -143,36 +142,66 @@ def positive_weights(labels: Tensor, power: float) -> Tensor | None:
 
 
 @torch.no_grad()
-def predict_logits(network: nn.Module, vectors: Tensor, batch_size: int = 8192) -> Tensor:
+def predict_logits(network: nn.Module, inputs: Tensor, batch_size: int = 8192) -> Tensor:
     """Logits (n, n_genres) in evaluation mode."""
     network.eval()
-    return torch.cat([network(batch) for batch in torch.split(vectors, batch_size)])
+    return torch.cat([network(batch) for batch in torch.split(inputs, batch_size)])
 
 
 def validate(network: nn.Module, examples: Examples) -> tuple[float, float]:
     """Loss on the validation split, and micro F1 at the best threshold."""
-    logits = predict_logits(network, examples.vectors)
+    logits = predict_logits(network, examples.inputs)
     loss = functional.binary_cross_entropy_with_logits(logits, examples.labels)
     labels = examples.labels.cpu().numpy().astype(np.uint8)
     probabilities = torch.sigmoid(logits).cpu().numpy()
     return loss.item(), find_best_threshold(labels, probabilities).f1
 
 
-def new_state(train: Examples, config: ClassifierConfig, seed: int) -> TrainingState:
-    """An untrained network and its optimiser; equal seeds give equal weights."""
-    torch.manual_seed(seed)
-    n_inputs, n_genres = train.vectors.shape[1], train.labels.shape[1]
-    network = GenreNetwork(n_inputs, n_genres, config.hidden, config.dropout)
-    network.to(train.vectors.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
-    return TrainingState(network, optimizer, copy.deepcopy(network.state_dict()), [])
+def new_encoder(
+    train: Examples, config: ClassifierConfig, word_vectors: Array | None
+) -> Standardiser | WordEncoder:
+    """Encoder of word numbers by `word_vectors` (n_words, size), without them of vectors."""
+    if word_vectors is not None:
+        # Apple's MPS has no sparse gradients
+        sparse = train.inputs.device.type != "mps"
+        return WordEncoder(word_vectors, config.word_dropout, sparse=sparse)
+    if not config.standardise:
+        return Standardiser(torch.zeros_like(train.inputs[0]), torch.ones_like(train.inputs[0]))
+    std = train.inputs.std(dim=0, correction=0).clamp(min=1e-6)
+    return Standardiser(train.inputs.mean(dim=0), std)
+
+
+def new_optimizers(network: GenreNetwork, config: ClassifierConfig) -> list[torch.optim.Optimizer]:
+    """Adam for the layers, and for word vectors one with a learning rate of their own."""
+    layers = torch.optim.Adam(network.layers.parameters(), lr=config.learning_rate, fused=True)
+    if isinstance(network.encoder, Standardiser):
+        return [layers]
+    sparse = network.encoder.words.sparse
+    optimizer_type = torch.optim.SparseAdam if sparse else torch.optim.Adam
+    words = optimizer_type(network.encoder.parameters(), lr=config.word_learning_rate)
+    return [layers, words]
+
+
+def new_state(
+    train: Examples, config: ClassifierConfig, word_vectors: Array | None = None
+) -> TrainingState:
+    """An untrained network and its optimisers; equal seeds give equal weights."""
+    torch.manual_seed(config.seed)
+    encoder = new_encoder(train, config, word_vectors)
+    network = GenreNetwork(encoder, train.labels.shape[1], config.hidden, config.dropout)
+    network.to(train.labels.device)
+    best_weights = copy.deepcopy(network.state_dict())
+    return TrainingState(network, new_optimizers(network, config), best_weights, [])
 
 
 def start_or_resume(
-    train: Examples, config: ClassifierConfig, seed: int, checkpoint: Path | None
+    train: Examples,
+    config: ClassifierConfig,
+    word_vectors: Array | None,
+    checkpoint: Path | None,
 ) -> TrainingState:
     """The state at `checkpoint`, or a new one; an unreadable checkpoint is deleted."""
-    state = new_state(train, config, seed)
+    state = new_state(train, config, word_vectors)
     if checkpoint is None or not checkpoint.exists():
         return state
     try:
@@ -180,13 +209,19 @@ def start_or_resume(
     except Exception as error:  # torch raises errors of any type
         logger.warning("Checkpoint %s is discarded, training starts over: %s", checkpoint, error)
         checkpoint.unlink(missing_ok=True)
-        return new_state(train, config, seed)
+        return new_state(train, config, word_vectors)
     return state
+
+
+def scale_learning_rates(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> None:
+    """Set every learning rate to `factor` times that at the start of training."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
 
 
 def run_epoch(
     state: TrainingState,
-    member: int,
     train: Examples,
     validation: Examples,
     config: ClassifierConfig,
@@ -196,43 +231,53 @@ def run_epoch(
         config.batch_size, max(MIN_BATCH_SIZE, len(train.labels) // MIN_STEPS_PER_EPOCH)
     )
     weights = positive_weights(train.labels, config.positive_weight)
+    if config.decay:
+        scale_learning_rates(state.optimizers, 1 - len(state.history) / config.epochs)
     start = time.perf_counter()
     loss = train_epoch(
-        state.network, state.optimizer, train, batch_size=batch_size, weights=weights
+        state.network, state.optimizers, train, batch_size=batch_size, weights=weights
     )
     seconds = time.perf_counter() - start
     val_loss, val_f1 = validate(state.network, validation)
     number = len(state.history) + 1
-    state.history.append(Epoch(member, number, loss, val_loss, val_f1, seconds))
+    state.history.append(Epoch(number, loss, val_loss, val_f1, seconds))
     if state.history[-1] is best_epoch(state.history):
         state.best_weights = copy.deepcopy(state.network.state_dict())
 
 
-def train_member(
-    member: int,
+def train_network(
     train: Examples,
     validation: Examples,
     config: ClassifierConfig,
+    word_vectors: Array | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[GenreNetwork, list[Epoch]]:
-    """Train one network; with `patience`, stop early and return the best epoch's weights.
+    """Train a network; with `patience`, stop early and return the best epoch's weights.
 
-    With a `checkpoint` path, the state is written after every epoch and training resumes from it.
-    Every epoch has a separate seed, so a resumed training draws the same random numbers.
+    With `word_vectors` (n_words, size) the inputs are word numbers, and the vectors are trained
+    too. With a `checkpoint` path, the state is written there at intervals and training resumes from
+    it. Every epoch has a seed of its own, so a resumed training draws the same random numbers.
     """
-    seed = config.seed + 1000 * member
     with torch.random.fork_rng():
-        state = start_or_resume(train, config, seed, checkpoint)
+        state = start_or_resume(train, config, word_vectors, checkpoint)
+        last_saved = time.monotonic()
         while not should_stop(state.history, config):
-            torch.manual_seed(seed + len(state.history) + 1)
-            run_epoch(state, member=member, train=train, validation=validation, config=config)
+            torch.manual_seed(config.seed + len(state.history) + 1)
+            run_epoch(state, train=train, validation=validation, config=config)
             if checkpoint:
-                save_checkpoint(checkpoint, state)
-                epochs = member * config.epochs + len(state.history)
-                write_epoch_progress(checkpoint.parent, epochs, config.members * config.epochs)
+                last_saved = _save_when_due(state, checkpoint, last_saved)
+                write_epoch_progress(checkpoint.parent, len(state.history), config.epochs)
     if config.patience is not None:
         state.network.load_state_dict(state.best_weights)
     return state.network, state.history
+
+
+def _save_when_due(state: TrainingState, checkpoint: Path, last_saved: float) -> float:
+    """Write a checkpoint if it is time to; returns when the last one was written."""
+    if time.monotonic() - last_saved < SECONDS_BETWEEN_CHECKPOINTS:
+        return last_saved
+    save_checkpoint(checkpoint, state)
+    return time.monotonic()
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:
@@ -247,49 +292,6 @@ def should_stop(history: list[Epoch], config: ClassifierConfig) -> bool:
     if config.patience is None or not history:
         return False
     return len(history) - best_epoch(history).epoch >= config.patience
-
-
-def train_classifier(
-    train: Examples,
-    validation: Examples,
-    config: ClassifierConfig,
-    checkpoint_dir: Path | None = None,
-) -> tuple[GenreClassifier, list[Epoch]]:
-    """Train the members in turn; with a `checkpoint_dir`, resume from the checkpoints in it."""
-    stopping, choosing = split_validation(validation, config)
-    classifier = GenreClassifier([], train.vectors.shape[1]).to(train.vectors.device)
-    if config.standardise:
-        classifier.input_mean = train.vectors.mean(dim=0)
-        classifier.input_std = train.vectors.std(dim=0, correction=0).clamp(min=1e-6)
-    train_inputs = train._replace(vectors=classifier.standardise(train.vectors))
-    stopping_inputs = stopping._replace(vectors=classifier.standardise(stopping.vectors))
-    history = list[Epoch]()
-    for member in range(config.members):
-        checkpoint = checkpoint_dir / f"member-{member}.pt" if checkpoint_dir else None
-        network, epochs = train_member(
-            member, train_inputs, stopping_inputs, config=config, checkpoint=checkpoint
-        )
-        classifier.members.append(network)
-        history += epochs
-    if config.calibrate:
-        calibrate(classifier, choosing)
-    return classifier, history
-
-
-def calibrate(classifier: GenreClassifier, validation: Examples) -> None:
-    """Fit scale and shift of the logits on validation movies (Platt, 1999), for all genres.
-
-    The logits stay as they are if there are too few labels, or if labels and logits are negatively
-    correlated.
-    """
-    labels = validation.labels.cpu().numpy().ravel()
-    if min(labels.sum(), (1 - labels).sum()) < MIN_LABELS_TO_CALIBRATE:
-        return
-    logits = predict_logits(classifier, validation.vectors).cpu().numpy().reshape(-1, 1)
-    platt = LogisticRegression().fit(logits, labels)
-    if platt.coef_[0, 0] > 0:
-        classifier.scale.fill_(float(platt.coef_[0, 0]))
-        classifier.shift.fill_(float(platt.intercept_[0]))
 
 
 def peak_memory_mb(device: torch.device) -> float:

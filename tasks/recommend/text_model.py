@@ -51,7 +51,7 @@ class TextModel:
             store.read_json(Path(self.doc2vec) / "text.json"), extra="ignore"
         )
         self.classifier, self.classes, self.thresholds = load_classifier(folders.classifier)
-        self.features = load_feature_models(folders.doc2vec, folders.classifier, folders.lexicon)
+        self.features = load_feature_models(folders.doc2vec, self.classifier, folders.lexicon)
 
     def documents(
         self,
@@ -79,7 +79,7 @@ class TextModel:
 
     def probabilities(self, documents: Sequence[str], vectors: Array) -> Array:
         """Genre probabilities (n, n_genres) of documents and their vectors."""
-        return genre_probabilities(self.classifier, vectors, documents)
+        return genre_probabilities(self.classifier, documents, vectors)
 
     def predict_genres(
         self,
@@ -130,7 +130,7 @@ class TextModel:
         words = single_words(documents[0])
         return catalogue.text_features(
             content=self.features.content(documents),
-            hidden=self.features.hidden(vectors),
+            hidden=self.features.hidden(documents, vectors),
             genres=l2_normalize(self.probabilities(documents, vectors)),
             word_weights=tfidf_weights(words, transformer.words, transformer.rare),
         )

@@ -45,7 +45,7 @@ def training_curves(classifier: pa.Table, doc2vec: pa.Table, protocol: str) -> F
     """
     figure = Figure(figsize=(12, 4), layout="constrained")
     losses, f1, drift = figure.subplots(1, 3)
-    epochs = [row for row in classifier.to_pylist() if row["member"] == 0]
+    epochs = classifier.to_pylist()
     numbers = [row["epoch"] for row in epochs]
     train_loss, val_loss = ([row[name] for row in epochs] for name in ("train_loss", "val_loss"))
     losses.plot(numbers, train_loss, color=BLUE, marker="o", label="train")

@@ -169,6 +169,7 @@ def test_mlflow_holds_models_and_tables(run, tmp_path):
         "classifier/weights.npz",
         "classifier/config.json",
         "classifier/thresholds.json",
+        "classifier/word_vectors.npy",
         "evaluation/test_predictions.parquet",
         "evaluation/genres.json",
         "source/quarantine.parquet",
@@ -536,7 +537,7 @@ class StageRefs(NamedTuple):
 
 
 def stored_outputs() -> StageRefs:
-    kinds = {"doc2vec": Doc2VecRef, "labels": LabelsRef, "classifier": ClassifierRef}
+    kinds = {"doc2vec": Doc2VecRef, "labels": LabelsRef, "network": ClassifierRef}
     kinds |= {"linear": LinearRef, "ensemble": ClassifierRef}
     kinds |= {"probabilities": ProbabilitiesRef, "baselines": ScoresRef, "scores": ScoresRef}
     refs = [stored_refs(stage, kind)[0] for stage, kind in kinds.items()]
@@ -601,7 +602,7 @@ def test_deleted_parts_of_the_cache_are_computed_again_in_processes_too(trained_
     A run in processes alone would import everything a dozen times; other stages take the same ways
     into a process as these.
     """
-    deleted = ["documents", "doc2vec", "vectors", "classifier", "lists"]
+    deleted = ["documents", "doc2vec", "vectors", "network", "ensemble", "lists"]
     for stage in (*deleted, "labels", "ingest", "scores"):
         for entry in list((store.cache_root() / stage).iterdir())[:2]:
             shutil.rmtree(entry)

@@ -64,7 +64,7 @@ def feature_models(vectors: NDArray[np.float32], *, with_keywords: bool = False)
     row_by_word = {f"movie_{row}": row for row in range(len(vectors))}
     layers = [Layer(np.eye(VECTOR_SIZE), np.full(VECTOR_SIZE, shift)) for shift in (3, 0)]
     transformer = identity_transformer(with_keywords=with_keywords)
-    return FeatureModels(WordWeights(row_by_word, vectors), Classifier([layers], 1, 0), transformer)
+    return FeatureModels(WordWeights(row_by_word, vectors), Classifier(layers), transformer)
 
 
 def rows(

@@ -16,6 +16,7 @@ from uuid import UUID
 import mlflow
 from prefect.client.orchestration import SyncPrefectClient
 
+from tasks.core.progress import EPOCHS_FILE
 from tests.conftest import ROOT, catalogue, write_csv
 
 CHUNKS = 8
@@ -61,8 +62,8 @@ def in_doc2vec(root: Path) -> bool:
 
 
 def in_classifier(root: Path) -> bool:
-    """After the first passes: their checkpoint is what the next run goes on from."""
-    return any((root / "cache" / "classifier").glob(".work-*/member-0.pt"))
+    """After the first epochs."""
+    return any((root / "cache" / "network").glob(f".work-*/{EPOCHS_FILE}"))
 
 
 def in_indexing(root: Path) -> bool:

@@ -37,11 +37,15 @@ FILES: dict[str, Movies] = {
     "lexicon/words.parquet": Movies.TRAIN,
     "linear/terms.parquet": Movies.TRAIN,
     "linear/linear.npz": Movies.VALIDATION,  # C
-    "classifier/weights.npz": Movies.TRAIN,  # without early stopping
-    "classifier/config.json": Movies.VALIDATION,  # calibration
-    "classifier/history.parquet": Movies.VALIDATION,  # loss and F1 of each epoch
-    "classifier/thresholds.json": Movies.VALIDATION,
+    "network/weights.npz": Movies.TRAIN,  # without early stopping
+    "network/config.json": Movies.VALIDATION,  # calibration
+    "network/history.parquet": Movies.VALIDATION,  # loss and F1 of each epoch
+    "network/thresholds.json": Movies.VALIDATION,
+    "network/words.parquet": Movies.TRAIN,
+    "network/word_vectors.npy": Movies.TRAIN,
     "ensemble/weights.npz": Movies.TRAIN,
+    "ensemble/words.parquet": Movies.TRAIN,
+    "ensemble/word_vectors.npy": Movies.TRAIN,
     "ensemble/terms.parquet": Movies.TRAIN,
     "ensemble/linear.npz": Movies.VALIDATION,
     "ensemble/config.json": Movies.VALIDATION,  # weights of the models, calibration
@@ -80,7 +84,7 @@ FILES: dict[str, Movies] = {
 RECORDS = {
     f"*/{RECORD}": "when the entry was written",
     "doc2vec/training.json": "seconds",
-    "classifier/training.json": "seconds and memory",
+    "network/training.json": "seconds and memory",
     "ensemble/training.json": "seconds and memory",
 }
 #: Stages of the comparison with a champion, which train nothing.

@@ -16,7 +16,7 @@ TINY: dict[str, Any] = {
 
 TINY_NET = TINY["classifier"]
 #: Settings of a classifier that learns nothing.
-WORSE = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6, "linear": False}
+WORSE = {"hidden": [2], "epochs": 1, "learning_rate": 1e-6, "linear": False}
 
 
 def settings(source: Path | str, **more: object) -> TrainConfig:

@@ -29,7 +29,7 @@ from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "blank_figures")
 KEEP = {"trainings": 20}  # both of the first trainings are needed to the end
-WORSE = {"hidden": [2], "epochs": 1, "members": 1, "learning_rate": 1e-6, "linear": False}
+WORSE = {"hidden": [2], "epochs": 1, "learning_rate": 1e-6, "linear": False}
 
 
 @pytest.fixture(scope="module")

@@ -159,8 +159,10 @@ def test_words_and_names_of_train_movies_are_in_the_fitted_files(original):
         "lexicon/pooling.parquet": "ghost",
         "lexicon/titles.parquet": "horror",
         "lexicon/words.parquet": "ghost",
-        "classifier/thresholds.json": "horror",
+        "network/thresholds.json": "horror",
         "linear/terms.parquet": "ghost",
+        "network/words.parquet": "ghost",
+        "ensemble/words.parquet": "ghost",
         "ensemble/terms.parquet": "ghost",
     }
     assert [name for name, term in terms.items() if term not in texts[name]] == []
@@ -169,9 +171,9 @@ def test_words_and_names_of_train_movies_are_in_the_fitted_files(original):
 def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
     changed = changed_files(trainings, "validation genres")
     assert {name for name in changed if movies_of(name) <= Movies.VALIDATION} == {
-        "classifier/config.json",
-        "classifier/history.parquet",
-        "classifier/thresholds.json",
+        "network/config.json",
+        "network/history.parquet",
+        "network/thresholds.json",
         "ensemble/config.json",
         "ensemble/history.parquet",
         "ensemble/thresholds.json",
@@ -181,7 +183,7 @@ def test_validation_genres_choose_calibration_and_thresholds_alone(trainings):
 @pytest.mark.parametrize("change", ["gate movies", "gate genres"])
 def test_movies_of_the_gate_are_in_no_reported_score_of_genres(trainings, change):
     changed = {name.split("/")[0] for name in changed_files(trainings, change)}
-    assert not changed & {"baselines", "classifier", "ensemble", "linear", "scores"}
+    assert not changed & {"baselines", "network", "ensemble", "linear", "scores"}
     assert "documents" in changed
 
 

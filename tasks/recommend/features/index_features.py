@@ -121,9 +121,10 @@ class FeatureModels(NamedTuple):
         pooled = weighted_vectors(self.weights, documents, self.transformer.pooling)
         return self.transformer.content.unit_vectors(pooled)
 
-    def hidden(self, vectors: Vectors) -> Vectors:
-        """Reduced hidden layer (n, n_axes) of the genre network for document vectors (n, size)."""
-        return self.transformer.hidden.unit_vectors(hidden_units(self.network, vectors))
+    def hidden(self, documents: Sequence[str], vectors: Vectors) -> Vectors:
+        """Reduced hidden layer (n, n_axes) of the genre network for documents and their vectors."""
+        units = hidden_units(self.network, documents, vectors)
+        return self.transformer.hidden.unit_vectors(units)
 
     def affinities(self, genres: Vectors) -> Vectors:
         """Similarity (n, n_genres) of movies with these `genre_features` to each genre."""
@@ -144,7 +145,7 @@ class FeatureModels(NamedTuple):
             "overview_key": pa.array(map(_overview_key, overviews), pa.string()),
             "votes": pa.array(priors),
             "content": _vector_column(movies["id"], self.content(documents)),
-            "hidden": _vector_column(movies["id"], self.hidden(vectors)),
+            "hidden": _vector_column(movies["id"], self.hidden(documents, vectors)),
             "genre_vector": _vector_column(movies["id"], l2_normalize(genres)),
             "genre_affinity": _vector_column(movies["id"], self.affinities(genres)),
             **_term_columns(movies, documents, self.transformer),
@@ -155,13 +156,9 @@ class FeatureModels(NamedTuple):
         return movies
 
 
-def load_feature_models(doc2vec: Path, classifier: Path, transformer: Path) -> FeatureModels:
-    """The models in the folders of one run."""
-    return FeatureModels(
-        load_weights(str(doc2vec)),
-        load_classifier(classifier).classifier,
-        load_transformer(str(transformer)),
-    )
+def load_feature_models(doc2vec: Path, classifier: Classifier, transformer: Path) -> FeatureModels:
+    """The models of one run: those in its folders, and its loaded classifier."""
+    return FeatureModels(load_weights(str(doc2vec)), classifier, load_transformer(str(transformer)))
 
 
 def _term_columns(
@@ -249,12 +246,13 @@ def _fit(
     weights = load_weights(str(folder))
     network = load_classifier(store.locate(classifier)).classifier
     terms = fit_terms(count_terms(store.chunks(documents)), weights.row_by_word)
-    train_vectors = _train_vectors(documents, vectors)
     indicator, classes = store.read_labels(labels)
     transformer = IndexTransformer(
         **terms._asdict(),
         content=whitening_projection(_train_stories(documents, weights, terms.pooling)),
-        hidden=principal_projection(hidden_units(network, part) for part in train_vectors),
+        hidden=principal_projection(
+            hidden_units(network, texts, part) for texts, part in _train_chunks(documents, vectors)
+        ),
         affinity=genre_affinity(indicator[_train_mask(documents)]),
         classes=classes,
         with_keywords=uses_keywords(folder),
@@ -285,11 +283,14 @@ def _train_mask(documents: DocumentsRef) -> NDArray[np.bool_]:
     return mask
 
 
-def _train_vectors(documents: DocumentsRef, vectors: VectorsRef) -> Iterator[Vectors]:
-    """Chunk-wise document vectors of the training split."""
+def _train_chunks(
+    documents: DocumentsRef, vectors: VectorsRef
+) -> Iterator[tuple[list[str], Vectors]]:
+    """Chunk-wise documents of the training split and their vectors."""
     matrices = map(store.matrix, store.chunks(vectors))
-    for table, matrix in zip(store.chunks(documents, ["split"]), matrices, strict=True):
-        yield matrix[np.array(table["split"].to_pylist()) == "train"]
+    for table, matrix in zip(store.chunks(documents, ["split", "document"]), matrices, strict=True):
+        is_train = pc.equal(table["split"], "train")
+        yield table["document"].filter(is_train).to_pylist(), matrix[is_train.to_numpy()]
 
 
 def _build(
@@ -302,7 +303,9 @@ def _build(
 ) -> RowsRef:
     predicted = np.load(store.locate(probabilities), allow_pickle=False)
     genres = genre_features(store.read_labels(labels)[0], predicted)
-    loaded = load_feature_models(*map(store.locate, models))
+    doc2vec, classifier, transformer = map(store.locate, models)
+    network = load_classifier(classifier).classifier
+    loaded = load_feature_models(doc2vec, network, transformer)
     parquet: pq.ParquetWriter | None = None
     for table in _row_chunks(documents, vectors, genres, loaded):
         parquet = parquet or pq.ParquetWriter(

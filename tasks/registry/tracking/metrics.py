@@ -1,8 +1,7 @@
 """Numbers -> MLflow metrics: final values, or one value per epoch."""
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import mlflow
 import pyarrow as pa
@@ -27,23 +26,16 @@ def log_epochs(
 ) -> None:
     """Log columns of a training history as metrics, with the epoch as the step.
 
-    `names` maps column to metric name. The metrics of further ensemble members are called
-    `network_2/…` and so on.
+    `names` maps column to metric name.
     """
     timestamp = _milliseconds()
     metrics = [
-        metric for row in history.to_pylist() for metric in _epoch_metrics(row, names, timestamp)
+        Metric(name, row[column], timestamp, row["epoch"])
+        for row in history.to_pylist()
+        for column, name in names.items()
     ]
     for first in range(0, len(metrics), BATCH):
         client.log_batch(run.run_id, metrics=metrics[first : first + BATCH])
-
-
-def _epoch_metrics(
-    row: Mapping[str, Any], names: Mapping[str, str], timestamp: int
-) -> Iterator[Metric]:
-    prefix = f"network_{row['member'] + 1}/" if row.get("member") else ""
-    for column, name in names.items():
-        yield Metric(prefix + name, row[column], timestamp, row["epoch"])
 
 
 def _milliseconds() -> int:

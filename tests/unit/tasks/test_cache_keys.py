@@ -110,7 +110,13 @@ STAGES = [
             "text": preprocess.TextConfig(),
         },
     ),
-    Stage(classifier.fit_classifier, LABELLED | {"config": ClassifierConfig()}),
+    Stage(
+        classifier.fit_network,
+        {
+            **{"documents": DOCUMENTS, "inputs": VECTORS, "labels": LABELS},
+            "config": ClassifierConfig(),
+        },
+    ),
     Stage(
         ensemble.fit_ensemble,
         LABELLED | {"network": CLASSIFIER, "linear": LINEAR, "config": ClassifierConfig()},
@@ -164,6 +170,7 @@ WITHOUT_EFFECT = {
         f"config.{name}" for name in preprocess.TextConfig.model_fields.keys() - SHARES
     },
     "check-drift": {"config.warn_above", "config.stop_above"},
+    "fit-network": {"config.linear"},
     "rank-lists": {"index.rows", "index.recall"},
 }
 

@@ -20,3 +20,8 @@ def test_few_labels_leave_the_logits_as_they_are(positives, fits):
     for values in (labels, 1 - labels):
         sign = 1 if values is labels else -1
         assert (fit_calibration(sign * logits, values) != (1, 0)) == fits
+
+
+def test_logits_that_say_nothing_stay_uncalibrated():
+    labels = (np.arange(300) < 150).astype(np.uint8)[:, None]
+    assert fit_calibration(np.zeros((300, 1), np.float32), labels) == (1, 0)

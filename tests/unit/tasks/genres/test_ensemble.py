@@ -31,7 +31,7 @@ from tests.support.stored import stored_folder, stored_table
 
 GENRES = ["Horror", "War"]
 #: The network's logits are the vectors, the linear model's the words.
-NETWORK = Classifier([[Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))]], 1.0, 0.0)
+NETWORK = Classifier([Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))])
 WORDS = ("a", "b", "c", "d")  # with logits of Horror of -2, -1, 1 and 2, and of War the opposite
 WEIGHT = np.array([[-2, 2], [-1, 1], [1, -1], [2, -2]], np.float32)
 LINEAR = LinearModel(fit_vectorizer(list(WORDS), 1), WEIGHT, np.zeros(2, np.float32), 1.0)
@@ -64,7 +64,7 @@ def test_few_movies_say_little_about_the_share():
 def test_both_models_together_predict_better_than_each_alone():
     validation, test = movies(5000, 0.8, 0.8), movies(5000, 0.8, 0.8, seed=1)
     classifier = combine(NETWORK, LINEAR, validation, calibrate=True)
-    together = genre_probabilities(classifier, test.vectors, test.texts)
+    together = genre_probabilities(classifier, test.texts, test.vectors)
     alone = (expit(test.vectors), expit(LINEAR.logits(test.texts)))
     f1 = [find_best_threshold(test.labels, values).f1 for values in (together, *alone)]
     assert f1[0] > max(f1[1:]) + 0.02
@@ -123,7 +123,7 @@ def test_labelled_validation_movies_of_the_second_half_decide(inputs):
     assert stored.classifier.scale == pytest.approx(expected.scale)
     assert stored.classifier.linear_scale == pytest.approx(expected.linear_scale)
     assert stored.classes == GENRES
-    probabilities = genre_probabilities(expected, half.vectors, half.texts)
+    probabilities = genre_probabilities(expected, half.texts, half.vectors)
     thresholds = tune_thresholds(half.labels, probabilities)
     assert stored.thresholds.tolist() == pytest.approx(thresholds.tolist())
     assert micro_f1(half.labels, (probabilities >= thresholds).astype(np.uint8)) > 0.5
@@ -146,9 +146,8 @@ def test_a_catalogue_of_one_genre_has_a_share():
 
 
 def test_the_classifier_is_the_calibrated_mean_of_calibrated_models():
-    """Two networks and a linear model whose logits have other scales and shifts than the truth."""
-    layers = [Layer(np.eye(2, dtype=np.float32) * 2, np.full(2, bias)) for bias in (1.5, 0.5)]
-    network = Classifier([[layer] for layer in layers], 1.0, 0.0)
+    """A network and a linear model whose logits have other scales and shifts than the truth."""
+    network = Classifier([Layer(np.eye(2, dtype=np.float32) * 2, np.full(2, 1, np.float32))])
     linear = LINEAR._replace(weight=WEIGHT / 2, bias=np.full(2, -1, np.float32))
     validation = movies(5000, 0.9, 0.5)
     labels, logits = (
@@ -163,7 +162,7 @@ def test_the_classifier_is_the_calibrated_mean_of_calibrated_models():
     for calibrate in (False, True):
         expected = fit_calibration(mean, labels).apply(mean) if calibrate else mean
         classifier = combine(network, linear, validation, calibrate=calibrate)
-        together = genre_probabilities(classifier, validation.vectors, validation.texts)
+        together = genre_probabilities(classifier, validation.texts, validation.vectors)
         assert together == pytest.approx(expit(expected), abs=1e-4)
 
 

@@ -71,7 +71,11 @@ def inputs(monkeypatch) -> dict[str, Any]:
     table = pa.table(
         {
             **{"id": list(rows), "title": [f"Movie {row}" for row in rows]},
-            **{"overview": [f"A ghost {row}." for row in rows], "genres": [["Horror"]] * 5},
+            **{
+                "overview": [f"A ghost {row}." for row in rows],
+                "document": ["ghost"] * 5,
+                "genres": [["Horror"]] * 5,
+            },
             **{"year": [1999] * 5, "language": ["en"] * 5, "split": [row[0] for row in MOVIES]},
         }
     )
@@ -129,7 +133,7 @@ def test_the_network_alone_is_scored_with_its_own_thresholds(inputs):
     thresholds = {"Horror": 0.5, "War": 0.99}
     network = stored_folder(
         ClassifierRef,
-        lambda folder: save_classifier(Classifier([[layer]], 1.0, 0.0), thresholds, folder),
+        lambda folder: save_classifier(Classifier([layer]), thresholds, folder),
     )
     scores = evaluate.fn(**inputs | {"network": network}, protocol="held-out")
     metrics = store.read_json(store.locate(scores) / "metrics.json")

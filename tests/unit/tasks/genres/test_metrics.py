@@ -251,3 +251,11 @@ def test_bootstrap_samples_without_labels_score_zero():
     """A sample may hold only movies without labels and predictions."""
     labels = np.array([[1], [0]], np.uint8)
     assert min(bootstrap_f1(labels, labels)["micro"]) == 0
+
+
+def test_micro_average_precision_ranks_all_pairs_together():
+    """Of pairs by probability the first, second and fourth are right: (1/1 + 2/2 + 3/4) / 3."""
+    labels = np.array([[1, 0], [0, 1], [1, 0]], np.uint8)
+    probabilities = np.array([[0.9, 0.7], [0.1, 0.8], [0.6, 0.2]], np.float32)
+    scores = multilabel_scores(labels, probabilities, np.full(2, 0.5, np.float32), "test")
+    assert scores["test_average_precision_micro"] == pytest.approx((1 + 1 + 3 / 4) / 3)

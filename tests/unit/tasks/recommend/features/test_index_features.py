@@ -80,7 +80,7 @@ def write_doc2vec(folder: Path) -> None:
 
 def write_classifier(folder: Path) -> None:
     layer = Layer(np.eye(3, dtype=np.float32), np.ones(3, np.float32))
-    save_classifier(Classifier([[layer, layer]], 1.0, 0.0), {"Horror": 0.5}, folder)
+    save_classifier(Classifier([layer, layer]), {"Horror": 0.5}, folder)
 
 
 def write_labels(folder: Path) -> None:
