@@ -19,6 +19,7 @@ BENCHMARKS = (
     "embedding_sweep",
     "preprocess",
     "scale",
+    "gpu",
 )
 START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end -->"
 HEADER = """# Measured

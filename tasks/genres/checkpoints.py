@@ -48,8 +48,9 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "history": [tuple(epoch) for epoch in state.history],
     }
     torch.save(values, content)
-    with atomic_write(path) as new:
-        new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
+    with atomic_write(path) as new, new.open("wb") as file:
+        file.write(hashlib.sha256(content.getbuffer()).digest())
+        file.write(content.getbuffer())  # not joined to the digest: a copy may be large
 
 
 def restore_checkpoint(path: Path, state: TrainingState) -> None:

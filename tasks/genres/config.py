@@ -16,7 +16,7 @@ class ClassifierConfig(StrictConfig):
     decay: bool = Field(
         True, description="Lower the learning rates from epoch to epoch, linearly to 0"
     )
-    batch_size: int = Field(512, ge=2, description="Maximum documents per training step")
+    batch_size: int = Field(512, ge=3, description="Maximum documents per training step")
     epochs: int = Field(8, ge=1, description="Maximum training epochs")
     patience: int | None = Field(
         3,

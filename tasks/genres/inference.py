@@ -137,6 +137,9 @@ def _merge(networks: list[list[Layer]]) -> list[Layer]:
     if len(networks) == 1:
         return networks[0]
     depths = [list(layers) for layers in zip(*networks, strict=True)]
+    if len(depths) == 1:
+        weight, bias = (np.mean(values, axis=0) for values in zip(*depths[0], strict=True))
+        return [Layer(weight, bias)]
     biases = [np.concatenate([layer.bias for layer in layers]) for layers in depths[:-1]]
     first = Layer(np.hstack([layer.weight for layer in depths[0]]), biases[0])
     inner = [

@@ -66,11 +66,11 @@ def tune_thresholds(
 ) -> Probabilities:
     """Thresholds (n_genres,): `fixed`, or those for a high micro and macro F1.
 
-    Where probabilities are calibrated, the best threshold is half the best F1 (Lipton, Elkan and
-    Naryanaswamy, 2014): that of all pairs for micro F1, that of a genre for the genre's F1. Each
-    genre gets the mean of the two. Half the F1 varies less from sample to sample than the threshold
-    at which it is reached; a genre's F1 is that which its probabilities predict, since few movies
-    have a rare genre. Without calibration all genres get the threshold of the best micro F1.
+    The best threshold of probabilities that are calibrated, or nearly so, is half the best F1
+    (Lipton, Elkan and Naryanaswamy, 2014): that of all pairs for micro F1, that of a genre for the
+    genre's F1. Each genre gets the mean of the two. Half the F1 varies less from sample to sample
+    than the threshold at which it is reached; a genre's F1 is that which its probabilities predict,
+    since few movies have a rare genre. Otherwise all genres get the threshold of the best micro F1.
 
     Raises:
         UserError: no document has a learned genre, so no threshold can be tuned.

@@ -64,11 +64,10 @@ class WordEncoder(nn.Module):
 
     def __init__(self, word_vectors: Array, dropout: float, sparse: bool) -> None:
         super().__init__()
-        padded = np.vstack([np.zeros_like(word_vectors[:1]), word_vectors])
         self.words = nn.EmbeddingBag.from_pretrained(
-            torch.from_numpy(padded), freeze=False, mode="sum", sparse=sparse, padding_idx=0
+            torch.from_numpy(word_vectors.copy()), freeze=False, mode="sum", sparse=sparse
         )
-        self.norm = nn.BatchNorm1d(padded.shape[1], affine=False)
+        self.norm = nn.BatchNorm1d(word_vectors.shape[1], affine=False)
         self.dropout = dropout
 
     @property
@@ -85,13 +84,29 @@ class WordEncoder(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Normalised vectors (batch, size)."""
+        vectors: Tensor = self.norm(self.sums(numbers))
+        return vectors
+
+    @torch.no_grad()
+    def set_statistics(self, numbers: Tensor, batch_size: int = 8192) -> None:
+        """Set mean and deviation to those of the vectors of these movies, with all their words.
+
+        Those of batches in training are of other vectors: words are left out.
+        """
+        self.eval()
+        vectors = torch.cat([self.sums(batch) for batch in torch.split(numbers, batch_size)])
+        statistics = {"running_mean": vectors.mean(dim=0)}
+        statistics["running_var"] = vectors.var(dim=0, correction=0)
+        self.norm.load_state_dict(self.norm.state_dict() | statistics)
+
+    def sums(self, numbers: Tensor) -> Tensor:
+        """Sums (batch, size) of word vectors over the root of the number of words."""
         kept = numbers > 0
         if self.training and self.dropout:
             kept &= torch.rand(numbers.shape, device=numbers.device) >= self.dropout
         counts = kept.sum(dim=1)
-        sums = self.words(numbers[kept].long(), counts.cumsum(dim=0) - counts)
-        vectors: Tensor = self.norm(sums / counts.clamp(min=1).sqrt()[:, None])
-        return vectors
+        sums: Tensor = self.words(numbers[kept].long() - 1, counts.cumsum(dim=0) - counts)
+        return sums / counts.clamp(min=1).sqrt()[:, None]
 
 
 Encoder = Standardiser | WordEncoder
@@ -136,7 +151,7 @@ def trained_word_vectors(network: GenreNetwork) -> Array | None:
     """Word vectors (n_words, size) of the network's encoder; None if it reads vectors."""
     if isinstance(network.encoder, Standardiser):
         return None
-    vectors: Array = network.encoder.words.weight.detach().cpu().numpy()[1:]
+    vectors: Array = network.encoder.words.weight.detach().cpu().numpy()
     return vectors
 
 

@@ -238,6 +238,8 @@ def run_epoch(
         state.network, state.optimizers, train, batch_size=batch_size, weights=weights
     )
     seconds = time.perf_counter() - start
+    if isinstance(state.network.encoder, WordEncoder):
+        state.network.encoder.set_statistics(train.inputs)
     val_loss, val_f1 = validate(state.network, validation)
     number = len(state.history) + 1
     state.history.append(Epoch(number, loss, val_loss, val_f1, seconds))
@@ -265,8 +267,8 @@ def train_network(
             torch.manual_seed(config.seed + len(state.history) + 1)
             run_epoch(state, train=train, validation=validation, config=config)
             if checkpoint:
-                last_saved = _save_when_due(state, checkpoint, last_saved)
                 write_epoch_progress(checkpoint.parent, len(state.history), config.epochs)
+                last_saved = _save_when_due(state, checkpoint, last_saved)
     if config.patience is not None:
         state.network.load_state_dict(state.best_weights)
     return state.network, state.history

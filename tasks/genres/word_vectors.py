@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-MAX_TRAINING_WORDS = 1000  # of a document; more would make every batch as wide
+MAX_WORDS = 1000  # of a document; in training, all documents take as much memory as the longest
 
 
 class WordVectors(NamedTuple):
@@ -22,16 +22,13 @@ class WordVectors(NamedTuple):
 
 
 def known_rows(row_by_word: Mapping[str, int], document: str) -> list[int]:
-    """Rows of the words of a tokenised text, in order; unknown ones are left out."""
-    return [row_by_word[word] for word in document.split() if word in row_by_word]
+    """Rows of the first `MAX_WORDS` known words of a tokenised text, in order."""
+    return [row_by_word[word] for word in document.split() if word in row_by_word][:MAX_WORDS]
 
 
 def word_numbers(row_by_word: Mapping[str, int], documents: Sequence[str]) -> NDArray[np.int32]:
-    """Word numbers (n_documents, most_words): rows plus 1, then zeros.
-
-    Of a longer document only the first `MAX_TRAINING_WORDS` known words.
-    """
-    rows = [known_rows(row_by_word, text)[:MAX_TRAINING_WORDS] for text in documents]
+    """Word numbers (n_documents, most_words): the `known_rows` plus 1, then zeros."""
+    rows = [known_rows(row_by_word, text) for text in documents]
     numbers = np.zeros((len(rows), max(map(len, rows), default=0)), np.int32)
     for document, words in enumerate(rows):
         numbers[document, : len(words)] = np.array(words, np.int32) + 1
@@ -39,7 +36,7 @@ def word_numbers(row_by_word: Mapping[str, int], documents: Sequence[str]) -> ND
 
 
 def sum_word_vectors(words: WordVectors, documents: Sequence[str]) -> Array:
-    """Sums (n_documents, size) of the word vectors, divided by the root of the number of words.
+    """Sums (n_documents, size) of the `known_rows`, divided by the root of the number of words.
 
     A document without a known word gets zeros.
     """

@@ -39,7 +39,7 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
     in_preprocessing: {"ingest"},
     in_doc2vec: {"ingest", "documents"},  # labels are made at the same time
     in_classifier: {"ingest", "documents", "labels", "doc2vec", "vectors"},
-    in_indexing: {"ingest", "documents", "doc2vec", "vectors", "classifier", "rows"},
+    in_indexing: {"ingest", "documents", "doc2vec", "vectors", "network", "rows"},
 }
 
 
@@ -228,7 +228,7 @@ def test_another_machine_finishes_a_run_on_an_object_store(
     assert run_to_end(command, root, environment, machines[0]) == undisturbed.metrics
     after = stored_records(environment, f"{root.name}/cache/")
     assert {record: after.get(record) for record in before} == before  # read, not written again
-    assert "classifier" in stages_of(after.keys() - before.keys())
+    assert "network" in stages_of(after.keys() - before.keys())
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 0", "--json"]
     answer = call(ask, environment, cwd=machines[1])
     assert answer.returncode == 0, answer.stderr

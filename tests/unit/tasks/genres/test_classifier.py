@@ -36,7 +36,7 @@ GENRES = ["Horror", "War"]
 #: Split and labels of each movie; its vector is its row number twice.
 SPLITS = ["train", "test", "validation", "train", "train", "validation", "test"]
 LABELS = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [0, 1], [0, 1], [1, 0]], np.uint8)
-TINY = ClassifierConfig(hidden=(4,), epochs=2, batch_size=2, device="cpu")
+TINY = ClassifierConfig(hidden=(4,), epochs=2, batch_size=3, device="cpu")
 
 
 def stored_words() -> Doc2VecRef:

@@ -88,7 +88,7 @@ def test_weights_that_are_pickled_objects_are_refused(tmp_path):
         save_classifier(Classifier([Layer(objects, objects)]), {}, tmp_path)
 
 
-@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("depth", [1, 2, 3])
 def test_versions_with_several_networks_are_still_read(depth, tmp_path):
     """As they were published until November 2026: their logits are averaged."""
     sizes = [4, *([3] * (depth - 1)), 2]

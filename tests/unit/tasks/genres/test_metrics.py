@@ -49,6 +49,7 @@ def test_scores_match_a_count_by_hand():
             "test_f1_macro": (1 + 0.5) / 2,
             "test_f1_samples": (2 / 3 + 2 / 3 + 1) / 3,
             "test_average_precision_macro": (1 + ties) / 2,
+            "test_average_precision_micro": 1 / 2 * 2 / 3 + 1 / 4 * 3 / 4 + 1 / 4 * 4 / 7,
             "test_hamming_loss": 2 / 9,
             "test_loss": -np.log(right).mean(),
             "test_calibration_error": (0.7 + 0.2 + 0.2 + 0.6 + 0.3) / 9,  # bins .9 .8 .1 .2 .3

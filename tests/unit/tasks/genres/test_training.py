@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,10 +128,18 @@ def test_word_vectors_learn_what_words_mean():
     assert scores[1] < 0.7
 
 
-def test_only_vectors_of_words_in_the_training_movies_change():
+@pytest.mark.parametrize("sparse", [True, False])
+def test_only_vectors_of_words_in_the_training_movies_change(sparse, monkeypatch):
+    """Gradients are dense on Apple's devices, which have no sparse ones."""
+    if not sparse:
+        encoder = partial(WordEncoder, WORD_VECTORS, 0.6, sparse=False)
+        monkeypatch.setattr(training, "new_encoder", lambda *_: encoder())
     data = word_examples(40)
     data = Examples(data.inputs.clamp(max=4), data.labels)
-    network, _ = train_network(data, data, ClassifierConfig(hidden=(4,), epochs=1), WORD_VECTORS)
+    config = ClassifierConfig(hidden=(4,), epochs=1)
+    optimizers = new_state(data, config, WORD_VECTORS).optimizers
+    assert isinstance(optimizers[1], torch.optim.SparseAdam) == sparse
+    network, _ = train_network(data, data, config, WORD_VECTORS)
     changed = (trained_word_vectors(network) != WORD_VECTORS).any(axis=1)
     assert changed.tolist() == [True] * 4 + [False] * 2
 
@@ -138,17 +147,25 @@ def test_only_vectors_of_words_in_the_training_movies_change():
 def test_words_are_dropped_in_training_alone():
     torch.manual_seed(0)
     encoder = WordEncoder(np.ones((1, 1), np.float32), dropout=0.7, sparse=True)
-    encoder.norm = torch.nn.Identity()
     numbers = torch.ones(4000, 9, dtype=torch.int32)
-    kept = (encoder(numbers) ** 2).squeeze()  # k words sum up to k / sqrt(k)
+    kept = (encoder.sums(numbers) ** 2).squeeze()  # k words sum up to k / sqrt(k)
     assert kept.mean().item() == pytest.approx(0.3 * 9, rel=0.03)
-    assert (encoder.eval()(numbers) ** 2).squeeze().unique().tolist() == pytest.approx([9])
+    assert (encoder.eval().sums(numbers) ** 2).squeeze().unique().tolist() == pytest.approx([9])
+
+
+@pytest.mark.parametrize("count", [40, 400])
+def test_inputs_of_the_layers_are_standardised_with_all_words(count):
+    """However few movies, and though words are left out in training."""
+    data, alike = word_examples(count), WORD_VECTORS / 20 + 1
+    network, _ = train_network(data, data, ClassifierConfig(hidden=(4,), epochs=2), alike)
+    inputs = network.eval().encoder(data.inputs).detach().numpy()
+    assert inputs.mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-3)
+    assert inputs.std(axis=0) == pytest.approx(np.ones(4), abs=0.02)
 
 
 def test_documents_without_words_have_zero_vectors():
     encoder = WordEncoder(WORD_VECTORS, dropout=0.0, sparse=True)
-    encoder.norm = torch.nn.Identity()
-    vectors = encoder(torch.tensor([[0, 0], [2, 0], [0, 0], [1, 2]], dtype=torch.int32))
+    vectors = encoder.sums(torch.tensor([[0, 0], [2, 0], [0, 0], [1, 2]], dtype=torch.int32))
     expected = [0 * WORD_VECTORS[0], WORD_VECTORS[1], 0 * WORD_VECTORS[0]]
     assert vectors[:3].detach().numpy() == pytest.approx(np.array(expected))
     assert vectors[3].tolist() == pytest.approx((WORD_VECTORS[:2].sum(axis=0) / 2**0.5).tolist())

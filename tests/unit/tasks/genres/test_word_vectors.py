@@ -22,8 +22,10 @@ def test_words_are_numbered_from_one_and_filled_up_with_zeros():
     assert word_numbers(ROWS, []).shape == (0, 0)
 
 
-def test_a_document_has_a_limited_number_of_words_in_training(monkeypatch):
-    monkeypatch.setattr(word_vectors, "MAX_TRAINING_WORDS", 2)
+def test_a_document_has_a_limited_number_of_words(monkeypatch):
+    monkeypatch.setattr(word_vectors, "MAX_WORDS", 2)
+    vectors = sum_word_vectors(WORDS, ["unknown ghost war love", "love"])
+    assert vectors == pytest.approx(np.array([[1 / 2**0.5, 2 / 2**0.5], [-1, 4]]))
     assert word_numbers(ROWS, ["unknown ghost war love", "love"]).tolist() == [[2, 1], [3, 0]]
 
 
