@@ -59,11 +59,11 @@ Vectors = NDArray[np.float32]
 #: Settings changed against the preset `default`, one idea at a time.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    "inferred alone": {"doc2vec": {"features": "inferred"}},
-    "inferred alone, 20 inference epochs": {
+    "inferred alone, no fine-tuning": {"doc2vec": {"features": "inferred"}},
+    "inferred with 20 epochs, no fine-tuning": {
         "doc2vec": {"features": "inferred", "infer_epochs": 20}
     },
-    "inferred beside pooled": {"doc2vec": {"features": "both"}},
+    "inferred beside pooled, no fine-tuning": {"doc2vec": {"features": "both"}},
     "words alone, no stems or pairs": {"text": {"pairs": False}},
     "150 dimensions": {"doc2vec": {"vector_size": 150}},
     "500 dimensions": {"doc2vec": {"vector_size": 500}},
@@ -93,7 +93,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "batches of 1024": {"classifier": {"batch_size": 1024}},
     "batches of 2048": {"classifier": {"batch_size": 2048}},
 }
-#: Made of vectors that variants have left, with the default classifier.
+#: Made of vectors that variants have left, which no network fine-tunes.
 COMBINED = ("whitened", "DM beside DBOW")
 
 

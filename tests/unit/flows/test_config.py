@@ -75,3 +75,26 @@ def test_every_setting_of_a_stage_is_a_training_setting():
         *("source", "preset", "deterministic", "ingest", "text", "doc2vec", "label"),
         *("classifier", "baseline", "rank", "index", "drift"),
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "fine_tunes"),
+    [
+        ({}, True),
+        ({"classifier": {"fine_tune": False}}, False),
+        ({"doc2vec": {"features": "both"}}, False),
+        ({"doc2vec": {"features": "inferred"}}, False),
+        ({"preset": "blog"}, False),
+        ({"preset": "blog-tuned"}, False),
+    ],
+)
+def test_word_vectors_are_fine_tuned_where_vectors_are_pooled(settings, fine_tunes):
+    assert TrainConfig(**settings).fine_tunes_words == fine_tunes
+
+
+@pytest.mark.parametrize(
+    ("settings", "uses"),
+    [({}, True), ({"classifier": {"linear": False}}, False), ({"text": {"recipe": "blog"}}, False)],
+)
+def test_the_linear_model_is_used_where_no_text_contains_genres(settings, uses):
+    assert TrainConfig(**settings).uses_linear_model == uses
