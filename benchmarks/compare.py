@@ -135,8 +135,8 @@ def samples_per_second(seed: int = 0) -> dict[str, float]:
 
     from benchmarks.blog_baseline import BATCH_SIZE, network, train_network
     from tasks.genres.config import ClassifierConfig
-    from tasks.genres.network import GenreNetwork
-    from tasks.genres.training import Examples, train_epoch
+    from tasks.genres.network.modules import GenreNetwork
+    from tasks.genres.network.training import Examples, train_epoch
 
     torch.manual_seed(seed)
     data = Examples(torch.randn(MOVIES, 100), (torch.rand(MOVIES, 20) < 0.1).float())

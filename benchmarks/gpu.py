@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.page import save_results
 from tasks.genres.config import ClassifierConfig
-from tasks.genres.training import Examples, peak_memory_mb, to_examples, train_network
+from tasks.genres.network.training import Examples, peak_memory_mb, to_examples, train_network
 
 RESULTS = Path(__file__).with_name("gpu.json")
 MOVIES, WORDS_PER_MOVIE, VOCABULARY, GENRES = 35_000, 45, 75_000, 20

@@ -25,8 +25,8 @@ START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end 
 HEADER = """# Measured
 
 Every figure here is written by the command in its heading; times are of the machine that ran it
-and only their ratios mean something elsewhere. `Quality` and `GPU` are of today's classifier, the
-other sections of one without a linear model whose network read fixed vectors.
+and only their ratios mean something elsewhere. `Quality`, `Settings` and `GPU` are of today's
+classifier, other sections of one without a linear model whose network read fixed vectors.
 """
 
 

@@ -70,7 +70,9 @@ def as_text(report: SourceReport) -> str:
     ]
     shown = report.genres.most_common(SHOWN_GENRES)
     lines.append(f"Genres: {', '.join(f'{name} {count}' for name, count in shown) or 'none'}")
-    lines += [f"  {name}: written {', '.join(found)}" for name, found in report.merged.items()]
+    lines += [
+        f"  {name}: written {', '.join(spellings)}" for name, spellings in report.merged.items()
+    ]
     lines.append(f"Without genres: {counts.unlabelled}, without a year: {counts.undated}")
     if "release_date" in report.columns and counts.undated > MAX_UNDATED_SHARE * counts.kept:
         lines.append(f"Column {report.columns['release_date']}: many dates have no readable year.")

@@ -16,10 +16,10 @@ from tasks.core.contracts import (
     ScoresRef,
 )
 from tasks.data.labels import label
-from tasks.genres.baselines import baselines
 from tasks.genres.classifier import fit_network, predict_genres
 from tasks.genres.ensemble import fit_ensemble
-from tasks.genres.evaluation import evaluate
+from tasks.genres.evaluation.baselines import baselines
+from tasks.genres.evaluation.evaluate import evaluate
 from tasks.genres.linear import fit_linear
 from tasks.reports.drawing import draw_scores, draw_training
 

@@ -97,9 +97,9 @@ class _LongForm:
     def add(self, cells: Mapping[str, str]) -> None:
         self.rows += 1
         key, genres = row_key(cells), cells.get("genres", "")
-        title, own = hash(cells["title"]), hash(genres)
-        first_title, first_genres = self.first.setdefault(hash(key), (title, own))
-        if key and title == first_title and own != first_genres:
+        title, genres_hash = hash(cells["title"]), hash(genres)
+        first_title, first_genres = self.first.setdefault(hash(key), (title, genres_hash))
+        if key and title == first_title and genres_hash != first_genres:
             self.others.setdefault(key, []).append(genres)
 
     @property
@@ -177,8 +177,8 @@ def genres_of(cells: Mapping[str, str], conventions: Conventions) -> list[str]:
     Raises:
         ValueError: a cell is unreadable.
     """
-    own = [cells.get("genres", "")]
+    genre_cells = [cells.get("genres", "")]
     if conventions.other_genres:
-        own += conventions.other_genres.get(row_key(cells), ())
+        genre_cells += conventions.other_genres.get(row_key(cells), ())
     separator = conventions.separator("genres")
-    return [name for cell in own for name in parse_names(cell, separator)]
+    return [name for cell in genre_cells for name in parse_names(cell, separator)]

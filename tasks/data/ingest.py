@@ -266,10 +266,10 @@ def _formats(sources: Sequence[OpenedSource]) -> dict[str, str]:
 
 def merged_names(spellings: Mapping[str, str]) -> dict[str, list[str]]:
     """Names of genres with the spellings that were merged in them."""
-    merged: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for spelling, name in spellings.items():
-        merged.setdefault(name, []).append(spelling)
-    return {name: sorted(found) for name, found in sorted(merged.items()) if len(found) > 1}
+        by_name.setdefault(name, []).append(spelling)
+    return {name: sorted(group) for name, group in sorted(by_name.items()) if len(group) > 1}
 
 
 @io_task("ingest")

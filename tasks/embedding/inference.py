@@ -43,7 +43,7 @@ def document_vectors(folder: str, documents: Sequence[str], seed: int | None = N
 
 def count_known_tokens(folder: str, documents: Sequence[str]) -> list[int]:
     """Number of tokens of each document that are in the vocabulary of the model in `folder`."""
-    return [len(rows) for rows in known_token_rows(load_weights(folder), documents)]
+    return [len(rows) for rows in known_token_rows(load_weights(folder).row_by_word, documents)]
 
 
 def _embed(documents: DocumentsRef, model: Doc2VecRef, writer: store.EntryWriter) -> VectorsRef:

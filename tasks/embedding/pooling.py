@@ -42,7 +42,7 @@ def pooled_vectors(weights: WordWeights, documents: Sequence[str]) -> Vectors:
     and the sum is divided by the square root of the number of words; nothing is random. A document
     without a known word gets the mean direction of all words.
     """
-    token_rows = known_token_rows(weights, documents)
+    token_rows = known_token_rows(weights.row_by_word, documents)
     used_rows = np.unique(np.concatenate([[0], *token_rows]).astype(int))
     directions = normalize(weights.hidden[used_rows])
     vectors = np.empty((len(documents), weights.hidden.shape[1]), np.float32)
@@ -77,7 +77,6 @@ def weighted_vectors(
     return vectors
 
 
-def known_token_rows(weights: WordWeights, documents: Sequence[str]) -> list[list[int]]:
-    """For each document the rows in `hidden` of its tokens; unknown tokens are left out."""
-    rows = weights.row_by_word
+def known_token_rows(rows: Mapping[str, int], documents: Sequence[str]) -> list[list[int]]:
+    """For each document the `rows` of its tokens; unknown tokens are left out."""
     return [[rows[word] for word in text.split() if word in rows] for text in documents]

@@ -1,1 +1,1 @@
-"""Document vectors and labels -> genre classifier, baselines and their scores."""
+"""Documents and labels -> genre classifier, its predictions and its scores."""

@@ -1,10 +1,9 @@
 """Documents and labels -> trained network, and the genre probabilities of every document.
 
-Network and training loop are in `network.py` and `training.py`. Only the training function
-imports them: loading torch takes seconds, and a fully cached run never needs it.
+Modules and training loop are in the package `network`. Only the training function imports them:
+loading torch takes seconds, and a fully cached run never needs it.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +43,9 @@ from tasks.genres.word_vectors import WordVectors, word_numbers
 if TYPE_CHECKING:
     import torch
 
-    from tasks.genres.checkpoints import Epoch
-    from tasks.genres.network import GenreNetwork
-    from tasks.genres.training import Examples
+    from tasks.genres.network.checkpoints import Epoch
+    from tasks.genres.network.modules import GenreNetwork
+    from tasks.genres.network.training import Examples
 
 NetworkInputs = VectorsRef | Doc2VecRef
 
@@ -65,7 +64,7 @@ def _load_examples(
     documents: DocumentsRef, inputs: NetworkInputs, labels: LabelsRef, device: "torch.device"
 ) -> "tuple[Examples, Examples]":
     """Labelled movies of the train and of the validation split."""
-    from tasks.genres.training import require_examples, to_examples
+    from tasks.genres.network.training import require_examples, to_examples
 
     indicator, _ = store.read_labels(labels)
     split = np.array(store.read(documents, ["split"])["split"].to_pylist())
@@ -80,12 +79,15 @@ def _load_examples(
 def _to_classifier(
     network: "GenreNetwork",
     choosing: "Examples",
-    row_by_word: Mapping[str, int],
+    doc2vec: WordWeights | None,
     config: ClassifierConfig,
 ) -> tuple[Classifier, Probabilities]:
-    """The network calibrated on the movies to choose on, and its thresholds (n_genres,)."""
-    from tasks.genres.network import fold_layers, trained_word_vectors
-    from tasks.genres.training import predict_logits
+    """The network calibrated on the movies to choose on, and its thresholds (n_genres,).
+
+    Its words are those of the Doc2Vec model that it started from.
+    """
+    from tasks.genres.network.modules import fold_layers, trained_word_vectors
+    from tasks.genres.network.training import predict_logits
 
     labels = choosing.labels.cpu().numpy().astype(np.uint8)
     logits = predict_logits(network, choosing.inputs).cpu().numpy()
@@ -96,8 +98,7 @@ def _to_classifier(
         fixed=config.threshold,
         calibrated=config.calibrate,
     )
-    vectors = trained_word_vectors(network)
-    words = None if vectors is None else WordVectors(row_by_word, vectors)
+    words = WordVectors(doc2vec.row_by_word, trained_word_vectors(network)) if doc2vec else None
     return Classifier(fold_layers(network), *calibration, words=words), thresholds
 
 
@@ -105,7 +106,7 @@ def _save_training_record(
     history: "list[Epoch]", documents: int, device: "torch.device", folder: Path
 ) -> None:
     """Write `history.parquet`, a row per epoch, and `training.json`: device, speed and memory."""
-    from tasks.genres.training import peak_memory_mb
+    from tasks.genres.network.training import peak_memory_mb
 
     epochs = pa.Table.from_pylist([epoch._asdict() for epoch in history])
     pq.write_table(epochs.drop_columns("seconds"), folder / "history.parquet")
@@ -126,23 +127,23 @@ def _fit(
     config: ClassifierConfig,
     writer: store.EntryWriter,
 ) -> ClassifierRef:
-    from tasks.genres.training import pick_device, train_network
+    from tasks.genres.network.training import pick_device, train_network
 
     device = pick_device(config.device)
     train, validation = _load_examples(documents, inputs, labels, device=device)
     n_validation = len(validation.labels)
-    weights = WordWeights({}, np.zeros((0, 0), np.float32))
+    weights = None
     if isinstance(inputs, Doc2VecRef):
         weights = load_weights(str(store.locate(inputs)))
     network, history = train_network(
         train,
         validation.take(stopping_rows(n_validation, config)),
         config=config,
-        word_vectors=normalize(weights.hidden) if isinstance(inputs, Doc2VecRef) else None,
+        word_vectors=normalize(weights.hidden) if weights else None,
         checkpoint=writer.checkpoint_dir / "network.pt",
     )
     choosing = validation.take(choosing_rows(n_validation, config))
-    classifier, thresholds = _to_classifier(network, choosing, weights.row_by_word, config)
+    classifier, thresholds = _to_classifier(network, choosing, weights, config)
     _, classes = store.read_labels(labels)
     by_genre = dict(zip(classes, map(float, thresholds), strict=True))
     save_classifier(classifier, by_genre, writer.folder)

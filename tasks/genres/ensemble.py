@@ -67,17 +67,17 @@ def combine(
         network_logits(network, validation.texts, validation.vectors),
         linear.logits(validation.texts),
     )
-    of_network, of_linear = (fit_calibration(values, labels) for values in logits)
-    calibrated = (of_network.apply(logits[0]), of_linear.apply(logits[1]))
+    network_calibration, linear_calibration = (fit_calibration(values, labels) for values in logits)
+    calibrated = (network_calibration.apply(logits[0]), linear_calibration.apply(logits[1]))
     share = linear_share(*calibrated, labels=labels)
     mean = (1 - share) * calibrated[0] + share * calibrated[1]
-    of_mean = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
-    shift = (1 - share) * of_network.shift + share * of_linear.shift
+    mean_calibration = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
+    shift = (1 - share) * network_calibration.shift + share * linear_calibration.shift
     return network._replace(
-        scale=of_mean.scale * (1 - share) * of_network.scale,
-        shift=of_mean.scale * shift + of_mean.shift,
+        scale=mean_calibration.scale * (1 - share) * network_calibration.scale,
+        shift=mean_calibration.scale * shift + mean_calibration.shift,
         linear=linear,
-        linear_scale=of_mean.scale * share * of_linear.scale,
+        linear_scale=mean_calibration.scale * share * linear_calibration.scale,
     )
 
 

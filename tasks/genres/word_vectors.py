@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from tasks.embedding.pooling import known_token_rows
+
 Array = NDArray[np.float32]
 MAX_WORDS = 1000  # of a document; in training, all documents take as much memory as the longest
 
@@ -21,14 +23,14 @@ class WordVectors(NamedTuple):
     vectors: NDArray[np.floating]
 
 
-def known_rows(row_by_word: Mapping[str, int], document: str) -> list[int]:
-    """Rows of the first `MAX_WORDS` known words of a tokenised text, in order."""
-    return [row_by_word[word] for word in document.split() if word in row_by_word][:MAX_WORDS]
+def first_rows(row_by_word: Mapping[str, int], documents: Sequence[str]) -> list[list[int]]:
+    """For each document the rows of its first `MAX_WORDS` known words, in order."""
+    return [rows[:MAX_WORDS] for rows in known_token_rows(row_by_word, documents)]
 
 
 def word_numbers(row_by_word: Mapping[str, int], documents: Sequence[str]) -> NDArray[np.int32]:
-    """Word numbers (n_documents, most_words): the `known_rows` plus 1, then zeros."""
-    rows = [known_rows(row_by_word, text) for text in documents]
+    """Word numbers (n_documents, most_words): the `first_rows` plus 1, then zeros."""
+    rows = first_rows(row_by_word, documents)
     numbers = np.zeros((len(rows), max(map(len, rows), default=0)), np.int32)
     for document, words in enumerate(rows):
         numbers[document, : len(words)] = np.array(words, np.int32) + 1
@@ -36,11 +38,11 @@ def word_numbers(row_by_word: Mapping[str, int], documents: Sequence[str]) -> ND
 
 
 def sum_word_vectors(words: WordVectors, documents: Sequence[str]) -> Array:
-    """Sums (n_documents, size) of the `known_rows`, divided by the root of the number of words.
+    """Sums (n_documents, size) of the `first_rows`, divided by the root of their number.
 
     A document without a known word gets zeros.
     """
-    rows = [known_rows(words.row_by_word, text) for text in documents]
+    rows = first_rows(words.row_by_word, documents)
     counts = np.array([len(document) for document in rows])
     starts = np.concatenate([[0], np.cumsum(counts)])
     flat = np.array([row for document in rows for row in document], np.int64)

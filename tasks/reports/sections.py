@@ -42,7 +42,7 @@ SECTIONS = {
         Panel(
             "thresholds",
             "F1 by threshold",
-            "Scores on the test movies at other thresholds; grey: those of the genres.",
+            "Scores on the test movies at other thresholds; grey: the range of those in use.",
             ONE_GENRE,
         ),
         Panel(

@@ -170,7 +170,9 @@ def row_counts_text(ingested: IngestRef) -> str:
 
 def _reading_notes(ingested: IngestRef) -> list[str]:
     notes = [f"{name}: {form}." for name, form in ingested.formats.items()]
-    merged = (f"{name} ({', '.join(found)})" for name, found in ingested.merged_genres.items())
+    merged = (
+        f"{name} ({', '.join(spellings)})" for name, spellings in ingested.merged_genres.items()
+    )
     if ingested.merged_genres:
         notes.append(f"Merged spellings of genres: {'; '.join(merged)}.")
     if ingested.undated > MAX_UNDATED_SHARE * ingested.kept:

@@ -53,10 +53,10 @@ from tasks.data.ingest import ingest
 from tasks.data.labels import LabelConfig, binarize, label
 from tasks.data.preprocess import TextConfig
 from tasks.embedding.inference import embed
-from tasks.genres.baselines import baselines
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.ensemble import fit_ensemble
-from tasks.genres.evaluation import evaluate
+from tasks.genres.evaluation.baselines import baselines
+from tasks.genres.evaluation.evaluate import evaluate
 from tasks.genres.linear import BaselineConfig, fit_linear
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import load_champion

@@ -187,8 +187,8 @@ def known_items_of(
     require_same_file(known_items)
     pairs = [(item.id, item.query) for item in items]
     halves = query_halves(rows)
-    found = known_item_rows(catalogue.positions, known_items.source, pairs)
-    return [item for item in found if halves[item.row] == half]
+    judged_items = known_item_rows(catalogue.positions, known_items.source, pairs)
+    return [item for item in judged_items if halves[item.row] == half]
 
 
 def _write(

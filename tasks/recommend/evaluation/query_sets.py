@@ -71,8 +71,8 @@ def cluster_names(rows: pa.Table) -> list[str]:
     films, collections = film_names(rows), rows["collection"].to_pylist()
     franchises = {film: name for film, name in zip(films, collections, strict=True) if name}
     return [
-        f"franchise {name}" if (name := own or franchises.get(film)) else film
-        for film, own in zip(films, collections, strict=True)
+        f"franchise {name}" if (name := collection or franchises.get(film)) else film
+        for film, collection in zip(films, collections, strict=True)
     ]
 
 

@@ -31,8 +31,9 @@ from tasks.core.storage import store
 from tasks.data import drift, ingest, labels, preprocess, splits
 from tasks.embedding import inference, training, vector_checks
 from tasks.embedding.config import Doc2VecConfig
-from tasks.genres import baselines, classifier, ensemble, evaluation, linear
+from tasks.genres import classifier, ensemble, linear
 from tasks.genres.config import ClassifierConfig
+from tasks.genres.evaluation import baselines, evaluate
 from tasks.recommend.evaluation import list_evaluation
 from tasks.recommend.features import index_features
 from tasks.recommend.model_folders import ModelFolders
@@ -126,7 +127,7 @@ STAGES = [
         {"classifier": CLASSIFIER, "vectors": VECTORS, "documents": DOCUMENTS},
     ),
     Stage(
-        evaluation.evaluate,
+        evaluate.evaluate,
         {
             **{"documents": DOCUMENTS, "labels": LABELS, "classifier": CLASSIFIER},
             **{"probabilities": PROBABILITIES, "baseline": SCORES, "protocol": "held-out"},

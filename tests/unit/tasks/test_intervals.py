@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.genres import metrics
-from tasks.genres.evaluation import f1_intervals
+from tasks.genres.evaluation.evaluate import f1_intervals
 from tasks.genres.metrics import Films, Labels, bootstrap_f1
 from tasks.recommend.evaluation import ranking_metrics
 from tasks.recommend.evaluation.relevance import USER_GROUPS

@@ -35,7 +35,7 @@ def test_document_without_known_words_gets_the_mean_direction():
 
 
 def test_token_rows_repeat_with_the_tokens():
-    assert known_token_rows(WEIGHTS, ["ghost of a ghost", "x"]) == [[0, 0], []]
+    assert known_token_rows(WEIGHTS.row_by_word, ["ghost of a ghost", "x"]) == [[0, 0], []]
 
 
 def test_a_weighted_vector_is_the_unit_sum_of_directions_times_importance():

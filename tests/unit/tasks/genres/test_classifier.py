@@ -15,8 +15,7 @@ from sklearn.preprocessing import normalize
 from tasks.core.compute import Compute
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, LabelsRef, UserError, VectorsRef
 from tasks.core.storage import store
-from tasks.genres import classifier, training, validation
-from tasks.genres.checkpoints import Epoch
+from tasks.genres import classifier, validation
 from tasks.genres.classifier import (
     _load_examples,
     _save_training_record,
@@ -27,8 +26,10 @@ from tasks.genres.classifier import (
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import genre_probabilities, load_classifier
 from tasks.genres.metrics import expected_best_f1, find_best_threshold, tune_thresholds
-from tasks.genres.network import GenreNetwork, Standardiser
-from tasks.genres.training import Examples
+from tasks.genres.network import training
+from tasks.genres.network.checkpoints import Epoch
+from tasks.genres.network.modules import GenreNetwork, Standardiser
+from tasks.genres.network.training import Examples
 from tests.support.stored import stored_folder, stored_table
 
 CPU = torch.device("cpu")
@@ -148,6 +149,23 @@ def test_thresholds_are_tuned_on_movies_that_training_did_not_stop_on(monkeypatc
     probabilities = genre_probabilities(loaded.classifier, [""] * len(embeddings), embeddings)
     expected = tune_thresholds(labels[is_choosing], probabilities)
     assert loaded.thresholds.tolist() == pytest.approx(expected.tolist())
+
+
+def test_training_stops_on_the_other_half_of_the_validation_movies(monkeypatch):
+    monkeypatch.setattr(validation, "MIN_HALF_OF_VALIDATION", 5)
+    splits = ["train", "train", "train", "validation", "test"] * 20
+    labels = (np.random.default_rng(0).random((100, 2)) < [0.3, 0.6]).astype(np.uint8)
+    stopping, train_network = [], training.train_network
+
+    def record(train: Examples, validation_movies: Examples, **settings: object):
+        stopping.append(validation_movies)
+        return train_network(train, validation_movies, **settings)
+
+    monkeypatch.setattr(training, "train_network", record)
+    fit_network.fn(*stored_inputs(splits, labels), TINY, Compute())
+    rows = np.flatnonzero((np.array(splits) == "validation") & labels.any(axis=1))[0::2]
+    assert stopping[0].inputs[:, 0].tolist() == rows.tolist()
+    assert stopping[0].labels.tolist() == labels[rows].tolist()
 
 
 def test_logits_are_calibrated_on_labelled_validation_movies():

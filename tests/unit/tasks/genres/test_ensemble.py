@@ -27,6 +27,7 @@ from tasks.genres.inference import (
 )
 from tasks.genres.linear import LinearModel, fit_vectorizer, save_linear_model
 from tasks.genres.metrics import calibration_error, find_best_threshold, micro_f1, tune_thresholds
+from tasks.genres.word_vectors import WordVectors
 from tests.support.stored import stored_folder, stored_table
 
 GENRES = ["Horror", "War"]
@@ -136,6 +137,33 @@ def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
     tuned = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig())))
     assert stored.thresholds.tolist() == pytest.approx([0.7, 0.7])
     assert stored.classifier.scale != tuned.classifier.scale
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_thresholds_suit_calibrated_or_plain_probabilities(calibrate, inputs):
+    config = ClassifierConfig(calibrate=calibrate)
+    stored = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=config)))
+    validation = movies(600, 0.8, 0.8)
+    rows = np.flatnonzero(validation.labels.any(axis=1))[1::2]
+    probabilities = genre_probabilities(
+        stored.classifier, [validation.texts[row] for row in rows], validation.vectors[rows]
+    )
+    expected = tune_thresholds(validation.labels[rows], probabilities, calibrated=calibrate)
+    assert stored.thresholds.tolist() == pytest.approx(expected.tolist())
+    assert (stored.thresholds[0] == stored.thresholds[1]) == (not calibrate)
+
+
+def test_the_ensemble_keeps_the_words_of_its_network(inputs):
+    """Its network reads the word of each text, whose vector is the linear model's logit."""
+    vectors = np.array([[-2, 2], [-1, 1], [1, -1], [2, -2]], np.float32)
+    words = WordVectors({word: row for row, word in enumerate(WORDS)}, vectors)
+    folder = store.locate(inputs["network"])
+    save_classifier(NETWORK._replace(words=words), dict.fromkeys(GENRES, 0.5), folder)
+    ensemble_folder = store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig()))
+    classifier = load_classifier(ensemble_folder).classifier
+    nonsense = np.full((2, 2), np.nan, np.float32)
+    probabilities = genre_probabilities(classifier, ["a", "d"], nonsense)
+    assert probabilities[0, 0] < 0.3 < 0.7 < probabilities[1, 0]
 
 
 def test_a_catalogue_of_one_genre_has_a_share():

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from tasks.core.compute import Compute
 from tasks.core.contracts import (
@@ -18,6 +19,7 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage import store
 from tasks.genres.inference import Classifier, Layer, save_classifier
+from tasks.genres.word_vectors import WordVectors
 from tasks.recommend.features.index_features import (
     MOVIE_COLUMNS,
     TermCounts,
@@ -192,6 +194,15 @@ def test_keywords_are_a_feature_only_of_a_run_with_keywords(with_keywords, terms
     table = rows(["Alien"], with_keywords=with_keywords, keywords=[["ship"]])
     assert table["keyword_terms"].to_pylist() == [terms]
     assert table["keywords"].to_pylist() == [["ship"]]
+
+
+def test_the_hidden_layer_of_a_network_of_words_comes_from_the_texts():
+    words = WordVectors({"movie_5": 0}, np.array([[0, 3, 4, 0, 0, 0]], np.float32))
+    models = feature_models(np.eye(6, dtype=np.float32))
+    models = models._replace(network=models.network._replace(words=words))
+    units = models.hidden(["movie_5", "unknown"], np.full((2, 6), np.nan, np.float32))
+    expected = normalize(np.array([[3, 6, 7, 3, 3, 3], [3] * 6], float))
+    assert units == pytest.approx(expected)
 
 
 def test_story_and_network_have_vectors_of_their_own():

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.genres.evaluation_tables import (
+from tasks.genres.evaluation.tables import (
     PredictedMovies,
     confident_errors,
     genre_table,

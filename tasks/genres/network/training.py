@@ -17,10 +17,15 @@ from torch.nn import functional
 
 from tasks.core.contracts import UserError
 from tasks.core.progress import write_epoch_progress
-from tasks.genres.checkpoints import Epoch, TrainingState, restore_checkpoint, save_checkpoint
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
-from tasks.genres.network import GenreNetwork, Standardiser, WordEncoder
+from tasks.genres.network.checkpoints import (
+    Epoch,
+    TrainingState,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from tasks.genres.network.modules import GenreNetwork, Standardiser, WordEncoder
 
 MIN_STEPS_PER_EPOCH = 32  # a small table gets smaller batches, to reach this number of steps
 MIN_BATCH_SIZE = 16

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tasks.core.files import atomic_write
-from tasks.genres.network import GenreNetwork
+from tasks.genres.network.modules import GenreNetwork
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 

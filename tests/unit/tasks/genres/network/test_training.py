@@ -8,11 +8,11 @@ from sklearn.metrics import f1_score
 
 from flows.config import TrainConfig
 from tasks.core.contracts import UserError
-from tasks.genres import training
-from tasks.genres.checkpoints import Epoch, save_checkpoint
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import Classifier, network_logits
-from tasks.genres.network import (
+from tasks.genres.network import training
+from tasks.genres.network.checkpoints import Epoch, save_checkpoint
+from tasks.genres.network.modules import (
     Dropout,
     GenreNetwork,
     Standardiser,
@@ -20,7 +20,7 @@ from tasks.genres.network import (
     fold_layers,
     trained_word_vectors,
 )
-from tasks.genres.training import (
+from tasks.genres.network.training import (
     Examples,
     best_epoch,
     new_state,
@@ -64,9 +64,10 @@ def texts_of(examples: Examples) -> list[str]:
 
 
 def to_classifier(network: GenreNetwork) -> Classifier:
-    vectors = trained_word_vectors(network)
-    rows = dict(zip(NAMES, range(6), strict=True))
-    words = None if vectors is None else WordVectors(rows, vectors)
+    words = None
+    if isinstance(network.encoder, WordEncoder):
+        rows = dict(zip(NAMES, range(6), strict=True))
+        words = WordVectors(rows, trained_word_vectors(network))
     return Classifier(fold_layers(network), words=words)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.genres.baselines import prior_baseline, score_baseline, tfidf_baseline
+from tasks.genres.evaluation.baselines import prior_baseline, score_baseline, tfidf_baseline
 from tasks.genres.linear import BaselineConfig, LabelledTexts, fit_linear_model
 from tests.unit.tasks.genres.test_linear import themed_movies
 

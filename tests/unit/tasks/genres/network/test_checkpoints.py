@@ -1,8 +1,8 @@
 import torch
 
-from tasks.genres.checkpoints import Epoch, restore_checkpoint, save_checkpoint
 from tasks.genres.config import ClassifierConfig
-from tasks.genres.training import Examples, new_state
+from tasks.genres.network.checkpoints import Epoch, restore_checkpoint, save_checkpoint
+from tasks.genres.network.training import Examples, new_state
 
 CONFIG = ClassifierConfig(hidden=(4,))
 EXAMPLES = Examples(torch.zeros(2, 3), torch.zeros(2, 2))

@@ -21,7 +21,7 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage import store
 from tasks.data.splits import films_of, movie_keys
-from tasks.genres.evaluation_tables import (
+from tasks.genres.evaluation.tables import (
     PredictedMovies,
     confident_errors,
     genre_table,

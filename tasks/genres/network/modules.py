@@ -57,9 +57,9 @@ class WordEncoder(nn.Module):
     """Word numbers (batch, most_words), 0 for none -> vectors (batch, size), by word vectors.
 
     The vectors of a document's words are summed, divided by the root of their number, and
-    normalised over the batch. In training a share of the words is left out: networks that see other
-    words of a movie in every epoch learn less of single words by heart. Gradients are sparse: only
-    the vectors of words in the batch change.
+    normalised over the batch. In training a random share of the words is left out, which reduces
+    overfitting to single words. With `sparse` gradients, a step updates only the vectors of the
+    words in its batch.
     """
 
     def __init__(self, word_vectors: Array, dropout: float, sparse: bool) -> None:
@@ -147,11 +147,9 @@ def fold_layers(network: GenreNetwork) -> list[Layer]:
     return layers
 
 
-def trained_word_vectors(network: GenreNetwork) -> Array | None:
-    """Word vectors (n_words, size) of the network's encoder; None if it reads vectors."""
-    if isinstance(network.encoder, Standardiser):
-        return None
-    vectors: Array = network.encoder.words.weight.detach().cpu().numpy()
+def trained_word_vectors(network: GenreNetwork) -> Array:
+    """Word vectors (n_words, size) of a network whose encoder is a `WordEncoder`."""
+    vectors: Array = network.encoder.state_dict()["words.weight"].cpu().numpy()
     return vectors
 
 

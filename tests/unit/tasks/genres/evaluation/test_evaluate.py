@@ -16,9 +16,10 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.genres import evaluation
-from tasks.genres.evaluation import evaluate, f1_intervals
+from tasks.genres.evaluation import evaluate as evaluation
+from tasks.genres.evaluation.evaluate import evaluate, f1_intervals
 from tasks.genres.inference import Classifier, Layer, save_classifier
+from tasks.genres.word_vectors import WordVectors
 from tests.support.logs import messages
 from tests.support.stored import stored_folder, stored_table
 
@@ -73,7 +74,7 @@ def inputs(monkeypatch) -> dict[str, Any]:
             **{"id": list(rows), "title": [f"Movie {row}" for row in rows]},
             **{
                 "overview": [f"A ghost {row}." for row in rows],
-                "document": ["ghost"] * 5,
+                "document": [f"word{row}" for row in rows],
                 "genres": [["Horror"]] * 5,
             },
             **{"year": [1999] * 5, "language": ["en"] * 5, "split": [row[0] for row in MOVIES]},
@@ -142,6 +143,20 @@ def test_the_network_alone_is_scored_with_its_own_thresholds(inputs):
     assert metrics["test_network_f1_macro"] == pytest.approx(1 / 3)
     assert metrics["test_f1_micro_over_network_high"] > 0
     assert metrics["test_network_f1_micro_high"] <= 1
+
+
+def test_a_network_of_words_is_scored_on_the_texts_of_the_test_movies(inputs):
+    """It finds Horror in the first text and War in the last: two of three labels, nothing wrong."""
+    words = WordVectors({"word1": 0, "word4": 1}, np.array([[9, -9], [-9, 9]], np.float32))
+    layer = Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+    classifier = Classifier([layer], words=words)
+    network = stored_folder(
+        ClassifierRef,
+        lambda folder: save_classifier(classifier, {"Horror": 0.6, "War": 0.6}, folder),
+    )
+    scores = evaluate.fn(**inputs | {"network": network}, protocol="held-out")
+    metrics = store.read_json(store.locate(scores) / "metrics.json")
+    assert metrics["test_network_f1_micro"] == pytest.approx(4 / 5)
 
 
 def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(inputs):

@@ -1,0 +1,1 @@
+"""Scores and tables of the classifier and of the baselines on test movies."""

@@ -1,0 +1,1 @@
+"""The genre network in torch: its modules, training and checkpoints."""
