@@ -24,8 +24,8 @@ from tasks.genres.config import ClassifierConfig
 from tasks.genres.linear import BaselineConfig
 from tasks.recommend.index import IndexConfig
 from tasks.recommend.scoring import RankConfig
+from tasks.registry.config import RetentionConfig
 from tasks.registry.gate import GateConfig
-from tasks.registry.retention import RetentionConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 START, END = "<!-- settings: python -m flows.config -->\n", "<!-- settings end -->"

@@ -19,9 +19,10 @@ from tasks.data.sources import source_name
 from tasks.recommend.index import IndexConfig
 from tasks.registry.aliases import champion_lock
 from tasks.registry.champion import Champion, load_champion, model_folders
+from tasks.registry.config import RetentionConfig
 from tasks.registry.gate import PromotionDecision
 from tasks.registry.refresh import index_new_movies, index_source, merge
-from tasks.registry.retention import RetentionConfig, clean_up
+from tasks.registry.retention import clean_up
 from tasks.registry.tracking.registered_model import register
 from tasks.registry.tracking.runs import open_run
 from tasks.registry.tracking.source import track_refresh, track_source

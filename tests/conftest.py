@@ -1,6 +1,7 @@
 """Fixtures of all tests: an artifacts root of their own, tiny catalogues, a Prefect server."""
 
 import csv
+import gc
 import os
 import shutil
 import signal
@@ -73,6 +74,7 @@ ACCEPTED_SKIPS = (
     "the files of strangers are not here",
 )
 
+gc.set_threshold(50_000, 20, 20)
 # Programs that the tests start are ended by SIGINT, which a test run in the background ignores.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

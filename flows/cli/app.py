@@ -5,12 +5,13 @@ from pkgutil import resolve_name
 from typing import NoReturn
 
 from flows.cli import MODULES, SUBCOMMANDS
-from flows.runtime import PROGRAM, interrupts
+from flows.runtime import PROGRAM, garbage, interrupts
 
 
 def main() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install()
+    garbage.pause()
     name, arguments = sys.argv[1:2], sys.argv[2:]
     if name and name[0] in SUBCOMMANDS:
         run(SUBCOMMANDS[name[0]].function, f"{PROGRAM} {name[0]}", arguments)
@@ -32,4 +33,5 @@ def run(function: str, program: str, arguments: list[str]) -> NoReturn:
     from flows.cli.command_line import main as run_command
 
     command = resolve_name(function)
+    garbage.resume()
     run_command(config=config_class(command), program=program, command=command, arguments=arguments)

@@ -6,7 +6,6 @@ from flows.cli.command_line import DONE
 from flows.cli.terminal import text_console
 from flows.config import TrainConfig
 from flows.runtime.server import prefect_server
-from flows.train import train
 from tasks.core.storage import store
 from tasks.data.source_check import require_trainable
 from tasks.reports.summary import BASELINE_TITLES, Summary, next_commands, notes, score_rows
@@ -16,11 +15,21 @@ def command(config: TrainConfig) -> int:
     """Train; an unreadable source is refused before a server is started."""
     store.require_writable()
     names = require_trainable(config.source, config.ingest, config.text, config.label)
-    with prefect_server() as server:
+    with prefect_server(meanwhile=_prepare) as server:
+        from flows.train import train
+
         print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")
         outcome = train(config)
         print(outcome) if isinstance(outcome, str) else show(outcome)
     return DONE
+
+
+def _prepare() -> None:
+    """Import the flow, connect to MLflow."""
+    import flows.train  # noqa: F401
+    from tasks.registry.tracking.mlflow_client import connect
+
+    connect()
 
 
 def show(summary: Summary) -> None:

@@ -4,6 +4,7 @@ import os
 
 from fastapi import FastAPI
 
+from flows.runtime import garbage
 from tasks.core.processes import end_with_parent
 
 PARENT = "MOVIE_RECOMMENDER_SERVER_PARENT"
@@ -12,6 +13,9 @@ PARENT = "MOVIE_RECOMMENDER_SERVER_PARENT"
 def app() -> FastAPI:
     """Prefect's API without its UI and most services."""
     end_with_parent(int(os.environ[PARENT]))
+    garbage.pause()
     from prefect.server.api.server import create_app
 
-    return create_app(ephemeral=True, final=True)
+    api = create_app(ephemeral=True, final=True)
+    garbage.resume()
+    return api

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -41,8 +41,8 @@ class ServerRecord(BaseModel):
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
-    """Start a server and yield the address of its API; it ends with the context.
+def temporary_server(meanwhile: Callable[[], object]) -> Iterator[str]:
+    """Start a server, call `meanwhile`, yield the address of the API; it ends with the context.
 
     Raises:
         UserError: the server ended at once, or did not respond in time.
@@ -52,6 +52,7 @@ def temporary_server() -> Iterator[str]:
         process = _start(listener.fileno(), address)
     record = _record_of(process)
     try:
+        meanwhile()
         _wait_for(address, process)
         try:
             yield f"{address}/api"

@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -97,7 +98,12 @@ def _process_pool() -> Any:
 
 def _end_with_this_process() -> dict[str, Any]:
     """Options of a pool whose processes end when this process ends, even if it is killed."""
-    return {"initializer": processes.end_with_parent, "initargs": (os.getpid(),)}
+    return {"initializer": _start_worker, "initargs": (os.getpid(),)}
+
+
+def _start_worker(parent: int) -> None:
+    processes.end_with_parent(parent)
+    atexit.register(gc.freeze)  # at exit, collecting all that was imported takes seconds
 
 
 def _run_in_pool(pool: Any, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -21,7 +21,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from tasks.core.contracts import MoviesRef, ProfileRef, ScoresRef, UserError
 from tasks.core.storage import store
@@ -102,7 +102,7 @@ def index_by_chance(old: Mapping[str, int], new: Mapping[str, int]) -> float:
     """
     freedom = max(1, len(old.keys() | new.keys()) - 1)
     sizes = 1 / max(1, sum(old.values())) + 1 / max(1, sum(new.values()))
-    return float(chi2.ppf(CHANCE_LEVEL, freedom) * sizes)
+    return float(chdtri(freedom, 1 - CHANCE_LEVEL) * sizes)
 
 
 def drift_metrics(old: SourceProfile, new: SourceProfile, unknown_share: float) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
@@ -166,7 +167,7 @@ def fetch_artifact(run_id: str, name: str) -> Path:
     uri = tracking_uri()
     require_reachable(uri)
     with registry_errors(uri):
-        run_uri = _artifact_uri(run_id)
+        run_uri = _artifact_uri(uri, run_id)
         if run_uri.startswith(("file:", "/")):
             return _local_artifact(run_uri, run_id, name)
 
@@ -176,11 +177,13 @@ def fetch_artifact(run_id: str, name: str) -> Path:
         return store.locate(store.get_or_create("fetched", [run_uri, name], Ref, download))
 
 
-def _artifact_uri(run_id: str) -> str:
+@lru_cache(maxsize=64)
+def _artifact_uri(registry: str, run_id: str) -> str:
+    """Where a run's files are; it is asked once, since MLflow reads all metrics of the run too."""
     import mlflow
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(tracking_uri())
+    mlflow.set_tracking_uri(registry)
     try:
         return str(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
     except mlflow.exceptions.MlflowException as error:

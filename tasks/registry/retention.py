@@ -15,13 +15,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import Field
 
 from tasks.core.contracts import RUN_PREFIX
 from tasks.core.storage import store
-from tasks.core.strict_config import StrictConfig
 from tasks.recommend.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry.aliases import champion_lock, training_run_id, versions_by_alias
+from tasks.registry.config import RetentionConfig
 from tasks.registry.model_registry import MODEL
 from tasks.registry.release import DELETED_RUN_CODES, versions
 from tasks.registry.tracking.mlflow_client import (
@@ -36,35 +35,6 @@ LAST_VERSIONS = 2  # kept per training: the newest one and the one before the la
 FILES_DELETED = "files_deleted"  # tag of a run whose large files were deleted
 DAY_SECONDS = 24 * 3600.0
 GRACE_SECONDS = DAY_SECONDS / 4  # entries used this recently may belong to a running run
-
-
-class RetentionConfig(StrictConfig):
-    """How much of the output of earlier runs is kept."""
-
-    trainings: int = Field(
-        5,
-        ge=1,
-        description="Number of newest trainings whose model versions are kept, in addition to the "
-        "current and the previous champion and the best versions; refreshes do not count as "
-        "trainings",
-    )
-    failed_days: float = Field(
-        7,
-        ge=0,
-        description="Days after which the model files of failed and killed runs are deleted; their "
-        "metrics stay",
-    )
-    cache_gb: float = Field(
-        20,
-        gt=0,
-        description="Maximum size of the cache in GB after a run; the least recently used entries "
-        "are deleted first",
-    )
-    log_days: float = Field(
-        30,
-        ge=0,
-        description="Days after its last line at which a file in artifacts/logs is deleted",
-    )
 
 
 def split_by_retention(

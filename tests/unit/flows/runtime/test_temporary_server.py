@@ -66,7 +66,16 @@ def test_a_server_that_does_not_start_is_a_user_error(command, sentence, monkeyp
     monkeypatch.setattr(temporary_server, "STARTUP_SECONDS", 0.5)
     monkeypatch.setattr(temporary_server, "_start", lambda *_: subprocess.Popen(command))
     with pytest.raises(UserError, match=sentence):
-        temporary_server.temporary_server().__enter__()
+        temporary_server.temporary_server(lambda: None).__enter__()
+    assert not any(temporary_server._records().iterdir())
+
+
+def test_a_server_ends_where_the_run_cannot_be_prepared(monkeypatch):
+    server = sleeper()
+    monkeypatch.setattr(temporary_server, "_start", lambda *_: server)
+    with pytest.raises(ZeroDivisionError):
+        temporary_server.temporary_server(lambda: 1 / 0).__enter__()
+    assert server.poll() is not None
     assert not any(temporary_server._records().iterdir())
 
 

@@ -7,7 +7,8 @@ import pytest
 from tasks.core.contracts import DocumentsRef, RegistryError
 from tasks.core.storage import store
 from tasks.registry import retention
-from tasks.registry.retention import RetentionConfig, clean_up
+from tasks.registry.config import RetentionConfig
+from tasks.registry.retention import clean_up
 
 HOUR = 3600.0
 

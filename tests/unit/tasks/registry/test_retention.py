@@ -15,10 +15,10 @@ from mlflow.protos.databricks_pb2 import (
 
 from tasks.core.storage import store
 from tasks.registry import retention
+from tasks.registry.config import RetentionConfig
 from tasks.registry.retention import (
     FILES_DELETED,
     LARGE_ARTIFACTS,
-    RetentionConfig,
     clean_up,
     delete_failed_models,
     delete_files,
