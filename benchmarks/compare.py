@@ -33,7 +33,7 @@ STAGES = {
     "labels": ("label",),
     "doc2vec": ("fit_doc2vec", "embed", "check_vectors"),
     "classifier": ("fit_network", "fit_linear", "fit_ensemble", "predict_genres"),
-    "index": ("fit_transformer", "build_index_rows", "build_index"),
+    "index": ("fit_text_features", "fit_transformer", "build_index_rows", "build_index"),
     "baselines": ("baselines",),
     "evaluation": ("evaluate", "evaluate_lists"),
     "tracking": ("open_run", "track_source", "track_results", "register", "report"),

@@ -64,7 +64,7 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
             documents, vectors, labels, network, linear, config.classifier
         )
     classifier = as_input(trained)
-    predicted = predict_genres.submit(classifier, vectors, documents)
+    predicted = predict_genres.submit(classifier, vectors, documents, data.compute)
     scores = evaluate.submit(
         documents=documents,
         labels=labels,

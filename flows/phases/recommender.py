@@ -22,7 +22,11 @@ from tasks.core.contracts import (
 )
 from tasks.core.storage.store import locate
 from tasks.recommend.evaluation.list_evaluation import evaluate_lists
-from tasks.recommend.features.index_features import build_index_rows, fit_transformer
+from tasks.recommend.features.index_features import (
+    build_index_rows,
+    fit_text_features,
+    fit_transformer,
+)
 from tasks.recommend.index import build_index
 from tasks.recommend.model_folders import ModelFolders
 from tasks.reports.drawing import draw_map
@@ -91,14 +95,8 @@ def build_rows(
     documents, vectors = as_input(data.documents), as_input(embeddings.vectors)
     labels, compute = as_input(genres.labels), data.compute
     doc2vec, classifier = as_input(embeddings.doc2vec), as_input(genres.classifier)
-    transformer = fit_transformer.submit(
-        documents=documents,
-        vectors=vectors,
-        labels=labels,
-        doc2vec=doc2vec,
-        classifier=classifier,
-        compute=compute,
-    )
+    texts = as_input(fit_text_features.submit(documents, labels, doc2vec, compute))
+    transformer = fit_transformer.submit(texts, documents, vectors, classifier, compute)
     rows = build_index_rows.submit(
         documents=documents,
         vectors=vectors,

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from scipy.special import expit
 from sklearn.preprocessing import normalize
 
-from tasks.core.compute import Compute, run_in_fresh_process
+from tasks.core.compute import Compute, run_in_fresh_process, run_stage
 from tasks.core.contracts import (
     ClassifierRef,
     Doc2VecRef,
@@ -212,12 +212,12 @@ def _predict(
 
 @task(name="predict-genres", cache_policy=NO_CACHE)
 def predict_genres(
-    classifier: ClassifierRef, vectors: VectorsRef, documents: DocumentsRef
+    classifier: ClassifierRef, vectors: VectorsRef, documents: DocumentsRef, compute: Compute
 ) -> ProbabilitiesRef:
     """Genre probabilities (n_documents, n_genres) of all documents."""
     return store.get_or_create(
         "probabilities",
         [classifier.digest, vectors.digest, documents.digest],
         ProbabilitiesRef,
-        lambda writer: _predict(classifier, vectors, documents, writer),
+        lambda writer: run_stage(compute, _predict, classifier, vectors, documents, writer),
     )

@@ -28,13 +28,15 @@ FILES: dict[str, Movies] = {
     "doc2vec/text.json": Movies.TRAIN,
     "doc2vec/vocabulary.parquet": Movies.TRAIN,
     "labels/classes.json": Movies.TRAIN,
-    "lexicon/keywords.parquet": Movies.TRAIN,
-    "lexicon/lexicon.json": Movies.TRAIN,
-    "lexicon/people.parquet": Movies.TRAIN,
-    "lexicon/pooling.parquet": Movies.TRAIN,
-    "lexicon/projections.npz": Movies.TRAIN,  # of the network's weights, too
-    "lexicon/titles.parquet": Movies.TRAIN,
-    "lexicon/words.parquet": Movies.TRAIN,
+    # the lexicon is a copy of the features of texts, with the projection of the network's weights
+    **{
+        f"{stage}/{name}": Movies.TRAIN
+        for stage in ("text-features", "lexicon")
+        for name in (
+            *("keywords.parquet", "people.parquet", "pooling.parquet", "titles.parquet"),
+            *("words.parquet", "lexicon.json", "projections.npz", "hidden.npz"),
+        )
+    },
     "linear/terms.parquet": Movies.TRAIN,
     "linear/linear.npz": Movies.VALIDATION,  # C
     "network/weights.npz": Movies.TRAIN,  # without early stopping

@@ -1,5 +1,6 @@
 """Documents, vectors and genres -> index rows: each movie with the features it is compared by."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +27,20 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.storage import store
+from tasks.core.storage.entry_record import RECORD
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
 from tasks.genres.inference import Classifier, hidden_units, load_classifier
 from tasks.recommend.features.genre_affinity import genre_affinity
 from tasks.recommend.features.index_transformer import (
+    NO_AXES,
     IndexTransformer,
     Vectors,
     discount_names,
     l2_normalize,
     load_transformer,
     principal_projection,
+    save_hidden,
     save_transformer,
     single_words,
     smooth_idf,
@@ -234,30 +238,37 @@ def fit_terms(counts: TermCounts, vocabulary: Mapping[str, int]) -> FittedTerms:
     )
 
 
-def _fit(
-    documents: DocumentsRef,
-    vectors: VectorsRef,
-    labels: LabelsRef,
-    doc2vec: Doc2VecRef,
-    classifier: ClassifierRef,
-    writer: store.EntryWriter,
+def _fit_texts(
+    documents: DocumentsRef, labels: LabelsRef, doc2vec: Doc2VecRef, writer: store.EntryWriter
 ) -> TransformerRef:
     folder = store.locate(doc2vec)
     weights = load_weights(str(folder))
-    network = load_classifier(store.locate(classifier)).classifier
     terms = fit_terms(count_terms(store.chunks(documents)), weights.row_by_word)
     indicator, classes = store.read_labels(labels)
     transformer = IndexTransformer(
         **terms._asdict(),
         content=whitening_projection(_train_stories(documents, weights, terms.pooling)),
-        hidden=principal_projection(
-            hidden_units(network, texts, part) for texts, part in _train_chunks(documents, vectors)
-        ),
+        hidden=NO_AXES,
         affinity=genre_affinity(indicator[_train_mask(documents)]),
         classes=classes,
         with_keywords=uses_keywords(folder),
     )
     save_transformer(transformer, writer.folder)
+    return writer.folder_ref(TransformerRef, documents.rows)
+
+
+def _fit(
+    texts: TransformerRef,
+    documents: DocumentsRef,
+    vectors: VectorsRef,
+    classifier: ClassifierRef,
+    writer: store.EntryWriter,
+) -> TransformerRef:
+    network = load_classifier(store.locate(classifier)).classifier
+    units = (hidden_units(network, *part) for part in _train_chunks(documents, vectors))
+    without_record = shutil.ignore_patterns(RECORD)
+    shutil.copytree(store.locate(texts), writer.folder, ignore=without_record, dirs_exist_ok=True)
+    save_hidden(principal_projection(units), writer.folder)
     return writer.folder_ref(TransformerRef, documents.rows)
 
 
@@ -328,24 +339,37 @@ def _row_chunks(
         start = stop
 
 
+@task(name="fit-text-features", cache_policy=NO_CACHE)
+def fit_text_features(
+    documents: DocumentsRef, labels: LabelsRef, doc2vec: Doc2VecRef, compute: Compute
+) -> TransformerRef:
+    """Fit the index transformer without its projection of the network's hidden layer.
+
+    This takes most of the time, and is done while the network is trained.
+    """
+    return store.get_or_create(
+        "text-features",
+        [documents.digest, labels.digest, doc2vec.digest],
+        TransformerRef,
+        lambda writer: run_stage(compute, _fit_texts, documents, labels, doc2vec, writer),
+    )
+
+
 @task(name="fit-transformer", cache_policy=NO_CACHE)
 def fit_transformer(
+    texts: TransformerRef,
     documents: DocumentsRef,
     vectors: VectorsRef,
-    labels: LabelsRef,
-    doc2vec: Doc2VecRef,
     classifier: ClassifierRef,
     compute: Compute,
 ) -> TransformerRef:
-    """Fit the index transformer on the training split: IDF weights and projections."""
-    inputs = (documents, vectors, labels, doc2vec, classifier)
+    """Complete the index transformer of `fit_text_features`."""
+    inputs = (texts, documents, vectors, classifier)
     return store.get_or_create(
         "lexicon",
         [*(ref.digest for ref in inputs)],
         TransformerRef,
-        lambda writer: run_stage(
-            compute, _fit, documents, vectors, labels, doc2vec, classifier, writer
-        ),
+        lambda writer: run_stage(compute, _fit, *inputs, writer),
     )
 
 

@@ -20,6 +20,7 @@ Vectors = NDArray[np.float32]
 MIN_RIDGE = 0.1  # of the mean variance, added to each: keeps the noise of rare directions small
 MAX_TITLES_OF_WORD = 12  # a single word in more titles than this does not mark a franchise
 HIDDEN_SIZE = 64  # principal components of the network's hidden layer; more find nothing more
+HIDDEN_FILE = "hidden.npz"
 TERM_COLUMNS = ("words", "titles", "people", "keywords", "pooling")
 
 
@@ -33,6 +34,10 @@ class Projection(NamedTuple):
         """Projected vectors (n, n_axes) of unit length."""
         centred: Vectors = vectors - self.centre
         return l2_normalize(centred @ self.axes)
+
+
+#: In place of the projection of a hidden layer, as long as the network is not trained.
+NO_AXES = Projection(np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
 
 
 class IndexTransformer(NamedTuple):
@@ -70,8 +75,9 @@ def smooth_idf(document_frequencies: Mapping[str, int], n_documents: int) -> dic
 
 def discount_names(idf: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
     """IDF of words and bigrams (`first_second`), reduced for each proper name in them."""
+    is_name = names.__contains__  # map: a generator takes three times as long for a million terms
     return {
-        term: weight * NAME_WEIGHT ** sum(word in names for word in term.split("_"))
+        term: weight * NAME_WEIGHT ** sum(map(is_name, term.split("_")))
         for term, weight in idf.items()
     }
 
@@ -151,28 +157,41 @@ def save_transformer(transformer: IndexTransformer, folder: Path) -> None:
         weights = pa.array([idf[term] for term in terms], pa.float64())
         table = pa.table({"term": pa.array(terms, pa.string()), "idf": weights})
         pq.write_table(table, folder / f"{name}.parquet")
-    arrays: dict[str, Any] = {"affinity": transformer.affinity}
-    for name in ("content", "hidden"):
-        projection: Projection = getattr(transformer, name)
-        arrays |= {f"{name}_centre": projection.centre, f"{name}_axes": projection.axes}
+    content = _arrays_of("content", transformer.content)
+    arrays = content | {"affinity": transformer.affinity}
     np.savez(folder / "projections.npz", allow_pickle=False, **arrays)
+    save_hidden(transformer.hidden, folder)
     names = ("votes", "classes", "rare", "with_keywords")
     store.write_json(folder / "lexicon.json", {name: getattr(transformer, name) for name in names})
+
+
+def save_hidden(projection: Projection, folder: Path) -> None:
+    """Write the projection of the network's hidden layer, over an earlier one."""
+    np.savez(folder / HIDDEN_FILE, allow_pickle=False, **_arrays_of("hidden", projection))
+
+
+def _arrays_of(name: str, projection: Projection) -> dict[str, Any]:
+    return {f"{name}_centre": projection.centre, f"{name}_axes": projection.axes}
 
 
 @lru_cache(maxsize=2)
 def load_transformer(folder: str) -> IndexTransformer:
     """The transformer that `save_transformer` wrote."""
     path = Path(folder)
-    with np.load(path / "projections.npz", allow_pickle=False) as arrays:
-        content, hidden = (
-            Projection(arrays[f"{name}_centre"], arrays[f"{name}_axes"])
-            for name in ("content", "hidden")
-        )
-        affinity = arrays["affinity"]
+    with np.load(path / "projections.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    if "hidden_axes" not in arrays:  # early releases had both projections in one file
+        with np.load(path / HIDDEN_FILE, allow_pickle=False) as file:
+            arrays |= dict(file)
+    content, hidden = (
+        Projection(arrays[f"{name}_centre"], arrays[f"{name}_axes"])
+        for name in ("content", "hidden")
+    )
     settings: dict[str, Any] = store.read_json(path / "lexicon.json")
     terms = {name: _read_idf(path / f"{name}.parquet") for name in TERM_COLUMNS}
-    return IndexTransformer(content=content, hidden=hidden, affinity=affinity, **(settings | terms))
+    return IndexTransformer(
+        content=content, hidden=hidden, affinity=arrays["affinity"], **(settings | terms)
+    )
 
 
 def _read_idf(path: Path) -> dict[str, float]:

@@ -135,7 +135,15 @@ STAGES = [
         },
     ),
     Stage(
-        index_features.fit_transformer, LABELLED | {"doc2vec": DOC2VEC, "classifier": CLASSIFIER}
+        index_features.fit_text_features,
+        {"documents": DOCUMENTS, "labels": LABELS, "doc2vec": DOC2VEC},
+    ),
+    Stage(
+        index_features.fit_transformer,
+        {
+            **{"texts": LEXICON, "documents": DOCUMENTS},
+            **{"vectors": VECTORS, "classifier": CLASSIFIER},
+        },
     ),
     Stage(index_features.build_index_rows, LABELLED | {"probabilities": PROBABILITIES} | MODELS),
     Stage(

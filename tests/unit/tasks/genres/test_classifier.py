@@ -291,7 +291,7 @@ def test_probabilities_are_those_of_every_movie_in_order():
     documents, vectors, labels = stored_inputs()
     fitted = fit_network.fn(documents, vectors, labels, TINY, Compute())
     twice = store.join([documents, documents])
-    ref = predict_genres.fn(fitted, store.join([vectors, vectors]), twice)
+    ref = predict_genres.fn(fitted, store.join([vectors, vectors]), twice, Compute())
     probabilities = np.load(store.locate(ref))
     loaded = load_classifier(store.locate(fitted)).classifier
     embeddings = store.matrix(store.read(vectors))

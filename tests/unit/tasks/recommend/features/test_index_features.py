@@ -25,6 +25,7 @@ from tasks.recommend.features.index_features import (
     TermCounts,
     count_terms,
     fit_terms,
+    fit_text_features,
     fit_transformer,
     genre_features,
 )
@@ -98,16 +99,22 @@ def transformer_files(
     movies[changed_row] |= changes
     table = pa.Table.from_pylist(movies, DOCUMENTS)
     chunks = (slice(0, 5), slice(5, None))
+    documents = store.join([stored_table(DocumentsRef, table[chunk]) for chunk in chunks])
+    texts = fit_text_features.fn(
+        documents=documents,
+        labels=stored_folder(LabelsRef, write_labels),
+        doc2vec=stored_folder(Doc2VecRef, write_doc2vec),
+        compute=Compute(),
+    )
     fitted = fit_transformer.fn(
-        documents=store.join([stored_table(DocumentsRef, table[chunk]) for chunk in chunks]),
+        texts=texts,
+        documents=documents,
         vectors=store.join(
             [
                 stored_table(VectorsRef, store.vectors_table(table["id"][chunk], vectors[chunk]))
                 for chunk in chunks
             ]
         ),
-        labels=stored_folder(LabelsRef, write_labels),
-        doc2vec=stored_folder(Doc2VecRef, write_doc2vec),
         classifier=stored_folder(ClassifierRef, write_classifier),
         compute=Compute(),
     )

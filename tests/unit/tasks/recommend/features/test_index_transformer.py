@@ -126,6 +126,21 @@ def test_a_stored_transformer_loads_unchanged(tmp_path):
     assert loaded._replace(**same) == fitted._replace(**same)
 
 
+def test_a_transformer_of_an_early_release_is_read(tmp_path):
+    fitted = transformer(**{name: {name: 1.5} for name in TERM_COLUMNS})
+    save_transformer(fitted, tmp_path)
+    arrays = {}
+    for name in ("projections.npz", "hidden.npz"):
+        with np.load(tmp_path / name, allow_pickle=False) as file:
+            arrays |= dict(file)
+    (tmp_path / "hidden.npz").unlink()
+    np.savez(tmp_path / "projections.npz", allow_pickle=False, **arrays)
+    loaded = load_transformer(str(tmp_path))
+    for name in ("content", "hidden"):
+        for stored, array in zip(getattr(loaded, name), getattr(fitted, name), strict=True):
+            assert np.array_equal(stored, array)
+
+
 def test_a_stored_transformer_does_not_depend_on_the_order_of_its_terms(tmp_path):
     for name, terms in (("a", "xyz"), ("b", "zxy")):
         (tmp_path / name).mkdir()
