@@ -61,7 +61,8 @@ def preprocess(path: Path) -> tuple[pd.DataFrame, list[list[str]]]:
         parts = sentences.tokenize(text.lower())
         documents.append([token for part in parts for token in words.tokenize(part)])
         genres.append(names)
-    return frame.assign(genres=genres).reset_index(drop=True), documents
+    column = pd.Series(genres, index=frame.index)
+    return frame.assign(genres=column).reset_index(drop=True), documents
 
 
 def train_doc2vec(documents: list[list[str]]) -> Doc2Vec:

@@ -187,8 +187,8 @@ class Sweep:
         run = self.client.create_run(self.experiment, run_name=name, tags=tags)
         for key, value in flatten_settings(config.model_dump(mode="json")).items():
             self.client.log_param(run.info.run_id, key, value)
-        for key, value in metrics.items():
-            self.client.log_metric(run.info.run_id, key, value)
+        for key, metric in metrics.items():
+            self.client.log_metric(run.info.run_id, key, metric)
         self.client.set_terminated(run.info.run_id)
         self.results.append({"variant": name, **metrics})
         print(json.dumps(self.results[-1]), flush=True)

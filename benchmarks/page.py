@@ -13,6 +13,7 @@ BENCHMARKS = (
     "quality",
     "presets",
     "compare",
+    "at_once",
     "ranking",
     "questions",
     "ann",
@@ -25,8 +26,9 @@ START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end 
 HEADER = """# Measured
 
 Every figure here is written by the command in its heading; times are of the machine that ran it
-and only their ratios mean something elsewhere. `Quality`, `Settings` and `GPU` are of today's
-classifier, other sections of one without a linear model whose network read fixed vectors.
+and only their ratios mean something elsewhere. `Quality`, `Two trainings`, `Settings` and `GPU`
+are of today's classifier, other sections of one without a linear model whose network read fixed
+vectors. The CPU's rows of `GPU` used all cores; the narrow network is trained on one today.
 """
 
 

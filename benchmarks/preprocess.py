@@ -117,7 +117,7 @@ def work_here(work: str, path: Path) -> None:
     if work not in ("post", "loop"):
         from prefect import flow as as_flow
 
-        as_flow(lambda: None, name="warm-up")()
+        as_flow(name="warm-up")(lambda: None)()
     start = time.perf_counter()
     documents = WORK[work](path)
     print(json.dumps({"documents": documents, "seconds": time.perf_counter() - start}))

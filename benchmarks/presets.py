@@ -47,6 +47,7 @@ def measure(source: Path, preset: str) -> dict[str, Any]:
             raise SystemExit(f"Training {preset} on {source} failed.")
         client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
         experiment = client.get_experiment_by_name("movie-recommender")
+        assert experiment  # noqa: S101 - the training has created it
         (run,) = client.search_runs([experiment.experiment_id])
     metrics, protocol = run.data.metrics, run.data.tags["protocol"]
     prefix = "test" if protocol == "held-out" else protocol

@@ -62,6 +62,7 @@ def train(source: str, root: str, seed: int, options: Sequence[str]) -> dict[str
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
+    assert experiment  # noqa: S101 - the training has created it
     metrics = client.search_runs([experiment.experiment_id], max_results=1)[0].data.metrics
     return {name: value for name, value in metrics.items() if name in reported_names()}
 

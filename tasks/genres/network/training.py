@@ -30,6 +30,7 @@ from tasks.genres.network.modules import GenreNetwork, Standardiser, WordEncoder
 
 MIN_STEPS_PER_EPOCH = 32  # a small table gets smaller batches, to reach this number of steps
 MIN_BATCH_SIZE = 16
+PRODUCTS_PER_THREAD = 2**28  # multiplications of a forward pass
 #: Checkpoints of a fine-tuned network are as large as its word vectors, four times.
 SECONDS_BETWEEN_CHECKPOINTS = 10
 logger = logging.getLogger("prefect.movie_recommender")
@@ -226,6 +227,11 @@ def scale_learning_rates(optimizers: Sequence[torch.optim.Optimizer], factor: fl
             group["lr"] = factor * optimizer.defaults["lr"]
 
 
+def usual_batch_size(config: ClassifierConfig, movies: int) -> int:
+    """Movies of a batch: the configured number, or fewer for a small table."""
+    return min(config.batch_size, max(MIN_BATCH_SIZE, movies // MIN_STEPS_PER_EPOCH))
+
+
 def run_epoch(
     state: TrainingState,
     train: Examples,
@@ -233,9 +239,7 @@ def run_epoch(
     config: ClassifierConfig,
 ) -> None:
     """Train and validate one epoch, log it, and remember the weights of the best epoch."""
-    batch_size = min(
-        config.batch_size, max(MIN_BATCH_SIZE, len(train.labels) // MIN_STEPS_PER_EPOCH)
-    )
+    batch_size = usual_batch_size(config, len(train.labels))
     weights = positive_weights(train.labels, config.positive_weight)
     if config.decay:
         scale_learning_rates(state.optimizers, 1 - len(state.history) / config.epochs)
@@ -253,20 +257,26 @@ def run_epoch(
         state.best_weights = copy.deepcopy(state.network.state_dict())
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on a single core.
+def useful_threads(network: GenreNetwork, batch_size: int, available: int) -> int:
+    """Threads that a training step keeps busy: one for the default layers and batches.
 
-    Its threads wait for each other by spinning, after every one of thousands of small operations.
-    On two cores a second thread saves a third of the time, unless another process uses that core:
-    then training takes six times as long.
+    Torch's threads wait for each other by spinning, after every one of thousands of operations. On
+    two cores a second thread saves a third of the default network's time, unless another process
+    uses that core: then training takes six times as long.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    weights = sum(parameter.numel() for parameter in network.layers.parameters())
+    return max(1, min(available, batch_size * weights // PRODUCTS_PER_THREAD))
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch compute in `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def train_network(
@@ -282,18 +292,30 @@ def train_network(
     too. With a `checkpoint` path, the state is written there at intervals and training resumes from
     it. Every epoch has a seed of its own, so a resumed training draws the same random numbers.
     """
-    with torch.random.fork_rng(), one_thread():
+    with torch.random.fork_rng():
         state = start_or_resume(train, config, word_vectors, checkpoint)
-        last_saved = time.monotonic()
-        while not should_stop(state.history, config):
-            torch.manual_seed(config.seed + len(state.history) + 1)
-            run_epoch(state, train=train, validation=validation, config=config)
-            if checkpoint:
-                write_epoch_progress(checkpoint.parent, len(state.history), config.epochs)
-                last_saved = _save_when_due(state, checkpoint, last_saved)
+        batch_size = usual_batch_size(config, len(train.labels))
+        with torch_threads(useful_threads(state.network, batch_size, torch.get_num_threads())):
+            _run_epochs(state, train, validation, config, checkpoint)
     if config.patience is not None:
         state.network.load_state_dict(state.best_weights)
     return state.network, state.history
+
+
+def _run_epochs(
+    state: TrainingState,
+    train: Examples,
+    validation: Examples,
+    config: ClassifierConfig,
+    checkpoint: Path | None,
+) -> None:
+    last_saved = time.monotonic()
+    while not should_stop(state.history, config):
+        torch.manual_seed(config.seed + len(state.history) + 1)
+        run_epoch(state, train=train, validation=validation, config=config)
+        if checkpoint:
+            write_epoch_progress(checkpoint.parent, len(state.history), config.epochs)
+            last_saved = _save_when_due(state, checkpoint, last_saved)
 
 
 def _save_when_due(state: TrainingState, checkpoint: Path, last_saved: float) -> float:

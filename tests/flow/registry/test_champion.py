@@ -226,7 +226,7 @@ def test_a_local_file_is_read_in_place_and_a_remote_one_is_downloaded_once(
     assert local.is_relative_to(artifacts / "mlruns")
 
     registry = "mlflow.store.artifact.artifact_repository_registry"
-    monkeypatch.setattr("tasks.registry.champion._artifact_uri", lambda _: "mlflow-artifacts:/1")
+    monkeypatch.setattr("tasks.registry.champion._artifact_uri", lambda *_: "mlflow-artifacts:/1")
     repository = LocalArtifactRepository(run.info.artifact_uri)
     monkeypatch.setattr(f"{registry}.get_artifact_repository", lambda *_, **__: repository)
     copies = {fetch_artifact(run.info.run_id, name) for _ in range(2)}

@@ -32,8 +32,10 @@ from tasks.genres.network.training import (
     run_epoch,
     should_stop,
     shuffled_batches,
+    torch_threads,
     train_epoch,
     train_network,
+    useful_threads,
 )
 from tasks.genres.word_vectors import WordVectors
 
@@ -80,6 +82,31 @@ def predictions(network: GenreNetwork, data: Examples) -> np.ndarray:
 def network_of(hidden: tuple[int, ...], size: int = 8, dropout: float = 0.0) -> GenreNetwork:
     encoder = Standardiser(torch.zeros(size), torch.ones(size))
     return GenreNetwork(encoder, 20, hidden, dropout)
+
+
+def test_the_default_network_trains_on_one_core_and_a_wide_one_on_several():
+    config = ClassifierConfig()
+    threads = {
+        width: useful_threads(network_of((width, width // 2), 300), config.batch_size, available=4)
+        for width in (config.hidden[0], 2048, 4096)
+    }
+    assert threads == {config.hidden[0]: 1, 2048: 4, 4096: 4}
+    assert useful_threads(network_of((2048, 1024), 300), 512, available=1) == 1
+
+
+def test_training_computes_on_one_core_and_leaves_the_number_of_threads_as_it_was(monkeypatch):
+    before, used = torch.get_num_threads(), []
+
+    def run(*_, **__):
+        used.append(torch.get_num_threads())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(training, "run_epoch", run)
+    with torch_threads(3):
+        with pytest.raises(ZeroDivisionError):
+            train_network(examples(50), examples(50), ClassifierConfig())
+        assert (used, torch.get_num_threads()) == ([1], 3)
+    assert torch.get_num_threads() == before
 
 
 def test_network_of_the_blog_preset_has_the_layers_of_the_post():
