@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.page import save_results
 
+PROGRAM = Path(sys.executable).with_name("movie-recommender")
 RESULTS = Path(__file__).with_name("at_once.json")
 
 
@@ -25,7 +26,7 @@ def seconds_of(source: Path, trainings: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(trainings):
             environment = os.environ | {"RECOMMENDER_ARTIFACTS": f"{folder}/{number}"}
-            command = [sys.executable, "-m", "flows.train", "--source", str(source)]
+            command = [str(PROGRAM), "train", "--source", str(source)]
             quiet = subprocess.DEVNULL
             processes.append(subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet))
         codes = [process.wait() for process in processes]

@@ -137,7 +137,12 @@ def samples_per_second(seed: int = 0) -> dict[str, float]:
     from benchmarks.blog_baseline import BATCH_SIZE, network, train_network
     from tasks.genres.config import ClassifierConfig
     from tasks.genres.network.modules import GenreNetwork, Standardiser
-    from tasks.genres.network.training import Examples, train_epoch
+    from tasks.genres.network.training import (
+        Examples,
+        torch_threads,
+        train_epoch,
+        useful_threads,
+    )
 
     torch.manual_seed(seed)
     data = Examples(torch.randn(MOVIES, 100), (torch.rand(MOVIES, 20) < 0.1).float())
@@ -149,7 +154,9 @@ def samples_per_second(seed: int = 0) -> dict[str, float]:
         unscaled = Standardiser(torch.zeros(100), torch.ones(100))
         model = GenreNetwork(unscaled, 20, (512, 256, 128), 0.3)
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
-        train_epoch(model, [optimizer], data, ClassifierConfig().batch_size)
+        batch_size = ClassifierConfig().batch_size
+        with torch_threads(useful_threads(model, batch_size, torch.get_num_threads())):
+            train_epoch(model, [optimizer], data, batch_size)
 
     return {name: MOVIES / s for name, s in best_of({"post": post, "ours": ours}, 8).items()}
 
@@ -203,7 +210,7 @@ def words_per_second(path: Path, passes: int = 2) -> dict[str, dict[str, float]]
 
 
 def stage_seconds(spans: dict[str, list[float]]) -> dict[str, float]:
-    """From the start of a stage's first task to the end of its last, in seconds."""
+    """Seconds of the tasks of each stage, each from the start of its first run to the last end."""
     seconds = {}
     for stage, tasks in STAGES.items():
         ran = [spans[task] for task in tasks if task in spans]

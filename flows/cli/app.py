@@ -11,7 +11,6 @@ from flows.runtime import PROGRAM, garbage, interrupts
 def main() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install()
-    garbage.pause()
     name, arguments = sys.argv[1:2], sys.argv[2:]
     if name and name[0] in SUBCOMMANDS:
         run(SUBCOMMANDS[name[0]].function, f"{PROGRAM} {name[0]}", arguments)
@@ -29,9 +28,10 @@ def run_module(name: str) -> NoReturn:
 
 def run(function: str, program: str, arguments: list[str]) -> NoReturn:
     """Import a command and run it with its arguments; exits with its code."""
-    from flows.cli.command_line import config_class
-    from flows.cli.command_line import main as run_command
+    garbage.collect_less()
+    with garbage.not_collected():
+        from flows.cli.command_line import config_class
+        from flows.cli.command_line import main as run_command
 
-    command = resolve_name(function)
-    garbage.resume()
+        command = resolve_name(function)
     run_command(config=config_class(command), program=program, command=command, arguments=arguments)

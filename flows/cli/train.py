@@ -1,11 +1,15 @@
 """The subcommand `train`: check the source, train, print the scores."""
 
+from contextlib import suppress
+
 from rich.table import Table
 
 from flows.cli.command_line import DONE
 from flows.cli.terminal import text_console
 from flows.config import TrainConfig
+from flows.runtime import garbage
 from flows.runtime.server import prefect_server
+from tasks.core.contracts import UserError
 from tasks.core.storage import store
 from tasks.data.source_check import require_trainable
 from tasks.reports.summary import BASELINE_TITLES, Summary, next_commands, notes, score_rows
@@ -25,11 +29,15 @@ def command(config: TrainConfig) -> int:
 
 
 def _prepare() -> None:
-    """Import the flow, connect to MLflow."""
-    import flows.train  # noqa: F401
-    from tasks.registry.tracking.mlflow_client import connect
+    """Import the flow and connect to MLflow.
 
-    connect()
+    Where MLflow cannot be reached, the flow fails, so that the failure is recorded and notified.
+    """
+    with garbage.not_collected(), suppress(UserError):
+        import flows.train  # noqa: F401
+        from tasks.registry.tracking.mlflow_client import connect
+
+        connect()
 
 
 def show(summary: Summary) -> None:

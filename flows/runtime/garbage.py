@@ -1,4 +1,4 @@
-"""Garbage collection around imports, which costs a command seconds for nothing.
+"""Garbage collection of libraries, which costs a command seconds for nothing.
 
 The objects of libraries live as long as the process. Collecting while they are imported finds no
 garbage, and at exit Python collects them one by one although the system frees all memory at once.
@@ -6,19 +6,25 @@ garbage, and at exit Python collects them one by one although the system frees a
 
 import atexit
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-#: Python's are (700, 10, 10); libraries that a stage imports create millions of objects.
-THRESHOLDS = (50_000, 20, 20)
-
-
-def pause() -> None:
-    """Collect nothing until `resume`."""
-    gc.disable()
+#: Those of Python 3.11 are (700, 10, 10); what a stage imports creates millions of objects.
+THRESHOLDS = (50_000, 10, 10)
 
 
-def resume() -> None:
-    """Collect again, but seldom, nothing that exists now, and at exit nothing."""
-    gc.freeze()
-    gc.enable()
+def collect_less() -> None:
+    """Collect less often, and nothing at exit."""
     gc.set_threshold(*THRESHOLDS)
     atexit.register(gc.freeze)
+
+
+@contextmanager
+def not_collected() -> Iterator[None]:
+    """Collect nothing in this block, and never what exists at its end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -13,9 +13,8 @@ PARENT = "MOVIE_RECOMMENDER_SERVER_PARENT"
 def app() -> FastAPI:
     """Prefect's API without its UI and most services."""
     end_with_parent(int(os.environ[PARENT]))
-    garbage.pause()
-    from prefect.server.api.server import create_app
+    garbage.collect_less()
+    with garbage.not_collected():
+        from prefect.server.api.server import create_app
 
-    api = create_app(ephemeral=True, final=True)
-    garbage.resume()
-    return api
+        return create_app(ephemeral=True, final=True)

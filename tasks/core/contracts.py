@@ -133,6 +133,10 @@ class ProbabilitiesRef(Ref, frozen=True):
     """Genre probabilities (n_documents, n_genres), in the order of the documents."""
 
 
+class TextFeaturesRef(Ref, frozen=True):
+    """Folder of an index transformer that lacks the projection of the network's hidden layer."""
+
+
 class TransformerRef(Ref, frozen=True):
     """Folder of the fitted index transformer: term weights and whitening."""
 

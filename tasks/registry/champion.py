@@ -164,7 +164,11 @@ def fetch_artifact(run_id: str, name: str) -> Path:
         RegistryError: the registry is damaged or cannot be reached.
         DamagedVersionError: the registry has no such run, or the run no such file.
     """
+    import mlflow
+
     uri = tracking_uri()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(uri)
     require_reachable(uri)
     with registry_errors(uri):
         run_uri = _artifact_uri(uri, run_id)
@@ -182,10 +186,8 @@ def _artifact_uri(registry: str, run_id: str) -> str:
     """Where a run's files are; it is asked once, since MLflow reads all metrics of the run too."""
     import mlflow
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(registry)
     try:
-        return str(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
+        return str(mlflow.MlflowClient(registry).get_run(run_id).info.artifact_uri)
     except mlflow.exceptions.MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise

@@ -1,4 +1,4 @@
-"""Settings of what is kept, in a module that imports neither MLflow nor LanceDB."""
+"""Settings of retention, in a module that does not import MLflow."""
 
 from pydantic import Field
 

@@ -83,7 +83,7 @@ def versions_in_use(client: mlflow.MlflowClient, registered: Iterable[ModelVersi
     """Numbers of the versions with an alias, and of the best ones that the gate compares with."""
     aliased = {*versions_by_alias(client).values()}
     tags = [version.tags for version in registered if str(version.version) in aliased]
-    best = (json.loads(version_tags.get("best", "{}")).values() for version_tags in tags)
+    best = (json.loads(of_version.get("best", "{}")).values() for of_version in tags)
     return aliased.union(*best)
 
 

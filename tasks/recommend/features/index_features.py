@@ -1,6 +1,5 @@
 """Documents, vectors and genres -> index rows: each movie with the features it is compared by."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,19 +22,20 @@ from tasks.core.contracts import (
     LabelsRef,
     ProbabilitiesRef,
     RowsRef,
+    TextFeaturesRef,
     TransformerRef,
     VectorsRef,
 )
 from tasks.core.storage import store
-from tasks.core.storage.entry_record import RECORD
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
 from tasks.genres.inference import Classifier, hidden_units, load_classifier
 from tasks.recommend.features.genre_affinity import genre_affinity
 from tasks.recommend.features.index_transformer import (
-    NO_AXES,
+    UNFITTED,
     IndexTransformer,
     Vectors,
+    copy_files,
     discount_names,
     l2_normalize,
     load_transformer,
@@ -240,7 +240,7 @@ def fit_terms(counts: TermCounts, vocabulary: Mapping[str, int]) -> FittedTerms:
 
 def _fit_texts(
     documents: DocumentsRef, labels: LabelsRef, doc2vec: Doc2VecRef, writer: store.EntryWriter
-) -> TransformerRef:
+) -> TextFeaturesRef:
     folder = store.locate(doc2vec)
     weights = load_weights(str(folder))
     terms = fit_terms(count_terms(store.chunks(documents)), weights.row_by_word)
@@ -248,17 +248,17 @@ def _fit_texts(
     transformer = IndexTransformer(
         **terms._asdict(),
         content=whitening_projection(_train_stories(documents, weights, terms.pooling)),
-        hidden=NO_AXES,
+        hidden=UNFITTED,
         affinity=genre_affinity(indicator[_train_mask(documents)]),
         classes=classes,
         with_keywords=uses_keywords(folder),
     )
     save_transformer(transformer, writer.folder)
-    return writer.folder_ref(TransformerRef, documents.rows)
+    return writer.folder_ref(TextFeaturesRef, documents.rows)
 
 
 def _fit(
-    texts: TransformerRef,
+    texts: TextFeaturesRef,
     documents: DocumentsRef,
     vectors: VectorsRef,
     classifier: ClassifierRef,
@@ -266,9 +266,9 @@ def _fit(
 ) -> TransformerRef:
     network = load_classifier(store.locate(classifier)).classifier
     units = (hidden_units(network, *part) for part in _train_chunks(documents, vectors))
-    without_record = shutil.ignore_patterns(RECORD)
-    shutil.copytree(store.locate(texts), writer.folder, ignore=without_record, dirs_exist_ok=True)
-    save_hidden(principal_projection(units), writer.folder)
+    hidden = principal_projection(units)
+    copy_files(store.locate(texts), writer.folder)
+    save_hidden(hidden, writer.folder)
     return writer.folder_ref(TransformerRef, documents.rows)
 
 
@@ -342,7 +342,7 @@ def _row_chunks(
 @task(name="fit-text-features", cache_policy=NO_CACHE)
 def fit_text_features(
     documents: DocumentsRef, labels: LabelsRef, doc2vec: Doc2VecRef, compute: Compute
-) -> TransformerRef:
+) -> TextFeaturesRef:
     """Fit the index transformer without its projection of the network's hidden layer.
 
     This takes most of the time, and is done while the network is trained.
@@ -350,14 +350,14 @@ def fit_text_features(
     return store.get_or_create(
         "text-features",
         [documents.digest, labels.digest, doc2vec.digest],
-        TransformerRef,
+        TextFeaturesRef,
         lambda writer: run_stage(compute, _fit_texts, documents, labels, doc2vec, writer),
     )
 
 
 @task(name="fit-transformer", cache_policy=NO_CACHE)
 def fit_transformer(
-    texts: TransformerRef,
+    texts: TextFeaturesRef,
     documents: DocumentsRef,
     vectors: VectorsRef,
     classifier: ClassifierRef,

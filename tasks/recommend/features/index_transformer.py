@@ -1,6 +1,7 @@
 """The fitted transformer of the index: IDF weights, vector projections, and their files."""
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -20,7 +21,7 @@ Vectors = NDArray[np.float32]
 MIN_RIDGE = 0.1  # of the mean variance, added to each: keeps the noise of rare directions small
 MAX_TITLES_OF_WORD = 12  # a single word in more titles than this does not mark a franchise
 HIDDEN_SIZE = 64  # principal components of the network's hidden layer; more find nothing more
-HIDDEN_FILE = "hidden.npz"
+PROJECTIONS_FILE, HIDDEN_FILE, SETTINGS_FILE = "projections.npz", "hidden.npz", "lexicon.json"
 TERM_COLUMNS = ("words", "titles", "people", "keywords", "pooling")
 
 
@@ -36,8 +37,8 @@ class Projection(NamedTuple):
         return l2_normalize(centred @ self.axes)
 
 
-#: In place of the projection of a hidden layer, as long as the network is not trained.
-NO_AXES = Projection(np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+#: In place of the projection of the hidden layer, as long as the network is not trained.
+UNFITTED = Projection(np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
 
 
 class IndexTransformer(NamedTuple):
@@ -159,14 +160,21 @@ def save_transformer(transformer: IndexTransformer, folder: Path) -> None:
         pq.write_table(table, folder / f"{name}.parquet")
     content = _arrays_of("content", transformer.content)
     arrays = content | {"affinity": transformer.affinity}
-    np.savez(folder / "projections.npz", allow_pickle=False, **arrays)
+    np.savez(folder / PROJECTIONS_FILE, allow_pickle=False, **arrays)
     save_hidden(transformer.hidden, folder)
     names = ("votes", "classes", "rare", "with_keywords")
-    store.write_json(folder / "lexicon.json", {name: getattr(transformer, name) for name in names})
+    store.write_json(folder / SETTINGS_FILE, {name: getattr(transformer, name) for name in names})
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy what `save_transformer` wrote to another folder, without times and permissions."""
+    names = [*(f"{name}.parquet" for name in TERM_COLUMNS), PROJECTIONS_FILE, SETTINGS_FILE]
+    for name in names:
+        shutil.copyfile(source / name, target / name)
 
 
 def save_hidden(projection: Projection, folder: Path) -> None:
-    """Write the projection of the network's hidden layer, over an earlier one."""
+    """Write the projection of the network's hidden layer."""
     np.savez(folder / HIDDEN_FILE, allow_pickle=False, **_arrays_of("hidden", projection))
 
 
@@ -178,16 +186,16 @@ def _arrays_of(name: str, projection: Projection) -> dict[str, Any]:
 def load_transformer(folder: str) -> IndexTransformer:
     """The transformer that `save_transformer` wrote."""
     path = Path(folder)
-    with np.load(path / "projections.npz", allow_pickle=False) as file:
+    with np.load(path / PROJECTIONS_FILE, allow_pickle=False) as file:
         arrays = dict(file)
-    if "hidden_axes" not in arrays:  # early releases had both projections in one file
+    if "hidden_axes" not in arrays:  # earlier versions have both projections in one file
         with np.load(path / HIDDEN_FILE, allow_pickle=False) as file:
             arrays |= dict(file)
     content, hidden = (
         Projection(arrays[f"{name}_centre"], arrays[f"{name}_axes"])
         for name in ("content", "hidden")
     )
-    settings: dict[str, Any] = store.read_json(path / "lexicon.json")
+    settings: dict[str, Any] = store.read_json(path / SETTINGS_FILE)
     terms = {name: _read_idf(path / f"{name}.parquet") for name in TERM_COLUMNS}
     return IndexTransformer(
         content=content, hidden=hidden, affinity=arrays["affinity"], **(settings | terms)

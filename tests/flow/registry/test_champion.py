@@ -7,6 +7,7 @@ import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import mlflow
 import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
@@ -236,6 +237,21 @@ def test_a_local_file_is_read_in_place_and_a_remote_one_is_downloaded_once(
     assert text == "words"
     with pytest.raises(DamagedVersionError, match=r"no longer has source/gone\.json"):
         fetch_artifact(run.info.run_id, "source/gone.json")
+
+
+def test_files_of_one_registry_are_not_sought_in_another(tmp_path, monkeypatch):
+    databases = [f"sqlite:///{tmp_path}/{name}.db" for name in "ab"]
+    runs = []
+    for database in databases:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+        client = connect()
+        runs.append(client.create_run(experiment_id(client)).info.run_id)
+    for database, run in [*zip(databases, runs, strict=True)] * 2:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+        fetch_artifact(run, "doc2vec")
+        assert mlflow.get_tracking_uri() == database
+        with pytest.raises(DamagedVersionError, match="MLflow has no run"):
+            fetch_artifact(next(other for other in runs if other != run), "doc2vec")
 
 
 def test_the_login_of_a_tracking_server_moves_to_mlflow_variables(monkeypatch):

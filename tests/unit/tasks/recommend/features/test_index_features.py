@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tasks.core.contracts import (
     Doc2VecRef,
     DocumentsRef,
     LabelsRef,
+    TransformerRef,
     VectorsRef,
 )
 from tasks.core.storage import store
@@ -91,35 +93,49 @@ def write_labels(folder: Path) -> None:
     store.write_json(folder / "classes.json", ["Horror"])
 
 
-def transformer_files(
-    changed_row: int, changes: dict[str, Any], vectors: NDArray[np.float32]
-) -> dict[str, bytes]:
-    """The files of a transformer that is fitted on two chunks, after changes of one movie."""
-    movies = [document(row) for row in range(TEST + 1)]
-    movies[changed_row] |= changes
-    table = pa.Table.from_pylist(movies, DOCUMENTS)
+def transformer(
+    movies: pa.Table, vectors: NDArray[np.float32], doc2vec: Doc2VecRef | None = None
+) -> TransformerRef:
+    """A transformer that is fitted on two chunks of movies."""
     chunks = (slice(0, 5), slice(5, None))
-    documents = store.join([stored_table(DocumentsRef, table[chunk]) for chunk in chunks])
+    documents = store.join([stored_table(DocumentsRef, movies[chunk]) for chunk in chunks])
+    tables = [store.vectors_table(movies["id"][chunk], vectors[chunk]) for chunk in chunks]
     texts = fit_text_features.fn(
         documents=documents,
         labels=stored_folder(LabelsRef, write_labels),
-        doc2vec=stored_folder(Doc2VecRef, write_doc2vec),
+        doc2vec=doc2vec or stored_folder(Doc2VecRef, write_doc2vec),
         compute=Compute(),
     )
-    fitted = fit_transformer.fn(
+    return fit_transformer.fn(
         texts=texts,
         documents=documents,
-        vectors=store.join(
-            [
-                stored_table(VectorsRef, store.vectors_table(table["id"][chunk], vectors[chunk]))
-                for chunk in chunks
-            ]
-        ),
+        vectors=store.join([stored_table(VectorsRef, table) for table in tables]),
         classifier=stored_folder(ClassifierRef, write_classifier),
         compute=Compute(),
     )
-    files = store.locate(fitted).iterdir()
+
+
+def transformer_files(
+    changed_row: int, changes: dict[str, Any], vectors: NDArray[np.float32]
+) -> dict[str, bytes]:
+    """The files of a transformer, after changes of one movie."""
+    movies = [document(row) for row in range(TEST + 1)]
+    movies[changed_row] |= changes
+    files = store.locate(transformer(pa.Table.from_pylist(movies, DOCUMENTS), vectors)).iterdir()
     return {file.name: file.read_bytes() for file in files if file.name != "ref.json"}
+
+
+def test_the_digest_of_a_transformer_is_that_of_its_files():
+    """Not of when or from which entry the features of texts were copied."""
+    movies = pa.Table.from_pylist([document(row) for row in range(TEST + 1)], DOCUMENTS)
+    doc2vecs = [stored_folder(Doc2VecRef, write_doc2vec) for _ in range(2)]
+    renamed = [doc2vec.model_copy(update={"digest": doc2vec.paths[0]}) for doc2vec in doc2vecs]
+    digests = []
+    for doc2vec in renamed:
+        fitted = transformer(movies, vectors(), doc2vec)
+        digests.append(fitted.digest)
+        shutil.rmtree(store.locate(fitted))  # or the second one would be found in the cache
+    assert digests[0] == digests[1]
 
 
 def test_probabilities_replace_the_genres_of_unlabelled_movies_alone():
