@@ -59,6 +59,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "batch_size": 64,
             "epochs": 50,
             "positive_weight": 0.0,
+            "focal_gamma": 0.0,
             "standardise": False,
             "calibrate": False,
             "patience": None,
@@ -83,6 +84,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "classifier": {
             "positive_weight": 0.0,
+            "focal_gamma": 0.0,
             "dropout": 0.5,
             "decay": False,
             "batch_size": 512,

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import DOCUMENTS, DocumentsRef, MoviesRef, SplitsRef
+from tasks.core.documents import to_document
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.words import Segmenter, content_words, language_of, stems_of, words_of
@@ -112,14 +113,16 @@ def build_document(
     genres: Sequence[str] = (),
     keywords: Sequence[str] = (),
 ) -> str:
-    """Document of a movie: its tokens, separated by spaces.
+    """Document of a movie: its tokens and the words of its title; without these in recipe `blog`.
 
     Training, evaluation, the promotion gate, refresh and queries all use this function, so that a
     model always gets documents like those it was trained on. `keywords` are used only if
     `config.keywords` is set.
     """
     tokens = document_tokens(title, overview, config, genres=genres)
-    return " ".join(tokens + keyword_tokens(keywords, config) if config.keywords else tokens)
+    if config.keywords:
+        tokens += keyword_tokens(keywords, config)
+    return to_document(tokens, [] if config.recipe == "blog" else words_of(title, config.segmenter))
 
 
 def build_documents(movies: pa.Table, config: TextConfig) -> list[str]:

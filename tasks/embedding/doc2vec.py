@@ -19,6 +19,7 @@ from gensim.models.doc2vec import Doc2Vec, train_document_dbow, train_document_d
 from numpy.typing import NDArray
 
 from tasks.core.contracts import UserError
+from tasks.core.documents import tokens_of
 from tasks.core.progress import write_epoch_progress
 from tasks.core.storage import store
 from tasks.embedding.config import Doc2VecConfig, load_config
@@ -148,11 +149,11 @@ def _inference_step(
 def infer_vectors(
     model: Doc2Vec, documents: Sequence[str], config: Doc2VecConfig, seed: int | None = None
 ) -> Vectors:
-    """Vectors (n_documents, vector_size) of space-separated documents; thread-safe."""
+    """Vectors (n_documents, vector_size) of documents; thread-safe."""
     seed = config.seed if seed is None else seed
     seeded_model = copy(model)  # shares the weights, which do not change, but no random state
     seeded_model.random = np.random.RandomState(seed)
-    rows = [infer_vector(seeded_model, document.split(), config, seed) for document in documents]
+    rows = [infer_vector(seeded_model, tokens_of(document), config, seed) for document in documents]
     return np.array(rows, np.float32).reshape(len(rows), config.vector_size)
 
 

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
+from tasks.core.documents import tokens_of
+
 Vectors = NDArray[np.float32]
 
 
@@ -63,7 +65,7 @@ def weighted_vectors(
     As in `pooled_vectors`, but each word counts by its `importance`; words without one count 1. A
     document without a known word gets the mean direction of all words.
     """
-    tokens = [[t for t in text.split() if t in weights.row_by_word] for text in documents]
+    tokens = [[t for t in tokens_of(text) if t in weights.row_by_word] for text in documents]
     rows = np.array([weights.row_by_word[t] for words in tokens for t in words], np.int64)
     values = np.array([importance.get(t, 1.0) for words in tokens for t in words], np.float32)
     starts = np.concatenate([[0], np.cumsum([len(words) for words in tokens])])
@@ -79,4 +81,4 @@ def weighted_vectors(
 
 def known_token_rows(rows: Mapping[str, int], documents: Sequence[str]) -> list[list[int]]:
     """For each document the `rows` of its tokens; unknown tokens are left out."""
-    return [[rows[word] for word in text.split() if word in rows] for text in documents]
+    return [[rows[word] for word in tokens_of(text) if word in rows] for text in documents]

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, UserError
+from tasks.core.documents import tokens_of
 from tasks.core.progress import watch_epochs
 from tasks.core.storage import store
 from tasks.data.splits import SPLITS
@@ -36,9 +37,9 @@ def write_corpus(documents: Iterable[pa.Table], path: Path, splits: Sequence[str
     with path.open("w", encoding="utf-8") as file:
         for table in documents:
             pairs = zip(table["document"].to_pylist(), table["split"].to_pylist(), strict=True)
-            lines = [f"{document}\n" for document, split in pairs if split in splits]
-            file.writelines(lines)
-            words += sum(len(line.split()) for line in lines)
+            texts = [tokens_of(document) for document, split in pairs if split in splits]
+            file.writelines(f"{' '.join(tokens)}\n" for tokens in texts)
+            words += sum(map(len, texts))
     return words
 
 

@@ -46,6 +46,12 @@ class ClassifierConfig(StrictConfig):
         le=1,
         description="Exponent p of the positive class weight (negatives/positives)^p",
     )
+    focal_gamma: float = Field(
+        1.0,
+        ge=0,
+        description="Exponent of the focal loss (Lin et al., 2017): genres that are predicted well "
+        "count less; 0: cross-entropy",
+    )
     standardise: bool = Field(
         True, description="Scale document vectors to mean 0 and variance 1; word vectors always are"
     )

@@ -24,9 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, UserError
+from tasks.core.documents import title_words_of, tokens_of
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
-from tasks.data.preprocess import TEXT_COLUMNS, TextConfig, build_documents
+from tasks.data.preprocess import TEXT_COLUMNS, TextConfig, add_bigrams, build_documents
 from tasks.genres.metrics import Labels, find_best_threshold
 
 Array = NDArray[np.float32]
@@ -55,7 +56,7 @@ class BaselineConfig(StrictConfig):
 
 
 class LabelledTexts(NamedTuple):
-    """Labelled movies of a split: n tokenised texts, and labels (n, n_genres)."""
+    """Labelled movies of a split: n documents, and labels (n, n_genres)."""
 
     texts: list[str]
     labels: Labels
@@ -70,16 +71,25 @@ class LinearModel(NamedTuple):
     c: float
 
     def logits(self, texts: Sequence[str]) -> Array:
-        """Logits (n, n_genres) of tokenised texts."""
+        """Logits (n, n_genres) of documents."""
         if not len(texts):  # scikit-learn refuses none
             return np.zeros((0, len(self.bias)), np.float32)
         logits: Array = self.vectorizer.transform(texts) @ self.weight + self.bias
         return logits
 
 
+def terms_of(document: str) -> list[str]:
+    """Tokens of a document, then words and bigrams of its title: `haunt ship title:haunted`.
+
+    A word says more in a title, where also stop words and endings do.
+    """
+    title_terms = add_bigrams(title_words_of(document))
+    return [*tokens_of(document), *(f"title:{term}" for term in title_terms)]
+
+
 def new_vectorizer(**settings: object) -> TfidfVectorizer:
-    """TF-IDF of tokens that spaces separate, with the logarithm of counts."""
-    return TfidfVectorizer(analyzer=str.split, sublinear_tf=True, dtype=np.float32, **settings)
+    """TF-IDF of the terms of documents, with the logarithm of counts."""
+    return TfidfVectorizer(analyzer=terms_of, sublinear_tf=True, dtype=np.float32, **settings)
 
 
 def fit_vectorizer(texts: list[str], min_df: int) -> TfidfVectorizer:

@@ -23,6 +23,7 @@ from tasks.core.contracts import (
     RowsRef,
     ScoresRef,
 )
+from tasks.core.documents import tokens_of
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.genres.metrics import Protocol, apply_thresholds
@@ -45,7 +46,7 @@ def _draw_training(
     classifier_history = pq.read_table(store.locate(classifier) / "history.parquet")
     doc2vec_history = pq.read_table(store.locate(doc2vec) / "history.parquet")
     chunks = store.chunks(documents, ["document"])
-    lengths = [len(text.split()) for chunk in chunks for text in chunk["document"].to_pylist()]
+    lengths = [len(tokens_of(text)) for chunk in chunks for text in chunk["document"].to_pylist()]
     counts = pq.read_table(store.locate(doc2vec) / "vocabulary.parquet")["count"].to_pylist()
     figures = {
         "training": run_plots.training_curves(classifier_history, doc2vec_history, protocol),

@@ -47,6 +47,7 @@ from tasks.core.contracts import (
     UserError,
     VectorsRef,
 )
+from tasks.core.documents import tokens_of
 from tasks.core.storage import store
 from tasks.data.cells import content_id
 from tasks.data.ingest import ingest
@@ -663,7 +664,7 @@ def counted_words() -> dict[str, int]:
     """Words of the documents of all splits that the blog preset learns, with their counts."""
     chunks = (store.artifacts_root() / "cache" / "documents").glob("*/*.parquet")
     texts = [text for chunk in chunks for text in pq.read_table(chunk)["document"].to_pylist()]
-    counts = Counter(word for text in texts for word in text.split())
+    counts = Counter(word for text in texts for word in tokens_of(text))
     return {word: count for word, count in counts.items() if count >= 2}
 
 

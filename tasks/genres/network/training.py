@@ -118,10 +118,12 @@ def train_epoch(
     train: Examples,
     batch_size: int,
     weights: Tensor | None = None,
+    focal_gamma: float = 0.0,
 ) -> float:
-    """Train one epoch with binary cross-entropy; return the mean loss of its batches.
+    """Train one epoch; return the mean cross-entropy of its batches.
 
-    `weights` (n_genres,) multiply the loss of the positives of a genre.
+    `weights` (n_genres,) multiply that of the positives of a genre. What is minimised is the focal
+    loss: the cross-entropy of each label times its focal weight.
     """
     network.train()
     total, steps = torch.zeros((), device=train.labels.device), 0
@@ -130,14 +132,20 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
         with mixed_precision(batch.labels.device):
             logits = network(batch.inputs)
-        loss = functional.binary_cross_entropy_with_logits(
-            logits.float(), batch.labels, pos_weight=weights
+        losses = functional.binary_cross_entropy_with_logits(
+            logits.float(), batch.labels, pos_weight=weights, reduction="none"
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        (losses * focal_weights(logits.float(), batch.labels, focal_gamma)).mean().backward()
         for optimizer in optimizers:
             optimizer.step()
-        total, steps = total + loss.detach(), steps + 1
+        total, steps = total + losses.detach().mean(), steps + 1
     return total.item() / steps
+
+
+def focal_weights(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    """(1 - probability of the label) ** gamma, (n, n_genres), of Lin et al. (2017)."""
+    errors = (labels - logits.sigmoid()).abs()
+    return errors.clamp(min=1e-6) ** gamma  # the derivative of a power below 1 is infinite at 0
 
 
 def positive_weights(labels: Tensor, power: float) -> Tensor | None:
@@ -245,7 +253,12 @@ def run_epoch(
         scale_learning_rates(state.optimizers, 1 - len(state.history) / config.epochs)
     start = time.perf_counter()
     loss = train_epoch(
-        state.network, state.optimizers, train, batch_size=batch_size, weights=weights
+        state.network,
+        state.optimizers,
+        train,
+        batch_size=batch_size,
+        weights=weights,
+        focal_gamma=config.focal_gamma,
     )
     seconds = time.perf_counter() - start
     if isinstance(state.network.encoder, WordEncoder):

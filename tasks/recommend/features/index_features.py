@@ -26,6 +26,7 @@ from tasks.core.contracts import (
     TransformerRef,
     VectorsRef,
 )
+from tasks.core.documents import tokens_of
 from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
@@ -94,7 +95,7 @@ class TermCounts:
         """Count documents (`DOCUMENTS`)."""
         self.movies += documents.num_rows
         for document in documents["document"].to_pylist():
-            self.tokens.update(set(document.split()))
+            self.tokens.update(set(tokens_of(document)))
         for title in documents["title"].to_pylist():
             self.titles.update(set(title_terms(title)))
         for name in ("people", "keywords"):

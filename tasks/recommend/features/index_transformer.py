@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.core.documents import tokens_of
 from tasks.core.storage import store
 from tasks.recommend.features.proper_names import NAME_WEIGHT
 from tasks.recommend.features.title_terms import MAIN, PREFIX
@@ -107,7 +108,7 @@ def tfidf_weights(terms: Sequence[str], idf: Mapping[str, float], rare: float) -
 
 def single_words(document: str) -> list[str]:
     """The single words of a document, without its bigrams."""
-    return [token for token in document.split() if "_" not in token]
+    return [token for token in tokens_of(document) if "_" not in token]
 
 
 def mean_and_covariance(parts: Iterable[Vectors]) -> tuple[Vectors, NDArray[np.float64], int]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tasks.core.compute import Compute
 from tasks.core.contracts import DOCUMENTS, MOVIES, MoviesRef, SplitsRef
+from tasks.core.documents import title_words_of, tokens_of
 from tasks.core.storage import store
 from tasks.data.cells import clean_text
 from tasks.data.preprocess import (
@@ -63,12 +64,23 @@ def test_a_text_of_stop_words_alone_keeps_its_words():
 
 def test_genres_are_not_part_of_the_content_recipe():
     documents = build_documents(movies({"genres": ["Drama", "Western"]}), TextConfig())
-    assert documents == ["ghost ship alien ghost_ship ship_alien"]
+    assert documents == ["ghost ship alien ghost_ship ship_alien\talien"]
 
 
 def test_keywords_are_added_only_if_configured():
     documents = build_documents(movies({}), TextConfig(keywords=True, pairs=False))
-    assert documents == ["ghost ship alien haunted ship"]
+    assert documents == ["ghost ship alien haunted ship\talien"]
+
+
+def test_all_words_of_the_title_stand_once_more_behind_the_tokens():
+    document = build_document("The Aliens", "A ghost.", TextConfig())
+    assert document == "ghost alien ghost_alien\tthe aliens"
+    assert (tokens_of(document), title_words_of(document)) == (
+        ["ghost", "alien", "ghost_alien"],
+        ["the", "aliens"],
+    )
+    without_title = build_document("", "A ghost.", TextConfig())
+    assert (without_title, title_words_of(without_title)) == ("ghost", [])
 
 
 def test_words_become_stems_and_bigrams():
@@ -93,10 +105,12 @@ def test_words_of_a_dictionary_are_those_of_text_and_keywords():
     movie = {"title": "天安门", "overview": "警察找到侦探", "keywords": ["天安门"]}
     config = TextConfig(pairs=False, keywords=True, segmenter="dictionary")
     (document,) = build_documents(movies(movie), config)
-    assert document.split() == ["警察", "找到", "侦探", "天安门", "天安门"]
+    assert tokens_of(document) == ["警察", "找到", "侦探", "天安门", "天安门"]
+    assert title_words_of(document) == ["天安门"]
     pairs = config.model_copy(update={"segmenter": "pairs"})
     (document,) = build_documents(movies(movie), pairs)
-    assert document.split()[-4:] == ["天安", "安门", "天安", "安门"]
+    assert tokens_of(document)[-4:] == ["天安", "安门", "天安", "安门"]
+    assert title_words_of(document) == ["天安", "安门"]
 
 
 def test_a_dictionary_that_is_not_installed_is_refused_with_the_command_for_it(monkeypatch):
@@ -133,7 +147,9 @@ def test_tokens_of_any_text_contain_no_white_space(title, overview):
     table = to_documents(movie, ["train"], TextConfig())
     assert table.schema == DOCUMENTS
     document = table["document"][0].as_py()
-    assert document.split() == document.split(" ") or document == ""
+    tokens, _, words = document.partition("\t")
+    assert tokens_of(document) == tokens.split(" ") or tokens == ""
+    assert title_words_of(document) == words.split(" ") or words == ""
     assert table["split"][0].as_py() in ("train", "validation", "test")
 
 
@@ -145,4 +161,4 @@ def test_a_query_has_the_same_document_as_training(config):
     (movie,) = table.to_pylist()
     texts = movie["title"], movie["overview"]
     assert build_document(*texts, config, keywords=movie["keywords"]) == stored
-    assert ("sheriff" in stored.split()) == config.keywords
+    assert ("sheriff" in tokens_of(stored)) == config.keywords

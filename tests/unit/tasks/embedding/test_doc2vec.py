@@ -53,6 +53,13 @@ def test_threads_that_share_a_model_infer_equal_vectors(corpus):
     assert all(np.array_equal(expected, vectors) for vectors in results)
 
 
+def test_the_words_of_a_title_are_read_once(corpus):
+    """They are among the tokens before the tab."""
+    model, _ = train_doc2vec(corpus, SMALL)
+    twice, once = infer_vectors(model, ["ghost blood\tghost", "ghost blood"], SMALL)
+    assert np.array_equal(twice, once)
+
+
 def test_documents_of_one_theme_have_similar_vectors(corpus):
     model, _ = train_doc2vec(corpus, SMALL.model_copy(update={"epochs": 60}))
 

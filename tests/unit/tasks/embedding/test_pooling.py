@@ -38,6 +38,13 @@ def test_token_rows_repeat_with_the_tokens():
     assert known_token_rows(WEIGHTS.row_by_word, ["ghost of a ghost", "x"]) == [[0, 0], []]
 
 
+def test_the_words_of_a_title_are_read_once():
+    """They are among the tokens before the tab."""
+    assert known_token_rows({"a": 3}, ["a b\ta"]) == [[3]]
+    twice, once = (weighted_vectors(WEIGHTS, [text], {}) for text in ("a b\ta", "a b"))
+    assert np.array_equal(twice, once)
+
+
 def test_a_weighted_vector_is_the_unit_sum_of_directions_times_importance():
     """The length of a word's weight does not count; a word without importance counts 1."""
     ghost, two_words, repeated = weighted_vectors(

@@ -14,9 +14,10 @@ from tasks.embedding.training import known_word_scores, write_corpus, write_trai
 
 
 def test_corpus_holds_only_the_documents_of_the_splits(tmp_path):
-    table = pa.table({"document": ["a", "b", "c"], "split": ["train", "test", "train"]})
-    assert write_corpus([table, table], tmp_path / "c.txt", ["train"]) == 4
-    assert (tmp_path / "c.txt").read_text() == "a\nc\na\nc\n"
+    texts = ["a d\ta", "b", "c\tthe c"]
+    table = pa.table({"document": texts, "split": ["train", "test", "train"]})
+    assert write_corpus([table, table], tmp_path / "c.txt", ["train"]) == 6
+    assert (tmp_path / "c.txt").read_text() == "a d\nc\na d\nc\n"
 
 
 def test_trained_vectors_are_written_to_a_file_per_chunk(artifacts, tmp_path: Path):

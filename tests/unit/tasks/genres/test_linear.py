@@ -21,6 +21,7 @@ from tasks.genres.linear import (
     labelled_splits,
     load_linear_model,
     save_linear_model,
+    terms_of,
 )
 from tasks.genres.metrics import find_best_threshold
 from tests.conftest import THEMES
@@ -42,6 +43,21 @@ def test_the_words_of_a_genre_are_learned():
     logits = fitted(themed_movies(60), test).logits(test.texts)
     assert logits.dtype == np.float32
     assert ((logits > 0) == test.labels).mean() > 0.95
+
+
+def test_a_word_is_another_term_in_a_title():
+    """Where it stands tells the genre here; every document has the same tokens."""
+    texts = ["ghost ship\tghost", "ghost ship\tship"] * 30
+    movies = LabelledTexts(texts, np.eye(2, dtype=np.uint8)[np.arange(60) % 2])
+    assert ((fitted(movies).logits(movies.texts) > 0) == movies.labels).all()
+
+
+def test_terms_are_tokens_then_words_and_bigrams_of_the_title():
+    assert terms_of("haunt ship haunt_ship\tthe ships") == [
+        *("haunt", "ship", "haunt_ship"),
+        *("title:the", "title:ships", "title:the_ships"),
+    ]
+    assert terms_of("haunt ship") == ["haunt", "ship"]
 
 
 def test_a_model_does_not_depend_on_the_global_random_state():
@@ -196,4 +212,4 @@ def test_the_texts_are_those_of_the_classifier_and_never_have_genres():
     table = pa.Table.from_pylist([movie | {"document": "tokens of the classifier"}])
     assert content_texts(table, TextConfig()) == ["tokens of the classifier"]
     leaky = TextConfig(recipe="blog", keywords=True)
-    assert content_texts(table, leaky) == ["ghost alien ghost_alien ship"]
+    assert content_texts(table, leaky) == ["ghost alien ghost_alien ship\talien"]

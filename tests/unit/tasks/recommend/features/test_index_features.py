@@ -148,7 +148,7 @@ def test_probabilities_replace_the_genres_of_unlabelled_movies_alone():
 
 
 def test_document_frequencies_count_a_term_once_per_movie():
-    changes = {"title": "Boo Boo", "document": "ghost ghost a_b", "people": ["Jane", "Jane"]}
+    changes = {"title": "Boo Boo", "document": "ghost ghost a_b\tBoo", "people": ["Jane", "Jane"]}
     table = pa.Table.from_pylist([document(TRAINING) | changes, document(TEST)], DOCUMENTS)
     counts = count_terms([table, table])
     assert counts.movies == 2

@@ -61,6 +61,10 @@ def test_bigrams_are_not_single_words():
     assert single_words("haunt ship haunt_ship") == ["haunt", "ship"]
 
 
+def test_words_of_a_title_are_not_counted_twice():
+    assert single_words("ghost ship\tghost") == ["ghost", "ship"]
+
+
 def test_only_common_single_words_of_titles_have_no_idf():
     common, rare = MAX_TITLES_OF_WORD + 1, MAX_TITLES_OF_WORD
     frequencies = {"king": common, "=king": common, "^king kong": common, "king kong": common}
