@@ -16,7 +16,13 @@ import torch
 
 from benchmarks.page import save_results
 from tasks.genres.config import ClassifierConfig
-from tasks.genres.network.training import Examples, peak_memory_mb, to_examples, train_network
+from tasks.genres.network.training import (
+    Examples,
+    peak_memory_mb,
+    to_examples,
+    train_network,
+    useful_threads,
+)
 
 RESULTS = Path(__file__).with_name("gpu.json")
 MOVIES, WORDS_PER_MOVIE, VOCABULARY, GENRES = 35_000, 45, 75_000, 20
@@ -54,9 +60,10 @@ def measure(
     config = ClassifierConfig(hidden=hidden, batch_size=batch_size, epochs=EPOCHS, patience=None)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    _, history = train_network(movies, movies.take(np.arange(1000)), config, word_vectors)
+    network, history = train_network(movies, movies.take(np.arange(1000)), config, word_vectors)
     seconds = float(np.median([epoch.seconds for epoch in history[1:]]))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    threads = useful_threads(network, batch_size, torch.get_num_threads())
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor(threads)
     return Result(
         device=name,
         hidden="-".join(map(str, hidden)),
@@ -67,9 +74,9 @@ def measure(
     )
 
 
-def processor() -> str:
-    """The number of cores that this process may use."""
-    return f"{len(os.sched_getaffinity(0))} CPU cores"
+def processor(threads: int) -> str:
+    """The number of cores that training uses, and that this process may use."""
+    return f"{threads} of {len(os.sched_getaffinity(0))} CPU cores"
 
 
 def section(results: Sequence[dict[str, object]]) -> str:

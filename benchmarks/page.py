@@ -28,7 +28,7 @@ HEADER = """# Measured
 Every figure here is written by the command in its heading; times are of the machine that ran it
 and only their ratios mean something elsewhere. `Quality`, `Two trainings`, `Settings` and `GPU`
 are of today's classifier, other sections of one without a linear model whose network read fixed
-vectors. The CPU's rows of `GPU` were measured on all cores; small steps use fewer today.
+vectors. The rows of `GPU` are those of three runs on one kind of machine.
 """
 
 

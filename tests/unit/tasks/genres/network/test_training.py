@@ -93,6 +93,11 @@ def test_the_default_network_trains_on_one_core_and_a_wide_one_on_several():
     assert useful_threads(network_of((2048, 1024), 300), 512, available=1) == 1
 
 
+@pytest.mark.parametrize(("available", "used"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4)])
+def test_a_small_network_trains_on_a_quarter_of_the_cores(available, used):
+    assert useful_threads(network_of((16,)), batch_size=16, available=available) == used
+
+
 def test_training_computes_on_one_core_and_leaves_the_number_of_threads_as_it_was(monkeypatch):
     threads = [3]  # not torch's own: a process that is forked, as mutmut does, has none of them
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
