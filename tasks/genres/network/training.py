@@ -135,7 +135,8 @@ def train_epoch(
         losses = functional.binary_cross_entropy_with_logits(
             logits.float(), batch.labels, pos_weight=weights, reduction="none"
         )
-        (losses * focal_weights(logits.float(), batch.labels, focal_gamma)).mean().backward()  # type: ignore[no-untyped-call]
+        focal = losses * focal_weights(logits.float(), batch.labels, focal_gamma)
+        focal.mean().backward()  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
             optimizer.step()
         total, steps = total + losses.detach().mean(), steps + 1

@@ -173,10 +173,12 @@ def assigned(*chunks: MoviesRef, config: TextConfig = THIRDS) -> Any:
 def test_splits_are_stored_by_chunk_and_counted():
     films = [(f"Film {n}", 1990, told(n)) for n in range(30)]
     retold = [("Film 3", 1990, "Once more."), ("Film 5", 1990, "And again.")]
-    chunks = [chunk_of(*films), chunk_of(*retold)]
+    chunks = [chunk_of(*films[:20]), chunk_of(*films[20:]), chunk_of(*retold)]
     splits = assigned(*chunks)
-    first, second = (store.read(ref)["split"].to_pylist() for ref in splits.chunks)
-    assert (len(first), second) == (30, [first[3], first[5]])
+    parts = [store.read(ref)["split"].to_pylist() for ref in splits.chunks]
+    assert list(map(len, parts)) == [20, 10, 2]
+    first, second = parts[0] + parts[1], parts[2]
+    assert second == [first[3], first[5]]
     assert first + second == splits_of(movies(*films, *retold), THIRDS)
     assert splits.counts == dict(Counter(first + second))
     assert splits.retold == 4

@@ -287,6 +287,20 @@ def test_labels_of_test_movies_change_nothing(labels_by_split, flipped):
     assert (digests[0] == digests[1]) == (flipped == "test")
 
 
+def test_a_classifier_of_words_reads_the_documents():
+    """All vectors are equal, the documents are not."""
+    documents, _, labels = stored_inputs()
+    fitted = fit_network.fn(documents, stored_words(), labels, TINY, Compute())
+    table = store.read(documents)
+    equal = np.ones((table.num_rows, 2), np.float32)
+    vectors = stored_table(VectorsRef, store.vectors_table(table["id"], equal))
+    probabilities = np.load(store.locate(predict_genres.fn(fitted, vectors, documents, Compute())))
+    loaded = load_classifier(store.locate(fitted)).classifier
+    texts = table["document"].to_pylist()
+    assert probabilities == pytest.approx(genre_probabilities(loaded, texts, equal))
+    assert len(np.unique(probabilities, axis=0)) > 1
+
+
 def test_probabilities_are_those_of_every_movie_in_order():
     documents, vectors, labels = stored_inputs()
     fitted = fit_network.fn(documents, vectors, labels, TINY, Compute())

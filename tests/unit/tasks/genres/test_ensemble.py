@@ -54,6 +54,14 @@ def test_the_share_is_that_of_the_better_model(network, linear):
     assert share == pytest.approx(linear / (network + linear), abs=0.06)
 
 
+def test_the_share_has_the_lowest_log_loss_of_the_weighted_mean():
+    """Logits of other sizes than 1, among them 0; with many movies the prior hardly counts."""
+    rng = np.random.default_rng(4)
+    network, linear = rng.normal(0, 2, (2, 20_000, 2)).round(1)
+    labels = (rng.random((20_000, 2)) < expit(0.75 * network + 0.25 * linear)).astype(np.uint8)
+    assert linear_share(network, linear, labels) == pytest.approx(0.25, abs=0.03)
+
+
 def test_few_movies_say_little_about_the_share():
     labels = np.array([[1, 0]] * 20, np.uint8)
     right, wrong = np.where(labels, 3.0, -3.0), np.where(labels, -3.0, 3.0)
@@ -107,14 +115,16 @@ def inputs(monkeypatch) -> dict[str, object]:
         "documents": stored_table(DocumentsRef, table),
         "vectors": stored_table(VectorsRef, store.vectors_table(ids, vectors)),
         "labels": stored_folder(LabelsRef, write_labels),
-        "network": stored_folder(ClassifierRef, write_network),
+        "network": stored_folder(ClassifierRef, write_network).model_copy(update={"rows": 1200}),
         "linear": stored_folder(LinearRef, lambda folder: save_linear_model(LINEAR, folder)),
     }
 
 
 def test_labelled_validation_movies_of_the_second_half_decide(inputs):
     """Train movies, whose labels are the opposite, would make every scale negative."""
-    folder = store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig()))
+    ref = fit_ensemble.fn(**inputs, config=ClassifierConfig())
+    assert ref.rows == inputs["network"].rows == 1200
+    folder = store.locate(ref)
     stored, validation = load_classifier(folder), movies(600, 0.8, 0.8)
     rows = np.flatnonzero(validation.labels.any(axis=1))[1::2]
     half = ValidationMovies(

@@ -88,13 +88,14 @@ def test_weights_that_are_pickled_objects_are_refused(tmp_path):
         save_classifier(Classifier([Layer(objects, objects)]), {}, tmp_path)
 
 
+@pytest.mark.parametrize("members", [2, 3])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_versions_with_several_networks_are_still_read(depth, tmp_path):
+def test_versions_with_several_networks_are_still_read(depth, members, tmp_path):
     """As they were published until November 2026: their logits are averaged."""
     sizes = [4, *([3] * (depth - 1)), 2]
     networks = [
         [random_layer(*sizes[n : n + 2], seed=10 * number + n) for n in range(depth)]
-        for number in range(3)
+        for number in range(members)
     ]
     arrays = {
         f"{number}/{n}/{name}": value
@@ -103,14 +104,15 @@ def test_versions_with_several_networks_are_still_read(depth, tmp_path):
         for name, value in layer._asdict().items()
     }
     np.savez(tmp_path / "weights.npz", **arrays)
-    config = {"members": 3, "layers": depth, "scale": 1.5, "shift": -0.5}
+    config = {"members": members, "layers": depth, "scale": 1.5, "shift": -0.5}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "thresholds.json").write_text('{"War": 0.3, "Drama": 0.4}')
     vectors = np.random.default_rng(5).normal(size=(6, 4)).astype(np.float32)
     each = [network_logits(Classifier(layers), [""] * 6, vectors) for layers in networks]
     expected = expit(1.5 * np.mean(each, axis=0) - 0.5)
-    probabilities = probabilities_of(load_classifier(tmp_path).classifier, vectors)
-    assert probabilities == pytest.approx(expected, abs=1e-6)
+    loaded = load_classifier(tmp_path).classifier
+    assert probabilities_of(loaded, vectors) == pytest.approx(expected, abs=1e-6)
+    assert (loaded.linear, loaded.linear_scale) == (None, 0.0)
 
 
 def with_linear_model() -> Classifier:

@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 from pydantic import ValidationError
 from scipy.special import expit
 
@@ -119,6 +120,22 @@ def test_rare_genres_weigh_more_with_a_positive_power():
     assert means[1] > 1.5 * means[0]
 
 
+def test_with_power_one_a_rare_genre_is_as_likely_as_not_of_texts_that_say_nothing():
+    """Its positives weigh (negatives / positives) ** power, as many times as there are less."""
+    same = sp.csr_matrix(np.ones((1000, 1), np.float32))
+    rare = (np.arange(1000) % 10 == 0).astype(np.uint8)
+    models = {power: fit_genre(same, rare, 1.0, power) for power in (0.0, 0.5, 1.0)}
+    logits = {power: weight.item() + bias for power, (weight, bias) in models.items()}
+    expected = {power: (1 - power) * np.log(1 / 9) for power in logits}
+    assert logits == pytest.approx(expected, abs=0.02)
+
+
+def test_a_term_that_repeats_counts_by_its_logarithm():
+    vectorizer = fit_vectorizer(["ghost ship", "ghost ship"], 1)
+    ghost, ship = vectorizer.transform(["ghost ghost ghost ship"]).toarray()[0]
+    assert ghost / ship == pytest.approx(1 + np.log(3))
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_genre_of_all_movies_or_of_none_is_constant(label):
     train = noisy_movies(30, 0)._replace(labels=np.full((30, 1), label, np.uint8))
@@ -148,6 +165,20 @@ def test_c_of_the_stage_is_chosen_on_validation_movies(better_on):
 
 def stage_model(splits: dict[str, LabelledTexts], config: BaselineConfig) -> LinearModel:
     """The model that the stage fits on stored movies of these splits."""
+    documents, labels = stored_splits(splits)
+    ref = fit_linear.fn(
+        documents=documents,
+        labels=labels,
+        config=config,
+        positive_power=0.0,
+        text=TextConfig(),
+        compute=Compute(),
+    )
+    assert ref.rows == len(splits["train"].texts)
+    return load_linear_model(store.locate(ref))
+
+
+def stored_splits(splits: dict[str, LabelledTexts]) -> tuple[DocumentsRef, LabelsRef]:
     texts = [text for split in splits.values() for text in split.texts]
     names = [name for name, split in splits.items() for _ in split.texts]
     table = pa.table({"document": texts, "split": names})
@@ -158,15 +189,7 @@ def stage_model(splits: dict[str, LabelledTexts], config: BaselineConfig) -> Lin
         np.save(folder / "labels.npy", np.concatenate([split.labels for split in splits.values()]))
         store.write_json(folder / "classes.json", ["a", "b", "c"])
 
-    ref = fit_linear.fn(
-        documents=stored_table(DocumentsRef, table),
-        labels=stored_folder(LabelsRef, write_labels),
-        config=config,
-        positive_power=0.0,
-        text=TextConfig(),
-        compute=Compute(),
-    )
-    return load_linear_model(store.locate(ref))
+    return stored_table(DocumentsRef, table), stored_folder(LabelsRef, write_labels)
 
 
 def test_a_stored_model_has_equal_logits(tmp_path):

@@ -42,10 +42,11 @@ def test_stored_word_vectors_are_read_again(tmp_path):
     loaded = load_word_vectors(tmp_path)
     assert loaded.row_by_word == shuffled.row_by_word
     assert np.array_equal(loaded.vectors, shuffled.vectors)
+    assert loaded.vectors.dtype == np.float16
 
 
 def test_pickled_objects_are_refused(tmp_path):
     save_word_vectors(WORDS, tmp_path)
     np.save(tmp_path / "word_vectors.npy", np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="Python objects"):
+    with pytest.raises(ValueError, match="Python objects"):  # a memory map refuses them as well
         load_word_vectors(tmp_path)

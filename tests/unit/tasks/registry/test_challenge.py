@@ -454,6 +454,7 @@ def test_with_the_best_version_only_the_metrics_are_compared_in_which_it_is_best
     best = opponent(metrics=metrics, is_best=True)
     compared = challenged(gate_movies(table), lists=evaluate(table), opponent=best)
     rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
+    assert (compared.rows > 0) == ("f1_micro" in metrics)
     assert [row["score"] for row in rows] == list(metrics)
     assert {(row["opponent"], row["is_best"]) for row in rows} == {("7", True)}
 
@@ -474,9 +475,21 @@ def test_the_best_versions_are_opponents_by_the_metrics_in_which_they_are_best()
     ]
 
 
-@pytest.mark.parametrize("checked", [CheckedVersion(), CheckedVersion(version="3", damage="lost")])
-def test_a_missing_or_damaged_champion_is_no_opponent(checked):
-    assert to_opponent(checked) is None
+@pytest.mark.parametrize("known", [set(), {"champion"}, {"folders"}])
+def test_a_missing_or_damaged_champion_is_no_opponent(known):
+    champion = {"champion": opponent().champion, "folders": folders("3")}
+    parts = {name: value for name, value in champion.items() if name in known}
+    assert to_opponent(CheckedVersion(version="3", damage="lost", **parts)) is None
+
+
+def test_an_opponent_has_the_keys_of_the_films_it_was_fitted_on():
+    checked = CheckedVersion(
+        version="3",
+        champion=opponent().champion,
+        folders=folders("3"),
+        fitted_keys=Path("keys.npy"),
+    )
+    assert to_opponent(checked).fitted_keys == Path("keys.npy")
 
 
 def test_comparisons_with_the_best_versions_stand_below_those_with_the_champion(models, artifacts):

@@ -379,6 +379,7 @@ def test_a_damaged_champion_is_replaced_and_named():
 def test_interval_and_error_are_those_of_the_bootstrap_differences():
     differences = np.arange(1001) / 1000
     row = paired_comparison("m", (0.25, 0.75), differences, observations=10**6)
+    assert (row.opponent, row.is_best) == ("", False)
     assert (row.champion, row.challenger, row.difference) == (0.25, 0.75, 0.5)
     assert (row.low, row.high) == pytest.approx((0.025, 0.975))
     assert row.error == pytest.approx(1 / np.sqrt(12), abs=1e-3)

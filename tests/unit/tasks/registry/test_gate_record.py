@@ -62,7 +62,7 @@ def registry(*candidates: Candidate, retired: Collection[str] = ()) -> SimpleNam
 
 @pytest.fixture(autouse=True)
 def experiment(monkeypatch) -> None:
-    monkeypatch.setattr(gate_record, "experiment_id", lambda _: "7")
+    monkeypatch.setattr(gate_record, "experiment_id", lambda client: "7" if client else "0")
 
 
 def refused(client: SimpleNamespace, run_id: str, fingerprint: str, **gate: float) -> Any:
@@ -146,7 +146,9 @@ def test_best_versions_are_compared_unless_they_are_damaged_or_deleted(monkeypat
     monkeypatch.setattr(
         gate_record,
         "check_version",
-        lambda tagged: CheckedVersion(version=tagged.version, damage=damage[tagged.version]),
+        lambda tagged: CheckedVersion(
+            version=tagged.version, damage=damage[tagged.version] if tagged.tags == {} else "?"
+        ),
     )
     best = {"f1_micro": "2", "keyword_ndcg_at_10": "9", "franchise_recall_at_10": "3"}
     checked = check_best_versions.fn(champion("run", colike_ndcg_at_10="2", **best))

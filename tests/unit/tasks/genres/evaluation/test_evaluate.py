@@ -51,6 +51,26 @@ def test_movies_of_a_film_are_drawn_together():
     assert widths[1] > 1.2 * widths[0]
 
 
+def test_a_margin_is_named_by_the_last_word_of_the_other_model():
+    intervals = f1_intervals(LABELS, LABELS, {"a_longer_name": LABELS}, FILMS, "test")
+    assert "test_f1_micro_over_name_low" in intervals
+
+
+def test_two_movies_of_a_film_say_no_more_than_one(inputs, monkeypatch):
+    """The two test movies share title and year."""
+    drawn = []
+    monkeypatch.setattr(
+        evaluation, "f1_intervals", lambda **values: drawn.append(values["films"]) or {}
+    )
+    documents = store.read(inputs["documents"])
+    titles = pa.array(["Alien"] * documents.num_rows)
+    column = documents.column_names.index("title")
+    same = stored_table(DocumentsRef, documents.set_column(column, "title", titles))
+    evaluate.fn(**inputs | {"documents": same}, protocol="held-out")
+    evaluate.fn(**inputs, protocol="held-out")
+    assert [len(set(films.tolist())) for films in drawn] == [1, 2]
+
+
 GENRES = ["Horror", "War"]
 THRESHOLDS = {"War": 0.7, "Horror": 0.4}  # in another order than the columns
 #: Split, labels and probabilities of each movie. Of the test movies one has no learned genre.

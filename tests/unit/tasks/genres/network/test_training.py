@@ -91,6 +91,8 @@ def test_the_default_network_trains_on_one_core_and_a_wide_one_on_several():
     }
     assert threads == {config.hidden[0]: 1, 2048: 4, 4096: 4}
     assert useful_threads(network_of((2048, 1024), 300), 512, available=1) == 1
+    several = useful_threads(network_of((2048, 1024), 300), 512, available=16)
+    assert (several, type(several)) == (5, int)
 
 
 @pytest.mark.parametrize(("available", "used"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4)])
@@ -274,7 +276,12 @@ def test_interrupted_training_resumes_with_equal_results(
         patch.setattr(training, "train_epoch", train_epoch_or_die)
         with pytest.raises(KilledError):
             train_network(data, data, config, word_vectors, checkpoint)
+    trained = []
+    monkeypatch.setattr(
+        training, "train_epoch", lambda *a, **k: trained.append(train_epoch(*a, **k)) or trained[-1]
+    )
     resumed, resumed_history = train_network(data, data, config, word_vectors, checkpoint)
+    assert len(trained) == len(history) - epochs_before
     assert [epoch[:4] for epoch in resumed_history] == [epoch[:4] for epoch in history]
     seconds = [epoch.seconds for epoch in history]
     assert [epoch.seconds for epoch in resumed_history] != seconds
@@ -293,17 +300,21 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(tmp_path, monke
     assert saved == [3, 5]
 
 
+@pytest.mark.parametrize("word_vectors", [None, WORD_VECTORS])
 @pytest.mark.parametrize("damage", ["emptied", "bit flipped", "other network"])
 @pytest.mark.usefixtures("saved_after_every_epoch")
-def test_damaged_checkpoint_is_discarded_and_training_starts_over(damage, tmp_path, caplog):
-    data, config, path = examples(40), ClassifierConfig(hidden=(8,), epochs=2), tmp_path / "n.pt"
-    expected, _ = train_network(data, data, config, checkpoint=path)
+def test_damaged_checkpoint_is_discarded_and_training_starts_over(
+    damage, word_vectors, tmp_path, caplog
+):
+    data = examples(40) if word_vectors is None else word_examples(40)
+    config, path = ClassifierConfig(hidden=(8,), epochs=2), tmp_path / "n.pt"
+    expected, _ = train_network(data, data, config, word_vectors, checkpoint=path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(b"" if damage == "emptied" else content)
     if damage == "other network":
-        save_checkpoint(path, new_state(data, ClassifierConfig(hidden=(4,))))
-    resumed, history = train_network(data, data, config, checkpoint=path)
+        save_checkpoint(path, new_state(data, ClassifierConfig(hidden=(4,)), word_vectors))
+    resumed, history = train_network(data, data, config, word_vectors, checkpoint=path)
     assert len(history) == 2
     assert f"Checkpoint {path} is discarded, training starts over: " in caplog.text
     assert not caplog.text.strip().endswith("over: None")
@@ -474,11 +485,37 @@ def test_a_step_descends_the_focal_loss(logit, label, error, gamma):
     torch.nn.init.constant_(network.bias, logit)
     movie = Examples(torch.zeros(2, 1), torch.full((2, 1), float(label)))
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    train_epoch(network, [optimizer], movie, batch_size=2, focal_gamma=gamma)
+    settings = {"focal_gamma": gamma} if gamma else {}
+    train_epoch(network, [optimizer], movie, batch_size=2, **settings)
     p = 1 - error
     descent = error**gamma * (error - gamma * p * np.log(p))
     step = network.bias.item() - logit
     assert step == pytest.approx(descent if label else -descent, rel=0.02)  # bfloat16
+
+
+def test_each_label_has_the_focal_weight_of_its_own_error():
+    """A movie has the genre, another does not: the steps of both, the first error being small."""
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(network.weight)
+    torch.nn.init.constant_(network.bias, 2)
+    movies = Examples(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]]))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    train_epoch(network, [optimizer], movies, batch_size=2, focal_gamma=1.0)
+    errors = 1 / (1 + np.exp([2, -2]))
+    descents = errors * (errors - (1 - errors) * np.log(1 - errors))
+    assert network.bias.item() - 2 == pytest.approx((descents[0] - descents[1]) / 2, rel=0.02)
+
+
+def test_the_exponent_of_the_settings_is_that_of_the_training():
+    losses = [
+        train_network(
+            data := examples(60),
+            data,
+            ClassifierConfig(hidden=(8,), epochs=2, batch_size=16, focal_gamma=gamma),
+        )[1][-1].train_loss
+        for gamma in (0.0, 1.0, 4.0)
+    ]
+    assert len(set(losses)) == 3
 
 
 def test_a_label_that_is_certain_has_no_gradient_that_is_not_a_number():
