@@ -95,10 +95,15 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 COMBINED = ("whitened", "DM beside DBOW")
 
 
+def movies_of(path: Path) -> pa.Table:
+    """Every valid movie of a file."""
+    chunks = read_chunks(open_file(path), 1000, IngestState("movies"))
+    return pa.concat_tables([chunk.movies for chunk in chunks])
+
+
 def documents_of(path: Path, config: TextConfig) -> pa.Table:
     """Every valid movie of a file as a document."""
-    chunks = read_chunks(open_file(path), 1000, IngestState("movies"))
-    movies = pa.concat_tables([chunk.movies for chunk in chunks])
+    movies = movies_of(path)
     return to_documents(movies, splits_of(movies, config), config)
 
 

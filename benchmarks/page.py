@@ -11,6 +11,7 @@ PRESETS = HERE / "presets.json"
 #: Modules with a file `RESULTS` and a function `section`, in the order of the page.
 BENCHMARKS = (
     "quality",
+    "folds",
     "presets",
     "compare",
     "at_once",

@@ -187,10 +187,13 @@ class TrainConfig(FlowParameters):
             self.classifier = self.classifier.model_copy(update={"device": "cpu"})
         return self
 
-    @property
-    def uses_linear_model(self) -> bool:
-        """Whether the classifier has a linear model: not where texts contain the genres."""
-        return self.classifier.linear and self.text.recipe == "content"
+    @model_validator(mode="after")
+    def _refuse_linear_model_of_leaky_texts(self) -> "TrainConfig":
+        if self.classifier.linear and self.text.recipe == "blog":
+            raise ValueError(
+                "the linear model reads no texts that contain genres: add --no-classifier.linear"
+            )
+        return self
 
     @property
     def fine_tunes_words(self) -> bool:

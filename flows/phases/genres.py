@@ -59,7 +59,7 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         compute=data.compute,
     )
     network = as_input(trained)
-    if config.uses_linear_model:
+    if config.classifier.linear:
         trained = fit_ensemble.submit(
             documents, vectors, labels, network, linear, config.classifier
         )
@@ -73,7 +73,7 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         baseline=as_input(baseline),
         protocol=config.protocol,
         vectors=vectors,
-        network=network if config.uses_linear_model else None,
+        network=network if config.classifier.linear else None,
     )
     training = draw_training.submit(
         documents, as_input(embeddings.doc2vec), classifier, config.protocol

@@ -38,7 +38,7 @@ class ClassifierConfig(StrictConfig):
     linear: bool = Field(
         True,
         description="Average the network with the TF-IDF model, weighted on validation movies; "
-        "not where texts contain the genres (recipe blog)",
+        "refused where texts contain the genres (recipe blog)",
     )
     positive_weight: float = Field(
         0.2,

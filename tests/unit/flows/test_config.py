@@ -5,6 +5,16 @@ from flows.config import NOT_TRAINING_SETTINGS, TrainConfig
 from tests.support.changed_values import changed_models
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"text": {"recipe": "blog"}}, {"preset": "blog", "classifier": {"linear": True}}],
+)
+def test_a_linear_model_of_texts_with_genres_is_refused(settings):
+    """It would not be used: the setting would say what is not true."""
+    with pytest.raises(ValidationError, match=r"add --no-classifier\.linear"):
+        TrainConfig.model_validate(settings)
+
+
 def test_a_preset_fills_settings_that_are_not_explicit():
     config = TrainConfig.model_validate({"preset": "blog", "doc2vec": {"epochs": 3}})
     assert (config.doc2vec.epochs, config.doc2vec.restarts) == (3, 10)
@@ -33,7 +43,7 @@ def test_the_blog_threshold_is_a_tenth_on_the_logits():
     [
         ({}, "held-out"),
         ({"preset": "blog"}, "blog"),
-        ({"text": {"recipe": "blog"}}, "blog"),
+        ({"text": {"recipe": "blog"}, "classifier": {"linear": False}}, "blog"),
         ({"doc2vec": {"transductive": True, "features": "inferred"}}, "blog"),
         (
             {"preset": "blog", "text": {"recipe": "content"}, "doc2vec": {"transductive": False}},
@@ -90,11 +100,3 @@ def test_every_setting_of_a_stage_is_a_training_setting():
 )
 def test_word_vectors_are_fine_tuned_where_vectors_are_pooled(settings, fine_tunes):
     assert TrainConfig(**settings).fine_tunes_words == fine_tunes
-
-
-@pytest.mark.parametrize(
-    ("settings", "uses"),
-    [({}, True), ({"classifier": {"linear": False}}, False), ({"text": {"recipe": "blog"}}, False)],
-)
-def test_the_linear_model_is_used_where_no_text_contains_genres(settings, uses):
-    assert TrainConfig(**settings).uses_linear_model == uses
