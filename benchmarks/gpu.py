@@ -22,6 +22,7 @@ from tasks.genres.network.training import (
     to_examples,
     train_network,
     useful_threads,
+    usual_batch_size,
 )
 
 RESULTS = Path(__file__).with_name("gpu.json")
@@ -62,6 +63,7 @@ def measure(
         torch.cuda.reset_peak_memory_stats(device)
     network, history = train_network(movies, movies.take(np.arange(1000)), config, word_vectors)
     seconds = float(np.median([epoch.seconds for epoch in history[1:]]))
+    batch_size = usual_batch_size(config, MOVIES)
     threads = useful_threads(network, batch_size, torch.get_num_threads())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor(threads)
     return Result(

@@ -27,9 +27,10 @@ START, END = "<!-- numbers: python -m benchmarks.page -->\n", "<!-- numbers end 
 HEADER = """# Measured
 
 Every figure here is written by the command in its heading; times are of the machine that ran it
-and only their ratios mean something elsewhere. `Quality`, `Two trainings`, `Settings` and `GPU`
-are of today's classifier, other sections of one without a linear model whose network read fixed
-vectors. The rows of `GPU` are those of three runs on one kind of machine.
+and only their ratios mean something elsewhere. `Quality`, `Five sets of test movies` and `GPU` are
+of today's classifier, `Two trainings` and `Settings` of one without terms of titles, other sections
+of one without a linear model whose network read fixed vectors. The rows of `GPU` are those of
+three runs on one kind of machine.
 """
 
 

@@ -126,8 +126,8 @@ class TrainConfig(FlowParameters):
     )
     deterministic: bool = Field(
         False,
-        description="Reproducible results for equal data and seeds: overrides `doc2vec.workers` "
-        "with 1 and `classifier.device` with cpu",
+        description="Reproducible results for equal data and seeds on equal machines: overrides "
+        "`doc2vec.workers` with 1 and `classifier.device` with cpu",
     )
     runner: Runner = Field(
         "auto",
@@ -191,7 +191,8 @@ class TrainConfig(FlowParameters):
     def _refuse_linear_model_of_leaky_texts(self) -> "TrainConfig":
         if self.classifier.linear and self.text.recipe == "blog":
             raise ValueError(
-                "the linear model reads no texts that contain genres: add --no-classifier.linear"
+                "classifier.linear is not possible with text.recipe blog, whose texts contain the "
+                "genres: set it to false (--no-classifier.linear)"
             )
         return self
 

@@ -38,7 +38,7 @@ QUARANTINE = pa.schema(
     ]
 )
 
-#: A movie with its split and its text as space-separated tokens.
+#: A movie with its split and its document: see `tasks/core/documents.py`.
 DOCUMENTS = pa.schema([*MOVIES, ("split", pa.string()), ("document", pa.string())])
 
 

@@ -15,9 +15,14 @@ def to_document(tokens: Sequence[str], title_words: Sequence[str]) -> str:
     return f"{content}{SEPARATOR}{' '.join(title_words)}" if title_words else content
 
 
+def content_of(document: str) -> str:
+    """The tokens of a document's content, separated by spaces."""
+    return document.partition(SEPARATOR)[0]
+
+
 def tokens_of(document: str) -> list[str]:
     """Tokens of a document's content."""
-    return document.partition(SEPARATOR)[0].split()
+    return content_of(document).split()
 
 
 def title_words_of(document: str) -> list[str]:

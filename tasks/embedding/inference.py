@@ -26,7 +26,7 @@ Vectors = NDArray[np.float32]
 
 
 def document_vectors(folder: str, documents: Sequence[str], seed: int | None = None) -> Vectors:
-    """Vectors (n_documents, vector_size) of space-separated documents, by the model in `folder`.
+    """Vectors (n_documents, vector_size) of documents, by the model in `folder`.
 
     The model's `features` decide how they are computed; `both` gives (n_documents,
     2 * vector_size), the inferred part first. Equal documents get equal vectors.

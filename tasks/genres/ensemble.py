@@ -36,7 +36,7 @@ SHARES = np.linspace(0, 1, 21)
 
 
 class ValidationMovies(NamedTuple):
-    """Vectors (n, size), tokenised texts (n) and labels (n, n_genres) of validation movies."""
+    """Vectors (n, size), documents (n) and labels (n, n_genres) of validation movies."""
 
     vectors: Array
     texts: list[str]

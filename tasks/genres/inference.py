@@ -55,7 +55,7 @@ class LoadedClassifier(NamedTuple):
 
 
 def genre_probabilities(classifier: Classifier, documents: Sequence[str], vectors: Array) -> Array:
-    """Genre probabilities (n, n_genres) of tokenised texts (n) and their vectors (n, size)."""
+    """Genre probabilities (n, n_genres) of documents (n) and their vectors (n, size)."""
     logits = classifier.scale * network_logits(classifier, documents, vectors) + classifier.shift
     if classifier.linear:
         logits += classifier.linear_scale * classifier.linear.logits(documents)

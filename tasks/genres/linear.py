@@ -81,7 +81,7 @@ class LinearModel(NamedTuple):
 def terms_of(document: str) -> list[str]:
     """Tokens of a document, then words and bigrams of its title: `haunt ship title:haunted`.
 
-    A word says more in a title, where also stop words and endings do.
+    A word says more in a title. There, stop words and endings are informative, too.
     """
     title_terms = add_bigrams(title_words_of(document))
     return [*tokens_of(document), *(f"title:{term}" for term in title_terms)]

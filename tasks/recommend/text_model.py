@@ -59,7 +59,7 @@ class TextModel:
         overviews: Sequence[str],
         keywords: Sequence[Sequence[str]] | None = None,
     ) -> list[str]:
-        """Documents (tokenised texts) of movies, preprocessed like the training documents.
+        """Documents of movies, preprocessed like the training documents.
 
         `keywords` are used only if the model was trained with keywords.
         """

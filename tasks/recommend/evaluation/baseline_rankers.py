@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from tasks.core.documents import content_of
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.scoring import (
     FEATURES,
@@ -70,7 +71,7 @@ class Bm25(NamedTuple):
 
 def word_counts(documents: Sequence[str], words: Sequence[str]) -> sp.csr_array:
     """Counts (n_documents, n_words) of these words in documents, whose other tokens are ignored."""
-    tokens = pc.utf8_split_whitespace(pa.array(documents, pa.string()))
+    tokens = pc.utf8_split_whitespace(pa.array(map(content_of, documents), pa.string()))
     columns = pc.index_in(tokens.flatten(), pa.array(words, pa.string())).fill_null(-1).to_numpy()
     rows = np.repeat(np.arange(len(documents)), pc.list_value_length(tokens).to_numpy())
     is_word = columns >= 0

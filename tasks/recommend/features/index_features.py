@@ -140,7 +140,7 @@ class FeatureModels(NamedTuple):
     ) -> pa.Table:
         """Index rows of movies: the `MOVIE_COLUMNS`, keys, features and `REFRESHED`.
 
-        `documents` are their tokenised texts, `vectors` (n, size) their document vectors, `genres`
+        `documents` are their texts, `vectors` (n, size) their document vectors, `genres`
         (n, n_genres) their `genre_features`.
         """
         titles, overviews = movies["title"].to_pylist(), movies["overview"].to_pylist()

@@ -11,7 +11,7 @@ from tests.support.changed_values import changed_models
 )
 def test_a_linear_model_of_texts_with_genres_is_refused(settings):
     """It would not be used: the setting would say what is not true."""
-    with pytest.raises(ValidationError, match=r"add --no-classifier\.linear"):
+    with pytest.raises(ValidationError, match=r"set it to false \(--no-classifier\.linear\)"):
         TrainConfig.model_validate(settings)
 
 

@@ -201,3 +201,17 @@ def test_a_new_movie_leaves_the_splits_of_other_chunks():
     first, second = (chunk_of((f"Film {n}", 1990, told(n))) for n in range(2))
     before, after = assigned(first), assigned(first, second)
     assert after.chunks[0].digest == before.chunks[0].digest
+
+
+def test_keys_and_ranks_are_those_of_earlier_releases():
+    """Stored keys say on which films a version was fitted: they are compared for ever."""
+    keys = movie_keys(movies(("Alien", 1979, "A ghost on a ship."), ("Heat", None, "War.")))
+    assert (keys.dtype, keys.tolist()) == (
+        np.uint64,
+        [[2405085288907704975, 17449250963958612581], [11734369227696212069, 0]],
+    )
+    hashes = hash_overviews(["A ghost on a ship.", "War."])
+    assert (hashes.ranks.dtype, hashes.ranks.tolist()) == (
+        np.uint64,
+        [7512870746348406487, 16354888796378732946],
+    )

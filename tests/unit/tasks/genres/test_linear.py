@@ -4,6 +4,7 @@ import pytest
 import scipy.sparse as sp
 from pydantic import ValidationError
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, LabelsRef, UserError
@@ -128,6 +129,16 @@ def test_with_power_one_a_rare_genre_is_as_likely_as_not_of_texts_that_say_nothi
     logits = {power: weight.item() + bias for power, (weight, bias) in models.items()}
     expected = {power: (1 - power) * np.log(1 / 9) for power in logits}
     assert logits == pytest.approx(expected, abs=0.02)
+
+
+def test_weights_are_near_those_of_the_exact_solution():
+    train = noisy_movies(300, 0)
+    features = fit_vectorizer(train.texts, 2).transform(train.texts)
+    weight, bias = fit_genre(features, train.labels[:, 1], 1.0, 0.0)
+    exact = LogisticRegression(solver="liblinear", tol=1e-8, max_iter=10_000)
+    exact.fit(features, train.labels[:, 1])
+    assert weight == pytest.approx(exact.coef_[0], abs=0.002)
+    assert bias == pytest.approx(exact.intercept_[0], abs=0.002)
 
 
 def test_a_term_that_repeats_counts_by_its_logarithm():

@@ -95,7 +95,7 @@ def test_the_default_network_trains_on_one_core_and_a_wide_one_on_several():
     assert (several, type(several)) == (5, int)
 
 
-@pytest.mark.parametrize(("available", "used"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4)])
+@pytest.mark.parametrize(("available", "used"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4), (64, 4)])
 def test_a_small_network_trains_on_a_quarter_of_the_cores(available, used):
     assert useful_threads(network_of((16,)), batch_size=16, available=available) == used
 

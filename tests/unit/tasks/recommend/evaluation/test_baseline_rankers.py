@@ -38,7 +38,7 @@ def bm25_of(n_movies: int) -> Bm25:
 
 
 def test_other_words_and_bigrams_are_not_counted():
-    counts = word_counts(["ship ghost ship new ghost_ship", ""], list(COLUMNS))
+    counts = word_counts(["ship ghost ship new ghost_ship\tghost", ""], list(COLUMNS))
     assert counts.toarray().tolist() == [[1, 2, 0, 0], [0] * 4]
 
 
