@@ -290,7 +290,7 @@ def test_every_flag_that_a_sentence_names_is_one_of_ours():
     configs = [config_of(name) for name in programs]
     rows = "\n".join(row for config in configs for row in settings_table(config))
     known = set(FLAG.findall(rows.replace("not_genre", "not-genre"))) | FOREIGN
-    known |= {f"no-{name}" for name in re.findall(r"`--(\S+)` \| `(?:true|false)`", rows)}
+    known |= {f"no-{name}" for name in re.findall(r"`--(\S+)` \| `(?:True|False)`", rows)}
     known |= {name.replace("_", "-") for name in known} | {"help", "debug", "json"}
     for page, text in TEXTS.items():
         for span in spans(text):
