@@ -158,11 +158,11 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for(url: str, seconds: int = 120) -> None:
+def wait_for(url: str, seconds: int = 300) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            with urlopen(url, timeout=2):  # noqa: S310 - a loopback address made here
+            with urlopen(url, timeout=10):  # noqa: S310 - a loopback address made here
                 return
         except (URLError, OSError):
             time.sleep(0.5)
