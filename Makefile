@@ -62,7 +62,7 @@ coverage: $(READY_FOR_TESTS) ## Run all tests and report the covered lines, whic
 
 .PHONY: test-fast
 test-fast: $(READY_FOR_TESTS) ## Run the unit tests: no server, no training
-	@$(FOR_TESTS) $(BIN)/python -m pytest tests/unit -n 2 $(ARGS)
+	@$(FOR_TESTS) $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile $(ARGS)
 
 .PHONY: coverage-fast
 coverage-fast: $(READY_FOR_TESTS) ## Run the unit tests and report the lines of tasks/ that they cover, which have a minimum

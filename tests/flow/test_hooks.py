@@ -40,7 +40,7 @@ def receiver() -> Iterator[tuple[str, list[dict[str, str]]]]:
             """Nothing is printed."""
 
     server = HTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", posted
     server.shutdown()
 

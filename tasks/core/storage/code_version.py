@@ -38,7 +38,7 @@ def imported_files(module: str) -> dict[str, Path]:
     pending = [module]
     while pending:
         name = pending.pop()
-        file = None if name in files else project_file(name)
+        file = None if name in files else project_file(name, PROJECT)
         if file is not None:
             files[name] = file
             pending += imported_names(file)
@@ -74,11 +74,12 @@ def _with_packages(name: str) -> Iterator[str]:
     return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
-def project_file(name: str) -> Path | None:
-    """File of a module of this project; None for a library, and for what is no module."""
+@cache
+def project_file(name: str, project: Path) -> Path | None:
+    """File of a module of the project; None for a library, and for what is no module."""
     if name.partition(".")[0] not in PACKAGES:
         return None
-    path = PROJECT.joinpath(*name.split("."))
+    path = project.joinpath(*name.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in candidates if file.is_file()), None)
 

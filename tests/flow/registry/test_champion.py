@@ -199,7 +199,7 @@ def test_a_registry_that_answers_with_an_error_is_an_error(artifacts, monkeypatc
             """Print nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Broken)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
     with pytest.raises(RegistryError, match=r"answered with an error: .*PERMISSION_DENIED"):
         champion_version()

@@ -16,6 +16,7 @@ from tasks.core.storage import store
 from tasks.data import splits as module
 from tasks.data.preprocess import TextConfig
 from tasks.data.splits import (
+    NO_YEAR,
     assign_splits,
     films_of,
     hash_overviews,
@@ -139,6 +140,11 @@ def test_test_movies_are_those_of_earlier_releases():
 def test_shares_leave_movies_to_train_on():
     with pytest.raises(ValidationError, match="leave no movies to train on"):
         TextConfig(test_share=0.4, gate_share=0.4, validation_share=0.2)
+
+
+def test_keys_that_differ_in_their_last_bit_are_two():
+    keys = np.array([[2**63, NO_YEAR], [2**63 + 1, NO_YEAR]], np.uint64)
+    assert keys_in_several_splits(keys, ["train", "test"]) == 0
 
 
 def test_keys_in_several_splits_are_counted():

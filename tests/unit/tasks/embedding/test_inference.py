@@ -9,26 +9,25 @@ from tasks.embedding.vector_checks import validate_vectors
 from tests.conftest import ROOT
 from tests.unit.tasks.embedding.conftest import SMALL
 
+TEXT = "ghost blood curse"
 PRINT_A_VECTOR = (
     "import sys; from tasks.embedding.inference import document_vectors;"
-    "print(document_vectors(sys.argv[1], ['ghost blood curse'])[0].tolist())"
+    f"print(document_vectors(sys.argv[1], ['{TEXT}'])[0].tolist())"
 )
 
 
 def test_vectors_do_not_depend_on_the_hash_seed_of_the_process(corpus, tmp_path):
     save_model(train_doc2vec(corpus, SMALL)[0], SMALL, tmp_path)
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", PRINT_A_VECTOR, str(tmp_path)],
-            env={"PYTHONHASHSEED": seed},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(outputs) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_A_VECTOR, str(tmp_path)],
+        env={"PYTHONHASHSEED": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # the seed of the process that runs the tests is a random one
+    assert done.stdout.strip() == str(document_vectors(str(tmp_path), [TEXT])[0].tolist())
 
 
 @pytest.mark.parametrize(("features", "width"), [("inferred", 12), ("pooled", 12), ("both", 24)])

@@ -116,7 +116,7 @@ def promotions_without_improvement(
 
 def test_200_weeks_without_improvements_promote_something_with_at_most_5_percent(new_movies):
     """The error is half of the usual one, so that no promotion fails for its uncertain losses."""
-    rng, n = np.random.default_rng(0), 200
+    rng, n = np.random.default_rng(0), 100
     years = [promotions_without_improvement(rng, new_movies, 200, ERROR / 2) for _ in range(n)]
     assert 0.01 < np.mean(np.array(years) > 0) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
 
@@ -140,7 +140,7 @@ def greatest_loss(
 
 def greatest_losses(*arguments: Any) -> NDArray[np.float64]:
     rng = np.random.default_rng(1)
-    return np.array([greatest_loss(rng, *arguments) for _ in range(40)])
+    return np.array([greatest_loss(rng, *arguments) for _ in range(20)])
 
 
 @pytest.mark.parametrize(
