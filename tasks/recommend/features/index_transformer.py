@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,7 +75,7 @@ def smooth_idf(document_frequencies: Mapping[str, int], n_documents: int) -> dic
     }
 
 
-def discount_names(idf: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+def discount_names(idf: Mapping[str, float], names: Set[str]) -> dict[str, float]:
     """IDF of words and bigrams (`first_second`), reduced for each proper name in them."""
     is_name = names.__contains__  # map: a generator takes three times as long for a million terms
     return {

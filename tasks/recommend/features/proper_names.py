@@ -7,7 +7,7 @@ inside a sentence; places are proper names that often follow words such as `in`.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from tasks.data.words import stem
 
@@ -44,7 +44,7 @@ def count_capitalised(overviews: Iterable[str]) -> CapitalCounts:
 
 def common_names(
     counts: CapitalCounts, document_frequencies: Mapping[str, int], n_documents: int
-) -> Collection[str]:
+) -> frozenset[str]:
     """Stems of the personal names among the frequent words.
 
     None if too many of these look like names, as in a language that capitalises all nouns.
@@ -52,10 +52,10 @@ def common_names(
     capitalised, after_preposition = counts
     minimum = max(MIN_DOCUMENTS, MIN_DOCUMENT_SHARE * n_documents)
     frequent = [word for word, documents in document_frequencies.items() if documents >= minimum]
-    names = [
+    names = frozenset(
         word
         for word in frequent
         if capitalised[word] > MIN_CAPITALISED * document_frequencies[word]
         and after_preposition[word] < MAX_AS_PLACE * capitalised[word]
-    ]
-    return names if len(names) <= MAX_NAMES * len(frequent) else ()
+    )
+    return names if len(names) <= MAX_NAMES * len(frequent) else frozenset()

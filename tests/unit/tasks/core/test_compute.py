@@ -1,6 +1,8 @@
 import os
+import sys
 from contextlib import closing
 
+import numpy as np
 import psutil
 import pytest
 
@@ -24,6 +26,17 @@ def fail() -> None:
     raise UserError("expected failure")
 
 
+def resident_mb() -> float:
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def kept_mb() -> float:
+    """Memory that this process keeps of an array of 24 MB that it has freed."""
+    before = resident_mb()
+    np.ones(3 * 2**20)
+    return resident_mb() - before
+
+
 def root() -> str:
     return str(store.artifacts_root())
 
@@ -42,6 +55,14 @@ def test_a_fresh_process_ends_after_its_function():
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
     assert not psutil.pid_exists(pid)
     assert psutil.pid_exists(pool_pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_a_worker_keeps_the_memory_of_freed_arrays_until_its_function_returns():
+    assert run_in_fresh_process(Compute("process"), kept_mb) > 20
+    before = run_chunk(Compute("process"), 1, resident_mb)
+    run_chunk(Compute("process"), 1, kept_mb)
+    assert run_chunk(Compute("process"), 1, resident_mb) < before + 12
 
 
 def test_no_fresh_process_is_started_for_the_thread_runner():
