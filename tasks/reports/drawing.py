@@ -4,7 +4,7 @@ The plotting modules are imported inside the functions that draw: loading matplo
 and a fully cached run does not need it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 
+def document_lengths(chunks: Iterable[pa.Table]) -> list[int]:
+    """Number of tokens of each `document`; the words of its title are among them once."""
+    return [len(tokens_of(text)) for chunk in chunks for text in chunk["document"].to_pylist()]
+
+
 def _draw_training(
     documents: DocumentsRef,
     doc2vec: Doc2VecRef,
@@ -45,8 +50,7 @@ def _draw_training(
 
     classifier_history = pq.read_table(store.locate(classifier) / "history.parquet")
     doc2vec_history = pq.read_table(store.locate(doc2vec) / "history.parquet")
-    chunks = store.chunks(documents, ["document"])
-    lengths = [len(tokens_of(text)) for chunk in chunks for text in chunk["document"].to_pylist()]
+    lengths = document_lengths(store.chunks(documents, ["document"]))
     counts = pq.read_table(store.locate(doc2vec) / "vocabulary.parquet")["count"].to_pylist()
     figures = {
         "training": run_plots.training_curves(classifier_history, doc2vec_history, protocol),
