@@ -39,18 +39,20 @@ class TrainingState:
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Write the state atomically, preceded by its SHA-256."""
-    content = io.BytesIO()
+    """Write the state atomically, preceded by its SHA-256; it is never in memory as a whole."""
     values = {
         "network": state.network.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "best": state.best_weights,
         "history": [tuple(epoch) for epoch in state.history],
     }
-    torch.save(values, content)
-    with atomic_write(path) as new, new.open("wb") as file:
-        file.write(hashlib.sha256(content.getbuffer()).digest())
-        file.write(content.getbuffer())  # not joined to the digest: a copy may be large
+    with atomic_write(path) as new, new.open("w+b") as file:
+        file.seek(DIGEST_BYTES)
+        torch.save(values, file)
+        file.seek(DIGEST_BYTES)
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0)
+        file.write(digest)
 
 
 def restore_checkpoint(path: Path, state: TrainingState) -> None:
@@ -60,12 +62,12 @@ def restore_checkpoint(path: Path, state: TrainingState) -> None:
         ValueError: the checksum does not match. torch raises further errors of any type for
             content that does not fit; `state` is then undefined.
     """
-    content = path.read_bytes()
-    digest, saved = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    if hashlib.sha256(saved).digest() != digest:
+    with path.open("rb") as file:
+        digest, saved = file.read(DIGEST_BYTES), io.BytesIO(file.read())
+    if hashlib.sha256(saved.getbuffer()).digest() != digest:
         raise ValueError("its checksum does not match its content")
     device = next(state.network.parameters()).device
-    values = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
+    values = torch.load(saved, weights_only=True, map_location=device)
     state.network.load_state_dict(values["network"])
     for optimizer, saved_state in zip(state.optimizers, values["optimizers"], strict=True):
         optimizer.load_state_dict(saved_state)
