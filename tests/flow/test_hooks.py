@@ -19,6 +19,7 @@ from tasks.core.contracts import UserError
 from tasks.registry.champion import load_champion
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tests.conftest import catalogue, write_csv
+from tests.support.http_server import served
 from tests.support.prefect_artifacts import latest_failure
 from tests.support.trainings import settings
 
@@ -39,10 +40,8 @@ def receiver() -> Iterator[tuple[str, list[dict[str, str]]]]:
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
 
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", posted
-    server.shutdown()
+    with served(HTTPServer(("127.0.0.1", 0), Hook)) as address:
+        yield address, posted
 
 
 def damaged(tmp_path) -> str:

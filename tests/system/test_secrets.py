@@ -4,7 +4,6 @@ import base64
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.train import train
 from tasks.core.contracts import UserError
 from tests.conftest import ROOT, catalogue, write_csv
+from tests.support.http_server import served
 from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -48,10 +48,8 @@ def server(tmp_path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
 
-    files = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    threading.Thread(target=files.serve_forever, daemon=True).start()
-    yield f"http://{USER}:{PASSWORD}@127.0.0.1:{files.server_port}"
-    files.shutdown()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Files)) as address:
+        yield address.replace("//", f"//{USER}:{PASSWORD}@")
 
 
 def signed(server: str, name: str) -> str:

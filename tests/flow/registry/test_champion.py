@@ -3,7 +3,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -34,6 +33,7 @@ from tasks.registry.model_registry import (
 )
 from tasks.registry.tracking.mlflow_client import connect, experiment_id, open_client
 from tests.conftest import ROOT, free_port
+from tests.support.http_server import served
 
 READER = Champion(
     index=IndexRef(uri="s3://bucket/lancedb", tag="run-1"),
@@ -198,12 +198,10 @@ def test_a_registry_that_answers_with_an_error_is_an_error(artifacts, monkeypatc
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Broken)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(RegistryError, match=r"answered with an error: .*PERMISSION_DENIED"):
-        champion_version()
-    server.shutdown()
+    with served(HTTPServer(("127.0.0.1", 0), Broken)) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(RegistryError, match=r"answered with an error: .*PERMISSION_DENIED"):
+            champion_version()
 
 
 def test_missing_models_are_named(artifacts):

@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import psutil
 import pytest
+from joblib.externals.loky import ProcessPoolExecutor
 
 from tasks.core import compute
 from tasks.core.compute import (
@@ -59,10 +60,12 @@ def test_a_fresh_process_ends_after_its_function():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 def test_a_worker_keeps_the_memory_of_freed_arrays_until_its_function_returns():
-    assert run_in_fresh_process(Compute("process"), kept_mb) > 20
-    before = run_chunk(Compute("process"), 1, resident_mb)
-    run_chunk(Compute("process"), 1, kept_mb)
-    assert run_chunk(Compute("process"), 1, resident_mb) < before + 12
+    pool = ProcessPoolExecutor(max_workers=1, **compute._end_with_this_process())
+    functions = (resident_mb, kept_mb, resident_mb)
+    before, kept, after = (compute._run_in_pool(pool, function) for function in functions)
+    pool.shutdown(wait=False)
+    assert kept > 20
+    assert after < before + 12
 
 
 def test_no_fresh_process_is_started_for_the_thread_runner():

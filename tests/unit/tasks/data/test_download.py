@@ -1,7 +1,6 @@
 """A file on a web server is downloaded again only if it has changed."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ import pytest
 from tasks.core.contracts import UserError
 from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.sources import resolve_source, source_name
+from tests.support.http_server import served
 
 
 class Site(ThreadingHTTPServer):
@@ -53,10 +53,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site() -> Iterator[Site]:
     server = Site(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with served(server):
+        yield server
 
 
 def read_source(site: Site, query: str = "") -> bytes:
