@@ -42,7 +42,7 @@ train: $(READY) ## Train on the bundled sample, or on SOURCE=path/to/movies_meta
 	@$(BIN)/movie-recommender train --source "$(SOURCE)" $(ARGS)
 
 .PHONY: test
-test: ## Run all tests but the longest: the unit tests, flows, commands, pages
+test: ## Run all tests but the longest: the unit tests, flows, commands, demo page
 	@$(MAKE) --no-print-directory test-all ARGS='-m "not long" $(ARGS)'
 
 .PHONY: test-all
@@ -89,7 +89,7 @@ newest: ## Test the newest releases that pyproject.toml allows, in an environmen
 	@rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@.venv-newest/bin/python -m pytest tests/unit tests/flow $(ARGS)
-	@.venv-newest/bin/python -m pytest tests/system/test_deployment.py -k schedule $(ARGS)
+	@.venv-newest/bin/python -m pytest tests/system/test_tour.py $(ARGS)
 
 .PHONY: audit
 audit: $(READY_FOR_TESTS) ## Check installed packages for known vulnerabilities; needs the internet
@@ -110,13 +110,17 @@ demo: $(READY) ## Serve the demo page on http://127.0.0.1:8000
 serve: $(READY) ## Start the local stack: Prefect, its worker and deployments, MLflow
 	@$(BIN)/movie-recommender serve $(ARGS)
 
+.PHONY: status
+status: $(READY) ## What of the local stack is up and since when; its runs
+	@$(BIN)/movie-recommender status
+
 .PHONY: stop
 stop: $(READY) ## Stop the local stack
 	@$(BIN)/movie-recommender stop
 
 .PHONY: prefect
 prefect: $(READY) ## Prefect server and UI on http://127.0.0.1:4200
-	@$(BIN)/prefect server start --host 127.0.0.1
+	@$(BIN)/python -m flows.runtime.local_stack.prefect_server --host 127.0.0.1
 
 .PHONY: mlflow
 # the database's address may hold a password, so it is no argument; $(value …) keeps a `$` in it

@@ -36,6 +36,7 @@ STAGES = {
     "index": ("fit_text_features", "fit_transformer", "build_index_rows", "build_index"),
     "baselines": ("baselines",),
     "evaluation": ("evaluate", "evaluate_lists"),
+    # `open_run` was a task when compare.json was measured
     "tracking": ("open_run", "track_source", "track_results", "register", "report"),
 }
 
@@ -79,8 +80,8 @@ def train_here(path: Path) -> dict[str, Any]:
     from flows.config import TrainConfig
     from flows.runtime.server import prefect_server
     from flows.train import train
+    from tasks.registry.model_registry import FLOW_RUN_TAG
     from tasks.registry.tracking.mlflow_client import connect
-    from tasks.registry.tracking.runs import FLOW_RUN_TAG
 
     with prefect_server():
         summary = train(TrainConfig.model_validate({"source": str(path)}))

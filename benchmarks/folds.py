@@ -121,7 +121,7 @@ def predictions_of(documents: pa.Table, splits: Splits) -> dict[str, Labels]:
     )
     movies = ValidationMovies(NO_VECTORS, choosing.texts, choosing.labels)
     models = {
-        "ours": combine(network, linear, movies, calibrate=True),
+        "ours": combine(network, linear, movies, calibrate=True)[0],
         "network": network,
     }
     logits = {

@@ -54,11 +54,9 @@ def stages(path: Path) -> int:
 def flow(path: Path, runner: str) -> int:
     """The same as Prefect tasks with the store: ingest, then a task a chunk."""
     from prefect import flow as as_flow
-    from prefect import unmapped
 
     from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
     from tasks.core.compute import Compute
-    from tasks.core.progress import gather
     from tasks.data.ingest import IngestConfig, ingest
     from tasks.data.preprocess import TextConfig, preprocess
     from tasks.data.splits import assign_splits
@@ -71,10 +69,8 @@ def flow(path: Path, runner: str) -> int:
         compute = Compute(runner, None, len(ingested.chunks))  # type: ignore[arg-type]
         config = TextConfig()
         splits = assign_splits(ingested.chunks, config)
-        futures = preprocess.map(
-            ingested.chunks, splits.chunks, unmapped(config), unmapped(compute)
-        )
-        return sum(ref.rows for ref in gather("preprocess", futures, ingested.kept))
+        documents = preprocess.submit(ingested.chunks, splits.chunks, config, compute)
+        return documents.result().rows
 
     return first_half()
 

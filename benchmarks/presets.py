@@ -20,6 +20,7 @@ import mlflow
 
 from benchmarks.page import save_results
 from flows.config import PRESETS
+from tasks.registry.tracking.metric_groups import without_groups
 
 RESULTS = Path(__file__).with_name("presets.json")
 METRICS = ("f1_micro", "f1_macro", "baseline_tfidf_f1_micro", "baseline_tfidf_f1_macro")
@@ -49,7 +50,7 @@ def measure(source: Path, preset: str) -> dict[str, Any]:
         experiment = client.get_experiment_by_name("movie-recommender")
         assert experiment  # noqa: S101 - the training has created it
         (run,) = client.search_runs([experiment.experiment_id])
-    metrics, protocol = run.data.metrics, run.data.tags["protocol"]
+    metrics, protocol = without_groups(run.data.metrics), run.data.tags["protocol"]
     prefix = "test" if protocol == "held-out" else protocol
     scores = {name: metrics.get(name, metrics.get(f"{prefix}_{name}")) for name in METRICS}
     measured = {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}

@@ -18,21 +18,28 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchmarks.page import save_results
+from tasks.data.labels import binarize
+from tasks.genres.metrics import bootstrap_f1, bootstrap_interval
 from tasks.recommend.evaluation.baseline_rankers import BASELINES
+from tasks.registry.tracking.metric_groups import without_groups
 
 RESULTS = Path(__file__).with_name("quality.json")
+PREDICTIONS = "evaluation/test_predictions.parquet"
 SEEDS = (42, 43, 44)
 GENRE_SCORES = ("f1_micro", "f1_macro")
 GENRE_MODELS = {
     "ours": "test",
-    "network alone": "test_network",
+    "network alone": "member_network",
     "TF-IDF alone": "baseline_tfidf",
     "prior": "baseline_prior",
 }
 #: Parts of the classifier by the name of the margin over them: the prefix of their scores.
-MEMBERS = {"network": "test_network", "tfidf": "baseline_tfidf"}
+MEMBERS = {"network": "member_network", "tfidf": "baseline_tfidf"}
 LIST_SCORES = (
     "keyword_ndcg_at_10",
     "franchise_recall_at_10",
@@ -45,17 +52,21 @@ HEADER = """## Quality: `python -m benchmarks.quality sample FILE …`
 The mean of three trainings with other seeds ± their standard deviation; in brackets the 95%
 interval of the first one over movies or queries. Ours is the mean of a network and TF-IDF with
 logistic regression; a margin is ours minus one of them on the same movies: its mean over the
-trainings, and the paired interval of the first. Scores are held-out; TF-IDF has the tokens and the
-class weights of the network, its C is chosen on validation movies, and no seed changes it. Lists
-are those of the reported half of the queries; the default weights were chosen before the movies of
-a franchise were in one half, so that some of these queries had a part in them.
+trainings, with the paired 95% interval of that mean over movies. Scores are held-out; TF-IDF has
+the tokens and the class weights of the network, its C is chosen on validation movies, and no seed
+changes it. Lists are those of the reported half of the queries; the default weights were chosen
+before the movies of a franchise were in one half, so that some of these queries had a part in them.
 
 """
 Run = Mapping[str, float]
+#: Bootstrap samples of a margin by its name, (n_samples,) each.
+Margins = Mapping[str, NDArray[np.float64]]
 
 
-def train(source: str, root: str, seed: int, options: Sequence[str]) -> dict[str, float]:
-    """Metrics of one training; stages that seeds share come from the cache of `root`."""
+def train(
+    source: str, root: str, seed: int, options: Sequence[str]
+) -> tuple[dict[str, float], Margins]:
+    """Metrics and margins of one training; stages that seeds share come from the cache."""
     flags = ["--doc2vec.seed", str(seed), "--classifier.seed", str(seed), *options]
     command = [sys.executable, "-m", "flows.train", "--source", source, *flags]
     environment = os.environ | {"RECOMMENDER_ARTIFACTS": root}
@@ -63,18 +74,48 @@ def train(source: str, root: str, seed: int, options: Sequence[str]) -> dict[str
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("movie-recommender")
     assert experiment  # noqa: S101 - the training has created it
-    metrics = client.search_runs([experiment.experiment_id], max_results=1)[0].data.metrics
-    return {name: value for name, value in metrics.items() if name in reported_names()}
+    run = client.search_runs([experiment.experiment_id], max_results=1)[0]
+    logged = without_groups(run.data.metrics)
+    metrics = {name: value for name, value in logged.items() if name in reported_names()}
+    predictions = client.download_artifacts(run.info.run_id, PREDICTIONS)
+    return metrics, resampled_margins(pq.read_table(predictions))
+
+
+def resampled_margins(predictions: pa.Table) -> Margins:
+    """Ours minus each of its parts on bootstrap samples of the test movies."""
+    classes = predictions.schema.metadata[b"classes"].decode().split(", ")
+    films = predictions["film"].to_numpy()
+    labels, *models = (
+        binarize(predictions[f"{kind}_genres"].to_pylist(), classes)
+        for kind in ("actual", "predicted", *MEMBERS)
+    )
+    ours, *members = (bootstrap_f1(labels, model, films) for model in models)
+    return {
+        f"margin_f1_{average}_over_{name}": ours[average] - member[average]
+        for name, member in zip(MEMBERS, members, strict=True)
+        for average in ours
+    }
+
+
+def mean_margins(margins: Sequence[Margins]) -> dict[str, float]:
+    """Intervals of the trainings' mean margins, whose samples are of the same movies."""
+    intervals: dict[str, float] = {}
+    for name in margins[0]:
+        intervals |= bootstrap_interval(np.mean([run[name] for run in margins], axis=0), name)
+    return intervals
 
 
 def reported_names() -> set[str]:
     """Names of the metrics that are kept."""
     scores = [f"{model}_{score}" for model in GENRE_MODELS.values() for score in GENRE_SCORES]
-    scores += [f"test_{score}_over_{name}" for score in GENRE_SCORES for name in MEMBERS]
     prefixes = ["rec", *(f"rec_baseline_{name}" for name in BASELINES)]
     scores += [f"{prefix}_{score}" for prefix in prefixes for score in LIST_SCORES]
     ends = ("", "_low", "_high")
-    return {"source_kept", *(f"{score}{end}" for score in scores for end in ends)}
+    return {
+        "source_kept",
+        "test_calibration_error",
+        *(f"{score}{end}" for score in scores for end in ends),
+    }
 
 
 def measured(runs: Sequence[Run], name: str) -> str:
@@ -92,9 +133,9 @@ def _interval(run: Run, name: str) -> str:
 
 
 def margin(runs: Sequence[Run], score: str, member: str) -> str:
-    """Ours minus a part of it: mean over the trainings, and the paired interval of the first."""
+    """Ours minus a part of it: mean over the trainings, and its paired interval."""
     differences = [run[f"test_{score}"] - run[f"{MEMBERS[member]}_{score}"] for run in runs]
-    return f"{np.mean(differences):+.3f}{_interval(runs[0], f'test_{score}_over_{member}')}"
+    return f"{np.mean(differences):+.3f}{_interval(runs[0], f'margin_{score}_over_{member}')}"
 
 
 def genre_rows(file: str, runs: Sequence[Run]) -> Iterator[str]:
@@ -168,7 +209,8 @@ def main(arguments: Sequence[str]) -> None:
     for file in options.files:
         flags = [] if file == "sample" else keywords
         with tempfile.TemporaryDirectory() as root:
-            results[Path(file).name] = [train(file, root, seed, flags) for seed in SEEDS]
+            runs, margins = zip(*(train(file, root, seed, flags) for seed in SEEDS), strict=True)
+        results[Path(file).name] = [runs[0] | mean_margins(margins), *runs[1:]]
         ordered = sorted(results.items(), key=lambda item: item[1][0]["source_kept"])
         save_results(RESULTS, dict(ordered))
 

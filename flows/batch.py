@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from prefect import flow, get_run_logger, unmapped
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 from pydantic import ConfigDict, Field
 
-from flows.phases.futures import as_inputs, join_lists
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
-from flows.runtime.hooks import on_run_failure, record_signals
-from flows.runtime.parameters import FlowParameters
+from flows.runtime.flow_run_tags import tag_flow_run
+from flows.runtime.hooks import on_run_completion, on_run_failure, record_signals
+from flows.runtime.notifications import require_block
+from flows.runtime.parameters import NOTIFY_ON, FlowParameters, NotifyOn
 from tasks.core.compute import Compute, Runner
 from tasks.core.contracts import ListsRef, UserError
 from tasks.core.files import atomic_write
-from tasks.core.progress import gather
 from tasks.core.storage import store
+from tasks.core.storage.run_locks import hold_run_lock
+from tasks.data.sources import source_name
 from tasks.recommend.export import (
     ExportFormat,
     IdKind,
@@ -32,10 +35,8 @@ from tasks.recommend.export import (
 )
 from tasks.recommend.search import Version, get_version
 from tasks.recommend.title_choice import resolve_title
-from tasks.registry.batch import rank_lists
-from tasks.registry.champion import Champion, load_champion
-
-CHUNK_ROWS = 1000
+from tasks.registry.batch import rank_lists, row_chunks
+from tasks.registry.champion import load_champion
 
 
 class BatchConfig(FlowParameters):
@@ -70,8 +71,16 @@ class BatchConfig(FlowParameters):
     )
     runner: Runner = Field("auto", description="Where chunks are processed, as in `train`")
     notify: str | None = Field(
-        None, description="Prefect notification block that receives a message if the run fails"
+        None,
+        description="Prefect notification block that receives a message, by default if the run "
+        "fails",
     )
+    notify_on: NotifyOn = Field("failure", description=NOTIFY_ON)
+
+    @property
+    def movies_name(self) -> str:
+        """The file of titles, as it appears in the name of the run."""
+        return source_name(self.file) if self.file else "every-movie"
 
 
 def read_titles(path: Path) -> list[tuple[str, str]]:
@@ -84,7 +93,8 @@ def read_titles(path: Path) -> list[tuple[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read {path}: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"Cannot read {path}: {reason}.") from error
     if not rows or "title" not in rows[0]:
         raise UserError(f"{path.name}: no column 'title', or no rows.")
     return [(row["title"] or "", (row.get("year") or "").strip()) for row in rows]
@@ -132,6 +142,20 @@ def output_path(config: BatchConfig) -> Path:
     if config.output is not None:
         return Path(config.output)
     return store.artifacts_root() / "recommendations.parquet"
+
+
+def require_output(path: Path) -> None:
+    """Create the folder of the parquet file.
+
+    Raises:
+        UserError: the path is a folder, or its folder cannot be created.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give --output the name of a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def export_path(config: BatchConfig) -> Path | None:
@@ -188,9 +212,10 @@ def export_lists(
 
 @flow(
     name="batch",
+    flow_run_name="batch-{config.movies_name}-{config.clock}",
     task_runner=DataflowTaskRunner(max_workers=TASK_THREADS),  # type: ignore[arg-type]
     on_running=[record_signals],
-    on_completion=[record_signals],
+    on_completion=[on_run_completion],
     on_failure=[on_run_failure],
     on_crashed=[on_run_failure],
     on_cancellation=[on_run_failure],
@@ -198,33 +223,21 @@ def export_lists(
 def batch(config: BatchConfig) -> str:
     """Rank the lists of many movies, chunk by chunk; a rerun reuses the finished chunks."""
     store.require_writable()
+    require_block(config.notify)
+    hold_run_lock(str(flow_run.id))  # its chunks are not pruned before it ends
     champion = load_champion()
+    tag_flow_run([f"v{champion.version}"])
     version = get_version(champion.index)
     ids = exported_ids(config, version)
     every_row = range(len(version.catalogue))
     rows = find_rows(version, Path(config.file)) if config.file else list(every_row)
-    lists = rank_rows(config, champion, rows)
+    compute = Compute(config.runner, None, len(row_chunks(rows)))
+    lists = rank_lists.submit(rows, champion.index, champion.rank, config.limit, compute).result()
     path = output_path(config)
     write_lists(lists, path)
     get_run_logger().info("Lists of %d movies in %s", len(rows), path)
     export_lists(config, lists, ids, n_movies=len(rows))
     return str(path)
-
-
-def rank_rows(config: BatchConfig, champion: Champion, rows: list[int]) -> ListsRef:
-    """Lists of the movies in some rows of the champion's index."""
-    chunks = [rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS)]
-    compute = Compute(config.runner, None, len(chunks))
-    ranked = rank_lists.map(
-        chunks,
-        unmapped(champion.index),
-        unmapped(champion.rank),
-        unmapped(config.limit),
-        unmapped(compute),
-    )
-    lists = join_lists.submit(as_inputs(ranked))
-    gather("lists", ranked, len(rows) * config.limit)
-    return lists.result()
 
 
 if __name__ == "__main__":

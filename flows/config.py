@@ -7,9 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from flows.runtime.parameters import (
+    NOTIFY_ON,
     FlowParameters,
+    NotifyOn,
     differing_values,
     explicit_values,
+    flag_name,
     text_settings,
     with_overrides,
 )
@@ -103,6 +106,7 @@ NOT_TRAINING_SETTINGS = {
     "skip_unchanged",
     "gate",
     "notify",
+    "notify_on",
     "retention",
 }
 
@@ -148,9 +152,10 @@ class TrainConfig(FlowParameters):
     )
     notify: str | None = Field(
         None,
-        description="Prefect notification block that receives a message if the run fails, "
-        "as in slack-webhook/team",
+        description="Prefect notification block that receives a message, by default if the run "
+        "fails, as in slack-webhook/team",
     )
+    notify_on: NotifyOn = Field("failure", description=NOTIFY_ON)
     ingest: IngestConfig = IngestConfig()
     text: TextConfig = TextConfig()
     doc2vec: Doc2VecConfig = Doc2VecConfig()
@@ -240,7 +245,7 @@ def settings_table(model: type[BaseModel] = TrainConfig, prefix: str = "") -> li
         else:
             default = "null" if field.default is None else field.default
             shown = "–" if field.default is None and name in texts else f"`{default}`"
-            rows.append(f"| `--{prefix}{name}` | {shown} | {field.description} |")
+            rows.append(f"| `{flag_name(prefix + name)}` | {shown} | {field.description} |")
     return rows
 
 

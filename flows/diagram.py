@@ -1,14 +1,13 @@
 """Task runs of a training, as Prefect recorded them -> the diagram of `docs/architecture.md`.
 
-Shown are the tasks that a result of `ingest` reaches: with double sides if they ran once per chunk,
-rounded if they write to Prefect or MLflow. An arrow leads from a task to one that took its result,
-unless a longer path connects them.
+Shown are the tasks that a result of `read_source` reaches: with double sides if they call a task
+for each chunk, rounded if they write to Prefect or MLflow. An arrow leads from a task to one that
+took its result, unless a longer path connects them. Tasks that other tasks call are not shown.
 """
 
 import os
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +17,16 @@ from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from flows.config import TrainConfig
 from flows.runtime.server import prefect_server
 from flows.train import train
+from tasks.core.task_inputs import PARENTS
+from tasks.registry.model_registry import FLOW_RUN_TAG
 from tasks.registry.tracking.mlflow_client import connect
-from tasks.registry.tracking.runs import FLOW_RUN_TAG
-from tasks.reports.stage_times import read_task_runs
+from tasks.reports.stage_times import CHUNK, is_chunk, read_task_runs
+from tasks.reports.stage_times import function_name as task_name
 from tasks.reports.summary import Summary
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 START, END = "<!-- diagram: python -m flows.diagram -->\n", "<!-- diagram end -->"
-FIRST, LAST = "ingest", "clean_up"
+FIRST, LAST = "read_source", "report"
 RECORDING = ("track_", "report", "register")
 SECONDS_TO_RECORD = 30
 #: Tasks by name, each with the names of the tasks whose results it took.
@@ -38,15 +39,11 @@ QUICK = {
 }
 
 
-def task_name(run: TaskRun) -> str:
-    """Name of the function that a task run executed."""
-    return run.task_key.split("-")[0]
-
-
 def inputs_of(runs: Sequence[TaskRun]) -> Inputs:
-    """The edges between task runs as edges between tasks."""
-    names, inputs = {run.id: task_name(run) for run in runs}, Inputs()
-    for run in runs:
+    """The edges between task runs, without those inside of others, as edges between tasks."""
+    shown = [run for run in runs if PARENTS not in run.task_inputs]
+    names, inputs = {run.id: task_name(run) for run in shown}, Inputs()
+    for run in shown:
         upstream = [part for parts in run.task_inputs.values() for part in parts]
         sources = {names[part.id] for part in upstream if isinstance(part, TaskRunResult)}
         inputs.setdefault(task_name(run), set()).update(sources)
@@ -74,9 +71,10 @@ def reduce_edges(inputs: Inputs) -> Inputs:
 
 def mermaid(runs: Sequence[TaskRun]) -> str:
     """The diagram in Mermaid's language, left to right."""
-    inputs, counts = reduce_edges(inputs_of(runs)), Counter(map(task_name, runs))
+    inputs = reduce_edges(inputs_of(runs))
+    chunked = {task_name(run).removesuffix(CHUNK) for run in runs if is_chunk(run)}
     lines = ["flowchart LR", f"    source[(source)] --> {FIRST}"]
-    lines += [f"    {task}[[{task}]]" for task in inputs if counts[task] > 1]
+    lines += [f"    {task}[[{task}]]" for task in inputs if task in chunked]
     lines += [f"    {task}({task})" for task in inputs if task.startswith(RECORDING)]
     for task in inputs:
         targets = [target for target, sources in inputs.items() if task in sources]

@@ -4,23 +4,23 @@ from prefect import flow
 
 from flows.config import TrainConfig
 from flows.phases.documents import prepare_documents
-from flows.phases.embeddings import show_progress, train_embeddings
+from flows.phases.embeddings import train_embeddings
 from flows.phases.genres import train_classifier
 from flows.phases.promotion import compare_with_champion
 from flows.phases.publishing import publish
 from flows.phases.recommender import build_recommender
 from flows.phases.start import reason_to_skip, skip_run, start_run
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
-from flows.runtime.hooks import on_run_failure, record_signals
+from flows.runtime.hooks import on_run_completion, on_run_failure, record_signals
 from tasks.reports.summary import Summary
 
 
 @flow(
     name="train",
-    flow_run_name="train-{config.preset}-{config.source_name}",
+    flow_run_name="train-{config.preset}-{config.source_name}-{config.clock}",
     task_runner=DataflowTaskRunner(max_workers=TASK_THREADS),  # type: ignore[arg-type]
     on_running=[record_signals],
-    on_completion=[record_signals],
+    on_completion=[on_run_completion],
     on_failure=[on_run_failure],
     on_crashed=[on_run_failure],
     on_cancellation=[on_run_failure],
@@ -38,7 +38,6 @@ def train(config: TrainConfig) -> Summary | str:
     embeddings = train_embeddings(config, data)
     genres = train_classifier(config, data, embeddings)
     recommender = build_recommender(config, run, data, embeddings, genres)
-    show_progress(data, embeddings)
     decision = compare_with_champion(config, data, recommender)
     return publish(config, run, data, recommender, decision)
 

@@ -36,6 +36,7 @@ SUBCOMMANDS = {
     "serve": Subcommand(
         "flows.cli.stack:serve", "Start the local stack: Prefect, a worker, deployments, MLflow"
     ),
+    "status": Subcommand("flows.cli.stack:status", "Say what of the local stack is up"),
     "stop": Subcommand("flows.cli.stack:stop_stack", "Stop the local stack"),
     "demo": Subcommand("app.main:command", "Serve the demo page on this machine"),
     "clean-cache": Subcommand(
@@ -43,4 +44,23 @@ SUBCOMMANDS = {
     ),
 }
 #: Commands of `python -m flows.NAME` that are not subcommands.
-MODULES = {"stack": "flows.cli.stack:command"}
+MODULES = {"stack": Subcommand("flows.cli.stack:command", "Start, observe or stop the local stack")}
+#: Flags in `--help` of a command whose other flags are in `--help-all`; by default those that
+#: belong to no stage.
+EVERYDAY_FLAGS = {
+    "train": (
+        "--source",
+        "--preset",
+        "--skip-unchanged",
+        "--refresh",
+        "--deterministic",
+        "--runner",
+        "--notify",
+        "--ingest.keywords",
+        "--ingest.credits",
+        "--text.keywords",
+        "--doc2vec.epochs",
+        "--classifier.epochs",
+        "--rank.preset",
+    )
+}

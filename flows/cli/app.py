@@ -1,35 +1,63 @@
 """Entry points: the console script `movie-recommender`, and `python -m flows.NAME`."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pkgutil import resolve_name
+from threading import Timer
 from typing import NoReturn
 
 from flows.cli import MODULES, SUBCOMMANDS
 from flows.runtime import PROGRAM, garbage, interrupts
 
+LOADING_SECONDS = 3.0  # of imports before a terminal says so
+
 
 def main() -> NoReturn:
-    """Entry point of the console script."""
+    """Entry point of the console script; `help COMMAND` is `COMMAND --help`."""
     interrupts.install()
-    name, arguments = sys.argv[1:2], sys.argv[2:]
-    if name and name[0] in SUBCOMMANDS:
-        run(SUBCOMMANDS[name[0]].function, f"{PROGRAM} {name[0]}", arguments)
-    from flows.cli.completion import help_program  # the help, the version, shell completion
+    name, *arguments = sys.argv[1:] or [""]
+    if name == "help":
+        name, arguments = " ".join(arguments[:1]) or "--help", ["--help"]
+    if name in SUBCOMMANDS:
+        start(name, f"{PROGRAM} {name}", arguments)
+    from flows.cli.completion import show_help
 
-    help_program().main(prog_name=PROGRAM)
-    sys.exit()
+    sys.exit(show_help([name, *arguments] if name else []))
 
 
 def run_module(name: str) -> NoReturn:
     """Run a command as `python -m flows.NAME`."""
-    function = MODULES.get(name) or SUBCOMMANDS[name].function
-    run(function, f"python -m flows.{name.replace('-', '_')}", sys.argv[1:])
+    start(name, f"python -m flows.{name.replace('-', '_')}", sys.argv[1:])
+
+
+def start(name: str, program: str, arguments: list[str]) -> NoReturn:
+    """Run a command, unless its arguments ask for help or are refused; exits with its code."""
+    from flows.cli.completion import check_flags
+
+    code = check_flags(name, program, arguments)
+    if code is not None:
+        sys.exit(code)
+    run((SUBCOMMANDS | MODULES)[name].function, program, arguments)
+
+
+@contextmanager
+def announced_loading() -> Iterator[None]:
+    """Say on a terminal what takes so long, if this block does: libraries are being imported."""
+    timer = Timer(LOADING_SECONDS, print, ["Loading …"], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if sys.stderr and sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def run(function: str, program: str, arguments: list[str]) -> NoReturn:
     """Import a command and run it with its arguments; exits with its code."""
     garbage.collect_less()
-    with garbage.not_collected():
+    with garbage.not_collected(), announced_loading():
         from flows.cli.command_line import config_class
         from flows.cli.command_line import main as run_command
 

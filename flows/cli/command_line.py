@@ -1,13 +1,10 @@
 """Arguments -> config -> exit code: parsing, error messages and output of every command."""
 
-import argparse
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar, cast, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -19,9 +16,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from flows.cli.flag_types import spell_flags
 from flows.cli.literal_text import decode_settings, encoding_parser
+from flows.cli.output import unbreakable_stdout
 from flows.runtime import interrupts
-from flows.runtime.parameters import text_settings
+from flows.runtime.parameters import flag_name, text_settings
 from tasks.core.contracts import UserError
 from tasks.core.disk import full_disk_message
 from tasks.core.redaction import print_redacted, redacted
@@ -30,16 +29,6 @@ from tasks.core.storage import store
 DONE, FAILED, INVALID_INPUT = 0, 1, 2
 DEBUG = "--debug"
 C = TypeVar("C", bound=BaseModel)
-
-
-class _WithoutTraceback(logging.Filter):
-    """Log an error that the user can correct as its message alone."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], UserError):
-            record.msg, record.args = str(record.exc_info[1]), None
-            record.exc_info, record.exc_text = None, None
-        return True
 
 
 def config_class(command: Callable[..., int]) -> type[BaseModel]:
@@ -57,16 +46,9 @@ def parse(config: type[C], program: str, arguments: list[str]) -> C:
     """
     source = _settings_source(config, program)
     parsed = CliApp.run(
-        source.settings_cls, cli_args=arguments, cli_settings_source=source
+        source.settings_cls, cli_args=spell_flags(arguments), cli_settings_source=source
     ).model_dump(by_alias=True, exclude_unset=True)
     return config.model_validate(decode_settings(parsed, text_settings(config)))
-
-
-def flags(config: type[BaseModel], program: str) -> list[str]:
-    """Every flag of a command in the order of its help, `--help` and `--debug` last."""
-    parser: argparse.ArgumentParser = _settings_source(config, program).root_parser
-    names = [name for name in parser._option_string_actions if name.startswith("--")]
-    return [*(name for name in names if name != "--help"), "--help", DEBUG]
 
 
 def _settings_source(config: type[BaseModel], program: str) -> CliSettingsSource[Any]:
@@ -76,6 +58,7 @@ def _settings_source(config: type[BaseModel], program: str) -> CliSettingsSource
             cli_prog_name=program,
             cli_implicit_flags=True,
             cli_avoid_json=True,
+            cli_kebab_case=True,
             cli_hide_none_type=True,
             cli_parse_none_str="null",
         )
@@ -100,51 +83,12 @@ def validation_message(error: ValidationError) -> str:
 
 def _problem_message(problem: ErrorDetails) -> str:
     message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
+    setting = ".".join(part for part in problem["loc"] if isinstance(part, str))  # no list index
+    if not setting:
         return f"{message}."
-    return f"--{'.'.join(map(str, problem['loc']))}: {message} (got {problem['input']!r})."
-
-
-class _UnbreakableOutput:
-    """Standard output that discards what is printed after its reader has closed it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write `text`; discard it if the reader is gone."""
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            self._discard()
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush the buffer; discard it if the reader is gone."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._discard()
-
-    def _discard(self) -> None:
-        """Redirect the buffer and all later output to the null device."""
-        with Path(os.devnull).open("w") as null_device:
-            os.dup2(null_device.fileno(), self._stream.fileno())
-
-
-@contextmanager
-def _unbreakable_stdout() -> Iterator[None]:
-    """Let a command, which may be a long training run, succeed without a standard output."""
-    with Path(os.devnull).open("w") as null_device:
-        output = _UnbreakableOutput(sys.stdout or null_device)  # None if the descriptor is closed
-        with redirect_stdout(cast(TextIO, output)):
-            try:
-                yield
-            finally:
-                output.flush()
+    if isinstance(problem["input"], dict):  # of a stage
+        return f"{setting}: {message}."
+    return f"{flag_name(setting)}: {message} (got {problem['input']!r})."
 
 
 def main(
@@ -159,11 +103,8 @@ def main(
     settings = [argument for argument in arguments if argument != DEBUG]
     if debug:
         sys.excepthook = print_redacted
-    else:
-        for name in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).addFilter(_WithoutTraceback())
     try:
-        with _unbreakable_stdout():
+        with unbreakable_stdout():
             code = _exit_code(lambda: command(parse(config, program, settings)), debug)
     finally:
         interrupts.hold_if_ending()  # Prefect turns SIGTERM into an exception as well
@@ -171,15 +112,16 @@ def main(
 
 
 def _exit_code(run: Callable[[], int], debug: bool) -> int:
-    """Exit code of a command; an error is printed to stderr, or raised if `debug`."""
+    """Exit code of a command; an error is printed to stderr, with its traceback if `debug`."""
     try:
         return run()
     except Exception as error:
-        if debug:
-            raise
         interrupts.hold_if_ending()  # the signal caused this error
         is_user_error = isinstance(error, UserError | ValidationError)
-        print(_error_message(error), file=sys.stderr)
+        if debug:
+            print_redacted(type(error), error, error.__traceback__)
+        else:
+            print(_error_message(error), file=sys.stderr)
         return INVALID_INPUT if is_user_error else FAILED
 
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
@@ -72,10 +74,23 @@ def resolve_query(
         UserError: a title or id is unknown or ambiguous, or no word of a text is known.
     """
     if config.text is None:
-        return query_from_movies(config, version)
+        with quotes_advised(config.titles):
+            return query_from_movies(config, version)
     from tasks.recommend.text_model import TextModel
 
     return query_from_text(config.text, version, TextModel(model_folders(champion)))
+
+
+@contextmanager
+def quotes_advised(titles: Sequence[str]) -> Iterator[None]:
+    """Add to an error that several single words are several titles, unless they are in quotes."""
+    try:
+        yield
+    except UserError as error:
+        if len(titles) < 2 or any(" " in title for title in titles):
+            raise
+        quoted = shlex.quote(" ".join(titles))
+        raise UserError(f"{error} A title with spaces needs quotes: {quoted}.") from None
 
 
 def show(name: str, movies: Sequence[Movie], output: Literal["table", "json", "csv"]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flows.cli.command_line import DONE
 from flows.refresh import REQUIRED, RefreshConfig, refresh
+from flows.runtime.notifications import require_block
 from flows.runtime.server import prefect_server
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
@@ -17,8 +18,9 @@ def command(config: RefreshConfig) -> int:
     open_sources([config.file], config.ingest, REQUIRED)
     load_champion()
     with prefect_server() as server:
+        require_block(config.notify)
         print(f"Adding {Path(redacted(config.file)).name} to the index. Prefect server: {server}.")
         result = refresh(config)
     counts = f"{result.added} added, {result.updated} updated"
-    print(f"{counts}, {result.index.rows} movies in the index.")
+    print(f"{counts}, {result.index.rows} movies in the index. Report: {result.report}")
     return DONE

@@ -8,8 +8,10 @@ from flows.cli.command_line import DONE
 from flows.cli.terminal import text_console
 from flows.config import TrainConfig
 from flows.runtime import garbage
+from flows.runtime.notifications import require_block
 from flows.runtime.server import prefect_server
 from tasks.core.contracts import UserError
+from tasks.core.heartbeat import heartbeat, write_to_stderr
 from tasks.core.storage import store
 from tasks.data.source_check import require_trainable
 from tasks.reports.summary import BASELINE_TITLES, Summary, next_commands, notes, score_rows
@@ -18,8 +20,10 @@ from tasks.reports.summary import BASELINE_TITLES, Summary, next_commands, notes
 def command(config: TrainConfig) -> int:
     """Train; an unreadable source is refused before a server is started."""
     store.require_writable()
-    names = require_trainable(config.source, config.ingest, config.text, config.label)
+    with heartbeat(lambda: "Reading the source", write_to_stderr):
+        names = require_trainable(config.source, config.ingest, config.text, config.label)
     with prefect_server(meanwhile=_prepare) as server:
+        require_block(config.notify)
         from flows.train import train
 
         print(f"Training on {names}, preset {config.preset}. Prefect server: {server}.")

@@ -1,98 +1,88 @@
-"""Source -> tokenised documents with their splits, a profile of the source, and checks."""
+"""Source -> tokenised documents with their splits, the drift of the source, and checks."""
 
 from dataclasses import dataclass
 
-from prefect import unmapped
 from prefect.futures import PrefectFuture
+from pydantic import BaseModel
 
 from flows.config import TrainConfig
-from flows.phases.futures import Chunks, as_input, as_inputs, join_documents
+from flows.phases.futures import as_input
 from tasks.core.compute import Compute
 from tasks.core.contracts import (
     DocumentsRef,
     IngestRef,
     KnownItemsRef,
-    ProfileRef,
     RatingsRef,
     RunRef,
     ScoresRef,
 )
-from tasks.core.progress import gather
+from tasks.core.stage_task import stage_task
 from tasks.data.companions.reference_files import find_known_items, find_ratings
-from tasks.data.drift import check_drift, profile_source
 from tasks.data.ingest import ingest
 from tasks.data.leakage import check_documents
 from tasks.data.preprocess import preprocess
-from tasks.data.splits import assign_splits
-from tasks.registry.champion_check import CheckedVersion, check_champion
-from tasks.registry.tracking.source import track_profile, track_source, track_splits
-from tasks.reports.report import report_quarantine
+from tasks.data.splits import MovieSplits, assign_splits
+from tasks.registry.source_drift import check_drift
+from tasks.registry.tracking.source import track_source
 
 
-@dataclass(frozen=True)
-class SourceComparison:
-    """The source's profile, the champion at the start, and the drift from the champion's source.
+class Source(BaseModel, frozen=True):
+    """The valid movies of a run, their splits, and the drift from the champion's source.
 
-    `drift` is empty without a champion whose source is known. A run holds all of it to its end:
-    Prefect tells results apart by their addresses, which later results must not take.
+    `drift` is None without a champion whose source is known.
     """
 
-    profile: ProfileRef
-    champion: CheckedVersion
-    drift: tuple[ScoresRef, ...]
+    ingested: IngestRef
+    splits: MovieSplits
+    drift: ScoresRef | None
 
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of a run, and how its chunks are processed."""
+    """The documents of a run, and how its chunks are processed.
 
-    ingested: IngestRef
+    A run holds its source to its end: Prefect tells results apart by their addresses, which later
+    results must not take.
+    """
+
+    source: Source
     ratings: RatingsRef | None
     known_items: KnownItemsRef | None
     compute: Compute
-    chunks: Chunks[DocumentsRef]
     documents: PrefectFuture[DocumentsRef]
-    compared: SourceComparison
     checked: PrefectFuture[None]
+
+    @property
+    def ingested(self) -> IngestRef:
+        """The valid movies."""
+        return self.source.ingested
+
+
+@stage_task("read-source")
+def read_source(config: TrainConfig, run: RunRef) -> Source:
+    """Ingest and split the source, track it, and compare it with the champion's.
+
+    Raises:
+        UserError: the source has drifted too far: the run stops before anything is trained.
+    """
+    ingested = ingest(config.source, config.ingest)
+    splits = assign_splits(ingested.chunks, config.text)
+    track_source(run, ingested, splits)
+    drift = check_drift(ingested.chunks, config.drift)
+    return Source(ingested=ingested, splits=splits, drift=drift)
 
 
 def prepare_documents(config: TrainConfig, run: RunRef) -> Documents:
-    """Ingest the source, turn its chunks into documents, and start what needs documents alone.
-
-    A source that has drifted too far stops the run here, before anything is trained.
-    """
-    ingested = ingest(config.source, config.ingest)
-    report_quarantine(ingested)
-    track_source(run, ingested)
-    compared = compare_sources(config, run, ingested)
-    splits = assign_splits(ingested.chunks, config.text)
-    track_splits(run, splits)
-    compute = config.compute(len(ingested.chunks))
-    chunks = preprocess.map(
-        ingested.chunks, splits.chunks, unmapped(config.text), unmapped(compute)
-    )
-    documents = join_documents.submit(as_inputs(chunks))
-    checked = check_documents.submit(as_input(documents), config.text, compute)
-    gather("preprocess", chunks, ingested.kept)
+    """Read the source, turn its chunks into documents, and check these."""
+    source = read_source(config, run)
+    chunks, splits = source.ingested.chunks, source.splits.chunks
+    compute = config.compute(len(chunks))
+    documents = preprocess.submit(chunks, splits, config.text, compute)
     return Documents(
-        ingested=ingested,
+        source=source,
         ratings=find_ratings(config.source),
         known_items=find_known_items(config.source),
         compute=compute,
-        chunks=chunks,
         documents=documents,
-        compared=compared,
-        checked=checked,
+        checked=check_documents.submit(as_input(documents), config.text, compute),
     )
-
-
-def compare_sources(config: TrainConfig, run: RunRef, ingested: IngestRef) -> SourceComparison:
-    """Profile the source and compare it with the champion's."""
-    profile = profile_source(ingested.chunks)
-    track_profile(run, profile)
-    champion = check_champion()
-    if champion.folders is None or champion.profile is None:
-        return SourceComparison(profile, champion, ())
-    doc2vec = champion.folders.doc2vec
-    drift = check_drift(ingested.chunks, profile, champion.profile, doc2vec, config.drift)
-    return SourceComparison(profile, champion, (drift,))

@@ -21,7 +21,7 @@ from tasks.genres.ensemble import fit_ensemble
 from tasks.genres.evaluation.baselines import baselines
 from tasks.genres.evaluation.evaluate import evaluate
 from tasks.genres.linear import fit_linear
-from tasks.reports.drawing import draw_scores, draw_training
+from tasks.reports.drawing import draw_genres
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,18 @@ def train_classifier(config: TrainConfig, data: Documents, embeddings: Embedding
         vectors=vectors,
         network=network if config.classifier.linear else None,
     )
-    training = draw_training.submit(
-        documents, as_input(embeddings.doc2vec), classifier, config.protocol
+    figures = draw_genres.submit(
+        documents=documents,
+        doc2vec=as_input(embeddings.doc2vec),
+        classifier=classifier,
+        scores=as_input(scores),
+        baseline=as_input(baseline),
+        protocol=config.protocol,
     )
-    bars = draw_scores.submit(as_input(scores), as_input(baseline), config.protocol)
     return Genres(
         labels=labelled,
         classifier=trained,
         probabilities=predicted,
         scores=[scores, baseline],
-        figures=[training, bars],
+        figures=[figures],
     )

@@ -1,58 +1,68 @@
 """Recommender, current champion -> whether the new version becomes the champion."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from prefect.futures import PrefectFuture
+from pydantic import BaseModel
 
 from flows.config import TrainConfig
 from flows.phases.documents import Documents
-from flows.phases.futures import as_input, as_inputs
 from flows.phases.recommender import Recommender
 from flows.phases.start import training_fingerprint
-from tasks.core.contracts import ScoresRef
-from tasks.registry.challenge import (
-    Opponent,
-    best_opponents,
-    challenge,
-    join_comparisons,
-    to_opponent,
-)
+from tasks.core.compute import Compute
+from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
+from tasks.core.retry import io_task
+from tasks.core.stage_task import stage_task
+from tasks.recommend.model_folders import ModelFolders
+from tasks.registry.challenge import challenge, join_comparisons
 from tasks.registry.champion import Champion
-from tasks.registry.champion_check import check_champion, is_current_champion
-from tasks.registry.gate import (
-    PromotionDecision,
-    decide_promotion,
-    decision_without_champion,
-)
-from tasks.registry.gate_record import check_best_versions, count_candidates, damage_of
-from tasks.registry.refresh import count_dropped
+from tasks.registry.champion_check import is_current_champion
+from tasks.registry.gate import PromotionDecision, decide_by_scores, decision_without_champion
+from tasks.registry.gate_record import count_candidates
+from tasks.registry.opponents import Opponents, find_opponents
 
 LEAKY_SCORES = PromotionDecision(outcome="rejected", why="its scores leak")
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The promotion decision, the scores behind it, and the champion that it is about.
+class Challenger(BaseModel, frozen=True):
+    """What is compared with the champion: models, evaluated lists, and the movies for both.
 
-    `version` is empty without a champion; `champion` is None where none can be compared with.
-    `candidates` were compared with the champion before.
+    `source` is the digest of the source.
+    """
+
+    documents: DocumentsRef
+    folders: ModelFolders
+    lists: ScoresRef
+    ratings: RatingsRef | None
+    known_items: KnownItemsRef | None
+    source: str
+    fingerprint: str
+
+
+class Decision(BaseModel, frozen=True):
+    """The promotion decision, the scores behind it, and the versions that it is about.
+
+    `champion` is the one that the recommender was compared with, if it was with any.
     """
 
     promotion: PromotionDecision
-    compared: list[ScoresRef]
-    version: str
+    opponents: Opponents
+    compared: tuple[ScoresRef, ...] = ()
     champion: Champion | None = None
-    candidates: int = 0
 
 
 def compare_with_champion(
     config: TrainConfig, data: Documents, recommender: Recommender
 ) -> Decision:
-    """Compare the recommender with the champion."""
+    """Compare the recommender with the champion, which is read as late as possible."""
     data.checked.result()  # raises before anything is compared or registered
-    recommender.lists.wait()  # so that the champion is read as late as possible
-    return decide(config, data, recommender)
+    challenger = Challenger(
+        documents=data.documents.result(),
+        folders=recommender.folders(),
+        lists=recommender.lists.result(),
+        ratings=data.ratings,
+        known_items=data.known_items,
+        source=data.ingested.digest,
+        fingerprint=fingerprint_of(config, data),
+    )
+    return decide_promotion(config, challenger, data.compute)
 
 
 def fingerprint_of(config: TrainConfig, data: Documents) -> str:
@@ -61,62 +71,58 @@ def fingerprint_of(config: TrainConfig, data: Documents) -> str:
     return training_fingerprint(config, data.ingested.digest, references)
 
 
+@io_task("check-decision")
 def is_outdated(decision: Decision, fingerprint: str) -> bool:
     """Whether the champion has changed, or candidates were compared with it since the decision.
 
     Call it under `champion_lock`.
     """
-    if not is_current_champion(decision.version):
+    opponents, champion = decision.opponents, decision.champion
+    if not is_current_champion(opponents.checked.version):
         return True
-    champion = decision.champion
-    return champion is not None and count_candidates(champion, fingerprint) > decision.candidates
+    return champion is not None and count_candidates(champion, fingerprint) > opponents.candidates
 
 
-def decide(config: TrainConfig, data: Documents, recommender: Recommender) -> Decision:
-    """Compare the recommender with the champion of this moment, on the same movies and queries."""
-    current = check_champion()
+@stage_task("decide-promotion")
+def decide_promotion(config: TrainConfig, challenger: Challenger, compute: Compute) -> Decision:
+    """Compare with the champion of this moment on the same movies and queries, and decide."""
+    opponents = find_opponents(challenger.documents, challenger.fingerprint)
     if config.protocol != "held-out":
-        return Decision(LEAKY_SCORES, [], current.version)
-    opponent = to_opponent(current)
-    if opponent is None:
-        return Decision(decision_without_champion(current), [], current.version)
-    champion, best = opponent.champion, check_best_versions(opponent.champion)
-    compared = compare(data, recommender, opponent, best_opponents(champion, best))
-    dropped = count_dropped.submit(champion, as_input(data.documents))
-    candidates = count_candidates(champion, fingerprint_of(config, data))
-    promotion = decide_promotion.submit(
-        compared=as_input(compared),
-        dropped=as_input(dropped),
+        return Decision(promotion=LEAKY_SCORES, opponents=opponents)
+    if opponents.champion is None:
+        promotion = decision_without_champion(opponents.checked)
+        return Decision(promotion=promotion, opponents=opponents)
+    champion = opponents.champion.champion
+    compared = compare(challenger, opponents, compute)
+    promotion = decide_by_scores(
+        compared=compared,
         config=config.gate,
-        same_source=champion.source == data.ingested.digest,
-        candidates=candidates,
+        same_source=champion.source == challenger.source,
+        candidates=opponents.candidates,
         champion=champion,
-        remarks=damage_of(best),
-    ).result()
-    return Decision(promotion, [compared.result()], current.version, champion, candidates)
+        dropped=opponents.dropped,
+        remarks=opponents.remarks,
+    )
+    return Decision(
+        promotion=promotion, opponents=opponents, compared=(compared,), champion=champion
+    )
 
 
-def compare(
-    data: Documents, recommender: Recommender, champion: Opponent, best: Sequence[Opponent]
-) -> PrefectFuture[ScoresRef]:
-    """Comparisons of the recommender with the champion and with the best versions kept.
+def compare(challenger: Challenger, opponents: Opponents, compute: Compute) -> ScoresRef:
+    """Comparisons of the challenger with the champion and with the best versions kept.
 
-    One waits for the other, since each evaluates all lists.
+    One follows the other, since each evaluates all lists.
     """
-    compared = list[PrefectFuture[ScoresRef]]()
-    for opponent in (champion, *best):
-        future = challenge.submit(
-            documents=as_input(data.documents),
-            challenger=recommender.folders(),
-            lists=as_input(recommender.lists),
-            ratings=data.ratings,
-            known_items=data.known_items,
+    champion, *best = [
+        challenge(
+            documents=challenger.documents,
+            challenger=challenger.folders,
+            lists=challenger.lists,
+            ratings=challenger.ratings,
+            known_items=challenger.known_items,
             opponent=opponent,
-            compute=data.compute,
-            wait_for=compared[-1:],
-            return_state=False,
+            compute=compute,
         )
-        compared.append(future)
-    if not best:
-        return compared[0]
-    return join_comparisons.submit(as_input(compared[0]), as_inputs(compared[1:]))
+        for opponent in filter(None, (opponents.champion, *opponents.best))
+    ]
+    return join_comparisons(champion, best) if best else champion

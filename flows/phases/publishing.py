@@ -1,19 +1,23 @@
 """Recommender, decision -> tracked scores, a registered version, and the run's report."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flows.config import TrainConfig
 from flows.phases.documents import Documents
-from flows.phases.futures import as_input
-from flows.phases.promotion import Decision, decide, fingerprint_of, is_outdated
+from flows.phases.futures import as_input, without_edge
+from flows.phases.promotion import Decision, compare_with_champion, fingerprint_of, is_outdated
 from flows.phases.recommender import Recommender
-from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
+from flows.runtime.publication import completing
+from tasks.core.contracts import FiguresRef, RunRef, ScoresRef, UserError
+from tasks.recommend.title_choice import example_title
 from tasks.registry.aliases import champion_lock
-from tasks.registry.champion import Champion
+from tasks.registry.champion import Champion, load_champion
 from tasks.registry.refresh import carry_over
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.registered_model import register
 from tasks.registry.tracking.results import track_gate, track_results
+from tasks.registry.tracking.runs import publication_text
 from tasks.reports.drawing import draw_lists
 from tasks.reports.report import report
 from tasks.reports.summary import Summary
@@ -40,8 +44,8 @@ def publish(
     published = register_version(config, run, data, recommender, decision, version)
     metrics = evaluation.metrics
     while published is None:  # another version was promoted or refused after the decision
-        decision = decide(config, data, recommender)
-        metrics |= track_gate(run, decision.compared)
+        decision = compare_with_champion(config, data, recommender)
+        metrics |= track_gate(run, list(decision.compared))
         published = register_version(config, run, data, recommender, decision, version)
     summary = Summary(
         protocol=config.protocol,
@@ -53,18 +57,27 @@ def publish(
         outcome=decision.promotion.outcome,
         why=decision.promotion.why,
         keywords_in_text=config.text.keywords,
+        example=example_of_champion(),
     )
-    path = report(summary, evaluation.scores + decision.compared, evaluation.figures)
+    with completing(publication_text(published.version, decision.promotion.promote)):
+        path = report(summary, [*evaluation.scores, *decision.compared], evaluation.figures)
     clean_up(config.retention)
     return summary.model_copy(update={"report": path})
+
+
+def example_of_champion() -> str:
+    """A title for which the champion recommends movies; empty if no champion can be read."""
+    with suppress(UserError, OSError):
+        return example_title(load_champion().index)
+    return ""
 
 
 def track_evaluation(
     config: TrainConfig, run: RunRef, data: Documents, recommender: Recommender, decision: Decision
 ) -> Evaluation:
     """Wait for all scores and figures, and log them with the models to MLflow."""
-    scores = [*(part.result() for part in recommender.scores), *data.compared.drift]
-    all_scores = scores + decision.compared
+    scores = [*(part.result() for part in recommender.scores), *filter(None, [data.source.drift])]
+    all_scores = [*scores, *decision.compared]
     drawn = [*recommender.figures, draw_lists.submit(all_scores)]
     figures = [part.result() for part in drawn]
     metrics = track_results.submit(
@@ -111,13 +124,12 @@ def register_version(
     folders, promotion = recommender.folders(), decision.promotion
     version = version.model_copy(update={"best": dict(promotion.best)})
     with champion_lock():
-        if is_outdated(decision, version.fingerprint):
+        if is_outdated(without_edge(decision), version.fingerprint):
             return None
-        if promotion.outcome != "rejected":  # a borderline version may be approved
-            documents = data.documents.result()
+        if decision.champion and promotion.outcome != "rejected":  # borderline: may be approved
             index = carry_over(
                 index=version.index,
-                documents=documents,
+                documents=data.documents.result(),
                 champion=decision.champion,
                 folders=folders,
                 config=config.index,

@@ -1,12 +1,15 @@
 """Before the first phase: whether there is anything to train, and the MLflow run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prefect.states import Completed
 
 from flows.config import TrainConfig
-from flows.runtime.resume_commands import command_of
+from flows.runtime.flow_run_tags import tag_flow_run
+from flows.runtime.notifications import require_block
+from flows.runtime.resume_commands import command_of, flags
 from tasks.core.contracts import KnownItemsRef, RatingsRef, RunRef
+from tasks.core.redaction import redacted
 from tasks.core.storage import store
 from tasks.core.storage.cache import open_cache
 from tasks.core.storage.code_version import code_version
@@ -19,9 +22,9 @@ from tasks.registry.gate_record import Refused, find_refused
 from tasks.registry.retention import clean_up
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.runs import close_dead_runs, open_run
-from tasks.reports.report import tag_flow_run
 
 SAME_INPUTS = "was trained on this source with these settings and this code"
+TAGGED_SETTINGS = 6  # more are in MLflow's parameters alone
 TRAINING = "flows.train"  # the module whose code trains
 
 
@@ -53,7 +56,7 @@ def _next_step(refused: Refused) -> str:
     """What became of a version that was not promoted."""
     if not refused.is_borderline:
         return f"It was not promoted: {refused.why}."
-    command = f"movie-recommender release promote {refused.version}"
+    command = f"movie-recommender release approve {refused.version}"
     return f"It waits for your approval ({refused.why}): {command}"
 
 
@@ -68,15 +71,27 @@ def start_run(config: TrainConfig) -> RunRef:
     """Check the source, then open the MLflow run and the cache.
 
     Raises:
-        UserError: nothing can be trained on the source, or the artifacts cannot be written.
+        UserError: nothing can be trained on the source, the artifacts cannot be written, or there
+            is no such notification block.
     """
     store.require_writable()
+    require_block(config.notify)
     check_source(config.source, config.ingest, config.text, config.label)
     run = open_run(config.model_dump(mode="json"), run_tags(config))
     open_cache(config.refresh)
-    names = [config.preset, config.source_name]
-    tag_flow_run([*names, "keywords-as-feature"] if config.text.keywords else names)
+    tag_flow_run(flow_run_tags(config))
     return run
+
+
+def flow_run_tags(config: TrainConfig) -> list[str]:
+    """Tags of a run in Prefect: preset, source, and the settings that differ from the preset's."""
+    changed = config.explicit_settings
+    stages = {name: value for name, value in changed.items() if isinstance(value, Mapping)}
+    settings = [flag.removeprefix("--") for flag in flags(stages)]
+    shown = [*map(redacted, settings[:TAGGED_SETTINGS])]
+    more = [f"and {len(settings) - len(shown)} more"] if settings[TAGGED_SETTINGS:] else []
+    keywords = ["keywords-as-feature"] if config.text.keywords else []
+    return [config.preset, config.source_name, *keywords, *shown, *more]
 
 
 def run_tags(config: TrainConfig) -> dict[str, str]:

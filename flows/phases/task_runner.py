@@ -10,13 +10,18 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-from prefect import Task
+from prefect import State, Task
+from prefect.context import TaskRunContext
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.collections import visit_collection
 
-#: Bounds memory: at most so many chunks are processed at a time, however long the source is.
-TASK_THREADS = 4
+from tasks.core.heartbeat import heartbeat
+from tasks.core.progress import describe_stages
+
+#: Bounds memory: four chunks are processed at a time, however long the source is, and the task of
+#: their stage waits for them.
+TASK_THREADS = 5
 AnyFuture = PrefectConcurrentFuture[Any]
 
 
@@ -32,22 +37,42 @@ def futures_in(values: Any) -> list[AnyFuture]:
     return futures
 
 
+def has_raised(future: "Future[Any]") -> bool:
+    """Whether a finished future was cancelled or raised, and so has no state."""
+    return future.cancelled() or bool(future.exception())
+
+
 def has_failed(future: "Future[Any]") -> bool:
-    """Whether a finished future was cancelled, raised, or has the state of a failed task."""
-    return future.cancelled() or bool(future.exception()) or not future.result().is_completed()
+    """Whether a finished future has no state, or that of a failed task."""
+    return has_raised(future) or not future.result().is_completed()
 
 
 class DeferredFuture(PrefectConcurrentFuture[Any]):
     """Future of a task that is handed to the thread pool when its last input is complete."""
 
-    def __init__(self, start: Callable[[], AnyFuture], inputs: int) -> None:
+    def __init__(self, name: str, start: Callable[[], AnyFuture], inputs: int) -> None:
         super().__init__(uuid4(), Future())
+        self.name, self.is_started = name, False
+        self.is_part = TaskRunContext.get() is not None  # of the task that submits it
         self._start, self._missing_inputs, self._lock = start, inputs, RLock()
         if not inputs:
             self.start()
 
+    @property
+    def state(self) -> State[Any]:
+        """The state; of a finished task the final one, which the server learns of later.
+
+        Prefect takes a task for a part of an input that seems to be running, and its page hides it
+        there.
+        """
+        if self.wrapped_future.done() and not has_raised(self.wrapped_future):
+            final: State[Any] = self.wrapped_future.result()
+            return final
+        return super().state
+
     def start(self) -> None:
         """Hand the task to the pool."""
+        self.is_started = True
         try:
             running = self._start()
         except Exception as error:  # raised in a callback, it would leave this future unfinished
@@ -95,7 +120,16 @@ class DataflowTaskRunner(ThreadPoolTaskRunner[Any]):
         self._unfinished: set[DeferredFuture] = set()
         self._state_lock = RLock()
         super().__enter__()
+        self._heartbeat = heartbeat(self.describe_running)
+        self._heartbeat.__enter__()
         return self
+
+    def describe_running(self) -> str:
+        """The tasks that run, with their progress where it is known, without the tasks in them."""
+        with self._state_lock:
+            running = [one for one in self._unfinished if one.is_started]
+        names = [one.name for one in running if not one.is_part]
+        return f"Running: {describe_stages(names)}".removesuffix(": ")
 
     def __exit__(
         self,
@@ -104,6 +138,7 @@ class DataflowTaskRunner(ThreadPoolTaskRunner[Any]):
         traceback: TracebackType | None,
     ) -> None:
         """Wait for running tasks, except where a signal ends the flow: its state comes first."""
+        self._heartbeat.__exit__(None, None, None)
         if exc_type and not issubclass(exc_type, Exception) and self._executor:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
@@ -119,7 +154,7 @@ class DataflowTaskRunner(ThreadPoolTaskRunner[Any]):
         """Start the task when the futures in its parameters and in `wait_for` are complete."""
         inputs = futures_in((parameters, wait_for))
         submit = partial(super().submit, task, parameters, wait_for, dependencies)
-        future = DeferredFuture(partial(copy_context().run, submit), len(inputs))
+        future = DeferredFuture(task.name, partial(copy_context().run, submit), len(inputs))
         with self._state_lock:
             self._unfinished.add(future)
             failure = self._failure

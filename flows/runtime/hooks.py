@@ -1,4 +1,4 @@
-"""Failed, crashed or cancelled flow run -> closed MLflow run, artifact `failure`, notification.
+"""Ended flow run -> notification; not completed: closed MLflow run and artifact `failure`, too.
 
 Prefect calls these hooks in the process of the run. A run that is killed with -9 calls none: its
 worker reports it as crashed. If the worker was killed as well, the automation in
@@ -6,6 +6,7 @@ worker reports it as crashed. If the worker was killed as well, the automation i
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +15,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from prefect.blocks.abstract import NotificationBlock
-from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun, State
@@ -24,12 +23,20 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.states import Crashed
 
 from flows.runtime import interrupts
-from flows.runtime.parameters import with_overrides
+from flows.runtime.notifications import send
+from flows.runtime.parameters import END, FAILURE, with_overrides
+from flows.runtime.publication import look_up_publication
 from flows.runtime.resume_commands import resume_command, settings_of
+from flows.runtime.run_logs import leave_out_routine
 from tasks.core.redaction import redacted
-from tasks.registry.tracking.runs import fail_run
+from tasks.core.storage import store
+from tasks.core.storage.run_locks import release_run_lock
+from tasks.registry.tracking.runs import fail_run, promotion_of
 
+leave_out_routine()  # in every process that imports a flow
 LIMIT_SECONDS = 30  # for MLflow, the artifact and the notification together
+DESCRIPTION_LENGTH = 500  # characters of the artifact's description
+FULL_DISK = re.compile(r"The disk (of .+ )?is full")  # of `tasks.core.disk`
 AnyFlow = Flow[..., Any]
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 Steps = Mapping[str, Callable[[], None]]  # by the message that is logged if the step fails
@@ -42,6 +49,17 @@ def on_run_failure(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
         record_end(flow, flow_run, state, LIMIT_SECONDS)
 
 
+def on_run_completion(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
+    """Release the lock of a completed run, and notify where its settings ask for it."""
+    record_signals(flow, flow_run, state)
+    release_run_lock(str(flow_run.id))
+    settings = effective_settings(settings_of(flow_run))
+    if settings.get("notify") and settings.get("notify_on", FAILURE) != FAILURE:
+        step = partial(_notify_completion, flow_run, state, settings)
+        log = flow_run_logger(flow_run, flow)
+        run_steps({"The notification was not sent": step}, LIMIT_SECONDS, log)
+
+
 def record_signals(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
     """While a flow run is running, record its end if a signal ends the process."""
     context = copy_context()  # contains Prefect's settings
@@ -50,6 +68,16 @@ def record_signals(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
         context.run(crash, flow, flow_run, message)
 
     interrupts.record_with(recorder if state.is_running() else None)
+
+
+def record_crash(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
+    """As `record_signals`, for a flow without an MLflow run, of which nothing can be resumed."""
+    context = copy_context()
+
+    def recorder(message: str) -> None:
+        context.run(_set_state, flow_run, Crashed(message=message))
+
+    interrupts.record_with(recorder if state.is_running() else None, advice="")
 
 
 def crash(flow: AnyFlow, flow_run: FlowRun, message: str) -> None:
@@ -73,6 +101,7 @@ def end_steps(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> dict[str, 
         "The MLflow run was not closed": partial(fail_run, str(flow_run.id), status),
         "The artifact 'failure' was not written": partial(_write_page, flow, flow_run, state),
         "The notification was not sent": partial(_notify, flow, flow_run, state),
+        "Space on the disk was not freed": partial(_free_disk, state),
     }
 
 
@@ -111,18 +140,25 @@ def _write_page(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
         key="failure",
         type="markdown",
         data=page(flow, flow_run, state),
-        description=state.name,
+        description=reason_of(flow_run, state)[:DESCRIPTION_LENGTH],
         flow_run_id=flow_run.id,
     )
     with get_client(sync_client=True) as client:
         client.create_artifact(artifact)
 
 
+def reason_of(flow_run: FlowRun, state: State[Any]) -> str:
+    """Why a run ended, and the version that it had registered before, which stays."""
+    reason = redacted(state.message or "No reason was given.")
+    publication = look_up_publication(str(flow_run.id))
+    return f"{publication} {reason}".strip() if publication not in reason else reason
+
+
 def page(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> str:
     """Markdown: why a run ended, and the command that resumes it."""
     return f"""# {flow_run.name}: {state.name}
 
-{redacted(state.message or "No reason was given.")}
+{reason_of(flow_run, state)}
 
 Finished stages are reused. To resume the run:
 
@@ -142,21 +178,31 @@ def _resume_command(flow: AnyFlow, flow_run: FlowRun) -> str:
         return reason
 
 
-def notification_block(settings: Mapping[str, Any]) -> str | None:
-    """The setting `notify` of a run's parameters; it may be one of the overrides."""
+def _free_disk(state: State[Any]) -> None:
+    """Delete what earlier runs have cached if a full disk ended the run: the next one needs space.
+
+    Clean-up by the limits of the settings takes place after a run that completes.
+    """
+    if FULL_DISK.search(state.message or ""):
+        store.free_disk()
+
+
+def effective_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a run's parameters, with its overrides where these are valid."""
     with suppress(ValueError):  # invalid overrides, which may be the reason of the failure
         settings = with_overrides(settings)
-    return settings.get("notify")
+    return settings
 
 
 def _notify(flow: AnyFlow, flow_run: FlowRun, state: State[Any]) -> None:
     """Send the page through the notification block of the run's settings, if there is one."""
-    name = notification_block(settings_of(flow_run))
-    if not name:
-        return
-    block = Block.load(name)
-    if not isinstance(block, NotificationBlock):
-        raise ValueError(f"{name} is not a notification block")
-    text = page(flow, flow_run, state)
-    # Typed as a coroutine, but outside an event loop Prefect's blocks send before they return.
-    block.notify(text, subject=f"{flow_run.name}: {state.name}")  # type: ignore[unused-coroutine]
+    if name := effective_settings(settings_of(flow_run)).get("notify"):
+        send(name, f"{flow_run.name}: {state.name}", page(flow, flow_run, state))
+
+
+def _notify_completion(flow_run: FlowRun, state: State[Any], settings: Mapping[str, Any]) -> None:
+    """Send which version a run promoted and why or, if every end is asked for, its end."""
+    promotion = promotion_of(str(flow_run.id))
+    if promotion or settings["notify_on"] == END:
+        text = promotion or state.message or str(state.name)
+        send(settings["notify"], f"{flow_run.name}: {state.name}", text)

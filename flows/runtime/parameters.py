@@ -7,7 +7,8 @@ by dotted names or nested, as in `{"doc2vec.seed": 7}` and `{"doc2vec": {"seed":
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_args, get_origin
+from datetime import datetime
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -15,6 +16,10 @@ from pydantic_core import CoreSchema
 
 from tasks.core.strict_config import StrictConfig
 
+NotifyOn = Literal["failure", "promotion", "end"]
+FAILURE, END = "failure", "end"
+NOTIFY_ON = "Runs after which `notify` sends a message; failure: failed ones; promotion: also "
+NOTIFY_ON += "those that made another version the champion; end: all"
 OVERRIDES = "overrides"
 OVERRIDES_SCHEMA = {
     "type": "object",
@@ -35,6 +40,11 @@ class FlowParameters(StrictConfig):
         """The settings that differ from the defaults, by their names on the command line."""
         defaults = type(self).model_construct().model_dump(by_alias=True)
         return differing_values(self.model_dump(by_alias=True), defaults)
+
+    @property
+    def clock(self) -> str:
+        """Time of day such as `1816`: in their names, it distinguishes runs with equal settings."""
+        return f"{datetime.now():%H%M}"
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -64,6 +74,11 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return keywords | types[0]
 
 
+def flag_name(setting: str) -> str:
+    """A setting as a flag in the documented spelling: `--notify-on` for `notify_on`."""
+    return f"--{setting.replace('_', '-')}"
+
+
 def with_overrides(values: Any) -> Any:
     """Parameters with `overrides` merged into the other settings.
 
@@ -85,7 +100,7 @@ def explicit_values(value: Any) -> Any:
 
 
 def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with dotted names as nested mappings.
+    """Values with dotted names, in either spelling, as nested mappings.
 
     Raises:
         ValueError: a setting is set twice.
@@ -93,7 +108,7 @@ def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in values.items():
         branch = _nest(value) if isinstance(value, Mapping) else value
-        for part in reversed(str(name).split(".")):
+        for part in reversed(str(name).replace("-", "_").split(".")):
             branch = {part: branch}
         nested = _merge_disjoint(nested, branch)
     return nested

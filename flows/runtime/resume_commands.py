@@ -1,7 +1,6 @@
 """The settings of a flow run -> the shell command that runs it again."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -16,11 +15,9 @@ from pydantic_settings import CliPositionalArg
 
 from flows.runtime import PROGRAM
 from flows.runtime.local_stack.access import access_file, read_access
-from flows.runtime.parameters import FlowParameters
+from flows.runtime.parameters import FlowParameters, flag_name
 from tasks.core.redaction import HIDDEN, redacted
-from tasks.core.storage import store
-from tasks.registry.model_registry import SQLITE, tracking_uri
-from tasks.reports.summary import relative_path
+from tasks.reports.summary import environment, relative_path
 
 MISSING = f"put the credentials where {HIDDEN} stands"
 POSITIONAL = get_args(CliPositionalArg[str])[1]
@@ -64,20 +61,6 @@ def config_class(flow: Flow[..., Any]) -> type[FlowParameters]:
     return config
 
 
-def environment() -> list[str]:
-    """Assignments of the environment variables that select the artifacts root and the registry.
-
-    MLflow sets its variable itself; the default address is therefore left out.
-    """
-    root = os.environ.get("RECOMMENDER_ARTIFACTS")
-    values = {"RECOMMENDER_ARTIFACTS": root} if root else {}
-    if tracking_uri() != f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}":
-        values["MLFLOW_TRACKING_URI"] = tracking_uri()
-        logins = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        values |= {name: HIDDEN for name in logins if name in os.environ}
-    return [f"{name}={shlex.quote(redacted(value))}" for name, value in values.items()]
-
-
 def command_of(flow: str, config: FlowParameters) -> str:
     """The command that runs a flow with these settings; credentials are replaced by stars."""
     program = relative_path(Path(sys.executable).with_name(PROGRAM))
@@ -108,9 +91,9 @@ def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
         if isinstance(value, Mapping):
             words += flags(value, f"{prefix}{name}.")
         elif isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{prefix}{name}")
+            words.append(flag_name(f"{'' if value else 'no-'}{prefix}{name}"))
         else:
-            words += [f"--{prefix}{name}={text}" for text in _texts(value)]
+            words += [f"{flag_name(prefix + name)}={text}" for text in _texts(value)]
     return words
 
 

@@ -25,10 +25,12 @@ from flows.runtime.temporary_app import PARENT
 from tasks.core import processes
 from tasks.core.contracts import UserError
 from tasks.core.files import atomic_write
+from tasks.core.heartbeat import heartbeat, is_watched, write_to_stderr
 from tasks.core.storage import store
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 180
+STARTING = "Starting a Prefect server for this run"
 ENDING_SECONDS = 5
 
 
@@ -52,8 +54,11 @@ def temporary_server(meanwhile: Callable[[], object]) -> Iterator[str]:
         process = _start(listener.fileno(), address)
     record = _record_of(process)
     try:
-        meanwhile()
-        _wait_for(address, process)
+        if is_watched():
+            write_to_stderr(f"{STARTING} …")
+        with heartbeat(lambda: STARTING, write_to_stderr):
+            meanwhile()
+            _wait_for(address, process)
         try:
             yield f"{address}/api"
         finally:

@@ -1,7 +1,7 @@
 """Contracts between stages: table schemas, references to stored outputs, errors for the user."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -75,13 +75,15 @@ class DamagedVersionError(UserError):
 class Ref(BaseModel, frozen=True):
     """Reference to a stored output. Tasks exchange references, not data.
 
-    `paths` are relative to the artifacts root; joined chunks have several. `digest` is the SHA-256
-    of the content. `rows` is the number of movies, or 0 if the output has no rows.
+    `paths` are relative to the artifacts root; joined chunks have several, and their references are
+    in `parts`. `digest` is the SHA-256 of the content. `rows` is the number of movies, or 0 if the
+    output has no rows.
     """
 
     paths: tuple[str, ...]
     digest: str
     rows: int = 0
+    parts: tuple[Self, ...] = ()
 
     @property
     def name(self) -> str:
@@ -212,11 +214,12 @@ class IndexRef(BaseModel, frozen=True):
 
 
 class RefreshRef(BaseModel, frozen=True):
-    """An index version with merged movies, and how many were added and how many updated."""
+    """An index version with merged movies, how many were added and updated, and the report."""
 
     index: IndexRef
     added: int
     updated: int
+    report: str = ""
 
 
 class RunRef(BaseModel, frozen=True):
@@ -233,9 +236,16 @@ class RunRef(BaseModel, frozen=True):
 
 
 class StageTime(NamedTuple):
-    """Start and end of a stage, in seconds from the start of the run, and its number of tasks."""
+    """When tasks of a stage were running, and how many they were.
+
+    `spans` are starts and ends, in seconds from the start of the run, in order and without overlap.
+    """
 
     name: str
-    start: float
-    end: float
+    spans: tuple[tuple[float, float], ...]
     tasks: int
+
+    @property
+    def seconds(self) -> float:
+        """How long any task of the stage was running."""
+        return sum(end - start for start, end in self.spans)

@@ -50,11 +50,30 @@ def end_trees(
     for root in roots:
         with suppress(psutil.NoSuchProcess):
             root.send_signal(request)
-    _, remaining = psutil.wait_procs(trees, timeout=limit_seconds)
+    remaining = _wait_for_ends(trees, limit_seconds)
     for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(remaining, timeout=KILL_SECONDS)
+    _wait_for_ends(remaining, KILL_SECONDS)
+
+
+def _wait_for_ends(running: list[psutil.Process], limit_seconds: float) -> list[psutil.Process]:
+    """Wait for processes to end; returns those that have not.
+
+    A zombie has ended: its parent may have ended with it, and nobody else waits for it.
+    """
+    deadline = time.monotonic() + limit_seconds
+    while running and time.monotonic() < deadline:
+        _, running = psutil.wait_procs(running, timeout=0.05)
+        running = [process for process in running if not _is_zombie(process)]
+    return running
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _process_tree(root: psutil.Process) -> list[psutil.Process]:

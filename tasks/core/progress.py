@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
@@ -19,22 +19,29 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.core.contracts import Ref
 from tasks.core.files import atomic_write
+from tasks.core.look_ups import record_look_up
+from tasks.core.stage_task import CACHED
 
 R = TypeVar("R", bound=Ref)
 T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 2.0
 logger = logging.getLogger("prefect.movie_recommender")
+EPOCHS = "epochs"
+_shown: dict[str, "ProgressRate"] = {}  # of the bars that are shown, by name
 EPOCHS_FILE = "passes"  # file in a checkpoint directory: epochs done and total number of epochs
+
+
+def console_handlers() -> list[PrefectConsoleHandler]:
+    """The handlers that print Prefect's log lines on the terminal; there are none before a run."""
+    loggers = (logging.getLogger("prefect"), logging.getLogger())
+    handlers = (handler for logger in loggers for handler in logger.handlers)
+    return [handler for handler in handlers if isinstance(handler, PrefectConsoleHandler)]
 
 
 @contextmanager
 def route_logs_to(console: Console) -> Iterator[None]:
     """Print Prefect's log lines through `console`, so that they scroll above its progress bar."""
-    handlers = [
-        handler
-        for handler in logging.getLogger("prefect").handlers
-        if isinstance(handler, PrefectConsoleHandler)
-    ]
+    handlers = console_handlers()
     original_consoles = [handler.console for handler in handlers]
     for handler in handlers:
         handler.console = console
@@ -43,6 +50,13 @@ def route_logs_to(console: Console) -> Iterator[None]:
     finally:
         for handler, original in zip(handlers, original_consoles, strict=True):
             handler.console = original
+
+
+def describe_stages(names: Iterable[str]) -> str:
+    """These stages, and those that have a bar now, with their progress in brackets."""
+    bars = dict(_shown)
+    described = {name: f"{name} ({bar.describe()})" for name, bar in bars.items() if bar.done}
+    return ", ".join(described.get(name, name) for name in dict.fromkeys([*names, *bars]))
 
 
 class ProgressRate:
@@ -70,10 +84,21 @@ class ProgressRate:
             f"{self.done} of {self.total} {self.unit}, {self.rate_text}, {seconds_left:.0f} s left"
         )
 
+    def summary(self) -> str:
+        """Text about the finished work, such as `12000 rows in 2 s`.
+
+        Of epochs that are fewer than planned: `stopped early after 5 of 8 epochs, in 9 s`.
+        """
+        seconds = f"in {time.monotonic() - self.start:.0f} s"
+        if self.unit == EPOCHS and self.total and self.done < self.total:
+            return f"stopped early after {self.done} of {self.total} {self.unit}, {seconds}"
+        return f"{self.done} {self.unit} {seconds}"
+
     @property
     def rate_text(self) -> str:
         """The rate as text, such as `9000 rows/s`."""
-        return f"{self.rate:.{0 if self.rate >= 10 else 1}f} {self.unit}/s"
+        rounded = f"{self.rate:.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
+        return f"{rounded} {self.unit}/s"
 
 
 class BestEffort:
@@ -123,12 +148,11 @@ class ProgressDisplay:
         )
         if time.monotonic() - self.last_update > SECONDS_BETWEEN_UPDATES:
             self.last_update = time.monotonic()
-            self.update_artifact(progress.percent)
+            self.update_artifact(progress.percent, progress.describe())
 
-    def update_artifact(self, percent: float) -> None:
-        """Show `percent` and the current rate in Prefect."""
+    def update_artifact(self, percent: float, text: str) -> None:
+        """Show `percent` and `text` in Prefect."""
         if self.artifact_id:
-            text = self.progress.describe()
             self.on_artifact(update_progress_artifact, self.artifact_id, percent, text)
 
 
@@ -165,13 +189,15 @@ def progress_bar(
     def advance(count: int, total: int | None = total) -> None:
         display.advance(count, total)
 
+    _shown[name] = display.progress
     with route_logs_to(display.console):
         display.on_bar(display.bar.start)
         try:
             yield advance
         finally:
             display.on_bar(display.bar.stop)
-    display.update_artifact(100.0)
+            _shown.pop(name, None)
+    display.update_artifact(100.0, display.progress.summary())
 
 
 def write_epoch_progress(checkpoint_dir: Path, done: int, total: int) -> None:
@@ -191,7 +217,7 @@ def write_epoch_progress(checkpoint_dir: Path, done: int, total: int) -> None:
 def watch_epochs(name: str, checkpoint_dir: Path) -> Iterator[None]:
     """Show the epochs that a training, maybe in another process, writes into a directory."""
     ended, epochs_shown = Event(), 0
-    with progress_bar(name, unit="epochs") as advance:
+    with progress_bar(name, unit=EPOCHS) as advance:
 
         def show_new_epochs() -> None:
             nonlocal epochs_shown
@@ -222,7 +248,7 @@ def _read_epoch_progress(checkpoint_dir: Path) -> tuple[int, int]:
 def gather(name: str, futures: Sequence[PrefectFuture[R]], total: int) -> list[R]:
     """Results of mapped chunks in the order of `futures`; shows progress while they run.
 
-    `total` is the number of rows in all chunks.
+    `total` is the number of rows in all chunks. The task that gathers them is cached if all are.
 
     Raises:
         Exception: the error of the first chunk that failed.
@@ -230,4 +256,6 @@ def gather(name: str, futures: Sequence[PrefectFuture[R]], total: int) -> list[R
     with progress_bar(name, total) as advance:
         for future in as_completed(list(futures)):
             advance(future.result().rows)
+    for future in futures:
+        record_look_up(future.state.name == CACHED)
     return [future.result() for future in futures]

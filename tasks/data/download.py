@@ -13,7 +13,7 @@ from tasks.core.redaction import redacted
 from tasks.core.storage import store
 
 STAGE = "download"
-SOURCE_ADVICE = "Give --source a file of movies, such as CSV, JSON, parquet or xlsx."
+SOURCE_ADVICE = "Give a file of movies, such as CSV, JSON, parquet or xlsx."
 #: HTTP headers that identify the version of a file. Without them, changes cannot be detected.
 VERSION_HEADERS = ("ETag", "Last-Modified", "Content-MD5", "Digest")
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")

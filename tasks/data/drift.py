@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import BaseModel, Field
 from scipy.special import chdtri
 
+from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import MoviesRef, ProfileRef, ScoresRef, UserError
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
@@ -154,9 +153,8 @@ def distributions_above(metrics: Mapping[str, float], limit: float | None) -> li
     ]
 
 
-@task(name="profile-source", cache_policy=NO_CACHE)
 def profile_source(chunks: Sequence[MoviesRef]) -> ProfileRef:
-    """Profile of the source, stored so that later runs can be compared with it."""
+    """Profile of the source, stored so that later runs can compare theirs with it."""
 
     def write(writer: store.EntryWriter) -> ProfileRef:
         tables = (store.read(chunk, ["genres", "year", "overview"]) for chunk in chunks)
@@ -166,15 +164,14 @@ def profile_source(chunks: Sequence[MoviesRef]) -> ProfileRef:
     return store.get_or_create("profile", [chunk.digest for chunk in chunks], ProfileRef, write)
 
 
-@task(name="check-drift", cache_policy=NO_CACHE)
-def check_drift(
+def measure_drift(
     chunks: Sequence[MoviesRef],
     profile: ProfileRef,
     old: Path,
     doc2vec: Path,
     config: DriftConfig,
 ) -> ScoresRef:
-    """Compare the source with the champion's source.
+    """Compare the source with the champion's source, and show the drift in Prefect.
 
     `old` is the profile file of the champion's source, `doc2vec` the folder of its Doc2Vec model.
 
@@ -215,14 +212,38 @@ def _read_profile(file: Path) -> SourceProfile:
 def _show_drift(folder: Path) -> dict[str, float]:
     """Create the artifacts of a stored comparison; returns its metrics."""
     metrics: dict[str, float] = store.read_json(folder / "metrics.json")
-    create_table_artifact([metrics], key="drift", description="Drift from the champion's source")
-    rows = pq.read_table(folder / "drift.parquet").to_pylist()
-    create_table_artifact(
-        rows,
+    show_table(
+        _shown_metrics(metrics),
+        key="drift",
+        description="How far this source differs from the champion's, and what two samples of one "
+        "source may differ by chance.",
+    )
+    show_table(
+        pq.read_table(folder / "drift.parquet").to_pylist(),
         key="drift-bins",
-        description="Share of movies by bin in the champion's source (before) and in this (now)",
+        description="Shares of the movies in the champion's source (before) and in this one (now).",
     )
     return metrics
+
+
+def _shown_metrics(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The metrics as rows of Prefect's table."""
+    rows = [
+        {
+            "measure": f"stability index of {name.replace('_', ' ')}",
+            "value": metrics[f"drift_{name}"],
+            "by chance below": metrics[f"drift_{name}_chance"],
+        }
+        for name in DISTRIBUTIONS
+        if f"drift_{name}" in metrics
+    ]
+    others = {
+        "movies, as a multiple of the champion's": metrics["drift_movies_ratio"],
+        "share of words that the champion does not know": metrics["drift_unknown_words"],
+    }
+    return rows + [
+        {"measure": name, "value": value, "by chance below": None} for name, value in others.items()
+    ]
 
 
 def require_little_drift(metrics: Mapping[str, float], config: DriftConfig) -> None:
@@ -230,7 +251,7 @@ def require_little_drift(metrics: Mapping[str, float], config: DriftConfig) -> N
     if too_far := distributions_above(metrics, config.stop_above):
         raise UserError(
             f"The source has drifted too far from the champion's: {', '.join(too_far)} "
-            f"(limit: --drift.stop_above {config.stop_above})."
+            f"(limit: --drift.stop-above {config.stop_above})."
         )
     if drifted := distributions_above(metrics, config.warn_above):
         get_run_logger().warning(

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from tasks.core.contracts import QUARANTINE, IngestRef, MoviesRef, QuarantineRef, UserError
 from tasks.core.progress import progress_bar
-from tasks.core.retry import io_task
+from tasks.core.retry import retry_options
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.columns import REQUIRED, Columns
@@ -23,6 +24,7 @@ from tasks.data.companions.joined_files import (
 )
 from tasks.data.conventions import Conventions, learn_conventions
 from tasks.data.files.detection import Delimiter
+from tasks.data.quarantine import show_quarantine
 from tasks.data.row_counts import ChunkResult, RowCounts
 from tasks.data.source_digests import FileState, file_states, read_unchanged
 from tasks.data.sources import (
@@ -272,7 +274,7 @@ def merged_names(spellings: Mapping[str, str]) -> dict[str, list[str]]:
     return {name: sorted(group) for name, group in sorted(by_name.items()) if len(group) > 1}
 
 
-@io_task("ingest")
+@stage_task("ingest", **retry_options())
 def ingest(
     sources: list[str], config: IngestConfig, required: Sequence[str] = REQUIRED
 ) -> IngestRef:
@@ -296,10 +298,12 @@ def ingest(
         key = [config, digests, sorted(required)]
         ref = store.get_or_create("ingest", key, IngestRef, write)
     _log_counts(ref)
+    show_quarantine(ref)
     return ref
 
 
 def _log_counts(ref: IngestRef) -> None:
+    counts = ", ".join(f"{count} {reason}" for reason, count in ref.reasons.items())
     get_run_logger().info(
         "%s: %d rows, %d kept in %d chunks (%d without genres), %d quarantined %s",
         ref.source,
@@ -308,7 +312,7 @@ def _log_counts(ref: IngestRef) -> None:
         len(ref.chunks),
         ref.unlabelled,
         ref.quarantine.rows,
-        ref.reasons or "",
+        f"({counts})" if counts else "",
     )
     for name, form in ref.formats.items():
         get_run_logger().info("%s: %s", name, form)

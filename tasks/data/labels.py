@@ -6,12 +6,12 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import Field
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from tasks.core.contracts import DocumentsRef, LabelsRef, UserError
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 
@@ -48,7 +48,7 @@ def require_genres(names: Sequence[str], min_support: int) -> None:
         return
     raise UserError(
         f"No genre has the {min_support} training movies that a classifier needs. "
-        "Give more movies, or lower --label.min_support."
+        "Give more movies, or lower --label.min-support."
     )
 
 
@@ -63,7 +63,7 @@ def _label(documents: DocumentsRef, config: LabelConfig, writer: store.EntryWrit
     return writer.folder_ref(LabelsRef, table.num_rows)
 
 
-@task(name="label", cache_policy=NO_CACHE)
+@stage_task("label")
 def label(documents: DocumentsRef, config: LabelConfig) -> LabelsRef:
     """Indicator matrix of all documents; genres are chosen on the training split alone."""
     ref = store.get_or_create(

@@ -2,11 +2,10 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import MOVIES, DocumentsRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.preprocess import TextConfig, build_documents
 from tasks.data.splits import KEY_COLUMNS, keys_in_several_splits, movie_keys
@@ -36,7 +35,7 @@ def require_held_out(documents: DocumentsRef, config: TextConfig) -> None:
             raise ValueError(f"The documents of movie {ids[0]} and others contain their genres.")
 
 
-@task(name="check-documents", cache_policy=NO_CACHE)
+@stage_task("check-documents")
 def check_documents(documents: DocumentsRef, config: TextConfig, compute: Compute) -> None:
     """Check for leakage: films in several splits, and genres in documents of held-out movies.
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 import pyarrow as pa
 from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from prefect import unmapped
 from pydantic import Field, field_validator, model_validator
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import DOCUMENTS, DocumentsRef, MoviesRef, SplitsRef
 from tasks.core.documents import to_document
+from tasks.core.progress import gather
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.words import Segmenter, content_words, language_of, stems_of, words_of
@@ -150,8 +151,8 @@ def _preprocess(
     return writer.table_ref(DocumentsRef, f"{movies.name}.parquet", documents)
 
 
-@task(name="preprocess", task_run_name="preprocess-{movies.name}", cache_policy=NO_CACHE)
-def preprocess(
+@stage_task("preprocess-chunk", "preprocess-{movies.name}")
+def preprocess_chunk(
     movies: MoviesRef, splits: SplitsRef, config: TextConfig, compute: Compute
 ) -> DocumentsRef:
     """Tokenise the movies of one chunk."""
@@ -163,3 +164,12 @@ def preprocess(
             compute, MIN_CHUNKS_FOR_PROCESSES, _preprocess, movies, splits, config, writer
         ),
     )
+
+
+@stage_task("preprocess")
+def preprocess(
+    chunks: Sequence[MoviesRef], splits: Sequence[SplitsRef], config: TextConfig, compute: Compute
+) -> DocumentsRef:
+    """Tokenise the movies of all chunks, each in a task of its own."""
+    documents = preprocess_chunk.map(chunks, splits, unmapped(config), unmapped(compute))
+    return store.join(gather("preprocess", documents, sum(chunk.rows for chunk in chunks)))

@@ -77,6 +77,6 @@ class RowCounts:
         if n_checked >= ROWS_FOR_SHARES and share > max_quarantined_share:
             raise UserError(
                 f"{name}: {share:.0%} of the rows are invalid, more than "
-                f"--ingest.max_quarantined_share {max_quarantined_share} allows: "
+                f"--ingest.max-quarantined-share {max_quarantined_share} allows: "
                 f"{self.top_reasons()}."
             )

@@ -114,6 +114,8 @@ def _local_files(location: str, with_ratings: bool) -> tuple[Path, ...]:
         return download(location)
     is_pattern = has_magic(location) and not Path(location).is_file()
     files = tuple(map(Path, _glob(location) if is_pattern else [location]))
+    if Path(location).is_dir():
+        raise UserError(f"{redacted(location)} is a folder. {SOURCE_ADVICE}")
     if not files or not all(path.is_file() for path in files):
         raise UserError(f"No such file: {redacted(location)}. {SOURCE_ADVICE}")
     return files

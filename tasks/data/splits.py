@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import BaseModel
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tasks.core.contracts import MoviesRef, Ref, SplitsRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.data.preprocess import TextConfig
@@ -157,7 +157,7 @@ def _write_splits(
 ) -> MovieSplits:
     keys, hashes = _read_keys(chunks)
     films = films_of(keys)
-    own_splits = np.array([split_at(position, config) for position in hashes.positions.tolist()])
+    by_overview = np.array([split_at(position, config) for position in hashes.positions.tolist()])
     positions = film_positions(films, hashes)
     splits = np.array([split_at(position, config) for position in positions.tolist()])
     to_fit = keys[np.isin(splits, ["train", "validation"])]
@@ -167,7 +167,7 @@ def _write_splits(
         fitted_keys=writer.file_ref(Ref, FITTED_KEYS),
         counts=dict(Counter(splits.tolist())),
         retold=int((np.bincount(films)[films] > 1).sum()),
-        moved=int((splits != own_splits).sum()),
+        moved=int((splits != by_overview).sum()),
     )
 
 
@@ -181,7 +181,7 @@ def _write_chunks(
         first_row += chunk.rows
 
 
-@task(name="assign-splits", cache_policy=NO_CACHE)
+@stage_task("assign-splits")
 def assign_splits(chunks: Sequence[MoviesRef], config: TextConfig) -> MovieSplits:
     """Split of every movie of all chunks, one output for each chunk."""
     shares = config.model_dump(include={"test_share", "gate_share", "validation_share"})

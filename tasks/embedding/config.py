@@ -44,13 +44,13 @@ class Doc2VecConfig(StrictConfig):
     )
     alpha: float = Field(0.075, gt=0, le=1, description="Initial learning rate of Doc2Vec")
     epochs: int = Field(
-        14, ge=1, description="Training epochs, before min_words and max_words change them"
+        14, ge=1, description="Training epochs, before the limits on words change them"
     )
     min_words: int = Field(
         4_000_000,
         ge=0,
         description="Minimum words to train on, summed over the epochs: a smaller corpus gets more "
-        "epochs (at most 100) and a min_count of at most 2",
+        "epochs (at most 100) and a minimum count of at most 2",
     )
     max_words: int = Field(
         17_000_000,

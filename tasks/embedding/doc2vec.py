@@ -27,14 +27,15 @@ from tasks.embedding.config import Doc2VecConfig, load_config
 Vectors = NDArray[np.float32]
 History = list[dict[str, float]]
 MIN_ALPHA = 1e-4  # learning rate at the end of training and inference
-DRIFT_DOCUMENTS = 1000  # documents whose movement between epochs is logged
+DRIFT_WORDS = 1000  # words, the most frequent ones, whose movement between epochs is logged
 
 
 class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
-    """Callback that records the learning rate and the drift of the vectors for each epoch.
+    """Callback that records the learning rate and the drift of the word weights for each epoch.
 
-    gensim computes no loss for Doc2Vec. `drift` is the mean cosine distance between the vectors of
-    the first documents before and after the epoch; it falls towards 0 as training converges.
+    gensim computes no loss for Doc2Vec. `drift` is the mean cosine distance between the output
+    weights of frequent words, from which document vectors are made, before and after the epoch; it
+    falls towards 0 as training converges.
     """
 
     def __init__(self, config: Doc2VecConfig, progress_dir: Path | None = None) -> None:
@@ -42,14 +43,14 @@ class EpochLog(CallbackAny2Vec):  # type: ignore[misc]
         self.rows = list[dict[str, float]]()
 
     def on_epoch_begin(self, model: Doc2Vec) -> None:
-        """Remember the document vectors."""
-        self.vectors_before = model.dv.vectors[:DRIFT_DOCUMENTS].copy()
+        """Remember the word weights."""
+        self.weights_before = model.syn1neg[:DRIFT_WORDS].copy()
 
     def on_epoch_end(self, model: Doc2Vec) -> None:
         """Record the epoch; with a `progress_dir`, write the progress there."""
         round_epoch = len(self.rows) % self.config.epochs + 1
         decay = (MIN_ALPHA - self.config.alpha) * round_epoch / self.config.epochs
-        drift = mean_cosine_distance(self.vectors_before, model.dv.vectors[:DRIFT_DOCUMENTS])
+        drift = mean_cosine_distance(self.weights_before, model.syn1neg[:DRIFT_WORDS])
         row = {"epoch": len(self.rows) + 1, "learning_rate": self.config.alpha + decay}
         self.rows.append(row | {"drift": drift})
         if self.progress_dir:
@@ -97,7 +98,7 @@ def train_doc2vec(
     if not len(model.wv):
         raise UserError(
             f"No word occurs {config.min_count} times in the {model.corpus_count} training "
-            "documents: add movies or lower --doc2vec.min_count."
+            "documents: add movies or lower --doc2vec.min-count."
         )
     for _ in range(config.restarts):
         model.train(

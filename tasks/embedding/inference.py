@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from prefect import unmapped
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, VectorsRef
+from tasks.core.progress import gather
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.pooling import known_token_rows, load_weights, pooled_vectors
@@ -56,8 +57,8 @@ def _embed(documents: DocumentsRef, model: Doc2VecRef, writer: store.EntryWriter
     return writer.table_ref(VectorsRef, name, store.vectors_table(table["id"], vectors))
 
 
-@task(name="embed", task_run_name="embed-{documents.name}", cache_policy=NO_CACHE)
-def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
+@stage_task("embed-chunk", "embed-{documents.name}")
+def embed_chunk(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
     """Vectors of one chunk of documents; a transductive model's are those from training."""
     pooled = load_config(store.locate(model)).features == "pooled"
     min_chunks = MIN_CHUNKS_FOR_PARALLEL_POOLING if pooled else MIN_CHUNKS_TO_INFER_IN_POOL
@@ -67,3 +68,10 @@ def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> Vecto
         VectorsRef,
         lambda writer: run_chunk(compute, min_chunks, _embed, documents, model, writer),
     )
+
+
+@stage_task("embed")
+def embed(documents: DocumentsRef, model: Doc2VecRef, compute: Compute) -> VectorsRef:
+    """Vectors of all documents, each chunk in a task of its own."""
+    vectors = embed_chunk.map(documents.parts, unmapped(model), unmapped(compute))
+    return store.join(gather("embed", vectors, documents.rows))

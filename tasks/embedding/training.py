@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import BaseModel
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, UserError
 from tasks.core.documents import tokens_of
 from tasks.core.progress import watch_epochs
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.splits import SPLITS
 from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus
@@ -96,7 +96,7 @@ def _fit(
     return writer.folder_ref(Doc2VecRef, documents.rows, measured="training.json")
 
 
-@task(name="fit-doc2vec", cache_policy=NO_CACHE)
+@stage_task("fit-doc2vec")
 def fit_doc2vec(
     documents: DocumentsRef, config: Doc2VecConfig, text: BaseModel, compute: Compute
 ) -> Doc2VecRef:

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, ScoresRef, VectorsRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.inference import document_vectors
@@ -77,7 +76,7 @@ def _check(
     return writer.folder_ref(ScoresRef, len(rows))
 
 
-@task(name="check-vectors", cache_policy=NO_CACHE)
+@stage_task("check-vectors")
 def check_vectors(
     documents: DocumentsRef, vectors: VectorsRef, model: Doc2VecRef, compute: Compute
 ) -> ScoresRef:

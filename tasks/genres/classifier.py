@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from scipy.special import expit
 from sklearn.preprocessing import normalize
 
@@ -26,6 +25,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.progress import watch_epochs
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.pooling import WordWeights, load_weights
 from tasks.genres.calibration import Calibration, fit_calibration
@@ -151,7 +151,7 @@ def _fit(
     return writer.folder_ref(ClassifierRef, len(train.labels), measured="training.json")
 
 
-@task(name="fit-network", cache_policy=NO_CACHE)
+@stage_task("fit-network")
 def fit_network(
     documents: DocumentsRef,
     inputs: NetworkInputs,
@@ -210,7 +210,7 @@ def _predict(
     return writer.file_ref(ProbabilitiesRef, "probabilities.npy", vectors.rows)
 
 
-@task(name="predict-genres", cache_policy=NO_CACHE)
+@stage_task("predict-genres")
 def predict_genres(
     classifier: ClassifierRef, vectors: VectorsRef, documents: DocumentsRef, compute: Compute
 ) -> ProbabilitiesRef:

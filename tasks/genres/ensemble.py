@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
-from tasks.genres.calibration import Calibration, fit_calibration
+from tasks.genres.calibration import fit_beta_calibration, fit_calibration
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.inference import (
+    BetaCalibration,
     Classifier,
     genre_probabilities,
     load_classifier,
@@ -60,8 +61,11 @@ def linear_share(network: Array, linear: Array, labels: Labels) -> float:
 
 def combine(
     network: Classifier, linear: LinearModel, validation: ValidationMovies, calibrate: bool
-) -> Classifier:
-    """The classifier that averages both, with its mean calibrated where asked for."""
+) -> tuple[Classifier, float]:
+    """The classifier that averages both, and the share of the linear model in the mean.
+
+    The mean is calibrated where asked for.
+    """
     labels = validation.labels
     logits = (
         network_logits(network, validation.texts, validation.vectors),
@@ -71,14 +75,14 @@ def combine(
     calibrated = (network_calibration.apply(logits[0]), linear_calibration.apply(logits[1]))
     share = linear_share(*calibrated, labels=labels)
     mean = (1 - share) * calibrated[0] + share * calibrated[1]
-    mean_calibration = fit_calibration(mean, labels) if calibrate else Calibration(1.0, 0.0)
-    shift = (1 - share) * network_calibration.shift + share * linear_calibration.shift
-    return network._replace(
-        scale=mean_calibration.scale * (1 - share) * network_calibration.scale,
-        shift=mean_calibration.scale * shift + mean_calibration.shift,
+    classifier = network._replace(
+        scale=(1 - share) * network_calibration.scale,
+        shift=(1 - share) * network_calibration.shift + share * linear_calibration.shift,
         linear=linear,
-        linear_scale=mean_calibration.scale * share * linear_calibration.scale,
+        linear_scale=share * linear_calibration.scale,
+        calibration=fit_beta_calibration(mean, labels) if calibrate else BetaCalibration(),
     )
+    return classifier, share
 
 
 def _fit(
@@ -101,7 +105,7 @@ def _fit(
         labels=indicator[chosen],
     )
     loaded, model = load_classifier(folder), load_linear_model(store.locate(linear))
-    classifier = combine(loaded.classifier, model, validation, config.calibrate)
+    classifier, share = combine(loaded.classifier, model, validation, config.calibrate)
     thresholds = tune_thresholds(
         labels=validation.labels,
         probabilities=genre_probabilities(classifier, validation.texts, validation.vectors),
@@ -109,13 +113,14 @@ def _fit(
         calibrated=config.calibrate,
     )
     by_genre = dict(zip(loaded.classes, map(float, thresholds), strict=True))
-    for name in ("history.parquet", "training.json"):  # the record of the training
-        shutil.copy(folder / name, writer.folder)
+    shutil.copy(folder / "history.parquet", writer.folder)
+    training = store.read_json(folder / "training.json") | {"member_linear_share": share}
+    store.write_json(writer.folder / "training.json", training)
     save_classifier(classifier, by_genre, writer.folder)
     return writer.folder_ref(ClassifierRef, network.rows, measured="training.json")
 
 
-@task(name="fit-ensemble", cache_policy=NO_CACHE)
+@stage_task("fit-ensemble")
 def fit_ensemble(
     documents: DocumentsRef,
     vectors: VectorsRef,

@@ -31,11 +31,24 @@ class Layer(NamedTuple):
     bias: Array
 
 
+class BetaCalibration(NamedTuple):
+    """Calibrated logits, whose slope is `below` for low logits and `above` for high ones."""
+
+    below: float = 1.0
+    above: float = 1.0
+    shift: float = 0.0
+
+    def apply(self, logits: Array) -> Array:
+        """Calibrated logits (n, n_genres); with the default values, the same logits."""
+        high, low = np.logaddexp(0, logits), np.logaddexp(0, -logits)
+        return (self.above * high - self.below * low + self.shift).astype(np.float32)
+
+
 class Classifier(NamedTuple):
-    """The logits of a network (`layers`), times `scale` plus `shift`, are calibrated.
+    """The logits of a network (`layers`) times `scale` plus `shift`, calibrated.
 
     The network reads document vectors, or sums of its own word vectors (`words`). With a linear
-    model, its logit times `linear_scale` is added.
+    model, its logit times `linear_scale` is added before `calibration`.
     """
 
     layers: list[Layer]
@@ -44,6 +57,7 @@ class Classifier(NamedTuple):
     words: WordVectors | None = None
     linear: LinearModel | None = None
     linear_scale: float = 0.0
+    calibration: BetaCalibration = BetaCalibration()
 
 
 class LoadedClassifier(NamedTuple):
@@ -59,7 +73,7 @@ def genre_probabilities(classifier: Classifier, documents: Sequence[str], vector
     logits = classifier.scale * network_logits(classifier, documents, vectors) + classifier.shift
     if classifier.linear:
         logits += classifier.linear_scale * classifier.linear.logits(documents)
-    probabilities: Array = expit(logits).astype(np.float32)
+    probabilities: Array = expit(classifier.calibration.apply(logits)).astype(np.float32)
     return probabilities
 
 
@@ -93,6 +107,7 @@ def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder
         "scale": classifier.scale,
         "shift": classifier.shift,
         "linear_scale": classifier.linear_scale,
+        "calibration": classifier.calibration._asdict(),
     }
     store.write_json(folder / "config.json", config)
     store.write_json(folder / "thresholds.json", thresholds)
@@ -105,8 +120,8 @@ def save_classifier(classifier: Classifier, thresholds: dict[str, float], folder
 def load_classifier(folder: Path) -> LoadedClassifier:
     """The classifier that `save_classifier` wrote to `folder`.
 
-    Versions published until November 2026 may have several networks, no word vectors of their own
-    and no linear model.
+    Versions published until November 2026 may have several networks, no word vectors of their own,
+    no linear model and no calibration of the sum.
     """
     config = store.read_json(folder / "config.json")
     with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
@@ -126,6 +141,7 @@ def load_classifier(folder: Path) -> LoadedClassifier:
         words=load_word_vectors(folder) if config.get("word_vectors") else None,
         linear=load_linear_model(folder) if linear_scale else None,
         linear_scale=linear_scale,
+        calibration=BetaCalibration(**config.get("calibration", {})),
     )
     return LoadedClassifier(
         classifier, list(thresholds), np.array(list(thresholds.values()), np.float32)

@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import Field, field_validator
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -25,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, UserError
 from tasks.core.documents import title_words_of, tokens_of
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.preprocess import TEXT_COLUMNS, TextConfig, add_bigrams, build_documents
@@ -231,7 +230,7 @@ def _fit(
     return writer.folder_ref(LinearRef, len(train.texts))
 
 
-@task(name="fit-linear", cache_policy=NO_CACHE)
+@stage_task("fit-linear")
 def fit_linear(
     documents: DocumentsRef,
     labels: LabelsRef,

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import Field
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import IndexRef, RowsRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.search import (
@@ -202,7 +202,7 @@ def _build(rows: RowsRef, config: IndexConfig, tag: str) -> IndexRef:
     return publish_version(lancedb_uri(), stored_batches(rows), tag, config)
 
 
-@task(name="build-index", cache_policy=NO_CACHE)
+@stage_task("build-index")
 def build_index(rows: RowsRef, config: IndexConfig, tag: str, compute: Compute) -> IndexRef:
     """Publish index rows as a validated version named `tag`."""
     index = run_stage(compute, _build, rows, config, tag)

@@ -1,11 +1,13 @@
 """A title -> the one movie that it names, and a note where other movies could be meant."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from tasks.core.contracts import UserError
+from tasks.core.contracts import IndexRef, UserError
 from tasks.core.text import fold
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.scoring import VOTES_OF_A_HIT
@@ -13,12 +15,14 @@ from tasks.recommend.search import (
     TitleMatches,
     Version,
     find_title,
+    open_version,
     title_with_year,
     unknown_title,
 )
 
 CLEARLY_BETTER_KNOWN = 10  # ratio of vote counts from which one movie is clearly better known
 MAX_SIMILAR = 3  # better known movies with a similar title that a note lists
+MAX_MEANINGS = 5  # other movies that a title could mean
 ARTICLES = ("the", "a", "an")
 Movie = dict[str, Any]
 
@@ -76,6 +80,23 @@ def _row_with_id(catalogue: Catalogue, title: str, rows: Sequence[int], movie_id
     return with_id[0]
 
 
+def example_title(index: IndexRef) -> str:
+    """The best known movie's title, of those that no other movie has; empty if there is none.
+
+    Titles that are hard to paste into a shell, which start with `-` or have several lines, are left
+    out.
+    """
+    table = open_version(index.uri, index.tag)
+    rows: pa.Table = table.search().select(["title", "votes"]).limit(table.count_rows()).to_arrow()
+    titles: list[str] = rows["title"].to_pylist()
+    counts = Counter(map(fold, titles))
+    for row in np.argsort(-rows["votes"].to_numpy(), kind="stable"):
+        title = titles[int(row)]
+        if counts[fold(title)] == 1 and title.isprintable() and not title.startswith("-"):
+            return title
+    return ""
+
+
 def best_known(catalogue: Catalogue, rows: Sequence[int]) -> int | None:
     """The row with `CLEARLY_BETTER_KNOWN` times the votes of every other; None if there is none."""
     best = max(rows, key=lambda row: votes_plus_one(catalogue, row))
@@ -126,6 +147,18 @@ def similar_better_known(catalogue: Catalogue, row: int) -> list[int]:
     better = [other for other in similar if is_better_known(catalogue, other, row)]
     return sorted(better, key=lambda other: (-votes_plus_one(catalogue, other), other))[
         :MAX_SIMILAR
+    ]
+
+
+def other_meanings(catalogue: Catalogue, row: int) -> list[int]:
+    """Other movies that the title of a movie could mean, the best known first.
+
+    They have the same title without case, accents and punctuation, or are `similar_better_known`.
+    """
+    namesakes = catalogue.rows_with_title(fold(catalogue.movie(row)["title"]))
+    others = {*namesakes, *similar_better_known(catalogue, row)} - {row}
+    return sorted(others, key=lambda other: (-votes_plus_one(catalogue, other), other))[
+        :MAX_MEANINGS
     ]
 
 

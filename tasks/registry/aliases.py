@@ -10,11 +10,15 @@ from contextlib import contextmanager
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from tasks.core.locks import file_lock
 from tasks.core.storage import store
-from tasks.registry.model_registry import CHAMPION, MODEL
+from tasks.registry.model_registry import CHAMPION, MODEL, unpack_tags
 
+MOVED = "movie-recommender.champion.moved"  # Prefect event
+CHAMPION_RESOURCE = {"prefect.resource.id": MODEL, "prefect.resource.name": CHAMPION}
 PREVIOUS = "previous"  # alias of the earlier champion, of another training where possible
 LOCK_SECONDS = 900.0  # publishing takes seconds, for a large catalogue minutes
 
@@ -47,9 +51,8 @@ def training_run_id(version: ModelVersion | None) -> str | None:
 
     None if the version was not registered by this project.
     """
-    if version is None or "index_tag" not in version.tags:
-        return None
-    return str(version.tags.get("run_id", "")) or None
+    tags = unpack_tags(version.tags) if version else {}
+    return tags.get("run_id") or None if "index_tag" in tags else None
 
 
 def next_previous(
@@ -73,6 +76,7 @@ def move_champion(
 ) -> None:
     """Give the alias `champion` to a version and update `previous`; call it under `champion_lock`.
 
+    The Prefect event `MOVED` follows, if it was another version's.
     `champion_is_damaged`: the current champion is damaged and must not become `previous`.
     """
     by_alias = versions_by_alias(client)
@@ -87,3 +91,14 @@ def move_champion(
     elif before and before != by_alias.get(PREVIOUS):
         client.set_registered_model_alias(MODEL, PREVIOUS, before)
     client.set_registered_model_alias(MODEL, CHAMPION, version)
+    if old is None or str(old.version) != version:
+        _announce(version, str(old.version) if old else "")
+
+
+def _announce(version: str, before: str) -> None:
+    """Emit a Prefect event, which can start deployments; nothing where no server is known.
+
+    Prefect would start a server of its own for the event.
+    """
+    if PREFECT_API_URL.value():
+        emit_event(MOVED, CHAMPION_RESOURCE, payload={"version": version, "before": before})

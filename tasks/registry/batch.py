@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from prefect import unmapped
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import IndexRef, ListsRef
+from tasks.core.progress import gather
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BLOCK, recommender_scorer
@@ -15,6 +16,7 @@ from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import get_version
 
 MIN_CHUNKS_FOR_POOL = 10
+CHUNK_ROWS = 1000
 COLUMNS = ("source", "id", "title", "rank", "like_source", "like_id", "like_title", "score")
 
 
@@ -47,8 +49,8 @@ def _rank_lists(
     return writer.table_ref(ListsRef, f"lists-{rows[0]:07d}.parquet", table)
 
 
-@task(name="rank-lists", task_run_name="rank-lists-{rows[0]}", cache_policy=NO_CACHE)
-def rank_lists(
+@stage_task("rank-lists-chunk", "rank-lists-{rows[0]}")
+def rank_lists_chunk(
     rows: list[int], index: IndexRef, config: RankConfig, limit: int, compute: Compute
 ) -> ListsRef:
     """Recommendations for some movies of a version. Its tag is a key: versions never change."""
@@ -60,3 +62,19 @@ def rank_lists(
             compute, MIN_CHUNKS_FOR_POOL, _rank_lists, index, rows, config, limit, writer
         ),
     )
+
+
+@stage_task("rank-lists")
+def rank_lists(
+    rows: list[int], index: IndexRef, config: RankConfig, limit: int, compute: Compute
+) -> ListsRef:
+    """Recommendations for many movies of a version, each chunk in a task of its own."""
+    lists = rank_lists_chunk.map(
+        row_chunks(rows), unmapped(index), unmapped(config), unmapped(limit), unmapped(compute)
+    )
+    return store.join(gather("lists", lists, len(rows) * limit))
+
+
+def row_chunks(rows: Sequence[int]) -> list[list[int]]:
+    """Rows in groups of at most `CHUNK_ROWS`."""
+    return [list(rows[first : first + CHUNK_ROWS]) for first in range(0, len(rows), CHUNK_ROWS)]

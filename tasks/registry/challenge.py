@@ -18,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
+from tasks.core.artifact_tables import LIST_LENGTH, list_columns, show_table
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.data.preprocess import TextConfig
@@ -48,6 +47,9 @@ COMPARED = pa.schema(
     + [(name, pa.float64()) for name in ("champion", "challenger", "difference")]
     + [(name, pa.float64()) for name in ("low", "high", "error")]
     + [("observations", pa.int64())]
+)
+LISTS_BESIDE = pa.schema(
+    [("film", pa.string())] + [(name, pa.list_(pa.string())) for name in ("challenger", "champion")]
 )
 
 
@@ -172,7 +174,8 @@ def join_lists(challenger: pa.Table, champion: pa.Table) -> pa.Table:
             "film": films,
             "challenger": challenger["movies like it"].to_pylist(),
             "champion": [champion_lists.get(film) for film in films],
-        }
+        },
+        LISTS_BESIDE,
     )
 
 
@@ -255,7 +258,7 @@ def _write_comparisons(comparisons: Sequence[Comparison], folder: Path) -> None:
     store.write_json(folder / "metrics.json", metrics)
 
 
-@task(name="challenge", cache_policy=NO_CACHE)
+@stage_task("challenge")
 def challenge(
     documents: DocumentsRef,
     challenger: ModelFolders,
@@ -288,13 +291,26 @@ def challenge(
     key = [documents.digest, lists.digest, references, challenger, opponent]
     ref = store.get_or_create("challenge", key, ScoresRef, write)
     if not opponent.is_best:
-        rows = pq.read_table(store.locate(ref) / "lists_beside.parquet").to_pylist()
-        description = "Lists of the challenger and the champion for well-known films"
-        create_table_artifact(rows, key="sample-lists", description=description)
+        _show_lists(store.locate(ref))
     return ref
 
 
-@task(name="join-comparisons", cache_policy=NO_CACHE)
+def _show_lists(folder: Path) -> None:
+    """Show the lists of both versions for well-known films in Prefect, one below the other."""
+    rows = pq.read_table(folder / "lists_beside.parquet").to_pylist()
+    show_table(
+        [
+            {"film": row["film"], "version": name, **list_columns(row[column])}
+            for row in rows
+            for name, column in (("this run", "challenger"), ("champion", "champion"))
+        ],
+        key="sample-lists",
+        description=f"The first {LIST_LENGTH} movies that this run and the champion recommend for "
+        "each well-known film of the catalogue.",
+    )
+
+
+@stage_task("join-comparisons")
 def join_comparisons(with_champion: ScoresRef, with_best: Sequence[ScoresRef]) -> ScoresRef:
     """The comparison with the champion, and the rows of those with the best versions kept."""
     references = [with_champion, *with_best]

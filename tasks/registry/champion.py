@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from tasks.core.storage.remote import is_url
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.model_registry import (
+    TaggedVersion,
     champion_version,
     is_root_database,
     registry_errors,
@@ -26,13 +28,15 @@ UI_ADDRESS = "mlflow-ui"
 USUAL_UI = "http://127.0.0.1:5000"
 #: Format of index rows and model folders, a tag of each version; this release reads no other.
 FORMAT = "2"
+ROOT = "root"  # tag of a version: the artifacts root from which it was published
 NO_CHAMPION = "Nothing has been trained yet: run `make train` first."
 
 
 class Champion(BaseModel, frozen=True):
     """What the tags of a model version record: where its index and models are, and their origin.
 
-    `version` is its number in the registry; it is empty in the files of the version itself.
+    `version` is its number in the registry, `registered` when it got it; both are empty in the
+    files of the version itself.
     """
 
     index: IndexRef
@@ -46,6 +50,7 @@ class Champion(BaseModel, frozen=True):
         {}, description="Best version kept by deciding metric of the gate, where it is another one"
     )
     version: str = ""
+    registered: datetime | None = None
 
 
 def load_champion() -> Champion:
@@ -60,7 +65,50 @@ def load_champion() -> Champion:
         raise UserError(NO_CHAMPION)
     if not is_readable(current.tags):
         raise UserError("The champion was trained by an earlier release: run `make train` again.")
-    return from_tags(current.tags, current.version)
+    champion = from_tags(current.tags, current.version).model_copy(
+        update={"registered": current.registered}
+    )
+    if is_of_another_root(current.tags) and not has_index(champion.index):
+        raise another_root_error(current)
+    return champion
+
+
+def is_of_another_root(tags: Mapping[str, str]) -> bool:
+    """Whether a version with these tags was published from another artifacts root.
+
+    Only a registry that several roots share has such versions.
+    """
+    root = tags.get(ROOT, "")
+    return bool(root) and not is_root_database() and root != store.root_id()
+
+
+def has_index(index: IndexRef) -> bool:
+    """Whether the table of an index is on this machine, or on an object store."""
+    return is_url(index.uri) or Path(index.uri, f"{index.tag}.lance").is_dir()
+
+
+def another_root_error(version: TaggedVersion) -> UserError:
+    """The error for a version whose files are in an artifacts root that is not this one."""
+    return UserError(
+        f"Version {version.version} in MLflow was published from another artifacts root, with its "
+        f"index in {version.tags['index_uri']}. An MLflow server is for one root: set "
+        "RECOMMENDER_ARTIFACTS to it, or MLFLOW_TRACKING_URI to a server for this root. If that "
+        "root is gone, delete the alias `champion` in MLflow and train."
+    )
+
+
+def require_champion_of_this_root() -> None:
+    """Check before publishing that the versions in the registry are those of this artifacts root.
+
+    Another root's champion could not be compared, and its index would look damaged.
+
+    Raises:
+        UserError: the champion was published from another root.
+        RegistryError: the registry is damaged or cannot be reached.
+    """
+    current = champion_version()
+    if current and is_of_another_root(current.tags):
+        raise another_root_error(current)
 
 
 def is_readable(tags: Mapping[str, str]) -> bool:
@@ -74,6 +122,7 @@ def to_tags(reader: Champion) -> dict[str, str]:
         "format": FORMAT,
         "index_uri": stored_index_uri(reader.index.uri),
         "index_tag": reader.index.tag,
+        ROOT: store.root_id(),
         "rank": reader.rank.model_dump_json(),
         "digests": json.dumps(reader.digests),
         "index_config": reader.index_config,
@@ -195,12 +244,12 @@ def _artifact_uri(registry: str, run_id: str) -> str:
 
 
 def _local_artifact(run_uri: str, run_id: str, name: str) -> Path:
-    """The file at the run's address or, if the root was moved, under the current root."""
+    """Path of a logged file, wherever the artifacts root of its database was moved or copied to."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     path = Path(local_file_uri_to_path(run_uri)) / name  # type: ignore[no-untyped-call]
-    moved = store.artifacts_root() / "mlruns" / run_id / "artifacts" / name
-    return moved if not path.exists() and moved.exists() else path
+    here = store.artifacts_root() / "mlruns" / run_id / "artifacts" / name
+    return here if is_root_database() or (here.exists() and not path.exists()) else path
 
 
 def _download(run_uri: str, run_id: str, name: str, writer: store.EntryWriter) -> Ref:

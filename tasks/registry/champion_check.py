@@ -9,7 +9,6 @@ from prefect import get_run_logger
 from pydantic import BaseModel
 
 from tasks.core.contracts import DamagedVersionError
-from tasks.core.retry import io_task
 from tasks.data.splits import FITTED_KEYS
 from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.search import index_errors, open_version
@@ -20,6 +19,7 @@ from tasks.registry.champion import (
     from_tags,
     is_readable,
     model_folders,
+    require_champion_of_this_root,
 )
 from tasks.registry.model_registry import TaggedVersion, champion_version
 
@@ -51,8 +51,10 @@ def load_checked_champion() -> CheckedVersion:
     """The current champion, with its model folders and its index checked.
 
     Raises:
+        UserError: it was published from another artifacts root.
         RegistryError: the registry is damaged or cannot be reached.
     """
+    require_champion_of_this_root()
     current = champion_version()
     return check_version(current) if current else CheckedVersion()
 
@@ -104,7 +106,6 @@ def _logged_file(champion: Champion, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-@io_task("is-current-champion")
 def is_current_champion(version: str) -> bool:
     """Whether a version is the current champion; an empty one means that there is none.
 
@@ -114,9 +115,8 @@ def is_current_champion(version: str) -> bool:
     return version == (current.version if current else "")
 
 
-@io_task("check-champion")
 def check_champion() -> CheckedVersion:
-    """The current champion for the comparison; damage is logged as a warning."""
+    """The current champion for a comparison; damage is logged as a warning."""
     checked = load_checked_champion()
     if checked.damage:
         get_run_logger().warning(

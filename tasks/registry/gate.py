@@ -15,12 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 from pydantic import BaseModel, Field
 from scipy.special import ndtr, ndtri
 
+from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import ScoresRef
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
@@ -45,6 +44,8 @@ METRIC_LABELS = {
 Outcome = Literal["promoted", "rejected", "borderline"]
 #: Tags of the run of a candidate; `compared_with` and `gate` are also tags of its version.
 COMPARED_WITH, OUTCOME, TOLERANCE = "compared_with", "gate", "gate_tolerance"
+NO_CHAMPION = "no earlier champion"  # why the first version is promoted
+CHAMPION_BEFORE = "champion_before"  # tag of a version: the champion when it was registered
 FINGERPRINT, VERSION = "fingerprint", "version"
 
 
@@ -234,8 +235,8 @@ def _outcome(
         return "rejected", f"{' and '.join(losses)} (significant at 95%)"
     better = significantly_better(with_champion, level)
     if same_source and not better:
-        why = "no deciding metric is significantly better than the champion's on the same source"
-        return "rejected", f"{why} ({candidate})"
+        why = f"{_none_of(with_champion)} significantly better than the champion's"
+        return "rejected", f"{why} on the same source ({candidate})"
     interval = f"{200 * (0.5 - level):.3g}% interval"
     if unsure:
         losses = [
@@ -247,8 +248,14 @@ def _outcome(
     if better:
         gains = " and ".join(f"{row.label} is {row.difference:.3f} higher" for row in better)
         return "promoted", f"{gains} than the champion's (significant, {candidate})"
-    why = f"the source is new, and no deciding metric loses more than {tolerance:g}"
+    why = f"the source is new, and {_none_of(compared)} more than {tolerance:g} lower"
     return "promoted", f"{why} ({interval}, {candidate})"
+
+
+def _none_of(rows: Sequence[Comparison]) -> str:
+    """The beginning of a sentence about what none of the metrics is."""
+    names = [*dict.fromkeys(row.label for row in rows)]
+    return f"neither {' nor '.join(names)} is" if names[1:] else f"{names[0]} is not"
 
 
 def _ordinal(candidates: int) -> str:
@@ -277,13 +284,12 @@ def best_versions(
 def decision_without_champion(champion: CheckedVersion) -> PromotionDecision:
     """The decision if there is no champion, or only a damaged one."""
     if not champion.version:
-        return PromotionDecision(outcome="promoted", why="no earlier champion")
+        return PromotionDecision(outcome="promoted", why=NO_CHAMPION)
     why = f"the champion (version {champion.version}) cannot be compared: {champion.damage}"
     return PromotionDecision(outcome="promoted", why=why, champion_is_damaged=True)
 
 
-@task(name="decide-promotion", cache_policy=NO_CACHE)
-def decide_promotion(
+def decide_by_scores(
     compared: ScoresRef,
     config: GateConfig,
     same_source: bool,
@@ -307,7 +313,26 @@ def decide_promotion(
     lost = [f"{dropped} movies that refreshes added are not in its sources"] if dropped else []
     why = "; ".join([decision.why, *remarks, *lost])
     get_run_logger().info("%s: %s", decision.outcome, why)
-    description = f"{decision.outcome.capitalize()}: {why}"
-    create_table_artifact(rows, key="promotion-gate", description=description)
+    show_table(
+        (_shown_comparison(comparison) for comparison in comparisons),
+        key="promotion-gate",
+        description="Scores of this run and of the champion, or the best version kept, and the 95% "
+        f"interval of their difference. {decision.outcome.capitalize()}: {why}.",
+    )
     best = best_versions(champion.best, with_champion, with_best)
     return decision.model_copy(update={"why": why, "compared_with": champion.run_id, "best": best})
+
+
+def _shown_comparison(row: Comparison) -> dict[str, Any]:
+    """A comparison as a row of Prefect's table."""
+    opponent = f"version {row.opponent}" if row.is_best else f"champion (version {row.opponent})"
+    return {
+        "score": row.label,
+        "compared with": opponent,
+        "this run": row.challenger,
+        "other version": row.champion,
+        "difference": row.difference,
+        "low": row.low,
+        "high": row.high,
+        "films or queries": row.observations,
+    }

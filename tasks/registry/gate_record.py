@@ -10,7 +10,6 @@ import mlflow
 from mlflow.entities import Run
 from prefect import get_run_logger
 
-from tasks.core.retry import io_task
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedVersion, check_version
 from tasks.registry.gate import (
@@ -21,7 +20,7 @@ from tasks.registry.gate import (
     VERSION,
     GateConfig,
 )
-from tasks.registry.model_registry import TaggedVersion
+from tasks.registry.model_registry import TaggedVersion, unpack_tags
 from tasks.registry.release import versions
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 
@@ -69,7 +68,6 @@ def _exists(client: mlflow.MlflowClient, refused: Refused) -> bool:
     return refused.version in {str(version.version) for version in versions(client)}
 
 
-@io_task("count-candidates")
 def count_candidates(champion: Champion, fingerprint: str) -> int:
     """Number of other candidates that were compared with the champion's training.
 
@@ -79,7 +77,6 @@ def count_candidates(champion: Champion, fingerprint: str) -> int:
     return len({run.data.tags.get(FINGERPRINT, run.info.run_id) for run in runs} - {fingerprint})
 
 
-@io_task("check-best-versions")
 def check_best_versions(champion: Champion) -> list[CheckedVersion]:
     """The best versions kept that are not the champion; damaged ones are logged.
 
@@ -104,4 +101,4 @@ def _check_best(number: str) -> CheckedVersion:
     by_number = {str(version.version): version for version in versions(connect())}
     if number not in by_number:
         return CheckedVersion(version=number, damage="it was deleted")
-    return check_version(TaggedVersion(number, by_number[number].tags))
+    return check_version(TaggedVersion(number, unpack_tags(by_number[number].tags)))

@@ -4,11 +4,13 @@ MLflow takes seconds to import. A SQLite registry is therefore queried directly;
 are read through MLflow. A registry that cannot be read raises an error, it never counts as empty.
 """
 
+import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -19,8 +21,12 @@ from tasks.core.files import require_folder
 from tasks.core.redaction import redacted
 from tasks.core.storage import store
 
+EXPERIMENT = "movie-recommender"
 MODEL = "movie-recommender"
 CHAMPION = "champion"
+FLOW_RUN_TAG = "prefect.flow_run_id"  # tag of a run
+UNPACKED = ("index_tag", "run_id")  # tags of a version
+RECORD = "record"  # tag of a version: the tags that only programs read, as JSON
 SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
 CONNECT_SECONDS = 3.0
@@ -39,16 +45,36 @@ UNREACHABLE = (
     "connection reset",
 )
 ALIAS_ROWS = """
-    SELECT version, key, value FROM registered_model_aliases
+    SELECT version, creation_time, key, value FROM registered_model_aliases
+    LEFT JOIN model_versions USING (name, version)
     LEFT JOIN model_version_tags USING (name, version) WHERE name = ? AND alias = ?
 """
 
 
 class TaggedVersion(NamedTuple):
-    """A registered model version: its number and its tags."""
+    """A registered model version: its number, its unpacked tags, and when it was registered."""
 
     version: str
     tags: dict[str, str]
+    registered: datetime | None = None
+
+
+def pack_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that only programs read as one tag: MLflow shows each tag of a version in its tables.
+
+    `UNPACKED` stay: without them, an earlier release would take the version's index for unused.
+    """
+    record = {name: value for name, value in tags.items() if name not in UNPACKED}
+    return {RECORD: json.dumps(record)} | {name: tags[name] for name in UNPACKED}
+
+
+def unpack_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """All tags of a version by their names; earlier releases did not pack them.
+
+    A tag that was set later counts more than a packed one.
+    """
+    packed: dict[str, str] = json.loads(tags.get(RECORD, "{}"))
+    return packed | {name: value for name, value in tags.items() if name != RECORD}
 
 
 def tracking_uri() -> str:
@@ -137,7 +163,9 @@ def _from_sqlite(file: Path) -> TaggedVersion | None:
         raise damaged_error(file, error) from error
     if not rows:
         return None
-    return TaggedVersion(str(rows[0][0]), {key: value for _, key, value in rows if key})
+    number, milliseconds = rows[0][:2]
+    tags = unpack_tags({key: value for *_, key, value in rows if key})
+    return TaggedVersion(str(number), tags, _date(milliseconds))
 
 
 def _from_mlflow(uri: str) -> TaggedVersion | None:
@@ -151,7 +179,14 @@ def _from_mlflow(uri: str) -> TaggedVersion | None:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _alias_is_missing(error):
                 return None
             raise
-    return TaggedVersion(str(version.version), dict(version.tags))
+    return TaggedVersion(
+        str(version.version), unpack_tags(version.tags), _date(version.creation_timestamp)
+    )
+
+
+def _date(milliseconds: int | None) -> datetime | None:
+    """MLflow's milliseconds since 1970 as a date in UTC."""
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _alias_is_missing(error: Exception) -> bool:

@@ -1,17 +1,17 @@
 """New movies and a published version -> the next version of the index, without training."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger, unmapped
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import (
+    MOVIES,
     DocumentsRef,
     IndexRef,
     MoviesRef,
@@ -19,6 +19,8 @@ from tasks.core.contracts import (
     RowsRef,
     UserError,
 )
+from tasks.core.progress import gather
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.recommend.features.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.index import IndexConfig, publish_version, stored_batches
@@ -29,7 +31,37 @@ from tasks.registry.champion import Champion
 
 CARRIED = "-refreshed"  # suffix of an index tag: movies were carried over into a new training
 MIN_CHUNKS_FOR_POOL = 10
+EMPTY: tuple[object, ...] = (None, [])
+#: Columns of a movie that a file of new movies may lack.
+KEPT_COLUMNS = [name for name in MOVIE_COLUMNS if name not in ("source", "id", "title", "overview")]
 DROPPED = "%d movies of refreshes are of sources that this training lacks: a promotion drops them"
+
+
+def with_known_values(movies: pa.Table, known: pa.Table) -> pa.Table:
+    """New movies (`MOVIES`); what they leave empty has the value of the known movie with their id.
+
+    A file of corrected titles and texts has no genres, years or people, and must not delete them.
+    """
+    same = known.filter(pc.is_in(known["id"], movies["id"].cast(known["id"].type)))
+    rows = {row["id"]: row for row in same.select(["id", *KEPT_COLUMNS]).to_pylist()}
+    ids = movies["id"].to_pylist()
+    for name in KEPT_COLUMNS:
+        position, values = movies.column_names.index(name), movies[name].to_pylist()
+        filled = [
+            rows.get(movie_id, {}).get(name, value) if value in EMPTY else value
+            for movie_id, value in zip(ids, values, strict=True)
+        ]
+        movies = movies.set_column(position, name, pa.array(filled, MOVIES.field(name).type))
+    return movies
+
+
+@lru_cache(maxsize=1)
+def known_movies(index: IndexRef, source: str) -> pa.Table:
+    """The movies of a source in a version: `id` and the `KEPT_COLUMNS`."""
+    table = open_version(index.uri, index.tag)
+    columns = ["source", "id", *KEPT_COLUMNS]
+    movies = table.search().select(columns).limit(table.count_rows()).to_arrow()
+    return movies.filter(pc.equal(movies["source"], source))
 
 
 def new_rows(movies: pa.Table, model: TextModel, source: str) -> pa.Table:
@@ -125,7 +157,6 @@ def refreshed_movies(champion: Champion, documents: DocumentsRef) -> RefreshedMo
     return RefreshedMovies(carried, dropped=missing.num_rows - carried.num_rows)
 
 
-@task(name="count-dropped", cache_policy=NO_CACHE)
 def count_dropped(champion: Champion, documents: DocumentsRef) -> int:
     """Number of movies of the champion's refreshes that a promotion would lose."""
     dropped = refreshed_movies(champion, documents).dropped
@@ -138,11 +169,11 @@ def _source_ids(movies: pa.Table) -> Iterator[tuple[str, str]]:
     return zip(movies["source"].to_pylist(), movies["id"].to_pylist(), strict=True)
 
 
-@task(name="carry-over", cache_policy=NO_CACHE)
+@stage_task("carry-over")
 def carry_over(
     index: IndexRef,
     documents: DocumentsRef,
-    champion: Champion | None,
+    champion: Champion,
     folders: ModelFolders,
     config: IndexConfig,
 ) -> IndexRef:
@@ -151,8 +182,8 @@ def carry_over(
     Without this, a promotion would lose them until the source has them. The index is unchanged if
     there are none.
     """
-    movies = refreshed_movies(champion, documents).carried if champion else None
-    if movies is None or not movies.num_rows:
+    movies = refreshed_movies(champion, documents).carried
+    if not movies.num_rows:
         return index
     added = mark_refreshed(TextModel(folders).to_index_rows(movies))
     get_run_logger().info("%d movies of earlier refreshes carried over", added.num_rows)
@@ -171,30 +202,52 @@ def _text_model(folders: ModelFolders) -> TextModel:
 
 
 def _index_new_movies(
-    movies: MoviesRef, folders: ModelFolders, source: str, writer: store.EntryWriter
+    movies: MoviesRef,
+    folders: ModelFolders,
+    source: str,
+    index: IndexRef,
+    writer: store.EntryWriter,
 ) -> RowsRef:
-    table = new_rows(store.read(movies), _text_model(folders), source)
+    complete = with_known_values(store.read(movies), known_movies(index, source))
+    table = new_rows(complete, _text_model(folders), source)
     return writer.table_ref(RowsRef, f"{movies.name}.parquet", table)
 
 
-@task(
-    name="index-new-movies", task_run_name="index-new-movies-{movies.name}", cache_policy=NO_CACHE
-)
-def index_new_movies(
-    movies: MoviesRef, folders: ModelFolders, source: str, compute: Compute
+@stage_task("index-new-movies-chunk", "index-new-movies-{movies.name}")
+def index_new_movies_chunk(
+    movies: MoviesRef, folders: ModelFolders, source: str, index: IndexRef, compute: Compute
 ) -> RowsRef:
-    """Embed one chunk of new movies, predict their genres and compute their index rows."""
+    """Embed one chunk of new movies, predict their genres and compute their index rows.
+
+    What the chunk leaves empty of a movie of the index `index` keeps its value there.
+    """
     return store.get_or_create(
         "new-rows",
-        [movies.digest, folders, source],
+        [movies.digest, folders, source, index],
         RowsRef,
         lambda writer: run_chunk(
-            compute, MIN_CHUNKS_FOR_POOL, _index_new_movies, movies, folders, source, writer
+            compute, MIN_CHUNKS_FOR_POOL, _index_new_movies, movies, folders, source, index, writer
         ),
     )
 
 
-@task(name="merge", cache_policy=NO_CACHE)
+@stage_task("index-new-movies")
+def index_new_movies(
+    chunks: Sequence[MoviesRef],
+    folders: ModelFolders,
+    source: str,
+    index: IndexRef,
+    compute: Compute,
+) -> RowsRef:
+    """Index rows of all new movies, each chunk in a task of its own."""
+    rows = index_new_movies_chunk.map(
+        chunks, unmapped(folders), unmapped(source), unmapped(index), unmapped(compute)
+    )
+    total = sum(chunk.rows for chunk in chunks)
+    return store.join(gather("index-new-movies", rows, total))
+
+
+@stage_task("merge")
 def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexConfig) -> RefreshRef:
     """Publish the next version atomically; earlier versions stay readable.
 

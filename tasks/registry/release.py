@@ -12,15 +12,23 @@ from mlflow.exceptions import MlflowException
 
 from tasks.core.contracts import RegistryError, UserError
 from tasks.registry.aliases import PREVIOUS, champion_lock, move_champion, versions_by_alias
-from tasks.registry.champion import from_tags, is_readable, model_folders
+from tasks.registry.champion import (
+    another_root_error,
+    from_tags,
+    is_of_another_root,
+    is_readable,
+    model_folders,
+    require_champion_of_this_root,
+)
 from tasks.registry.champion_check import USABLE, require_index
-from tasks.registry.model_registry import CHAMPION, MODEL
+from tasks.registry.gate import CHAMPION_BEFORE, OUTCOME
+from tasks.registry.model_registry import CHAMPION, MODEL, TaggedVersion, unpack_tags
+from tasks.registry.tracking.metric_groups import without_groups
 from tasks.registry.tracking.mlflow_client import connect
 
 Row = dict[str, Any]
 DELETED_RUN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of MlflowException
 BY_HAND = "by_hand"  # tag of a version: when and how a person made it the champion
-SYSTEM = "system/"  # prefix of MLflow's metrics of CPU, memory, disk and network
 HEADLINE_METRICS = (
     "test_f1_micro",
     "test_f1_macro",
@@ -70,7 +78,7 @@ def run_data(client: mlflow.MlflowClient, version: ModelVersion) -> tuple[dict[s
         run = registering_run(client, version)
     except UserError:
         return {}, {}
-    return run.data.tags, run.data.metrics
+    return run.data.tags, without_groups(run.data.metrics)
 
 
 def version_rows(client: mlflow.MlflowClient) -> list[Row]:
@@ -120,13 +128,17 @@ def require_usable(version: ModelVersion) -> None:
     """Check a version's models and index before it becomes the champion.
 
     Raises:
-        UserError: they are damaged, or another program or an early release registered the version.
+        UserError: they are damaged or of another artifacts root, or another program or an early
+            release registered the version.
     """
-    if not (is_readable(version.tags) and version.tags.keys() >= USABLE):
+    tags = unpack_tags(version.tags)
+    if not (is_readable(tags) and tags.keys() >= USABLE):
         raise UserError(
             f"Version {version.version} was not registered by this release: train again."
         )
-    champion = from_tags(version.tags, str(version.version))
+    champion = from_tags(tags, str(version.version))
+    if is_of_another_root(tags):
+        raise another_root_error(TaggedVersion(champion.version, tags))
     model_folders(champion)
     require_index(champion)
 
@@ -146,26 +158,60 @@ def is_damaged(version: ModelVersion) -> bool:
     return False
 
 
-def promote(client: mlflow.MlflowClient, name: str) -> str:
-    """Make a version the champion, and the champion before it `previous`; return its number.
-
-    Who promotes a version accepts its loss: later ones are compared with it, not with a better one
-    before it.
+def approve(client: mlflow.MlflowClient, name: str) -> str:
+    """Promote a version that waits for approval; return its number.
 
     Raises:
-        UserError: there is no such version, its protocol leaks, or it is damaged.
+        UserError: there is no such version, it does not wait or cannot be used, or another version
+            than the one that was champion when it was registered is the champion now.
     """
     with champion_lock():
         version = find_version(client, name)
-        run = registering_run(client, version)
-        if run.data.tags.get("protocol") == "blog":
-            raise UserError(
-                f"Version {version.version} was trained on its test movies (preset blog): it "
-                "cannot become the champion."
-            )
-        require_usable(version)
-        if _promote(client, version, "promoted manually"):
-            client.set_model_version_tag(MODEL, str(version.version), "best", "{}")
+        _require_waiting(version, versions_by_alias(client).get(CHAMPION, ""))
+        return _make_champion(client, version, "approved")
+
+
+def _require_waiting(version: ModelVersion, champion: str) -> None:
+    number, outcome = str(version.version), version.tags.get(OUTCOME, "unknown")
+    remedy = f"`release promote {number}` makes it the champion in any case."
+    if outcome != "borderline":
+        raise UserError(
+            f"Version {number} waits for no approval: its gate said {outcome}. {remedy}"
+        )
+    if champion not in (number, unpack_tags(version.tags).get(CHAMPION_BEFORE, "")):
+        raise UserError(
+            f"Version {number} was compared with another champion than version {champion}: "
+            f"train again. {remedy}"
+        )
+
+
+def promote(client: mlflow.MlflowClient, name: str) -> str:
+    """Make a version the champion, and the champion before it `previous`; return its number.
+
+    Raises:
+        UserError: there is no such version, its protocol leaks, it is damaged, or the champion is
+            of another artifacts root.
+    """
+    with champion_lock():
+        return _make_champion(client, find_version(client, name), "promoted manually")
+
+
+def _make_champion(client: mlflow.MlflowClient, version: ModelVersion, action: str) -> str:
+    """Promote a usable version; call it under the lock.
+
+    Who promotes a version accepts its loss: later ones are compared with it, not with a better one
+    before it.
+    """
+    require_champion_of_this_root()
+    run = registering_run(client, version)
+    if run.data.tags.get("protocol") == "blog":
+        raise UserError(
+            f"Version {version.version} was trained on its test movies (preset blog): it "
+            "cannot become the champion."
+        )
+    require_usable(version)
+    if _promote(client, version, action):
+        client.set_model_version_tag(MODEL, str(version.version), "best", "{}")
     return str(version.version)
 
 
@@ -173,9 +219,11 @@ def roll_back(client: mlflow.MlflowClient) -> str:
     """Make the previous champion the champion again; return its number.
 
     Raises:
-        UserError: there is no previous champion, or it is damaged.
+        UserError: there is no previous champion, it is damaged, or the champion is of another
+            artifacts root.
     """
     with champion_lock():
+        require_champion_of_this_root()
         by_alias = versions_by_alias(client)
         if by_alias.get(PREVIOUS) in (None, by_alias.get(CHAMPION)):
             raise UserError("There is no previous champion to go back to.")
@@ -214,8 +262,8 @@ def changed_values(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:
 
 
 def metric_changes(a: Mapping[str, float], b: Mapping[str, float]) -> list[Row]:
-    """Metrics that differ, without those of the machine: headline ones first, then by name."""
-    names = [name for name in a.keys() & b.keys() if not name.startswith(SYSTEM)]
+    """Metrics that differ: headline ones first, then by name."""
+    names = a.keys() & b.keys()
     rows = changed_values({name: a[name] for name in names}, {name: b[name] for name in names})
     changes = [row | {"difference": row["b"] - row["a"]} for row in rows]
     return sorted(changes, key=lambda change: change["name"] not in HEADLINE_METRICS)
@@ -253,12 +301,17 @@ def list_changes(a: Sequence[Row], b: Sequence[Row]) -> list[Row]:
 
 
 def _lists_by_film(rows: Sequence[Row]) -> dict[str, list[str]]:
-    return {row["film"]: row["movies like it"].split("; ") for row in rows}
+    return {row["film"]: _titles(row["movies like it"]) for row in rows}
+
+
+def _titles(movies: list[str] | str) -> list[str]:
+    """The titles of a list, which earlier releases stored as one text."""
+    return movies.split("; ") if isinstance(movies, str) else movies
 
 
 def _list_change(old: Sequence[str], new: Sequence[str]) -> Row:
     return {
-        "stayed": len(set(old) & set(new)) / max(len(old), len(new)),
+        "stayed": len(set(old) & set(new)) / max(len(old), len(new), 1),
         "left": "; ".join(movie for movie in old if movie not in new),
         "came": "; ".join(movie for movie in new if movie not in old),
     }
@@ -273,7 +326,7 @@ def diff_versions(client: mlflow.MlflowClient, a: str, b: str) -> Difference:
     run_a, run_b = (registering_run(client, find_version(client, name)) for name in (a, b))
     return Difference(
         params=changed_values(run_a.data.params, run_b.data.params),
-        metrics=metric_changes(run_a.data.metrics, run_b.data.metrics),
+        metrics=metric_changes(*(without_groups(run.data.metrics) for run in (run_a, run_b))),
         genres=genre_changes(_evaluation_rows(run_a, "genres"), _evaluation_rows(run_b, "genres")),
         lists=list_changes(
             _evaluation_rows(run_a, "sample_lists"), _evaluation_rows(run_b, "sample_lists")

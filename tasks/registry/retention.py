@@ -13,28 +13,22 @@ from mlflow.entities import Run, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.core.contracts import RUN_PREFIX
 from tasks.core.storage import store
 from tasks.recommend.index import drop_versions, lancedb_uri, version_tags
 from tasks.registry.aliases import champion_lock, training_run_id, versions_by_alias
 from tasks.registry.config import RetentionConfig
-from tasks.registry.model_registry import MODEL
+from tasks.registry.model_registry import MODEL, unpack_tags
 from tasks.registry.release import DELETED_RUN_CODES, versions
-from tasks.registry.tracking.mlflow_client import (
-    connect,
-    experiment_id,
-    require_experiment_of_this_root,
-)
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
 
 #: Large files and folders of a run, needed only as long as its version can be promoted.
 LARGE_ARTIFACTS = ("doc2vec", "classifier", "lexicon", "movie_embeddings.parquet")
 LAST_VERSIONS = 2  # kept per training: the newest one and the one before the last refresh
 FILES_DELETED = "files_deleted"  # tag of a run whose large files were deleted
 DAY_SECONDS = 24 * 3600.0
-GRACE_SECONDS = DAY_SECONDS / 4  # entries used this recently may belong to a running run
 
 
 def split_by_retention(
@@ -71,7 +65,8 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
         )
         for version in retire:
             delete_model(client, str(version.source).removeprefix("models:/"))
-        for run_id in {version.tags["run_id"] for version in retire} - runs_in_use(keep):
+        trained_by = {unpack_tags(version.tags)["run_id"] for version in retire}
+        for run_id in trained_by - runs_in_use(keep):
             delete_large_artifacts(client, run_id)
         drop_unused_indexes(client, retire)
         for version in retire:
@@ -82,7 +77,7 @@ def retire_versions(client: mlflow.MlflowClient, trainings: int) -> list[str]:
 def versions_in_use(client: mlflow.MlflowClient, registered: Iterable[ModelVersion]) -> set[str]:
     """Numbers of the versions with an alias, and of the best ones that the gate compares with."""
     aliased = {*versions_by_alias(client).values()}
-    tags = [version.tags for version in registered if str(version.version) in aliased]
+    tags = [unpack_tags(version.tags) for version in registered if str(version.version) in aliased]
     best = (json.loads(of_version.get("best", "{}")).values() for of_version in tags)
     return aliased.union(*best)
 
@@ -91,7 +86,7 @@ def drop_unused_indexes(client: mlflow.MlflowClient, retired: Iterable[ModelVers
     """Drop index versions of retired versions and of ended runs that registered none."""
     retired_numbers = {version.version for version in retired}
     used = {
-        version.tags.get("index_tag")
+        unpack_tags(version.tags).get("index_tag")
         for version in versions(client)
         if version.version not in retired_numbers
     }
@@ -191,33 +186,21 @@ def delete_old_logs(folder: Path, days: float) -> int:
     return len(old_files)
 
 
-def _client() -> mlflow.MlflowClient:
-    """A client for deleting; in a copied artifacts root it would delete the original's files.
-
-    Raises:
-        UserError: the root was moved or copied.
-    """
-    client = connect()
-    require_experiment_of_this_root(client, experiment_id(client))
-    return client
-
-
 def _steps(config: RetentionConfig) -> dict[str, Callable[[], object]]:
     """Clean-up steps by the text under which their result is logged."""
     logs = store.artifacts_root() / "logs"
     return {
-        "versions retired": lambda: ", ".join(retire_versions(_client(), config.trainings)),
+        "versions retired": lambda: ", ".join(retire_versions(connect(), config.trainings)),
         "failed runs whose models were deleted": lambda: delete_failed_models(
-            _client(), config.failed_days
+            connect(), config.failed_days
         ),
         "old log files deleted": lambda: delete_old_logs(logs, config.log_days),
         "bytes of cache freed": lambda: store.prune(
-            int(config.cache_gb * 1e9), store.oldest_writer_start() - GRACE_SECONDS
+            int(config.cache_gb * 1e9), store.oldest_writer_start() - store.GRACE_SECONDS
         ),
     }
 
 
-@task(name="clean-up", cache_policy=NO_CACHE)
 def clean_up(config: RetentionConfig) -> None:
     """Limit disk use after a run. A failed step is logged, and repeated after the next run.
 

@@ -5,13 +5,12 @@ and a fully cached run does not need it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from threadpoolctl import threadpool_limits
 
 from tasks.core.compute import Compute, run_stage
@@ -24,6 +23,7 @@ from tasks.core.contracts import (
     ScoresRef,
 )
 from tasks.core.documents import tokens_of
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.genres.metrics import Protocol, apply_thresholds
@@ -31,6 +31,7 @@ from tasks.genres.metrics import Protocol, apply_thresholds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Figures: TypeAlias = "dict[str, Figure | None]"
 MAP_COLUMNS = ["title", "year", "genres", "content", "genre_vector"]
 
 
@@ -40,59 +41,38 @@ def document_lengths(chunks: Iterable[pa.Table]) -> list[int]:
 
 
 def _draw_training(
-    documents: DocumentsRef,
-    doc2vec: Doc2VecRef,
-    classifier: ClassifierRef,
-    protocol: str,
-    writer: store.EntryWriter,
-) -> FiguresRef:
-    from tasks.reports import plots, run_plots
+    documents: DocumentsRef, doc2vec: Path, classifier: Path, protocol: Protocol
+) -> Figures:
+    """Figures of the training curves of both models, and of the length and words of the texts."""
+    from tasks.reports import run_plots
 
-    classifier_history = pq.read_table(store.locate(classifier) / "history.parquet")
-    doc2vec_history = pq.read_table(store.locate(doc2vec) / "history.parquet")
+    histories = {
+        "classifier": pq.read_table(classifier / "history.parquet"),
+        "doc2vec": pq.read_table(doc2vec / "history.parquet"),
+    }
     lengths = document_lengths(store.chunks(documents, ["document"]))
-    counts = pq.read_table(store.locate(doc2vec) / "vocabulary.parquet")["count"].to_pylist()
-    figures = {
-        "training": run_plots.training_curves(classifier_history, doc2vec_history, protocol),
+    counts = pq.read_table(doc2vec / "vocabulary.parquet")["count"].to_pylist()
+    return {
+        "training": run_plots.training_curves(**histories, protocol=protocol),
         "texts": run_plots.text_histograms(lengths, counts),
     }
-    plots.save_figures(figures, writer.folder)
-    return writer.folder_ref(FiguresRef)
 
 
-@task(name="draw-training", cache_policy=NO_CACHE)
-def draw_training(
-    documents: DocumentsRef, doc2vec: Doc2VecRef, classifier: ClassifierRef, protocol: str
-) -> FiguresRef:
-    """Figures of the training curves of both models, and of the length and words of the texts."""
-    return store.get_or_create(
-        "training-figures",
-        [protocol, documents.digest, doc2vec.digest, classifier.digest],
-        FiguresRef,
-        lambda writer: _draw_training(
-            documents=documents,
-            doc2vec=doc2vec,
-            classifier=classifier,
-            protocol=protocol,
-            writer=writer,
-        ),
-    )
-
-
-def _draw_scores(
-    scores: ScoresRef, baseline: ScoresRef, protocol: Protocol, writer: store.EntryWriter
-) -> FiguresRef:
+def _draw_scores(scores: Path, baseline: Path, protocol: Protocol) -> Figures:
+    """Figures of the genre scores, from the test predictions that the evaluation stored."""
     from tasks.reports import plots
 
-    test = pq.read_table(store.locate(scores) / "test_predictions.parquet")
-    genres = pq.read_table(store.locate(scores) / "genres.parquet")
+    test = pq.read_table(scores / "test_predictions.parquet")
+    genres = pq.read_table(scores / "genres.parquet")
     classes = genres["genre"].to_pylist()
     thresholds = genres["threshold"].to_numpy().astype(np.float32)
     probabilities = np.array(test["probabilities"].to_pylist(), np.float32)
     labels = binarize(test["actual_genres"].to_pylist(), classes)
     predictions = apply_thresholds(probabilities, thresholds)
-    tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
-    figures = {"genre_bars": plots.genre_bars(labels, predictions, tfidf, classes, protocol)}
+    tfidf = np.load(baseline / "tfidf.npy", allow_pickle=False)
+    figures: Figures = {
+        "genre_bars": plots.genre_bars(labels, predictions, tfidf, classes, protocol)
+    }
     if len(classes) > 1:  # with a single genre, all test movies have it: nothing can be compared
         figures |= {
             "reliability": plots.reliability(labels, probabilities, protocol),
@@ -100,19 +80,33 @@ def _draw_scores(
             "thresholds": plots.threshold_curve(labels, probabilities, thresholds, protocol),
             "cooccurrence": plots.cooccurrence(labels, predictions, classes, protocol),
         }
-    plots.save_figures(figures, writer.folder)
-    return writer.folder_ref(FiguresRef, test.num_rows)
+    return figures
 
 
-@task(name="draw-scores", cache_policy=NO_CACHE)
-def draw_scores(scores: ScoresRef, baseline: ScoresRef, protocol: Protocol) -> FiguresRef:
-    """Figures of the genre scores, from the test predictions that the evaluation stored."""
-    return store.get_or_create(
-        "score-figures",
-        [protocol, scores.digest, baseline.digest],
-        FiguresRef,
-        lambda writer: _draw_scores(scores, baseline, protocol, writer),
-    )
+@stage_task("draw-genres")
+def draw_genres(
+    documents: DocumentsRef,
+    doc2vec: Doc2VecRef,
+    classifier: ClassifierRef,
+    scores: ScoresRef,
+    baseline: ScoresRef,
+    protocol: Protocol,
+) -> FiguresRef:
+    """Figures of the texts, of the training of both models, and of the genre scores."""
+
+    def write(writer: store.EntryWriter) -> FiguresRef:
+        from tasks.reports import plots
+
+        training = _draw_training(
+            documents, store.locate(doc2vec), store.locate(classifier), protocol
+        )
+        plots.save_figures(training, writer.folder)
+        evaluation = _draw_scores(store.locate(scores), store.locate(baseline), protocol)
+        plots.save_figures(evaluation, writer.folder)
+        return writer.folder_ref(FiguresRef, scores.rows)
+
+    key = [protocol, *(ref.digest for ref in (documents, doc2vec, classifier, scores, baseline))]
+    return store.get_or_create("genre-figures", key, FiguresRef, write)
 
 
 def _draw_lists(evaluations: Sequence[ScoresRef], writer: store.EntryWriter) -> FiguresRef:
@@ -130,7 +124,7 @@ def _draw_lists(evaluations: Sequence[ScoresRef], writer: store.EntryWriter) -> 
     return writer.folder_ref(FiguresRef)
 
 
-@task(name="draw-lists", cache_policy=NO_CACHE)
+@stage_task("draw-lists")
 def draw_lists(evaluations: list[ScoresRef]) -> FiguresRef:
     """Figures of the relevance and popularity bias of the lists, and of drift of the source.
 
@@ -158,7 +152,7 @@ def _draw_map(rows: RowsRef, writer: store.EntryWriter) -> FiguresRef:
     return writer.folder_ref(FiguresRef, table.num_rows)
 
 
-@task(name="draw-map", cache_policy=NO_CACHE)
+@stage_task("draw-map")
 def draw_map(rows: RowsRef, compute: Compute) -> FiguresRef:
     """The map of the catalogue as an image, and the table for the report's interactive map."""
     return store.get_or_create(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,7 +23,7 @@ MAX_MAP_MOVIES = 50_000  # of a larger catalogue, an even sample is drawn
 GENRE_WEIGHT = 0.8
 GRID_STEPS = 30_000  # from the centre to the edge of the interactive map; fits into int16
 NO_GENRE = "no genre"
-OTHER_COLOUR = "#bbbbbb"
+SYMBOLS = ("diamond", "cross", "triangle-up", "star")  # of the less frequent genres
 
 
 def map_vectors(rows: pa.Table) -> Array:
@@ -95,23 +96,40 @@ def frequent_genres(genres: Sequence[str]) -> list[str]:
 
 
 def interactive_map(table: pa.Table) -> go.Figure:
-    """The map of `build_map` as a plotly figure with titles, a trace per coloured genre."""
+    """The map of `build_map` as a plotly figure with titles, a trace per genre, frequent ones last.
+
+    The `meta` of a trace has its genre, and whether that is coloured at first. Less frequent ones
+    have the colours of frequent ones with other markers, for when the reader asks for all.
+    """
     genres = np.array(table["genre"].to_pylist(), dtype=object)
-    shown = frequent_genres(genres.tolist())
-    groups = [("other", OTHER_COLOUR, ~np.isin(genres, shown))]
-    groups += [(name, c, genres == name) for name, c in zip(shown, MAP_COLOURS, strict=False)]
+    counts = Counter(genres.tolist())
+    order = sorted(counts, key=lambda name: (name != NO_GENRE, counts[name]))
+    frequent = frequent_genres(genres.tolist())
     extent = max(np.abs(table[axis].to_numpy()).max(initial=0) for axis in ("x", "y"))
     figure = go.Figure()
-    for name, colour, rows in groups:
-        movies = table.filter(pa.array(rows))
-        figure.add_trace(_trace(movies, name, colour, scale=GRID_STEPS / (extent or 1)))
+    for name in order:
+        movies = table.filter(pa.array(genres == name))
+        is_frequent = name in frequent
+        marker = _marker((frequent if is_frequent else order).index(name), is_frequent)
+        figure.add_trace(_trace(movies, name, marker, scale=GRID_STEPS / (extent or 1)))
+        figure.data[-1].meta = {"genre": name, "frequent": is_frequent}
     axis = {"showgrid": False, "zeroline": False, "showticklabels": False}
     figure.update_layout(template="none", xaxis=axis, yaxis=axis, dragmode="pan")
-    figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, legend={"itemsizing": "constant"})
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        legend={"itemsizing": "constant", "traceorder": "reversed"},
+    )
     return figure
 
 
-def _trace(movies: pa.Table, name: str, colour: str, scale: float) -> go.Scattergl:
+def _marker(number: int, is_frequent: bool) -> dict[str, Any]:
+    """Colour and symbol of a genre: circles for frequent ones, other symbols for the others."""
+    symbol = "circle" if is_frequent else SYMBOLS[number // len(MAP_COLOURS) % len(SYMBOLS)]
+    colour = MAP_COLOURS[number % len(MAP_COLOURS)]
+    return {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.7}
+
+
+def _trace(movies: pa.Table, name: str, marker: dict[str, Any], scale: float) -> go.Scattergl:
     """Points of the movies; plotly renders HTML in texts, so titles and names are escaped."""
     x, y = (np.rint(movies[axis].to_numpy() * scale).astype(np.int16) for axis in ("x", "y"))
     return go.Scattergl(
@@ -120,6 +138,6 @@ def _trace(movies: pa.Table, name: str, colour: str, scale: float) -> go.Scatter
         text=[escape(title) for title in movies["title"].to_pylist()],
         name=escape(name),
         mode="markers",
-        marker={"color": colour, "size": 5, "opacity": 0.7},
-        hoverinfo="text+name",
+        marker=marker,
+        hovertemplate=f"%{{text}}<extra>{escape(name)}</extra>",
     )

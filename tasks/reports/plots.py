@@ -21,22 +21,28 @@ from tasks.genres.metrics import (
     per_genre_scores,
 )
 from tasks.reports.fonts import use_fallback_fonts
+from tasks.reports.texts import alt_texts
 
 # Colours of Okabe and Ito, which the colour-blind can distinguish.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 THRESHOLD_GRID = np.linspace(0.02, 0.98, 49)
 DPI = 160  # letters stay readable at half the size
+DESCRIPTION = "Description"  # text chunk of a PNG file: what the figure shows, for its alt text
 RENDERING = Lock()  # Matplotlib's parser of labels like 10² is shared by all threads
 
 
 def save_figures(figures: Mapping[str, Figure | None], folder: Path) -> None:
-    """Write each figure to the PNG file of its name; None is left out."""
+    """Write each figure, with its label as description, to the PNG file of its name.
+
+    None is left out.
+    """
     for name, figure in figures.items():
         if figure:
             with RENDERING:
                 use_fallback_fonts(figure)
                 _place_axes(figure)
-                figure.savefig(folder / f"{name}.png", dpi=DPI)
+                description = {DESCRIPTION: str(figure.get_label())}
+                figure.savefig(folder / f"{name}.png", dpi=DPI, metadata=description)
 
 
 def _place_axes(figure: Figure) -> None:
@@ -54,12 +60,13 @@ def reliability(labels: Labels, probabilities: Probabilities, protocol: str) -> 
 
     `labels` and `probabilities` are (n_documents, n_genres).
     """
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     positive_share, mean_probability = calibration_curve(
         labels.ravel(), probabilities.ravel(), n_bins=CALIBRATION_BINS
     )
     error = calibration_error(labels, probabilities)
+    figure.set_label(alt_texts.reliability_text(mean_probability, positive_share, error))
     curve.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="calibrated")
     curve.plot(mean_probability, positive_share, color=BLUE, marker="o", label="this run")
     curve.set(title=f"Reliability, {protocol}: calibration error {error:.3f}", ylim=(0, 1))
@@ -81,7 +88,9 @@ def genre_bars(
     order = np.argsort(support, kind="stable")
     f1, baseline_f1 = (per_genre_scores(labels, y).f1[order] for y in (predictions, baseline))
     present = support[order] > 0
-    figure = Figure(figsize=(7, 1.2 + 0.28 * len(classes)), layout="constrained")
+    figure = Figure(figsize=(11, 1.2 + 0.28 * len(classes)), layout="constrained")
+    names, bars = [classes[column] for column in order], np.where(present, f1, np.nan)
+    figure.set_label(alt_texts.genre_bars_text(names, bars, baseline_f1))
     axes, positions = figure.subplots(), np.arange(len(classes))
     axes.barh(positions[present], f1[present], color=BLUE, label="this run")
     axes.scatter(
@@ -112,8 +121,12 @@ def precision_recall(
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes in panels[len(classes) :]:
         axes.set_visible(False)
-    for genre, (name, axes) in enumerate(zip(classes, panels, strict=False)):
-        _draw_precision_recall(axes, name, labels[:, genre], probabilities[:, genre])
+    average_precision = {
+        name: _draw_precision_recall(axes, name, labels[:, genre], probabilities[:, genre])
+        for genre, (name, axes) in enumerate(zip(classes, panels, strict=False))
+    }
+    known = {name: score for name, score in average_precision.items() if score is not None}
+    figure.set_label(alt_texts.precision_recall_text(known))
     figure.suptitle(f"Precision and recall, with average precision, {protocol}")
     figure.supxlabel("recall")
     figure.supylabel("precision")
@@ -122,16 +135,19 @@ def precision_recall(
 
 def _draw_precision_recall(
     axes: Axes, genre: str, labels: Labels, probabilities: Probabilities
-) -> None:
+) -> float | None:
+    """Draw the panel of a genre; return its average precision, None without test movies."""
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     if not labels.any():
         axes.set_title(genre, fontsize=9)
         axes.text(0.5, 0.5, "no test movie", ha="center")
-        return
+        return None
     precision, recall, _ = precision_recall_curve(labels, probabilities)
     axes.plot(recall, precision, color=BLUE)
     axes.axhline(labels.mean(), color=GREY, linestyle="--")
-    axes.set_title(f"{genre}: {average_precision_score(labels, probabilities):.2f}", fontsize=9)
+    score = float(average_precision_score(labels, probabilities))
+    axes.set_title(f"{genre}: {score:.2f}", fontsize=9)
+    return score
 
 
 def threshold_curve(
@@ -146,11 +162,12 @@ def threshold_curve(
     positives = int(labels.sum())
     f1 = 2 * hits / np.maximum(predicted + positives, 1)
     precision = np.where(predicted > 0, hits / np.maximum(predicted, 1), np.nan)
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure.set_label(alt_texts.threshold_text(THRESHOLD_GRID, f1, tuned))
     axes = figure.subplots()
     axes.plot(THRESHOLD_GRID, f1, color=BLUE, label="F1")
-    axes.plot(THRESHOLD_GRID, precision, color=ORANGE, label="precision")
-    axes.plot(THRESHOLD_GRID, hits / max(positives, 1), color=GREY, label="recall")
+    axes.plot(THRESHOLD_GRID, precision, color=ORANGE, linestyle="--", label="precision")
+    axes.plot(THRESHOLD_GRID, hits / max(positives, 1), color=GREY, linestyle=":", label="recall")
     axes.axvspan(tuned.min(), tuned.max(), color="black", alpha=0.1, label="tuned, by genre")
     axes.set(title=f"F1 (micro) by threshold, {protocol}", xlabel="threshold (probability)")
     axes.set(ylabel="score on test movies", xlim=(0, 1), ylim=(0, 1))
@@ -180,9 +197,11 @@ def cooccurrence(
     size = 2.0 + 0.22 * len(classes)
     figure = Figure(figsize=(2 * size, size), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    matrices = {"true": labels, "predicted": predictions}
-    for axes, (title, indicator) in zip(panels, matrices.items(), strict=True):
-        image = axes.imshow(cooccurrence_shares(indicator), cmap="cividis", vmin=0, vmax=1)
+    true, predicted = cooccurrence_shares(labels), cooccurrence_shares(predictions)
+    figure.set_label(alt_texts.cooccurrence_text(true, predicted, classes))
+    shares = {"true": true, "predicted": predicted}
+    for axes, (title, matrix) in zip(panels, shares.items(), strict=True):
+        image = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=9)
         axes.set_yticks(range(len(classes)), classes, fontsize=9)
         axes.set(title=title, xlabel="also have this genre")

@@ -3,28 +3,24 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from prefect import task
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
-from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
+import pyarrow.parquet as pq
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.runtime import flow_run, task_run
 
-from tasks.core.contracts import FiguresRef, IngestRef, RunRef, ScoresRef
+from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
 from tasks.core.retry import io_task
 from tasks.core.storage import store
+from tasks.registry.model_registry import MODEL
+from tasks.registry.tracking.length_limits import shorten
 from tasks.registry.tracking.mlflow_client import connect
+from tasks.registry.tracking.runs import REPORT
+from tasks.reports.model_card import DESCRIPTION_LENGTH, MODEL_CARD, model_card
 from tasks.reports.stage_times import wait_for_stage_times
 from tasks.reports.summary import (
-    REPORT,
-    SHOWN_ROWS,
     Summary,
     markdown,
-    quarantine_summary,
     relative_path,
     report_page,
     run_page,
@@ -42,32 +38,6 @@ def report_location(run: RunRef) -> str:
     return str(relative_path(Path(folder) / REPORT))
 
 
-@task(name="report-quarantine", cache_policy=NO_CACHE)
-def report_quarantine(ingested: IngestRef) -> None:
-    """Show the quarantined rows in Prefect: a summary by reason, and the first rows."""
-    quarantine = store.read(ingested.quarantine)
-    counts = f"{ingested.source}: {ingested.quarantine.rows} of {ingested.rows} rows quarantined"
-    create_table_artifact(
-        quarantine_summary(quarantine), key="quarantine-summary", description=counts
-    )
-    rows = quarantine.slice(0, SHOWN_ROWS).to_pylist()
-    create_table_artifact(
-        rows, key="quarantine-rows", description=f"{counts}; the first {len(rows)} are shown"
-    )
-
-
-@task(name="tag-flow-run", cache_policy=NO_CACHE)
-def tag_flow_run(tags: list[str]) -> None:
-    """Add tags to the flow run, but not to its task runs.
-
-    Every tag of a task run costs the server a look-up of a concurrency limit.
-    """
-    with get_client(sync_client=True) as client:
-        present = client.read_flow_run(flow_run.id).tags
-        new = [tag for tag in tags if tag not in present]
-        client.update_flow_run(flow_run.id, tags=[*present, *new])
-
-
 @io_task("report")
 def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRef]) -> str:
     """Log the report to MLflow and create the Prefect artifacts; return the report's location."""
@@ -76,16 +46,32 @@ def report(summary: Summary, evaluated: list[ScoresRef], figures: list[FiguresRe
         _draw_stage_times(folder)
         folders = [*(store.locate(ref) for ref in (*evaluated, *figures)), folder]
         _log_report(summary, folders, folder)
+        _log_model_card(summary, folders)
         text = markdown(summary)
         connect().set_tag(summary.run.run_id, "mlflow.note.content", text)
         create_markdown_artifact(
             f"{text}\n{_genre_bars_markdown(folders)}",
             key="training-summary",
-            description="Scores, promotion decision and next commands",
+            description="Scores, the promotion decision, and commands to go on with.",
         )
-    create_link_artifact(run_page(summary.run), "The run in MLflow", key="mlflow-run")
-    create_link_artifact(report_page(summary.run), "The report in MLflow", key="report")
+    create_links(summary.run)
     return report_location(summary.run)
+
+
+def create_links(run: RunRef) -> None:
+    """Link the MLflow run and its report in Prefect."""
+    create_link_artifact(
+        run_page(run),
+        "The run in MLflow",
+        key="mlflow-run",
+        description="The MLflow run with all settings, metrics and files of this run.",
+    )
+    create_link_artifact(
+        report_page(run),
+        "The report in MLflow",
+        key="report",
+        description="The HTML report of this run, with its verdict first.",
+    )
 
 
 def _draw_stage_times(folder: Path) -> None:
@@ -101,16 +87,41 @@ def _log_report(summary: Summary, folders: Sequence[Path], folder: Path) -> None
 
     client, run_id = connect(), summary.run.run_id
     quarantine = store.read(summary.ingested.quarantine)
-    context = page.report_context(summary, client.get_run(run_id), quarantine)
+    comparisons = _optional_table(folders, "gate")
+    context = page.report_context(summary, client.get_run(run_id), quarantine, comparisons)
     (folder / REPORT).write_text(page.render_html(context, folders), encoding="utf-8")
     client.log_artifact(run_id, str(folder / REPORT))
     for figure in folder.glob("*.png"):
         client.log_artifact(run_id, str(figure), "evaluation")
 
 
+def _log_model_card(summary: Summary, folders: Sequence[Path]) -> None:
+    """Log the card with the run, and set it as the description of the registered version."""
+    genres, slices = (_table(folders, name) for name in ("genres", "slices"))
+    card = model_card(summary, genres, slices)
+    client = connect()
+    client.log_text(summary.run.run_id, card, MODEL_CARD)
+    description = shorten(card, DESCRIPTION_LENGTH)
+    client.update_model_version(MODEL, summary.model_version, description)
+
+
+def _table(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
+    rows = _optional_table(folders, name)
+    if rows is None:
+        raise FileNotFoundError(f"{name}.parquet")
+    return rows
+
+
+def _optional_table(folders: Sequence[Path], name: str) -> list[dict[str, Any]] | None:
+    """Rows of a stored table, None if no folder has it; of several, the last counts."""
+    files = [file for folder in folders for file in folder.glob(f"{name}.parquet")]
+    return pq.read_table(files[-1]).to_pylist() if files else None
+
+
 def _genre_bars_markdown(folders: Sequence[Path]) -> str:
     """The figure of F1 per genre as an embedded image."""
-    from tasks.reports import page
+    from tasks.reports.page_parts import to_image
 
     (file,) = (file for folder in folders for file in folder.glob("genre_bars.png"))
-    return f"![F1 per genre]({page.to_image(file.read_bytes()).uri})\n"
+    image = to_image(file.read_bytes())
+    return f"![{image.description or 'F1 per genre'}]({image.uri})\n"

@@ -12,25 +12,30 @@ from numpy.typing import NDArray
 
 from tasks.core.contracts import StageTime
 from tasks.reports.plots import BLUE, GREY, ORANGE
+from tasks.reports.texts import alt_texts
+from tasks.reports.texts.metric_names import LIST_METRICS, SCORER_NAMES
 
-#: Label, colour and marker of each scorer; the markers distinguish them without colour.
-SCORERS = {
-    "ours": ("this run", BLUE, "o"),
-    "tfidf": ("TF-IDF", ORANGE, "s"),
-    "tfidf_genre": ("TF-IDF and genre", "#009E73", "^"),
-    "bm25": ("BM25", "#E69F00", "v"),
-    "genre": ("genre", "#CC79A7", "D"),
-    "no_text": ("genre, year and votes", "#56B4E9", "P"),
-    "popularity": ("popularity", "#000000", "*"),
-    "random": ("random", GREY, "x"),
+#: Colour and marker of each scorer; the markers distinguish them without colour.
+STYLES = {
+    "ours": (BLUE, "o"),
+    "tfidf": (ORANGE, "s"),
+    "tfidf_genre": ("#009E73", "^"),
+    "bm25": ("#E69F00", "v"),
+    "genre": ("#CC79A7", "D"),
+    "no_text": ("#56B4E9", "P"),
+    "popularity": ("#000000", "*"),
+    "random": (GREY, "x"),
 }
+#: Label, colour and marker of each scorer.
+SCORERS = {scorer: (name, *STYLES[scorer]) for scorer, name in SCORER_NAMES.items()}
 
 #: Relevance metrics in the order of their panels, and their titles.
 RELEVANCE = {
-    "keyword_ndcg_at_10": "Keyword nDCG@10",
-    "franchise_recall_at_10": "Franchise recall@10",
-    "colike_matched_auc": "Co-like AUC, vote-matched",
-    "known_item_recall_at_10": "Known-item recall@10",
+    metric: LIST_METRICS[metric].term
+    for metric in (
+        *("keyword_ndcg_at_10", "franchise_recall_at_10"),
+        *("colike_matched_auc", "known_item_recall_at_10"),
+    )
 }
 
 #: Colours of Okabe and Ito, for the most frequent genres of the map.
@@ -45,7 +50,8 @@ def training_curves(classifier: pa.Table, doc2vec: pa.Table, protocol: str) -> F
     """
     figure = Figure(figsize=(12, 4), layout="constrained")
     losses, f1, drift = figure.subplots(1, 3)
-    epochs = classifier.to_pylist()
+    epochs, changes = classifier.to_pylist(), doc2vec["drift"].to_pylist()
+    figure.set_label(alt_texts.training_text(epochs, changes))
     numbers = [row["epoch"] for row in epochs]
     train_loss, val_loss = ([row[name] for row in epochs] for name in ("train_loss", "val_loss"))
     losses.plot(numbers, train_loss, color=BLUE, marker="o", label="train")
@@ -54,8 +60,8 @@ def training_curves(classifier: pa.Table, doc2vec: pa.Table, protocol: str) -> F
     losses.legend()
     f1.plot(numbers, [row["val_f1_micro"] for row in epochs], color=BLUE, marker="o")
     f1.set(title="F1 micro on validation", xlabel="epoch", ylabel="F1")
-    drift.plot(doc2vec["epoch"].to_pylist(), doc2vec["drift"].to_pylist(), color=BLUE, marker="o")
-    drift.set(title="Change of Doc2Vec vectors", xlabel="epoch", ylabel="1 - cosine")
+    drift.plot(doc2vec["epoch"].to_pylist(), changes, color=BLUE, marker="o")
+    drift.set(title="Change of Doc2Vec word weights", xlabel="epoch", ylabel="1 - cosine")
     figure.suptitle(f"Training, {protocol}")
     return figure
 
@@ -65,6 +71,7 @@ def text_histograms(lengths: Sequence[int], counts: Sequence[int]) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     documents, words = figure.subplots(1, 2)
     longest, shortest = max(1, int(np.quantile(lengths, 0.99))), min(lengths)
+    figure.set_label(alt_texts.text_lengths_text(lengths, counts, longest))
     step = max(1, -(-(longest - shortest) // 40))  # at least 1: no bin without a whole number
     bins = np.arange(shortest, longest + 1 + step, step) - 0.5
     documents.hist(np.minimum(lengths, longest), bins=bins, color=BLUE)
@@ -85,11 +92,12 @@ def relevance_by_scorer(table: pa.Table) -> Figure | None:
     if not metrics:
         return None
     figure = Figure(figsize=(1.5 + 3.2 * len(metrics), 3.6), layout="constrained")
+    rows = {(row["scorer"], row["metric"]): row for row in table.to_pylist()}
+    figure.set_label(alt_texts.relevance_text(rows, metrics))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for metric, axes in zip(metrics, panels, strict=True):
-        rows = {row["scorer"]: row for row in table.to_pylist() if row["metric"] == metric}
         for position, (scorer, (_, colour, marker)) in enumerate(SCORERS.items()):
-            row = rows[scorer]
+            row = rows[scorer, metric]
             axes.plot([row["low"], row["high"]], [position, position], color=colour)
             axes.plot(row["value"], position, color=colour, marker=marker)
         axes.set_title(RELEVANCE[metric], fontsize=10)
@@ -109,11 +117,12 @@ def relevance_popularity(table: pa.Table) -> Figure | None:
     headline = next((name for name in RELEVANCE if name in present), None)
     if headline is None:
         return None
-    values = {(row["scorer"], row["metric"]): row["value"] for row in table.to_pylist()}
+    rows = {(row["scorer"], row["metric"]): row for row in table.to_pylist()}
     figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.set_label(alt_texts.relevance_popularity_text(rows, headline))
     axes = figure.subplots()
     for scorer, (label, colour, marker) in SCORERS.items():
-        x, y = values[scorer, "top20_share"], values[scorer, headline]
+        x, y = (rows[scorer, name]["value"] for name in ("top20_share", headline))
         axes.plot(x, y, color=colour, marker=marker, linestyle="", markersize=9, label=label)
     axes.margins(x=0.1, y=0.15)
     axes.set(title="Relevance and popularity bias", xscale="log", ylabel=RELEVANCE[headline])
@@ -132,6 +141,7 @@ def drift_bars(table: pa.Table) -> Figure:
         bins[row["distribution"]].append(row)
     size = (5 * len(bins), 1.5 + 0.32 * max(map(len, bins.values())))
     figure = Figure(figsize=size, layout="constrained")
+    figure.set_label(alt_texts.drift_text(table.to_pylist()))
     panels = figure.subplots(1, len(bins), squeeze=False)[0]
     for name, axes in zip(sorted(bins), panels, strict=True):
         _draw_bins(axes, name, sorted(bins[name], key=_bin_order))
@@ -162,6 +172,7 @@ def movie_map(
 ) -> Figure:
     """Movies at their `positions` (n, 2), coloured by first genre if it is in `shown`."""
     figure = Figure(figsize=(9, 7), layout="constrained")
+    figure.set_label(alt_texts.map_text(genres, shown))
     axes, first_genres = figure.subplots(), np.array(genres, dtype=object)
     size = float(np.clip(20_000 / max(1, len(genres)), 1, 20))
     groups = [("other", "#CCCCCC", ~np.isin(first_genres, list(shown)))]
@@ -178,15 +189,16 @@ def movie_map(
 
 
 def stage_waterfall(stages: Sequence[StageTime]) -> Figure | None:
-    """Start and duration of each stage as a bar; None without stages."""
+    """When each stage was running, as bars, and for how long; None without stages."""
     if not stages:
         return None
     figure = Figure(figsize=(12, 1.2 + 0.26 * len(stages)), layout="constrained")
+    figure.set_label(alt_texts.stages_text(stages))
     axes, positions = figure.subplots(), np.arange(len(stages))
-    seconds = [stage.end - stage.start for stage in stages]
-    axes.barh(positions, seconds, left=[stage.start for stage in stages], color=BLUE)
     for row, stage in enumerate(stages):
-        axes.annotate(f" {seconds[row]:.1f} s", (stage.end, row), va="center")
+        starts, ends = (list(times) for times in zip(*stage.spans, strict=True))
+        axes.barh([row] * len(starts), np.subtract(ends, starts), left=starts, color=BLUE)
+        axes.annotate(f" {stage.seconds:.1f} s", (ends[-1], row), va="center")
     labels = [f"{s.name} ({s.tasks})" if s.tasks > 1 else s.name for s in stages]
     axes.set_yticks(positions, labels)
     axes.invert_yaxis()

@@ -7,6 +7,7 @@ from tasks.reports.summary import ONE_GENRE
 NOT_DRAWN = "This figure was not drawn in this run."
 LEAKY_RUN = "Not compared with the champion: the scores of this run leak."
 NO_CHAMPION = "There was no champion to compare with."
+DAMAGED_CHAMPION = "The champion is damaged and could not be compared."
 NOTHING_SHARED = "The champion and this run share no movies and no queries to be compared on."
 NO_QUERIES = (
     "The recommendations cannot be scored: the source has no keywords, no two movies of the same "
@@ -32,7 +33,23 @@ class TablePanel(NamedTuple):
     missing: str
 
 
-SECTIONS = {
+SECTIONS: dict[str, tuple[Panel, ...]] = {
+    "Recommendations": (
+        Panel(
+            "relevance_popularity",
+            "Relevance and popularity bias",
+            "Good lists are high and on the left: relevant, without the same movies everywhere.",
+            NO_QUERIES,
+        ),
+        Panel(
+            "relevance_by_scorer",
+            "Relevance by judgement",
+            "This run and the baselines on the same queries, those of the reported half. A list by "
+            "genre, year and votes alone can agree best with users' likes: many like the films of "
+            "their time, whatever those are about.",
+            NO_QUERIES,
+        ),
+    ),
     "Genres": (
         Panel(
             "genre_bars",
@@ -65,20 +82,7 @@ SECTIONS = {
             ONE_GENRE,
         ),
     ),
-    "Recommendations": (
-        Panel(
-            "relevance_popularity",
-            "Relevance and popularity bias",
-            "Good lists are high and on the left: relevant, without the same movies everywhere.",
-            NO_QUERIES,
-        ),
-        Panel(
-            "relevance_by_scorer",
-            "Relevance by judgement",
-            "This run and the baselines on the same queries, those of the reported half.",
-            NO_QUERIES,
-        ),
-    ),
+    "Map": (),
     "Training": (
         Panel(
             "training",
@@ -107,11 +111,5 @@ TABLES = (
     TablePanel("genres", "Genres", "Scores per genre", "No genre was scored."),
     TablePanel("slices", "Genres", "Scores per group of movies", "No movie was scored."),
     TablePanel("mistakes", "Genres", "Most confident errors", "All predictions are correct."),
-    TablePanel(
-        "sample_lists",
-        "Recommendations",
-        "Recommendations for well-known films",
-        "The source has none of the films of this table.",
-    ),
     TablePanel("behaviour", "Recommendations", "Behaviour of the lists", "No list was checked."),
 )

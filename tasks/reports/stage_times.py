@@ -1,17 +1,20 @@
-"""Task runs of a flow run -> start and end of each stage."""
+"""Task runs of a flow run -> when each stage was running."""
 
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from prefect.client.schemas.sorting import TaskRunSort
 
 from tasks.core.contracts import StageTime
+from tasks.core.task_inputs import PARENTS
 
+CHUNK = "_chunk"  # end of the name of a function that processes one chunk
 PAGE_SIZE = 200  # maximum task runs that the server returns per request
 MAX_WAIT_SECONDS = 10  # the server records the end of a task with a delay
 
@@ -19,24 +22,61 @@ MAX_WAIT_SECONDS = 10  # the server records the end of a task with a delay
 def stage_times(task_runs: Sequence[TaskRun], now: datetime) -> list[StageTime]:
     """Stages in the order of their starts; all chunks of a stage count as one.
 
-    A running task lasts until `now`; tasks that have not started are left out.
+    A stage that runs twice, with a pause between, has two spans. A running task lasts until `now`;
+    tasks that have not started are left out. A task that calls others is shown by these, unless
+    they are its chunks.
     """
-    spans = defaultdict(list)
+    spans, chunks, calling = defaultdict(list), Counter[str](), calling_tasks(task_runs)
     for run in task_runs:
-        if run.start_time:
-            stage = run.task_key.split("-")[0].replace("_", "-")
+        if run.start_time and run.id not in calling:
+            stage = stage_name(run)
             spans[stage].append((run.start_time.timestamp(), (run.end_time or now).timestamp()))
+            chunks[stage] += is_chunk(run)
     origin = min((start for times in spans.values() for start, _ in times), default=0.0)
     stages = [
-        StageTime(
-            name=stage,
-            start=min(start for start, _ in times) - origin,
-            end=max(end for _, end in times) - origin,
-            tasks=len(times),
-        )
-        for stage, times in spans.items()
+        StageTime(name, tuple(merged_spans(times, origin)), chunks[name] or len(times))
+        for name, times in spans.items()
     ]
-    return sorted(stages, key=lambda stage: stage.start)
+    return sorted(stages, key=lambda stage: stage.spans[0])
+
+
+def function_name(run: TaskRun) -> str:
+    """Name of the function that a task run executed."""
+    return run.task_key.split("-")[0]
+
+
+def stage_name(run: TaskRun) -> str:
+    """Name of the stage of a task run: that of its task, for a chunk that of the whole."""
+    return function_name(run).removesuffix(CHUNK).replace("_", "-")
+
+
+def is_chunk(run: TaskRun) -> bool:
+    """Whether a task run processed one chunk, inside of the run of its stage."""
+    return function_name(run).endswith(CHUNK)
+
+
+def calling_tasks(task_runs: Iterable[TaskRun]) -> set[UUID]:
+    """Ids of the task runs that called other tasks, chunks aside."""
+    called = (run for run in task_runs if not is_chunk(run))
+    return {
+        parent.id
+        for run in called
+        for parent in run.task_inputs.get(PARENTS, ())
+        if isinstance(parent, TaskRunResult)
+    }
+
+
+def merged_spans(
+    times: Sequence[tuple[float, float]], origin: float
+) -> Iterator[tuple[float, float]]:
+    """Starts and ends after `origin`; those that overlap are joined."""
+    start, end = min(times)
+    for next_start, next_end in sorted(times):
+        if next_start > end:
+            yield start - origin, end - origin
+            start = next_start
+        end = max(end, next_end)
+    yield start - origin, end - origin
 
 
 def read_task_runs(client: SyncPrefectClient, flow_run_id: str) -> list[TaskRun]:

@@ -1,12 +1,13 @@
 """Outcome of a training run -> texts: scores, notes, next commands, links."""
 
+import os
 import shlex
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-import pyarrow as pa
 from pydantic import BaseModel
 
 from tasks.core.contracts import IndexRef, IngestRef, RunRef
@@ -15,9 +16,13 @@ from tasks.core.storage import store
 from tasks.data.ingest import MAX_UNDATED_SHARE
 from tasks.registry.champion import UI_ADDRESS, USUAL_UI
 from tasks.registry.gate import Outcome
+from tasks.registry.model_registry import SQLITE, tracking_uri
+from tasks.registry.tracking.experiment_page import FOR_TRAINING, view_page
+from tasks.registry.tracking.runs import REPORT
+from tasks.reports.texts.metric_names import GENRE_METRICS
+from tasks.reports.texts.metric_names import LIST_METRICS as LIST_NAMES
 
-REPORT = "report.html"
-SHOWN_ROWS = 200  # maximum rows of a table
+UI_SECONDS = 1.0  # to connect to MLflow on this machine
 LEAKY = (
     "These scores leak: genre labels are in the texts and Doc2Vec was trained on the test movies. "
     "Use them only for comparison with the blog post."
@@ -34,21 +39,10 @@ ONE_GENRE = (
     "Only one genre is learned: there is nothing to distinguish, so its scores are not meaningful."
 )
 METRIC_PREFIXES = {"held-out": "test", "blog": "blog"}
-METRICS = (
-    ("f1_micro", "F1 micro"),
-    ("f1_macro", "F1 macro"),
-    ("precision_micro", "Precision micro"),
-    ("recall_micro", "Recall micro"),
-    ("average_precision_macro", "Average precision macro"),
-)
+METRICS = tuple((metric, name.term) for metric, name in GENRE_METRICS.items())
 #: Scores of the recommendations; those that the source has nothing to judge by are missing.
-LIST_METRICS = (
-    ("keyword_ndcg_at_10", "Keyword nDCG@10"),
-    ("franchise_recall_at_10", "Franchise recall@10"),
-    ("colike_matched_auc", "Co-like AUC, vote-matched"),
-    ("known_item_recall_at_10", "Known-item recall@10"),
-    ("top20_share", "Share of the top 20 movies"),
-    ("popularity_lift", "Popularity lift"),
+LIST_METRICS = tuple(
+    (metric, name.term) for metric, name in LIST_NAMES.items() if metric != "colike_ndcg_at_10"
 )
 STATUS: dict[Outcome, str] = {
     "promoted": "was promoted to champion",
@@ -72,6 +66,7 @@ class Summary(BaseModel, frozen=True):
     outcome: Outcome
     why: str
     keywords_in_text: bool = False
+    example: str = ""  # title of a movie of the champion, if there is one
     report: str = ""
 
     @property
@@ -108,24 +103,49 @@ def relative_path(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def environment() -> list[str]:
+    """Assignments of the environment variables that select the artifacts root and the registry.
+
+    MLflow sets its variable itself; the default address is therefore left out.
+    """
+    root = os.environ.get("RECOMMENDER_ARTIFACTS")
+    values = {"RECOMMENDER_ARTIFACTS": root} if root else {}
+    if tracking_uri() != f"{SQLITE}{store.artifacts_root() / 'mlflow.db'}":
+        values["MLFLOW_TRACKING_URI"] = tracking_uri()
+        logins = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+        values |= {name: HIDDEN for name in logins if name in os.environ}
+    return [f"{name}={shlex.quote(redacted(value))}" for name, value in values.items()]
+
+
 def next_commands(summary: Summary) -> list[str]:
-    """Commands to run after a training run, with the programs of this environment."""
-    programs = relative_path(Path(sys.executable).parent)
-    promote = f"{programs}/movie-recommender release promote {summary.model_version}"
-    return [
-        *([promote] if summary.outcome == "borderline" else []),
-        f'{programs}/movie-recommender recommend "Alien"',
-        _mlflow_command(summary.run, programs),
-    ]
+    """Commands to paste after a training run, with the programs of this environment.
+
+    Variables with credentials are left out: the shell that trained has them.
+    """
+    programs = shlex.quote(str(relative_path(Path(sys.executable).parent)))
+    assignments = [one for one in environment() if HIDDEN not in one]
+    program = " ".join([*assignments, f"{programs}/movie-recommender"])
+    commands = []
+    if summary.outcome == "borderline":
+        commands.append(f"{program} release approve {summary.model_version}")
+    if summary.example:
+        commands.append(f"{program} recommend {shlex.quote(summary.example)}")
+    return [*commands, *_mlflow_commands(summary.run, programs)]
 
 
-def _mlflow_command(run: RunRef, programs: Path) -> str:
-    """The command that shows a run in MLflow; it never contains a password."""
-    if run.tracking_uri.startswith("http"):
-        return f"# open {run_page(run)}"
+def _mlflow_commands(run: RunRef, programs: str) -> list[str]:
+    """Addresses of the run and of a comparison in MLflow, after the command that starts it.
+
+    The command is left out where MLflow runs; it has no password.
+    """
+    pages = [f"# open {run_page(run)}", f"# compare {charts_page(run)}"]
+    if run.tracking_uri.startswith("http") or local_ui():
+        return pages
     if redacted(run.tracking_uri) == run.tracking_uri:
-        return f"{programs}/mlflow ui --backend-store-uri {shlex.quote(run.tracking_uri)}"
-    return f'MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}/mlflow ui'
+        start = f"{programs}/mlflow ui --backend-store-uri {shlex.quote(run.tracking_uri)}"
+    else:
+        start = f'MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" {programs}/mlflow ui'
+    return [start, *pages]
 
 
 def notes(summary: Summary) -> list[str]:
@@ -180,18 +200,45 @@ def _reading_notes(ingested: IngestRef) -> list[str]:
     return notes
 
 
-def run_page(run: RunRef) -> str:
-    """Address of the run's page: on the MLflow server, else in the MLflow UI of this machine."""
+def local_ui() -> str:
+    """Address of the MLflow UI of the local stack; empty if it does not run."""
     address_file = store.artifacts_root() / UI_ADDRESS
-    local_ui = address_file.read_text() if address_file.exists() else USUAL_UI
+    if not address_file.exists():
+        return ""
+    address = address_file.read_text()
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), UI_SECONDS):
+            return address
+    except OSError:
+        return ""
+
+
+def run_page(run: RunRef) -> str:
+    """Address of the run's page in MLflow."""
+    return _address(run, f"experiments/{run.experiment_id}/runs/{run.run_id}")
+
+
+def charts_page(run: RunRef) -> str:
+    """Address of the charts in MLflow that compare the run with the others."""
+    return view_page(_pages(run), run.experiment_id, charts=True)
+
+
+def _address(run: RunRef, page: str) -> str:
+    return f"{_pages(run)}/#/{page}?{FOR_TRAINING}"
+
+
+def _pages(run: RunRef) -> str:
+    """Address of MLflow's pages: on the MLflow server, else in the MLflow UI of this machine."""
+    address_file = store.artifacts_root() / UI_ADDRESS
+    usual = address_file.read_text() if address_file.exists() else USUAL_UI
     address = redacted(run.tracking_uri).replace(f"//{HIDDEN}@", "//")  # without credentials
-    server = address if address.startswith("http") else local_ui
-    return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    return (address if address.startswith("http") else usual).rstrip("/")
 
 
 def report_page(run: RunRef) -> str:
     """Address of the report in MLflow."""
-    return f"{run_page(run)}/artifacts/{REPORT}"
+    return _address(run, f"experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/{REPORT}")
 
 
 def markdown(summary: Summary) -> str:
@@ -211,21 +258,11 @@ def markdown(summary: Summary) -> str:
 
 - {row_counts_text(summary.ingested)}
 - [MLflow run]({run_page(summary.run)}) `{summary.run.run_id}` in `{database}`, \
-with its [report]({report_page(summary.run)})
+with its [report]({report_page(summary.run)}); [comparison with other runs]\
+({charts_page(summary.run)})
 - {promotion_text(summary)} Index tag `{summary.index.tag}`.
 
 ```
 {commands}
 ```
 """
-
-
-def quarantine_summary(quarantine: pa.Table) -> list[dict[str, Any]]:
-    """A row per reason and column: number of rows, and file, row and value of the first."""
-    grouped = quarantine.group_by(["reason", "column"], use_threads=False).aggregate(
-        [("row", "count"), ("source", "first"), ("row", "first"), ("value", "first")]
-    )
-    names = {"row_count": "rows", "source_first": "first_file", "row_first": "first_row"}
-    names |= {"value_first": "first_value"}
-    renamed = grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
-    return list(renamed.sort_by([("rows", "descending")]).to_pylist())

@@ -24,6 +24,7 @@ from tasks.registry.champion import load_champion
 from tasks.registry.champion_check import load_checked_champion
 from tasks.registry.gate import GateConfig
 from tasks.registry.release import promote
+from tasks.registry.tracking.metric_groups import without_groups
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary
 from tests.conftest import blank_figures
@@ -61,7 +62,7 @@ def trained(module_root, monkeypatch) -> TrainedRoot:
 
 def metrics_of(summary: Summary) -> dict[str, float]:
     """The metrics of a run in MLflow."""
-    logged: dict[str, float] = connect().get_run(summary.run.run_id).data.metrics
+    logged: dict[str, float] = without_groups(connect().get_run(summary.run.run_id).data.metrics)
     return logged
 
 

@@ -7,9 +7,17 @@ from typing import NamedTuple
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowFilter,
+    FlowFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
 from pydantic import ValidationError
 
-from flows.cli.command_line import parse
+from flows.cli.command_line import main, parse
 from flows.cli.predict import PredictConfig
 from flows.cli.predict import command as predict
 from flows.cli.release import command
@@ -20,14 +28,15 @@ from flows.release import ReleaseConfig, perform_action, release
 from flows.train import train
 from tasks.core.contracts import UserError
 from tasks.core.storage import store
-from tasks.data.drift import DriftConfig, check_drift, profile_source
+from tasks.data.drift import DriftConfig, measure_drift, profile_source
 from tasks.recommend.index import lancedb_uri, publish_version
 from tasks.recommend.search import open_version
 from tasks.registry.aliases import versions_by_alias
 from tasks.registry.champion import from_tags, load_champion, model_folders
-from tasks.registry.model_registry import MODEL
-from tasks.registry.release import find_version, versions
+from tasks.registry.model_registry import MODEL, unpack_tags
+from tasks.registry.release import Difference, find_version, versions
 from tasks.registry.retention import retire_versions
+from tasks.registry.tracking.metric_groups import without_groups
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.summary import Summary, next_commands, promotion_text
 from tests.conftest import movie, write_csv
@@ -97,14 +106,15 @@ def test_the_first_run_promotes_itself_and_a_worse_one_does_not(history):
     assert (worse.outcome, again.outcome) == ("rejected", "rejected")
     assert re.match(r"F1 micro is 0\.\d+ lower .*than the champion's \(significant", worse.why)
     assert again.why == (
-        "no deciding metric is significantly better than the champion's on the same source "
+        "neither F1 micro nor keyword nDCG@10 is significantly better than the champion's "
+        "on the same source "
         "(candidate 2 against this champion)"
     )
     assert larger.outcome == "promoted"
     run = connect().get_run(worse.run.run_id)
     assert run.data.tags["promoted"] == "false"
-    assert run.data.metrics["gate_f1_micro_difference"] < -0.01
-    assert not [name for name in run.data.metrics if name.startswith("gate_test")]
+    assert without_groups(run.data.metrics)["gate_f1_micro_difference"] < -0.01
+    assert not [name for name in without_groups(run.data.metrics) if name.startswith("gate_test")]
 
 
 def test_a_loss_that_cannot_be_excluded_waits_for_approval(history):
@@ -113,19 +123,34 @@ def test_a_loss_that_cannot_be_excluded_waits_for_approval(history):
     text = promotion_text(history.unsure)
     assert text.startswith(f"Model version {history.unsure.model_version} waits for your approval")
     (command, *_) = next_commands(history.unsure)
-    assert command.endswith(f"movie-recommender release promote {history.unsure.model_version}")
+    assert command.endswith(f"movie-recommender release approve {history.unsure.model_version}")
 
 
 def test_an_approved_version_becomes_the_champion(changeable):
-    perform_action(ReleaseConfig(action="rollback"))
-    perform_action(ReleaseConfig(action="promote", versions=[changeable.unsure.model_version]))
-    assert load_champion().run_id == changeable.unsure.run.run_id
+    """As long as the champion is the version that it was compared with."""
+    waiting = changeable.unsure
+    approval = ReleaseConfig(action="approve", versions=[waiting.model_version])
+    with pytest.raises(UserError, match=r"was compared with another champion .* train again"):
+        perform_action(approval)
+    compared_with = changeable.runs[0].model_version
+    perform_action(ReleaseConfig(action="promote", versions=[compared_with]))
+    rows = perform_action(approval)["versions"]
+    assert load_champion().run_id == waiting.run.run_id
+    (why,) = (row["why"] for row in rows if row["version"] == waiting.model_version)
+    assert why.startswith("approved on ")
+
+
+def test_a_version_that_does_not_wait_is_not_approved(changeable):
+    before, rejected = load_champion(), changeable.runs[1].model_version
+    with pytest.raises(UserError, match="waits for no approval: its gate said rejected"):
+        perform_action(ReleaseConfig(action="approve", versions=[rejected]))
+    assert load_champion() == before
 
 
 def test_who_promotes_a_worse_version_accepts_its_loss(changeable):
     """Else every later version would be rejected for not being as good as one before it."""
     worse = changeable.runs[1].model_version
-    assert from_tags(find_version(connect(), worse).tags).best["f1_micro"] == "1"
+    assert from_tags(unpack_tags(find_version(connect(), worse).tags)).best["f1_micro"] == "1"
     perform_action(ReleaseConfig(action="promote", versions=[worse]))
     assert load_champion().best == {}
 
@@ -140,13 +165,13 @@ def test_a_version_is_also_compared_with_the_best_one_before_the_champion(change
         assert re.search(f"{metric} may be 0.[0-9]+ lower than the champion's", again.why)
         assert f"{metric} may be " in again.why.split("lower than the champion's")[-1]
     assert again.why.count("lower than version 1's, the best kept") == 2
-    with_best = from_tags(find_version(connect(), again.model_version).tags).best
+    with_best = from_tags(unpack_tags(find_version(connect(), again.model_version).tags)).best
     assert with_best["f1_micro"] == "1"
 
 
 def test_each_version_remembers_what_the_gate_said(history):
     first, worse, again, larger = (
-        find_version(connect(), summary.model_version).tags for summary in history.runs
+        unpack_tags(find_version(connect(), summary.model_version).tags) for summary in history.runs
     )
     assert "compared_with" not in first
     compared_with = {tags["compared_with"] for tags in (worse, again, larger)}
@@ -165,6 +190,62 @@ def test_versions_are_listed_with_their_role(history, capsys):
     assert "lower than the champion's" in listed[3]["why"]
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
+
+
+def runs_of_release() -> dict[str, FlowRun]:
+    """The runs of `release` in Prefect by name, without the time of day."""
+    with get_client(sync_client=True) as client:
+        wanted = FlowFilter(name=FlowFilterName(any_=["release"]))
+        runs = client.read_flow_runs(flow_filter=wanted)
+    return {run.name.rpartition("-")[0]: run for run in runs}
+
+
+def release_artifacts(run: FlowRun) -> dict[str | None, str | None]:
+    """Descriptions of the artifacts of a run by their key."""
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        artifacts = client.read_artifacts(artifact_filter=wanted)
+    return {artifact.key: artifact.description for artifact in artifacts}
+
+
+def test_a_release_from_the_terminal_is_a_run_in_prefect(history, capsys):
+    first, worse = (summary.model_version for summary in history.runs[:2])
+    for arguments in (["list"], ["diff", first, worse]):
+        assert command(parse(ReleaseConfig, "release", arguments)) == 0
+    printed, runs = capsys.readouterr(), runs_of_release()
+    assert "champion" in printed.out
+    assert runs["release-list"].state_name == "Completed"
+    descriptions = release_artifacts(runs[f"release-diff-{first}-{worse}"])
+    assert set(descriptions) == {f"release-{name}" for name in Difference._fields}
+    assert descriptions["release-params"] == (
+        f"Settings that differ between version {first} (a) and version {worse} (b)."
+    )
+
+
+def test_without_a_server_a_release_is_no_run(history, capsys, monkeypatch):
+    monkeypatch.setattr("flows.runtime.server.running_server", lambda: None)
+    monkeypatch.setattr("flows.cli.release.release", lambda _: pytest.fail("a run"))
+    assert command(parse(ReleaseConfig, "release", ["list"])) == 0
+    assert "champion" in capsys.readouterr().out
+
+
+def test_an_error_of_a_release_is_one_sentence_on_the_terminal(history, capfd):
+    asked = {"config": ReleaseConfig, "program": "release", "command": command}
+    with pytest.raises(SystemExit) as ended:
+        main(**asked, arguments=["promote", "99"])
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == "There is no version '99'. There are: 5, 4, 3, 2, 1.\n"
+    assert runs_of_release()["release-promote-99"].state_name == "Failed"
+
+
+def test_a_release_that_cannot_be_shown_is_not_undone(changeable, monkeypatch, caplog):
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr("flows.release.show_table", unreachable)
+    release(ReleaseConfig(action="rollback"))
+    assert load_champion().run_id == changeable.runs[0].run.run_id
+    assert "The tables are not shown: no server" in caplog.text
 
 
 def test_a_rollback_can_be_undone_by_a_promotion(changeable):
@@ -242,7 +323,7 @@ def test_a_run_that_would_repeat_a_version_that_waits_names_the_command(changeab
     strict = rich_settings(changeable.larger_source, gate={"tolerance": 0.0})
     reason = reason_to_skip(strict)
     assert "It waits for your approval (" in reason
-    assert reason.endswith(f"movie-recommender release promote {changeable.unsure.model_version}")
+    assert reason.endswith(f"movie-recommender release approve {changeable.unsure.model_version}")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +369,7 @@ def test_versions_out_of_retention_are_retired(changeable, monkeypatch):
     worse = changeable.runs[1]
     assert worse.model_version in gone
     run = client.get_run(worse.run.run_id)
-    assert run.data.metrics["test_f1_micro"] == worse.scores["test_f1_micro"]
+    assert without_groups(run.data.metrics)["test_f1_micro"] == worse.scores["test_f1_micro"]
     assert not (Path(run.info.artifact_uri.removeprefix("file://")) / "doc2vec").exists()
     tables = {path.stem for path in (root / "lancedb").iterdir()}
     assert tables == {version.tags["index_tag"] for version in versions(client)} | {leftover}
@@ -298,7 +379,7 @@ def test_versions_out_of_retention_are_retired(changeable, monkeypatch):
     for role in ("champion", "previous"):
         version = find_version(client, role)
         assert open_version(lancedb_uri(), version.tags["index_tag"]).count_rows()
-        assert model_folders(from_tags(version.tags)).doc2vec.is_dir()
+        assert model_folders(from_tags(unpack_tags(version.tags))).doc2vec.is_dir()
 
 
 def test_a_retired_version_leaves_the_models_that_a_refreshed_version_shares(changeable, tmp_path):
@@ -308,7 +389,7 @@ def test_a_retired_version_leaves_the_models_that_a_refreshed_version_shares(cha
     perform_action(ReleaseConfig(action="promote", versions=[larger.model_version]))
     client = connect()
     assert first.model_version in retire_versions(client, trainings=1)
-    refreshed = from_tags(find_version(client, "previous").tags)
+    refreshed = from_tags(unpack_tags(find_version(client, "previous").tags))
     assert refreshed.run_id == first.run.run_id
     assert all(folder.is_dir() for folder in model_folders(refreshed).model_dump().values())
     perform_action(ReleaseConfig(action="rollback"))
@@ -325,7 +406,7 @@ def test_drift_above_the_limit_fails_the_run(history, tmp_path):
 
 
 def test_drift_is_measured_against_the_source_of_the_champion(history):
-    metrics = connect().get_run(history.runs[-1].run.run_id).data.metrics
+    metrics = without_groups(connect().get_run(history.runs[-1].run.run_id).data.metrics)
     assert metrics["drift_genres"] == pytest.approx(0, abs=0.02)
     assert metrics["drift_movies_ratio"] == pytest.approx(180 / KEPT)
 
@@ -337,7 +418,7 @@ def test_drift_above_the_warning_limit_is_said_and_stops_nothing(
     """The old profile has `factor` times as many movies of one genre."""
     copied_root(history.artifacts)
     chunks = history.runs[0].ingested.chunks
-    profile = profile_source.fn(chunks)
+    profile = profile_source(chunks)
     counts = store.read_json(store.locate(profile))
     counts["genres"]["Horror"] *= factor
     old = tmp_path / "profile.json"
@@ -346,7 +427,7 @@ def test_drift_above_the_warning_limit_is_said_and_stops_nothing(
 
     @flow
     def check() -> None:
-        check_drift(chunks, profile, old, folder, DriftConfig(warn_above=0.1))
+        measure_drift(chunks, profile, old, folder, DriftConfig(warn_above=0.1))
 
     check()
     warned = "The source has drifted from the champion's: genres" in caplog.text

@@ -1,6 +1,7 @@
 """Tasks take a thread when their inputs exist, and the first failure ends what waits."""
 
 from concurrent.futures import Future, wait
+from functools import partial
 from threading import Event, Lock, Timer
 from time import monotonic, sleep
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 from prefect import flow, task, unmapped
 from prefect.client.orchestration import get_client
 
+from flows.phases import task_runner
 from flows.phases.task_runner import DataflowTaskRunner, DeferredFuture
-from tasks.core.contracts import UserError
+from tasks.core.contracts import Ref, UserError
+from tasks.core.heartbeat import heartbeat
+from tasks.core.progress import gather, progress_bar
+from tasks.core.stage_task import stage_task
+from tasks.core.task_inputs import PARENTS
 from tasks.reports.stage_times import read_task_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -179,6 +185,7 @@ def test_prefect_records_an_edge_for_every_input():
             assert monotonic() < deadline
             sleep(0.2)
     assert sorted(len(run.task_inputs.get("numbers", [])) for run in runs) == [0, 0, 0, 1, 3]
+    assert not any(PARENTS in run.task_inputs for run in runs)  # which would hide a task in another
 
 
 def test_a_signal_does_not_wait_for_running_tasks():
@@ -198,10 +205,73 @@ def test_a_signal_does_not_wait_for_running_tasks():
     wait(futures, LIMIT)  # its thread must not outlive the test's server
 
 
+def test_a_silent_flow_writes_which_tasks_run_and_how_far(monkeypatch):
+    lines, while_fitting, event = list[str](), list[str](), Event()
+    monkeypatch.setattr("tasks.core.heartbeat.LOG_SECONDS", 0.1)
+    monkeypatch.setattr("tasks.core.heartbeat.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(task_runner, "heartbeat", partial(heartbeat, write=lines.append))
+
+    @task(name="fit")
+    def fit() -> None:
+        with progress_bar("fit", 9, "epochs") as advance:
+            advance(4)
+            assert event.wait(LIMIT)
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> None:
+        fitted = fit.submit()
+        add.submit([fitted])
+        while not any("4 of 9 epochs" in line for line in lines):
+            sleep(0.05)
+        while_fitting.extend(lines)  # later lines may name `add`
+        event.set()
+        fitted.result()
+
+    train()
+    assert any(line.startswith("Running: fit (4 of 9 epochs, ") for line in while_fitting)
+    assert not any("add" in line for line in while_fitting)
+
+
 def test_a_task_that_cannot_start_raises_instead_of_hanging():
     def stopped() -> Future[None]:
         raise RuntimeError("Task runner is not started")
 
-    future = DeferredFuture(stopped, 0)
+    future = DeferredFuture("stopped", stopped, 0)
     with pytest.raises(RuntimeError, match="not started"):
         future.result(timeout=1)
+
+
+@stage_task("double-chunk", "double-{number}")
+def double_chunk(number: int) -> Ref:
+    return Ref(paths=(f"{number}",), digest="", rows=2 * number)
+
+
+@stage_task("double")
+def double(numbers: list[int]) -> int:
+    """Double each number in a task of its own."""
+    return sum(ref.rows for ref in gather("double", double_chunk.map(numbers), len(numbers)))
+
+
+def test_a_stage_waits_on_a_thread_for_the_tasks_of_its_chunks():
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        return add.submit([double.submit([1, 2, 3])]).result()
+
+    assert train() == 12
+
+
+def test_a_failed_chunk_fails_its_stage_and_the_flow_with_its_error():
+    @stage_task("break-chunk")
+    def break_chunk(number: int) -> Ref:
+        raise UserError(f"Chunk {number} is damaged.")
+
+    @stage_task("break")
+    def break_all(numbers: list[int]) -> list[Ref]:
+        return gather("break", break_chunk.map(numbers), len(numbers))
+
+    @flow(task_runner=TWO_THREADS)
+    def train() -> int:
+        return add.submit([break_all.submit([1, 2])]).result()
+
+    with pytest.raises(UserError, match=r"Chunk [12] is damaged\."):
+        train()

@@ -53,7 +53,7 @@ from tasks.data.cells import content_id
 from tasks.data.ingest import ingest
 from tasks.data.labels import LabelConfig, binarize, label
 from tasks.data.preprocess import TextConfig
-from tasks.embedding.inference import embed
+from tasks.embedding.inference import embed_chunk
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.ensemble import fit_ensemble
 from tasks.genres.evaluation.baselines import baselines
@@ -62,8 +62,9 @@ from tasks.genres.linear import BaselineConfig, fit_linear
 from tasks.recommend.search import get_version, open_version
 from tasks.registry.champion import load_champion
 from tasks.registry.model_registry import MODEL
+from tasks.registry.tracking.metric_groups import without_groups
 from tasks.registry.tracking.mlflow_client import EXPERIMENT, connect
-from tasks.reports.drawing import draw_scores, draw_training
+from tasks.reports.drawing import draw_genres
 from tasks.reports.summary import ONE_GENRE, Summary, notes
 from tests.conftest import ROOT, blank_figures, catalogue, movie, write_csv
 from tests.support.chunk_documents import preprocessed
@@ -134,6 +135,11 @@ def test_every_row_is_accounted_for(summary):
     ]
 
 
+def test_the_next_command_names_a_movie_of_the_champion(summary, capsys):
+    assert recommend_flow.command(RecommendConfig(titles=[summary.example])) == 0
+    assert f"Movies like {summary.example}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_genres_that_words_tell_apart_are_learned(summary):
     assert summary.protocol == "held-out"
     assert summary.scores["test_f1_micro"] > 0.7
@@ -145,9 +151,9 @@ def test_mlflow_holds_params_metrics_and_tags(run, summary, trained):
     assert connect().get_experiment(run.info.experiment_id).name == EXPERIMENT
     assert run.data.params["doc2vec.vector_size"] == "16"
     assert run.data.params["source"] == str(trained.config.source)
-    assert run.data.metrics["source_quarantined_bad_id"] == 1
-    assert run.data.metrics["test_f1_micro"] == summary.scores["test_f1_micro"]
-    assert run.data.metrics["baseline_tfidf_f1_micro"] > 0
+    assert without_groups(run.data.metrics)["source_quarantined_bad_id"] == 1
+    assert without_groups(run.data.metrics)["test_f1_micro"] == summary.scores["test_f1_micro"]
+    assert without_groups(run.data.metrics)["baseline_tfidf_f1_micro"] > 0
     tags = run.data.tags
     assert (tags["preset"], tags["protocol"], tags["device"]) == ("default", "held-out", "cpu")
     assert tags["version.gensim"]
@@ -156,7 +162,7 @@ def test_mlflow_holds_params_metrics_and_tags(run, summary, trained):
 
 
 def test_epochs_are_steps(run):
-    history = connect().get_metric_history(run.info.run_id, "val_loss")
+    history = connect().get_metric_history(run.info.run_id, "epochs/val_loss")
     assert [step.step for step in history] == list(range(1, len(history) + 1))
 
 
@@ -175,6 +181,14 @@ def test_mlflow_holds_models_and_tables(run, tmp_path):
         "evaluation/genres.json",
         "source/quarantine.parquet",
     } <= names
+
+
+def test_the_model_card_is_the_description_of_the_version(run, summary):
+    version = connect().get_model_version(MODEL, summary.model_version)
+    card = Path(connect().download_artifacts(run.info.run_id, "model_card.md")).read_text()
+    assert version.description == card
+    assert f"| F1 micro | {without_groups(run.data.metrics)['test_f1_micro']:.3f} (" in card
+    assert f"take: {without_groups(run.data.metrics)['rec_top20_share']:.3f}" in card
 
 
 def test_every_stored_file_says_which_movies_it_may_depend_on(summary):
@@ -284,7 +298,7 @@ def test_a_question_that_nothing_passes_is_unanswerable(summary, capsys):
 
 
 def test_lists_are_evaluated_and_shown(run, summary):
-    metrics = run.data.metrics
+    metrics = without_groups(run.data.metrics)
     assert 0 < metrics["rec_coverage_at_10"] <= 1
     assert metrics["rec_genre_precision_at_10"] > 0.9
     names = {file.path for file in connect().list_artifacts(run.info.run_id, "evaluation")}
@@ -364,10 +378,15 @@ def logged_table(run: mlflow.entities.Run, name: str, folder: Path) -> pa.Table:
 
 def test_scores_are_those_of_the_logged_predictions(run, tmp_path):
     table = logged_table(run, "test_predictions", tmp_path)
-    actual, predicted = (
-        binarize(table[f"{kind}_genres"].to_pylist(), CLASSES) for kind in ("actual", "predicted")
+    actual, predicted, tfidf, network = (
+        binarize(table[f"{kind}_genres"].to_pylist(), CLASSES)
+        for kind in ("actual", "predicted", "tfidf", "network")
     )
-    metrics = run.data.metrics
+    metrics = without_groups(run.data.metrics)
+    tfidf_f1 = f1_score(actual, tfidf, average="macro")
+    assert metrics["baseline_tfidf_f1_macro"] == pytest.approx(tfidf_f1)
+    network_f1 = f1_score(actual, network, average="macro")
+    assert metrics["member_network_f1_macro"] == pytest.approx(network_f1)
     assert metrics["test_f1_micro"] == pytest.approx(f1_score(actual, predicted, average="micro"))
     assert metrics["test_f1_macro"] == pytest.approx(f1_score(actual, predicted, average="macro"))
     for name in ("micro", "macro"):
@@ -453,8 +472,9 @@ def test_prefect_and_mlflow_name_each_other(second_run):
         tasks = client.read_task_runs(
             flow_run_filter=this_run, sort=TaskRunSort.ID_DESC, limit=200, offset=0
         )
-    assert flow_run.name == "train-default-movies"
-    assert flow_run.tags == ["default", "movies"]
+    assert re.fullmatch(r"train-default-movies-\d{4}", flow_run.name)
+    assert flow_run.tags[:3] == ["default", "movies", "ingest.chunk-rows=60"]
+    assert flow_run.tags[-1] == "and 17 more"
     by_key = {artifact.key: artifact for artifact in artifacts}
     assert summary.run.run_id in by_key["training-summary"].data
     assert "](data:image/png;base64," in by_key["training-summary"].data
@@ -464,6 +484,24 @@ def test_prefect_and_mlflow_name_each_other(second_run):
     names = [task.name for task in tasks]
     assert sum(name.startswith("preprocess-movies-") for name in names) == 3
     assert sum(name.startswith("embed-movies-") for name in names) == 3
+    shown = [one for one in artifacts if one.type == "table"]
+    assert {one.key for one in shown} >= {"genres", "sample-lists", "promotion-gate", "drift"}
+    assert all(re.fullmatch(r"[A-Z].*\.", str(one.description)) for one in shown)
+    cells = [value for one in shown for row in json.loads(one.data) for value in row.values()]
+    assert not [value for value in cells if isinstance(value, list | dict | float)]
+
+
+def test_the_graph_in_prefect_is_small_enough_to_be_read(second_run):
+    """The page draws labels the larger the fewer tasks there are, and no arrow above 500."""
+    flow_run_id = second_run.task_runs[0].flow_run_id
+    with get_client(sync_client=True) as client:
+        graph = client.request("GET", f"/flow_runs/{flow_run_id}/graph-v2").json()
+    nodes = [node for _, node in graph["nodes"]]
+    outside = [node["label"] for node in nodes if not node["encapsulating"]]
+    assert len(outside) <= 28
+    assert {"preprocess", "embed", "read-source", "decide-promotion"} <= set(outside)
+    assert not [label for label in outside if label.startswith(("preprocess-", "embed-"))]
+    assert sum(len(node["children"]) for node in nodes) < 100
 
 
 def test_a_second_run_reuses_every_stage(second_run, shared_training):
@@ -570,10 +608,14 @@ CHANGED: dict[str, Callable[[StageRefs], object]] = {
         linear=refs.linear,
         config=ClassifierConfig(calibrate=False),
     ),
-    "training-figures": lambda refs: draw_training.fn(
-        refs.documents, refs.doc2vec, refs.classifier, "blog"
+    "genre-figures": lambda refs: draw_genres.fn(
+        documents=refs.documents,
+        doc2vec=refs.doc2vec,
+        classifier=refs.classifier,
+        scores=refs.scores,
+        baseline=refs.baseline,
+        protocol="blog",
     ),
-    "score-figures": lambda refs: draw_scores.fn(refs.scores, refs.baseline, "blog"),
     "scores": lambda refs: evaluate.fn(
         documents=refs.documents,
         labels=refs.labels,
@@ -597,6 +639,7 @@ def test_a_changed_setting_computes_its_stage_again(trained_root, stage):
 
 
 @without_rendering
+@pytest.mark.endurance
 def test_deleted_parts_of_the_cache_are_computed_again_in_processes_too(trained_root):
     """Both cost time alone: scores stay the same.
 
@@ -619,7 +662,7 @@ def test_chunks_on_dask_have_the_same_documents_and_vectors(trained_root, dask):
     compute, text = Compute("dask"), trained_root.config.text
     chunks = trained_root.summary.ingested.chunks
     documents = preprocessed(chunks, text, compute)
-    embedded = [embed.fn(chunk, doc2vec, compute) for chunk in documents]
+    embedded = [embed_chunk.fn(chunk, doc2vec, compute) for chunk in documents]
     digests = [[ref.digest for ref in refs] for refs in (documents, embedded)]
     assert digests == [[ref.digest for ref in refs] for refs in expected]
 
@@ -643,7 +686,7 @@ def blog_summary(blog_run, monkeypatch) -> Summary:
 def test_the_blog_preset_is_labelled(blog_summary, shared_training):
     assert "blog_f1_micro" in blog_summary.scores
     assert not [name for name in blog_summary.scores if name.startswith("test_")]
-    metrics = connect().get_run(blog_summary.run.run_id).data.metrics
+    metrics = without_groups(connect().get_run(blog_summary.run.run_id).data.metrics)
     assert "blog_val_f1_micro" in metrics
     assert "val_f1_micro" not in metrics
     genre_scores = {
@@ -652,7 +695,9 @@ def test_the_blog_preset_is_labelled(blog_summary, shared_training):
     expected = {
         name.removeprefix("test_")
         for name in scores_of(shared_training.summary)
-        if not name.startswith("rec_") and "network" not in name  # the post has nothing else
+        if not name.startswith("rec_")
+        and not name.startswith("member_")
+        and "network" not in name  # the post has nothing else
     }
     assert genre_scores == expected
     assert counted_words() == stored_vocabulary()
@@ -720,8 +765,8 @@ def is_finite(metrics: dict[str, float]) -> bool:
 def test_a_genre_of_one_movie_is_not_learned(run, trained):
     movies = recommended(id=FIRST_ID, genre=["War"])
     assert [movie["id"] for movie in movies] == [str(WAR_MOVIE)]
-    assert run.data.metrics["genres_learnt"] == len(CLASSES)
-    assert is_finite(run.data.metrics)
+    assert without_groups(run.data.metrics)["genres_learnt"] == len(CLASSES)
+    assert is_finite(without_groups(run.data.metrics))
 
 
 @without_rendering
@@ -735,7 +780,7 @@ def test_a_genre_of_one_movie_is_learned_where_the_settings_ask_for_it(trained_r
     summary = train(config)
     assert summary.index.rows == KEPT
     assert summary.scores["genres_learnt"] == len(CLASSES) + 1
-    assert is_finite(connect().get_run(summary.run.run_id).data.metrics)
+    assert is_finite(without_groups(connect().get_run(summary.run.run_id).data.metrics))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+NAVIGATION_MS = 120_000  # to open a page; the default of 30 s was not enough on a busy machine
 expect.set_options(timeout=30_000)  # pages come from servers that share two cores with all else
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` on the PATH")
 

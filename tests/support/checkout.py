@@ -29,7 +29,7 @@ from flows.cli.app import run
 from tasks.core import compute
 from tests.conftest import ROOT, free_port
 from tests.support.documents import Step
-from tests.support.trained_root import relocate_database
+from tests.support.shown_output import missing_lines
 
 EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=movie-recommender"
 
@@ -56,7 +56,7 @@ PORTS_OF_MAKE = {
     "make prefect": "PREFECT_SERVER_API_PORT=4200 make prefect",
     "make mlflow": "MLFLOW_PORT=5000 make mlflow",
     "make demo": 'make demo ARGS="--port 8000"',
-    "make serve": 'make serve ARGS="--prefect_port 4200 --mlflow_port 5000"',
+    "make serve": 'make serve ARGS="--prefect-port 4200 --mlflow-port 5000"',
 }
 SECONDS_TO_START = 120
 SECONDS_TO_END = 60  # a worker without its server takes 8 on a quiet machine
@@ -83,7 +83,7 @@ class Checkout:
     environment: dict[str, str]
     servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
-    changed: bool = False  # its flows are not the tests' own any more
+    as_processes: bool = False  # every command is started, none is run in the tests' process
 
     def build(self) -> None:
         """Copy the project; its `.venv` is the interpreter's own."""
@@ -111,7 +111,7 @@ class Checkout:
             return self.serve(step.text, SERVERS[server])
         if step.text.startswith("source "):
             return self.source(shlex.split(step.text, comments=True)[1])
-        if step.text.startswith("make train"):
+        if step.text.startswith("make train") and not self.as_processes:
             return self.make_train(step.text)
         return self.call(step.text)
 
@@ -130,7 +130,7 @@ class Checkout:
             new = "".join(one[1:] for one in added.splitlines(keepends=True))
             text = text.replace(f"\n{line}", f"\n{line}{new}")
         path.write_text(text, encoding="utf-8")
-        self.changed = True
+        self.as_processes = True  # its flows are not the tests' own any more
         return Done(0)
 
     def source(self, file: str) -> Done:
@@ -158,7 +158,7 @@ class Checkout:
     def call(self, text: str) -> Done:
         """Execute a command, the flows' own in this process where bash has nothing to add."""
         words = shlex.split(text, comments=True)
-        plain = not self.changed and not {">", "|", "&&"} & set(words)
+        plain = not self.as_processes and not {">", "|", "&&"} & set(words)
         if words[0] == ".venv/bin/movie-recommender" and words[1] in HERE and plain:
             return self.run_here(words[1], words[2:])
         done = subprocess.run(
@@ -297,9 +297,19 @@ def interrupt(process: subprocess.Popen[bytes]) -> bool:
     return not alive
 
 
+def check(step: Step, done: Done) -> None:
+    """A step ended as the page says, and printed what it shows."""
+    assert done.code == step.code, f"{step.text}\n{done.output}"
+    assert missing_lines(step.output, done.output) == [], f"{step.text}\n{done.output}"
+
+
+def at_home(patch: pytest.MonkeyPatch) -> None:
+    """Runs write into the checkout that they are started in."""
+    patch.delenv("RECOMMENDER_ARTIFACTS", raising=False)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 def relocated(trained: Checkout, folder: Path) -> Checkout:
-    """A copy of a checkout with all that its runs wrote, as if they had been made there."""
+    """A copy of a checkout with all that its runs wrote."""
     shutil.copytree(trained.folder, folder, symlinks=True, dirs_exist_ok=True)
-    database = folder / "artifacts" / "mlflow.db"
-    relocate_database(database, before=str(trained.folder), after=str(folder))
     return Checkout(folder, dict(trained.environment))

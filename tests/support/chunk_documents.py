@@ -6,7 +6,7 @@ from prefect.logging import disable_run_logger
 
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, MoviesRef
-from tasks.data.preprocess import TextConfig, preprocess
+from tasks.data.preprocess import TextConfig, preprocess_chunk
 from tasks.data.splits import assign_splits
 
 
@@ -17,6 +17,6 @@ def preprocessed(
     with disable_run_logger():
         splits = assign_splits.fn(chunks, text).chunks
     return [
-        preprocess.fn(chunk, split, text, compute or Compute())
+        preprocess_chunk.fn(chunk, split, text, compute or Compute())
         for chunk, split in zip(chunks, splits, strict=True)
     ]

@@ -22,7 +22,7 @@ from tests.support.stored import stored_folder, stored_table
 from tests.support.text_models import WORDS_ALONE, WordModel
 
 #: Shown tables need a Prefect server; a model is replaced by one that compares words.
-TABLE_ARTIFACT, TEXT_MODEL = "create_table_artifact", "TextModel"
+TABLE_ARTIFACT, TEXT_MODEL = "show_table", "TextModel"
 
 
 def documents_of(rows: pa.Table) -> DocumentsRef:

@@ -1,7 +1,7 @@
 """Movies, franchises and users of a chosen half of the judgements, and files of their ratings."""
 
 from collections.abc import Iterable, Sequence
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 from tasks.core.contracts import RatingsRef
@@ -9,19 +9,20 @@ from tasks.data.companions.reference_files import ratings_digest
 from tasks.recommend.evaluation.relevance import Half, half_of
 
 HALVES: tuple[Half, ...] = ("choosing", "reported")
+MOST = 10_000  # names and users that are tried: a half that is empty must not be an endless loop
 #: A user, and the TMDB id of a movie that the user likes.
 Like = tuple[int, int]
 
 
 def names_of_half(prefix: str, half: Half, number: int) -> list[str]:
     """The first names `Alien 0`, `Alien 1` and so on of franchises that belong to a half."""
-    names = (f"{prefix} {position}" for position in count())
+    names = (f"{prefix} {position}" for position in range(MOST))
     return list(islice((name for name in names if half_of(f"franchise {name}") == half), number))
 
 
 def users_of_half(half: Half, number: int) -> list[int]:
     """The first user ids that belong to a half, in ascending order."""
-    return list(islice((user for user in count() if half_of(f"user {user}") == half), number))
+    return list(islice((user for user in range(MOST) if half_of(f"user {user}") == half), number))
 
 
 def group_likes(users: Sequence[int], movies: Sequence[range]) -> list[Like]:

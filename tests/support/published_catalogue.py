@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from app import main
+from app import loader
 from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.index import publish_version
@@ -50,6 +50,6 @@ def demo_index(tmp_path_factory: pytest.TempPathFactory) -> IndexRef:
 def demo_champion(demo_index: IndexRef) -> Iterator[None]:
     """Makes the published catalogue the champion's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main, "load_champion", lambda: champion_of(demo_index))
-        patch.setattr(main, "text_model", lambda _: StoryModel())
+        patch.setattr(loader, "load_champion", lambda: champion_of(demo_index))
+        patch.setattr(loader, "text_model", lambda _: StoryModel())
         yield

@@ -78,9 +78,8 @@ FILES: dict[str, Movies] = {
     "scores/mistakes.parquet": Movies.TEST,
     "scores/slices.parquet": Movies.TEST,
     "scores/test_predictions.parquet": Movies.TEST,
+    "genre-figures/*.png": Movies.TEST,
     "list-figures/*.png": Movies.TEST,
-    "score-figures/*.png": Movies.TEST,
-    "training-figures/*.png": Movies.TEST,
 }
 #: Files that differ between equal runs.
 RECORDS = {
@@ -93,7 +92,9 @@ RECORDS = {
 COMPARISONS = {"challenge", "drift", "fetched"}
 #: What MLflow has of a run: copies of whole entries by stage, and files about all movies.
 LOGGED_STAGES = {"doc2vec", "classifier", "lexicon"}
-LOGGED_ABOUT_MOVIES = {"evaluation", "movie_embeddings.parquet", "report.html", "source"}
+LOGGED_ABOUT_MOVIES = {
+    *("evaluation", "model_card.md", "movie_embeddings.parquet", "report.html", "source"),
+}
 
 
 def cached_files(root: Path) -> Iterator[tuple[str, Path]]:

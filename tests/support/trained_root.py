@@ -7,7 +7,6 @@ The fixtures are those of `tests/flow` and `tests/system`: they import what take
 import contextlib
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +29,6 @@ WEIGHTS: dict[str, Any] = {"content": 1, "words": 5, "title": 1, "hidden": 1, "g
 WEIGHTS |= {"people": 5, "keywords": 1, "year": 0.5, "quality": 0.5, "votes": 0}
 SUMMARY = "summary.json"
 DATABASE = "mlflow.db"
-#: Files of runs and logged models that name their artifacts root.
-NAMING_FILES = ("reader.json", "MLmodel")
 
 
 class TrainedRoot(NamedTuple):
@@ -52,7 +49,7 @@ class TrainedRoot(NamedTuple):
     def copy(self, folder: Path) -> "TrainedRoot":
         """A copy of the artifacts root in a folder, as if the training had been made there."""
         artifacts = folder / "artifacts"
-        copy_root(self.artifacts, artifacts)
+        shutil.copytree(self.artifacts, artifacts, symlinks=True)
         text = self.summary.model_dump_json().replace(str(self.artifacts), str(artifacts))
         return TrainedRoot(self.source, artifacts, Summary.model_validate_json(text))
 
@@ -61,24 +58,6 @@ def rich_settings(source: Path | str, **more: Any) -> TrainConfig:
     """Settings of the shared training, on this source."""
     text = SPLIT | more.pop("text", {})
     return settings(source, **{"rank": WEIGHTS, "text": text, **more})
-
-
-def copy_root(root: Path, copy: Path) -> None:
-    """Copy an artifacts root, with the paths in its database and in the files of its models."""
-    shutil.copytree(root, copy, symlinks=True)
-    relocate_database(copy / DATABASE, str(root), str(copy))
-    for name in NAMING_FILES:
-        for file in (copy / "mlruns").rglob(name):
-            file.write_text(file.read_text().replace(str(root), str(copy)))
-
-
-def relocate_database(database: Path, before: str, after: str) -> None:
-    """Replace a path in all texts of an SQLite database."""
-    with contextlib.closing(sqlite3.connect(database)) as old:
-        script = "\n".join(old.iterdump()).replace(before, after)
-    database.unlink()
-    with contextlib.closing(sqlite3.connect(database)) as new:
-        new.executescript(script)
 
 
 @contextlib.contextmanager
@@ -170,7 +149,7 @@ def copied_root(tmp_path, monkeypatch) -> Callable[[Path], Path]:
 
     def copied(root: Path) -> Path:
         copy = tmp_path / "copy" / "artifacts"
-        copy_root(root, copy)
+        shutil.copytree(root, copy, symlinks=True)
         monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(copy))
         return copy
 

@@ -1,79 +1,27 @@
 """The page in a real browser, operated with the keyboard."""
 
-import threading
-from collections.abc import Callable, Iterator
-
 import pytest
-import uvicorn
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from app import main
+from app import loader
 from tasks.recommend.index import publish_version
-from tests.conftest import free_port, wait_for
-from tests.support.browser import listen, needs_browser
+from tests.support.browser import needs_browser
+from tests.support.demo_page import (
+    choose,
+    expect_list,
+    listed_titles,
+    open_filters,
+    options,
+    type_title,
+)
 from tests.support.published_catalogue import MARKUP, champion_of, known_and_obscure_movie
 
 pytestmark = [needs_browser]
 
 
-@pytest.fixture(scope="module")
-def address(demo_champion) -> Iterator[str]:
-    """The page on a free port."""
-    port = free_port()
-    config = uvicorn.Config(main.create_app(), host="127.0.0.1", port=port, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for(f"http://127.0.0.1:{port}/api/genres")
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=10)
-
-
 @pytest.fixture
-def opened(address, browser) -> Iterator[Callable[..., Page]]:
-    """Opens the page; afterwards, no request may have failed or gone to another host."""
-    opened_pages = list[tuple[Page, list[str]]]()
-
-    def open_page(**options: object) -> Page:
-        page = browser.new_context(**options).new_page()
-        opened_pages.append((page, listen(page, f"{address}/", silent=True)))
-        page.goto(address)
-        expect(page.locator("#genres input")).to_have_count(2)
-        return page
-
-    yield open_page
-    for page, complaints in opened_pages:
-        page.context.close()
-        assert complaints == []
-
-
-@pytest.fixture
-def page(opened) -> Page:
-    return opened()
-
-
-def options(page: Page) -> Locator:
-    return page.get_by_role("listbox", name="Titles").get_by_role("option")
-
-
-def choose(page: Page, typed: str) -> None:
-    """Type into the box and take the first completion, with the keyboard alone."""
-    box = page.get_by_role("combobox", name="Titles you like")
-    box.press_sequentially(typed)
-    expect(options(page).first).to_be_visible()
-    box.press("ArrowDown")
-    box.press("Enter")
-
-
-def cards(page: Page) -> list[str]:
-    return page.get_by_role("heading", level=2).all_inner_texts()
-
-
-def expect_list(page: Page, question: str, count: int = 10) -> None:
-    """Wait until the status says what the list is."""
-    many = "1 movie" if count == 1 else f"{count} movies"
-    expect(page.locator("#status")).to_have_text(f"{many} like {question}")
+def page(open_demo) -> Page:
+    return open_demo()
 
 
 def background(page: Page) -> str:
@@ -84,7 +32,7 @@ def background(page: Page) -> str:
 def test_a_title_is_completed_and_answered_by_keyboard(page):
     choose(page, "toy st")
     expect_list(page, "Toy Story (1984)")
-    assert len(cards(page)) == 10
+    assert len(listed_titles(page)) == 10
     expect(page.get_by_role("button", name="Remove Toy Story (1984)")).to_be_visible()
 
 
@@ -117,16 +65,41 @@ def test_a_list_says_why(page):
     assert widths[0] > 0
 
 
-def test_a_title_of_several_movies_takes_the_best_known_and_says_so(page, tmp_path, monkeypatch):
+@pytest.fixture
+def two_movies_of_a_title(tmp_path, monkeypatch) -> None:
+    """A catalogue with Gravity (1979) and the far better known Gravity (1980)."""
     index = publish_version(str(tmp_path / "lancedb"), [known_and_obscure_movie()], "run-1")
-    monkeypatch.setattr(main, "load_champion", lambda: champion_of(index))
-    box = page.get_by_role("combobox", name="Titles you like")
-    box.fill("gravity")
-    box.press("Enter")
+    monkeypatch.setattr(loader, "load_champion", lambda: champion_of(index))
+
+
+@pytest.mark.usefixtures("two_movies_of_a_title")
+def test_a_title_of_several_movies_takes_the_best_known_and_offers_the_others(page):
+    type_title(page, "gravity")
     expect_list(page, "Gravity (1980)", count=2)
-    expect(page.locator("#notes")).to_contain_text("Took Gravity (1980).")
-    page.get_by_role("button", name="Remove Gravity (1980)").press("Enter")
-    expect(page.locator("#notes")).to_be_empty()
+    others = page.get_by_role("group", name="Other movies of that title")
+    expect(others).to_have_text("Did you mean:Gravity (1979)")
+    others.get_by_role("button", name="Gravity (1979)").press("Enter")
+    expect_list(page, "Gravity (1979)", count=2)
+    expect(others).to_have_text("Did you mean:Gravity (1980)")
+    expect(page.locator("#status")).to_be_focused()
+    page.get_by_role("button", name="Remove Gravity (1979)").press("Enter")
+    expect(others).to_be_hidden()
+
+
+def test_of_several_movies_none_of_which_is_clearly_better_known_the_best_known_is_taken(page):
+    type_title(page, "cinderella")
+    expect_list(page, "Cinderella (2015)")
+    expect(page.locator("#alternatives").get_by_role("button")).to_have_text("Cinderella (1950)")
+
+
+def test_a_story_offers_no_other_movies(page):
+    type_title(page, "cinderella")
+    expect(page.locator("#alternatives")).to_be_visible()
+    page.get_by_label("A story", exact=True).check()
+    page.get_by_label("A story in your own words").fill("a story of two")
+    page.get_by_role("button", name="Find movies").click()
+    expect_list(page, "“a story of two”")
+    expect(page.locator("#alternatives")).to_be_hidden()
 
 
 def test_titles_are_mixed_and_taken_away_again(page):
@@ -140,7 +113,7 @@ def test_titles_are_mixed_and_taken_away_again(page):
 
 def test_filters_narrow_the_list_and_are_reset(page):
     choose(page, "toy st")
-    page.locator("#filters > summary").click()
+    open_filters(page)
     page.get_by_role("group", name="With all of").get_by_label("War").check()
     expect(
         page.get_by_text("Horror", exact=True).and_(page.locator(".movie .genres"))
@@ -155,7 +128,7 @@ def test_filters_narrow_the_list_and_are_reset(page):
 
 def test_a_year_out_of_bounds_is_said(page):
     choose(page, "toy st")
-    page.locator("#filters > summary").click()
+    open_filters(page)
     page.get_by_label("From year").fill("19")
     page.get_by_label("From year").blur()
     expect(page.locator("#status")).to_have_text("Years lie between 1800 and 2200.")
@@ -164,18 +137,16 @@ def test_a_year_out_of_bounds_is_said(page):
 def test_the_slider_asks_for_variety(page):
     choose(page, "toy st")
     expect_list(page, "Toy Story (1984)")
-    closest = cards(page)
-    page.locator("#filters > summary").click()
+    closest = listed_titles(page)
+    open_filters(page)
     with page.expect_response(lambda response: "diversity=1" in response.url):
         page.get_by_label("Diversity").press("End")
     expect(page.locator("#movies")).not_to_have_attribute("aria-busy", "true")
-    assert cards(page) != closest
+    assert listed_titles(page) != closest
 
 
 def test_an_unknown_title_gets_suggestions_to_choose_from(page):
-    box = page.get_by_role("combobox", name="Titles you like")
-    box.fill("toy stry")
-    box.press("Enter")
+    type_title(page, "toy stry")
     expect(page.get_by_role("alert")).to_have_text("No movie is called “toy stry”. Did you mean:")
     page.get_by_role("button", name="Toy Story (1984)").press("Enter")
     expect_list(page, "Toy Story (1984)")
@@ -195,24 +166,24 @@ def test_a_title_of_markup_is_text(page):
     assert page.locator("img").count() == 0
 
 
-def test_a_server_that_stopped_is_said(opened):
-    page = opened()
+def test_a_server_that_stopped_is_said(open_demo):
+    page = open_demo()
     page.route("**/api/recommend*", lambda route: route.abort("aborted"))
     choose(page, "toy st")
     expect(page.locator("#status")).to_have_text("The server does not answer. Is it still running?")
 
 
-def test_the_page_is_dark_where_the_system_is(opened):
-    light, dark = opened(color_scheme="light"), opened(color_scheme="dark")
+def test_the_page_is_dark_where_the_system_is(open_demo):
+    light, dark = open_demo(color_scheme="light"), open_demo(color_scheme="dark")
     assert background(light) == "rgb(250, 248, 244)"
     assert background(dark) == "rgb(23, 21, 19)"
 
 
-def test_the_page_fits_a_narrow_screen(opened):
-    page = opened(viewport={"width": 360, "height": 740})
+def test_the_page_fits_a_narrow_screen(open_demo):
+    page = open_demo(viewport={"width": 360, "height": 740})
     choose(page, "toy st")
     expect_list(page, "Toy Story (1984)")
-    page.locator("#filters > summary").click()
+    open_filters(page)
     page.get_by_text("Why this one").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 

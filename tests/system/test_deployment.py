@@ -1,6 +1,5 @@
 """The ways a person runs the flow, with real processes: make, a server, a worker, a terminal."""
 
-import base64
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +19,7 @@ import yaml
 from dotenv import dotenv_values
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -29,23 +27,24 @@ from prefect.client.schemas.filters import (
     ArtifactFilterKey,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun
-from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
 from flows.config import TrainConfig
 from flows.release import ReleaseConfig, perform_action
 from flows.runtime.local_stack import stack as stack_module
+from flows.runtime.local_stack.processes import Program, programs
 from tasks.registry.aliases import versions_by_alias
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import PREFECT, ROOT, free_port
 from tests.support.browser import listen, needs_browser
 from tests.support.run_stages import answers, call, ended, start_run, statuses, wait_until, writing
+from tests.support.stack_pages import FOREIGN_COMPLAINTS, log_in
 
 pytestmark = pytest.mark.long
 
 #: Settings of a challenger that predicts genres worse than the default.
-WORSE = ("--doc2vec.vector_size=8", "--classifier.epochs=1", "--classifier.hidden=[2]")
+WORSE = ("--doc2vec.vector-size=8", "--classifier.epochs=1", "--classifier.hidden=[2]")
 WORSE += ("--no-classifier.linear",)
 
 
@@ -65,7 +64,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
 
 def stack(environment: dict[str, str], action: str) -> subprocess.CompletedProcess[str]:
     prefect_port, mlflow_port = environment["PORTS"].split()
-    flags = ["--prefect_port", prefect_port, "--mlflow_port", mlflow_port]
+    flags = ["--prefect-port", prefect_port, "--mlflow-port", mlflow_port]
     return call([sys.executable, "-m", "flows.stack", action, *flags], environment)
 
 
@@ -76,15 +75,31 @@ def access(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def up(environment) -> Iterator[dict[str, int]]:
-    """The stack as `make serve` brings it up; what it started, by name."""
+def up(environment) -> Iterator[None]:
+    """The stack as `make serve` brings it up."""
     done = stack(environment, "start")
     assert done.returncode == 0, done.stdout + done.stderr
-    record = Path(environment["RECOMMENDER_ARTIFACTS"]) / "stack.json"
+    for program in ("supervisor", "prefect", "Prefect's scheduler", "worker", "mlflow"):
+        assert f"Waiting for {program} …\n" in done.stderr
     environment |= access(environment)
-    yield {name: int(of.split()[0]) for name, of in json.loads(record.read_text()).items()}
-    if record.exists():
-        stack(environment, "stop")
+    yield
+    stack(environment, "stop")
+
+
+def started_programs(environment: dict[str, str]) -> dict[str, Program]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECOMMENDER_ARTIFACTS", environment["RECOMMENDER_ARTIFACTS"])
+        return {program.name: program for program in programs()}
+
+
+def children_of_the_worker(environment: dict[str, str]) -> list[psutil.Process]:
+    worker = psutil.Process(started_programs(environment)["worker"].pid)
+    return worker.children(recursive=True)
+
+
+def processes_of_the_stack(environment: dict[str, str]) -> list[psutil.Process]:
+    started = [psutil.Process(one.pid) for one in started_programs(environment).values()]
+    return [*started, *(child for one in started for child in one.children(recursive=True))]
 
 
 @pytest.fixture
@@ -132,7 +147,15 @@ def roles(rows: list[dict[str, str]]) -> dict[str, str]:
 
 
 def finished_runs(client: SyncPrefectClient) -> list[FlowRun]:
-    return [run for run in client.read_flow_runs() if run.state and run.state.is_final()]
+    """Finished runs but those that a new champion starts."""
+    started = {run.id for run in runs_of(client, "batch/on-new-champion")}
+    runs = [run for run in client.read_flow_runs() if run.id not in started]
+    return [run for run in runs if run.state and run.state.is_final()]
+
+
+def runs_of(client: SyncPrefectClient, deployment: str) -> list[FlowRun]:
+    wanted = client.read_deployment_by_name(deployment).id
+    return [run for run in client.read_flow_runs() if run.deployment_id == wanted]
 
 
 @pytest.mark.first
@@ -140,7 +163,9 @@ def test_a_week_of_the_stack(up, environment, client, monkeypatch):
     """Trained and promoted, skipped, a challenger kept back, promoted by hand, rolled back."""
     run_weekly(environment)
     (flow_run,) = finished_runs(client)
-    assert (flow_run.name, flow_run.state_name) == ("train-default-sample", "Completed")
+    assert flow_run.state_name == "Completed"
+    assert re.fullmatch(r"train-default-sample-\d{4}", flow_run.name)
+    wait_until(lambda: len(runs_of(client, "batch/on-new-champion")) == 1)
     answer = call(
         [sys.executable, "-m", "flows.recommend", "Vertical Limit", "--json"], environment
     )
@@ -161,6 +186,11 @@ def test_a_week_of_the_stack(up, environment, client, monkeypatch):
     perform_action(ReleaseConfig(action="promote", versions=["2"]))
     assert versions_by_alias(connect()) == {"champion": "2", "previous": "1"}
     assert roles(release(environment, "rollback")) == {"2": "previous", "1": "champion"}
+    wait_until(lambda: len(runs_of(client, "batch/on-new-champion")) == 3)
+    for run in runs_of(client, "batch/on-new-champion"):
+        assert ended(client, run.id) == "Completed"
+    lists = Path(environment["RECOMMENDER_ARTIFACTS"]) / "recommendations.parquet"
+    assert lists.exists()
 
 
 def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
@@ -172,7 +202,7 @@ def test_every_deployment_is_there_and_waits_for_its_turn(up, client):
     names = {"weekly": "train", "daily": "refresh"}
     assert set(deployments) == {f"{flow}/{name}" for name, flow in names.items()} | {
         f"{flow}/on-demand" for flow in ("train", "batch", "release")
-    }
+    } | {"batch/on-new-champion"}
     weekly = deployments["train/weekly"]
     assert weekly.global_concurrency_limit
     assert weekly.global_concurrency_limit.limit == 1
@@ -209,38 +239,6 @@ def test_a_failed_run_of_a_deployment_goes_on_by_the_command_that_it_prints(
     assert (tmp_path / "lists.parquet").exists()
 
 
-def runs_by_schedule(client: SyncPrefectClient, schedule: Any) -> list[FlowRun]:
-    return [
-        run
-        for run in client.read_flow_runs()
-        if run.created_by and run.created_by.id == schedule.id
-    ]
-
-
-def test_a_schedule_of_seconds_starts_a_run_by_itself(up, environment, client):
-    """Nobody triggers it; `make newest` runs this test with the newest releases."""
-    weekly = client.read_deployment_by_name("train/weekly").id
-    every = IntervalSchedule(interval=timedelta(seconds=20))
-    (schedule,) = client.create_deployment_schedules(weekly, [(every, True)])
-    wait_until(lambda: any(run.start_time for run in runs_by_schedule(client, schedule)))
-    started = [run for run in runs_by_schedule(client, schedule) if run.start_time]
-    client.delete_deployment_schedule(weekly, schedule.id)
-    assert ended(client, started[0].id, 300) in ("Completed", "Skipped")
-    assert server_errors(environment) == []
-
-
-def server_errors(environment: dict[str, str]) -> list[str]:
-    """Errors in the log of Prefect's server.
-
-    Not of them: an event or a heartbeat that met a locked SQLite database, and comes again.
-    """
-    log = Path(environment["RECOMMENDER_ARTIFACTS"]) / "logs" / "prefect.log"
-    records = re.split(r"^(?=\d\d:\d\d:\d\d\.\d{3} \| )", log.read_text(), flags=re.MULTILINE)
-    errors = [record for record in records if re.match(r"\S+ \| (ERROR|CRITICAL)", record)]
-    retried = r"Failed in consume_loop|Worker channel heartbeat persistence failed"
-    return [e for e in errors if "database is locked" not in e or not re.search(retried, e)]
-
-
 def test_a_web_page_and_a_stranger_cannot_use_the_server(up, environment):
     api, password = environment["PREFECT_API_URL"], environment["PREFECT_API_AUTH_STRING"]
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
@@ -255,37 +253,33 @@ def test_a_web_page_and_a_stranger_cannot_use_the_server(up, environment):
     assert without_csrf_token.status_code == 403
 
 
+def test_the_server_offers_no_pages_that_call_a_foreign_host(up, environment):
+    home = environment["PREFECT_API_URL"].removesuffix("/api")
+    settings = httpx.get(f"{home}/ui-settings").json()
+    assert (settings["available_uis"], settings["default_ui"]) == (["v1"], "v1")
+    page, newer = (
+        httpx.get(f"{home}{path}", headers={"Accept": "text/html"}, follow_redirects=True)
+        for path in ("/", "/v2/")
+    )
+    assert newer.text == page.text
+
+
 def test_no_secret_is_on_a_command_line_or_in_a_log(up, environment):
     password = environment["PREFECT_API_AUTH_STRING"]
     root = Path(environment["RECOMMENDER_ARTIFACTS"])
-    family = [psutil.Process(number) for number in up.values()]
-    family += [child for process in family for child in process.children(recursive=True)]
-    lines = [" ".join(one.cmdline()) for one in family]
+    lines = [" ".join(one.cmdline()) for one in processes_of_the_stack(environment)]
+    assert len(lines) > 3
     assert not [line for line in lines if password in line or "mlflow.db" in line]
     assert not [log for log in (root / "logs").iterdir() if password in log.read_text()]
     for name in ("stack.env", "stack.json"):
         assert (root / name).stat().st_mode & 0o777 == 0o600
 
 
-#: Of Prefect's and MLflow's own pages: icons, a login, a graph that is left while it is drawn.
-FOREIGN_COMPLAINTS = (
-    *("/ico/undefined.svg", "/favicon.ico", "/mlflow/users/current"),
-    "Cannot read properties of null (reading 'getBoundingClientRect')",
-)
-
-
-def log_in(page: Page, environment: dict[str, str]) -> None:
-    """Have the page know Prefect's password from its start, as after a login by hand."""
-    password = base64.b64encode(environment["PREFECT_API_AUTH_STRING"].encode()).decode()
-    login = f"localStorage.setItem('prefect-password', '{password}')"
-    page.add_init_script(f"if (window === window.top) {login}")  # a report's frame has no storage
-
-
 @pytest.fixture
 def page(up, environment, browser) -> Iterator[Page]:
     """A page in which nothing may go wrong, but what Prefect's and MLflow's own pages do wrong."""
     opened = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    log_in(opened, environment)
+    log_in(opened, environment[PREFECT_API_AUTH_STRING.name])
     complaints = listen(opened, "http://127.0.0.1:", FOREIGN_COMPLAINTS)
     yield opened
     opened.context.close()
@@ -315,24 +309,12 @@ def every_image_is_there(page: Page) -> None:
 
 
 @needs_browser
-def test_prefect_s_page_asks_for_the_password_and_shows_what_waits(
-    up, environment, browser: Browser
-):
-    page = browser.new_context().new_page()
-    page.goto(f"{environment['PREFECT_API_URL'].removesuffix('/api')}/deployments")
-    page.get_by_placeholder("admin:pass").fill(environment["PREFECT_API_AUTH_STRING"])
-    page.get_by_role("button", name="Login").click()
-    expect(page.get_by_role("link", name="weekly").first).to_be_visible()
-    page.context.close()
-
-
-@needs_browser
 def test_a_preset_chosen_in_the_form_is_what_the_form_posts(up, environment, client, browser):
     """The request is caught on its way: no run is made of it."""
     home = environment["PREFECT_API_URL"].removesuffix("/api")
     deployment = client.read_deployment_by_name("train/on-demand")
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
-    log_in(page, environment)
+    log_in(page, environment[PREFECT_API_AUTH_STRING.name])
     page.route("**/create_flow_run", lambda route: route.abort())
     page.goto(f"{home}/deployments/deployment/{deployment.id}/run")
     preset = page.locator(".p-select-button__control")
@@ -379,7 +361,7 @@ def test_mlflow_compares_two_runs(up, environment, page):
     of = f'runs=[{ids}]&experiments=["{runs[0].info.experiment_id}"]'
     page.goto(f"http://127.0.0.1:{port}/#/compare-runs?{of}")
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
-    expect(page.get_by_text("baseline_tfidf_f1_micro", exact=True).first).to_be_attached()
+    expect(page.get_by_text("baseline/baseline_tfidf_f1_micro", exact=True).first).to_be_attached()
 
 
 #: Where the first movie of the first coloured genre is on the screen.
@@ -441,7 +423,9 @@ def test_a_run_of_the_worker_that_is_killed_loses_nothing(stage, up, environment
     before, config = roles(release(environment, "list")), {"source": ["sample"], **DEATHS[stage]}
     run = start_run(client, config)
     wait_until(lambda: writing(root, stage))
-    for process in psutil.Process(up["worker"]).children(recursive=True):
+    for process in psutil.Process(started_programs(environment)["worker"].pid).children(
+        recursive=True
+    ):
         process.send_signal(signal.SIGKILL)
     assert ended(client, run) == "Crashed"
     assert roles(release(environment, "list")) == before
@@ -462,7 +446,7 @@ def test_a_run_without_end_is_cancelled(up, environment, client, tmp_path):
     endless = {"epochs": 1_000_000, "max_words": 10**12}
     run = start_run(client, {"source": ["sample"], "doc2vec": endless})
     assert ended(client, run, 240) == "Cancelled"
-    wait_until(lambda: not psutil.Process(up["worker"]).children(recursive=True))
+    wait_until(lambda: not children_of_the_worker(environment))
     assert "RUNNING" not in statuses(environment)
 
 
@@ -491,17 +475,33 @@ def test_a_bad_source_through_make_gives_one_sentence(tmp_path, environment):
 
 
 @pytest.mark.last
+def test_killed_programs_are_started_again_and_answer(up, environment):
+    before = started_programs(environment)
+    assert list(before) == ["prefect", "mlflow", "worker"]
+    for program in before.values():
+        psutil.Process(program.pid).kill()
+    old = {program.pid for program in before.values()}
+    wait_until(
+        lambda: not (old | {0}) & {one.pid for one in started_programs(environment).values()}
+    )
+    wait_until(lambda: stack(environment, "status").returncode == 0)
+    status = stack(environment, "status").stdout
+    lines = dict(line.split(maxsplit=1) for line in status.splitlines())
+    for name in before:
+        assert re.match(r"up since .*, started again after it ended at ", lines[name])
+    assert lines["next"].startswith("train/weekly at ")
+
+
+@pytest.mark.last
 def test_a_second_stack_is_refused_and_the_first_one_stops_whole(up, environment):
     """Nothing is up after it."""
     again = stack(environment, "start")
     assert again.returncode == 2
     assert "The stack is already running" in again.stderr
-    family = [
-        one
-        for process in map(psutil.Process, up.values())
-        for one in (process, *process.children(recursive=True))
-    ]
+    running = processes_of_the_stack(environment)
     done = stack(environment, "stop")
     assert done.stdout == "Stopped: worker, mlflow, prefect.\n"
-    assert not [one for one in family if one.is_running() and one.status() != "zombie"]
+    assert not [one for one in running if one.is_running() and one.status() != "zombie"]
     assert stack(environment, "stop").stdout == "Nothing of the stack was running.\n"
+    down = stack(environment, "status")
+    assert (down.returncode, down.stdout) == (1, "The stack is down: `make serve` starts it.\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
+from _pytest.mark import ParameterSet
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
@@ -25,10 +26,11 @@ from flows.cli import MODULES, SUBCOMMANDS
 from flows.cli.command_line import config_class, parse
 from flows.config import settings_table
 from flows.runtime import PROGRAM
+from tasks.registry.tracking.metric_groups import SYSTEM, without_groups
 from tests.conftest import ROOT, catalogue, write_csv
-from tests.support.checkout import Checkout, Done, relocated
+from tests.support.checkout import Checkout, Done, at_home, check, relocated
 from tests.support.documents import Step, spans, steps_of
-from tests.support.shown_output import missing_lines
+from tests.support.tour import PAGES_OF_THE_TOUR
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
@@ -51,6 +53,7 @@ ONCE = {
 #: Blocks that are not executed with their page, with the reason that the page gives.
 NOT_RUN = {
     ("docs/cluster.md", "needs a PostgreSQL server"),
+    ("docs/operations.md", "needs a group"),
     ("docs/cluster.md", "names servers that are not here"),
     ("docs/cluster.md", "needs a Kubernetes cluster"),
     ("docs/add-a-stage.md", "trains twice"),  # an endurance test does
@@ -59,7 +62,13 @@ NOT_RUN = {
 OWN = ("path/to/movies_metadata.csv", "movies.csv", "new_movies.csv")
 FLAG = re.compile(r"--([a-z_][a-z0-9_.-]*)")
 #: Flags that the documents name and that are not of a program of ours.
-FOREIGN = {"artifacts-destination", "strict"}
+FOREIGN = {"artifacts-destination", "env-manager", "strict"}
+
+
+def with_mark(page: str) -> ParameterSet:
+    """A page as a parameter: that of the README is tested most often, the tutorial least."""
+    marks = {"README.md": [], "docs/add-a-stage.md": pytest.mark.endurance}
+    return pytest.param(page, marks=marks.get(page, pytest.mark.long))
 
 
 def command_of(step: Step) -> str:
@@ -70,18 +79,6 @@ def is_executed_on(page: str, step: Step) -> bool:
     """Whether the test of a page executes a step of it."""
     command = command_of(step)
     return step.kind != "not run" and command not in CI and ONCE.get(command, page) == page
-
-
-def check(step: Step, done: Done) -> None:
-    """A step ended as the page says, and printed what it shows."""
-    assert done.code == step.code, f"{step.text}\n{done.output}"
-    assert missing_lines(step.output, done.output) == [], f"{step.text}\n{done.output}"
-
-
-def at_home(patch: pytest.MonkeyPatch) -> None:
-    """Runs write into the checkout that they are started in."""
-    patch.delenv("RECOMMENDER_ARTIFACTS", raising=False)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +147,8 @@ NOT_OF_THE_FIRST_RUN = re.compile(
 
 
 def test_the_table_of_metrics_has_every_metric_of_a_run_and_no_other(first_run):
-    logged = run_of(first_run[0]).data.metrics
+    metrics = run_of(first_run[0]).data.metrics
+    logged = {*without_groups(metrics), *(name for name in metrics if name.startswith(SYSTEM))}
     patterns = metric_patterns()
     bounds = [f"{pattern}_(low|high)" for pattern in patterns.values()]
     unknown = [name for name in logged if not matches(name, [*patterns.values(), *bounds])]
@@ -201,7 +199,12 @@ def test_the_table_of_prefect_s_artifacts_has_every_artifact_of_a_run(first_run)
     assert {"training-summary", "genres", "slices", "mistakes", "sample-lists", "report"} <= keys
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if steps_of(TEXTS[page])])
+def is_executed_here(page: str) -> bool:
+    """Whether a page has commands, and `tests/system/test_tour.py` does not execute them."""
+    return bool(steps_of(TEXTS[page])) and page not in PAGES_OF_THE_TOUR
+
+
+@pytest.mark.parametrize("page", [with_mark(page) for page in PAGES if is_executed_here(page)])
 def test_every_command_of_a_page_does_what_the_page_says(checkout, page):
     steps = steps_of(TEXTS[page])[page == "README.md" :]  # its first made the checkout
     for step in steps:
@@ -256,8 +259,8 @@ def test_what_no_page_executes_is_executed_by_ci():
 
 def config_of(name: str) -> type[BaseModel] | None:
     """The config of a subcommand or of `python -m flows.name`; None if there is none."""
-    functions = MODULES | {key: subcommand.function for key, subcommand in SUBCOMMANDS.items()}
-    return config_class(resolve_name(functions[name])) if name in functions else None
+    commands = SUBCOMMANDS | MODULES
+    return config_class(resolve_name(commands[name].function)) if name in commands else None
 
 
 def inline(start: str) -> list[tuple[str, str]]:
@@ -289,9 +292,9 @@ def test_every_flag_that_a_sentence_names_is_one_of_ours():
     programs = ["train", "recommend", "predict", "refresh", "batch", "release", "stack"]
     configs = [config_of(name) for name in programs]
     rows = "\n".join(row for config in configs for row in settings_table(config))
-    known = set(FLAG.findall(rows.replace("not_genre", "not-genre"))) | FOREIGN
+    known = set(FLAG.findall(rows)) | FOREIGN
     known |= {f"no-{name}" for name in re.findall(r"`--(\S+)` \| `(?:True|False)`", rows)}
-    known |= {name.replace("_", "-") for name in known} | {"help", "debug", "json"}
+    known |= {"help", "help-all", "debug", "json"}
     for page, text in TEXTS.items():
         for span in spans(text):
             named = [name for name in FLAG.findall(span) if span.startswith("--")]

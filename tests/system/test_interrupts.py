@@ -103,6 +103,7 @@ def messages(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if " | " not in line]
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_no_process(command, environment):
     with run_until(in_preprocessing, [*command, "--runner", "process"], environment) as process:
         assert any("uvicorn" in line for line in alive(environment))

@@ -17,6 +17,7 @@ from flows.cli.command_line import parse
 from flows.config import TrainConfig
 from flows.train import train
 from tasks.core.storage.entry_record import sha256_of
+from tasks.registry.tracking.metric_groups import without_groups
 from tests.conftest import ROOT
 from tests.support.run_stages import (
     call,
@@ -75,7 +76,7 @@ def final_metrics(root: Path) -> dict[str, float]:
     run = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")[0]
     return {
         name: value
-        for name, value in run.data.metrics.items()
+        for name, value in without_groups(run.data.metrics).items()
         if not any(part in name for part in VARYING)
     }
 
@@ -215,6 +216,7 @@ def in_classifier_of(local: Path, _: Path) -> bool:
     return in_classifier(local)
 
 
+@pytest.mark.endurance
 def test_another_machine_finishes_a_run_on_an_object_store(
     command, undisturbed, real_server, object_store, tmp_path
 ):

@@ -90,6 +90,7 @@ def run_in_terminal(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, timeout=300)
 
 
+@pytest.mark.long
 def test_nothing_that_a_training_leaves_has_the_credentials_of_its_source(server, artifacts):
     quick = ["--doc2vec.epochs=2", "--doc2vec.min_words=0", "--classifier.epochs=2"]
     done = run_in_terminal(f"--source={signed(server, 'movies.csv')}", *quick)

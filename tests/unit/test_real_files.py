@@ -62,9 +62,9 @@ def sample() -> dict[int, dict[str, Any]]:
     ],
 )
 def test_the_sample_in_another_form_is_the_sample(name, fields, sample):
-    found = contents(FILES / name)
-    assert (found.rows, len(found.movies), found.reasons) == (414, 414, {})
-    for movie in found.movies:
+    catalogue = contents(FILES / name)
+    assert (catalogue.rows, len(catalogue.movies), catalogue.reasons) == (414, 414, {})
+    for movie in catalogue.movies:
         assert {field: movie[field] for field in fields} == {
             field: sample[movie["id"]][field] for field in fields
         }
@@ -75,17 +75,17 @@ def test_the_sample_in_another_form_is_the_sample(name, fields, sample):
     ["movies.json", "movies.jsonl", "films.pq", "binary_title.parquet", "map_genres.parquet"],
 )
 def test_its_first_rows_in_another_format_are_the_same(name, sample):
-    found = contents(FILES / name)
-    assert (found.rows, len(found.movies), found.reasons) == (60, 60, {})
-    for movie in found.movies:
+    catalogue = contents(FILES / name)
+    assert (catalogue.rows, len(catalogue.movies), catalogue.reasons) == (60, 60, {})
+    for movie in catalogue.movies:
         for field in ("title", "overview", "genres"):
             assert movie[field] == sample[movie["id"]][field]
 
 
 def test_a_stray_quote_costs_at_most_its_row(sample):
-    found = contents(FILES / "stray_quote.csv")
-    assert (found.rows, len(found.movies)) == (414, 414)
-    others = [movie for movie in found.movies if movie["row"] != 201]
+    catalogue = contents(FILES / "stray_quote.csv")
+    assert (catalogue.rows, len(catalogue.movies)) == (414, 414)
+    others = [movie for movie in catalogue.movies if movie["row"] != 201]
     for movie in others:
         assert movie["title"] == sample[movie["id"]]["title"].replace(",", "")
         assert movie["genres"] == sample[movie["id"]]["genres"]
@@ -112,47 +112,53 @@ def test_spellings_of_genres_are_merged(sample):
 
 
 def test_na_is_no_value(sample):
-    found = contents(FILES / "missing_as_NA.csv")
-    assert (found.rows, found.reasons) == (414, {"missing_overview": 42})
-    assert "Na" not in found.genres
-    assert "NA" not in found.genres
-    assert set(found.column("collection")) <= {movie["collection"] for movie in sample.values()}
+    catalogue = contents(FILES / "missing_as_NA.csv")
+    assert (catalogue.rows, catalogue.reasons) == (414, {"missing_overview": 42})
+    assert "Na" not in catalogue.genres
+    assert "NA" not in catalogue.genres
+    assert set(catalogue.column("collection")) <= {movie["collection"] for movie in sample.values()}
 
 
 def test_movielens_titles_and_sentinel(sample):
-    found = contents(FILES / "movielens_titles.csv")
-    assert (found.rows, len(found.movies), found.reasons) == (414, 414, {})
-    assert sorted(found.column("title")) == sorted(movie["title"] for movie in sample.values())
-    assert sorted(found.column("year")) == sorted(movie["year"] for movie in sample.values())
-    assert sum(not names for names in found.column("genres")) == 35
-    assert not [name for name in found.genres if "(" in name]
+    catalogue = contents(FILES / "movielens_titles.csv")
+    assert (catalogue.rows, len(catalogue.movies), catalogue.reasons) == (414, 414, {})
+    assert sorted(catalogue.column("title")) == sorted(movie["title"] for movie in sample.values())
+    assert sorted(catalogue.column("year")) == sorted(movie["year"] for movie in sample.values())
+    assert sum(not names for names in catalogue.column("genres")) == 35
+    assert not [name for name in catalogue.genres if "(" in name]
 
 
 def test_imdb_ids_are_ids():
-    found = contents(FILES / "imdb_ids.csv")
-    assert (found.rows, len(found.movies)) == (414, 414)
-    assert found.movies[0]["imdb_id"] == "tt0076759"
-    assert len(set(found.column("id"))) == 414
+    catalogue = contents(FILES / "imdb_ids.csv")
+    assert (catalogue.rows, len(catalogue.movies)) == (414, 414)
+    assert catalogue.movies[0]["imdb_id"] == "tt0076759"
+    assert len(set(catalogue.column("id"))) == 414
 
 
 def test_one_row_a_genre_is_folded(sample):
-    found = contents(FILES / "one_row_a_genre.csv")
-    assert (found.rows, len(found.movies), found.reasons) == (1184, 414, {"folded_row": 770})
-    assert found.column("genres") == [sample[movie["id"]]["genres"] for movie in found.movies]
+    catalogue = contents(FILES / "one_row_a_genre.csv")
+    assert (catalogue.rows, len(catalogue.movies), catalogue.reasons) == (
+        1184,
+        414,
+        {"folded_row": 770},
+    )
+    assert catalogue.column("genres") == [
+        sample[movie["id"]]["genres"] for movie in catalogue.movies
+    ]
 
 
 def test_odd_titles_are_titles():
-    found = contents(FILES / "odd_titles.csv")
-    assert (found.rows, len(found.movies)) == (446, 446)
+    catalogue = contents(FILES / "odd_titles.csv")
+    assert (catalogue.rows, len(catalogue.movies)) == (446, 446)
     assert {'"Crocodile" Dundee', "NA", "None", "null", "300", "[REC]", "=1+1", "???"} <= set(
-        found.column("title")
+        catalogue.column("title")
     )
 
 
 @pytest.mark.parametrize(("name", "rows"), [("chinese.csv", 360), ("hindi.csv", 300)])
 def test_other_scripts_are_read_whole(name, rows):
-    found = contents(FILES / name)
-    assert (found.rows, len(found.movies), found.reasons) == (rows, rows, {})
+    catalogue = contents(FILES / name)
+    assert (catalogue.rows, len(catalogue.movies), catalogue.reasons) == (rows, rows, {})
 
 
 def test_a_damaged_spreadsheet_is_refused():

@@ -1,4 +1,4 @@
-"""Check of Prefect's scheduler: every active schedule must have a scheduled run."""
+"""Prefect's scheduled runs: every active schedule has one, and none waits for a dead worker."""
 
 import asyncio
 import time
@@ -21,16 +21,34 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import SCHEDULE_TYPES
 from prefect.server.schemas import schedules as server_schedules
 from prefect.settings import get_current_settings
+from prefect.states import Scheduled
 from pydantic import TypeAdapter
 
 from tasks.core.contracts import UserError
 
 #: Prefect's scheduler checks changed deployments every 5 s, all deployments every 60 s.
 SCHEDULE_SECONDS = 90
+INTERRUPTED = "Its worker was stopped while it submitted the run"
 DATED_SCHEDULE = TypeAdapter[server_schedules.SCHEDULE_TYPES](server_schedules.SCHEDULE_TYPES)
-SCHEDULED_RUNS = FlowRunFilter(
-    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+SCHEDULED_RUNS, PENDING_RUNS, RUNNING_RUNS = (
+    FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])))
+    for state in (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING)
 )
+
+
+def reschedule_interrupted_submissions(client: SyncPrefectClient, pool: str) -> int:
+    """Schedule the pool's pending runs again; call it while no worker runs. Returns how many.
+
+    A worker that is stopped while it submits a run leaves it pending for ever. The run would hold
+    the slot of its deployment, and no later run of it would start.
+    """
+    pending = client.read_flow_runs(
+        flow_run_filter=PENDING_RUNS,
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+    for run in pending:
+        client.set_flow_run_state(run.id, Scheduled(message=INTERRUPTED), force=True)
+    return len(pending)
 
 
 def wait_for_schedules(

@@ -1,6 +1,7 @@
 """The local stack on 127.0.0.1: Prefect's server, a worker, the deployments and MLflow's UI.
 
-`start` records every process that it starts; `stop` ends these processes and no others.
+`start` starts them under supervisord, which starts a program again that has ended; `stop` ends them
+and no others.
 """
 
 import os
@@ -34,20 +35,24 @@ from flows.runtime.local_stack.access import (
 from flows.runtime.local_stack.processes import (
     abort,
     address_file,
+    announced,
     launch,
     log_file,
     marked_processes,
     record_file,
-    running_processes,
+    start_supervisor,
     stop,
+    supervisor_process,
     wait_for,
 )
 from flows.runtime.local_stack.schedules import wait_for_schedules
+from flows.runtime.local_stack.worker import POOL
 from tasks.core.contracts import UserError
 from tasks.core.strict_config import StrictConfig
-from tasks.registry.model_registry import tracking_uri
+from tasks.registry.model_registry import is_root_database, tracking_uri
+from tasks.registry.tracking.experiment_page import describe_experiment, view_page
+from tasks.registry.tracking.mlflow_client import connect, experiment_id
 
-POOL = "local"
 #: Current names of the deployments that earlier releases registered under other names.
 RENAMED_DEPLOYMENTS = {
     "train/train": "train/on-demand",
@@ -102,7 +107,7 @@ def require_free(name: str, port: int) -> None:
             listener.bind((HOST, port))
         except OSError:
             raise UserError(
-                f"Port {port} is taken: give {name} another with --{name}_port."
+                f"Port {port} is taken: give {name} another with --{name}-port."
             ) from None
 
 
@@ -140,6 +145,19 @@ def remote_mlflow() -> str | None:
     return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
 
 
+def mlflow_page(config: StackPorts) -> str:
+    """Address of the runs in MLflow; there is an experiment for them from the start.
+
+    Without the page in it, MLflow would open for agents, where no run is shown.
+    """
+    if server := remote_mlflow():
+        return server
+    client = connect()
+    experiment = experiment_id(client)
+    describe_experiment(client, experiment)
+    return view_page(f"http://{HOST}:{config.mlflow_port}", experiment)
+
+
 def start(config: StackPorts) -> None:
     """Start Prefect, MLflow and the worker, and wait until they are ready.
 
@@ -147,7 +165,7 @@ def start(config: StackPorts) -> None:
         UserError: the stack is already running, a port is taken, a program does not start, or
             Prefect schedules no run; all started processes are stopped first.
     """
-    if running_processes() or marked_processes():
+    if supervisor_process() or marked_processes():
         raise UserError("The stack is already running: `make stop` ends it.")
     record_file().unlink(missing_ok=True)
     require_free("prefect", config.prefect_port)
@@ -169,26 +187,43 @@ def _start(config: StackPorts) -> None:
     api = f"http://{HOST}:{config.prefect_port}/api"
     access = write_access(api)
     environment = os.environ | access | {"PWD": str(Path.cwd())}
-    server = ["prefect", "server", "start", "--host", HOST, "--port", str(config.prefect_port)]
-    password = access[PREFECT_API_AUTH_STRING.name]
-    launch("prefect", server, environment | server_protection(config.prefect_port, password))
+    start_supervisor(
+        environment | server_settings(config, access),
+        ports={"prefect": config.prefect_port, "mlflow": config.mlflow_port},
+    )
+    launch("prefect")
     if not remote_mlflow():
         start_mlflow(config.mlflow_port)
     wait_for("prefect", lambda: is_responding(f"{api}/health"))
     with stack_client(access) as client:
-        prepare(client, environment)
+        with announced("Registering the deployments"):
+            prepare(client, environment)
         launched = datetime.now(UTC)
-        launch("worker", ["prefect", "worker", "start", "--pool", POOL], environment)
-        wait_for_schedules(client, POOL, log_file("prefect"))
+        launch("worker")
+        with announced("Waiting for Prefect's scheduler"):
+            wait_for_schedules(client, POOL, log_file("prefect"))
         wait_for("worker", lambda: has_worker(client, launched))
     if not remote_mlflow():
         wait_for("mlflow", lambda: is_responding(f"http://{HOST}:{config.mlflow_port}/health"))
 
 
+def server_settings(config: StackPorts, access: dict[str, str]) -> dict[str, str]:
+    """Environment variables of the two servers.
+
+    MLflow's database is named in one because its address may contain a password.
+    """
+    password = access[PREFECT_API_AUTH_STRING.name]
+    settings = {name: os.environ.get(name, default) for name, default in MLFLOW_UI.items()}
+    settings |= {"MLFLOW_BACKEND_STORE_URI": tracking_uri()}
+    return settings | server_protection(config.prefect_port, password)
+
+
 def start_mlflow(port: int) -> None:
-    """Start MLflow's UI; the database address may contain a password and is never an argument."""
-    ui = ["mlflow", "ui", "--host", HOST, "--port", str(port)]
-    launch("mlflow", ui, MLFLOW_UI | os.environ | {"MLFLOW_BACKEND_STORE_URI": tracking_uri()})
+    """Start MLflow's UI."""
+    if is_root_database():
+        with announced("Preparing MLflow's database"):
+            connect()  # replaces the paths of a root that was moved
+    launch("mlflow")
     address_file().write_text(f"http://{HOST}:{port}")
 
 

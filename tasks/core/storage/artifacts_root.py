@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tasks.core import disk
+from tasks.core import disk, shared_folders
 from tasks.core.contracts import UserError
 from tasks.core.files import atomic_write
 from tasks.core.redaction import redacted
@@ -20,23 +20,35 @@ from tasks.core.storage.remote import RemoteStore
 
 CACHE = "cache"
 GENERATION = f"{CACHE}/generation"
+ROOT_ID = "root-id"
 
 
 def root_setting() -> str:
     """`RECOMMENDER_ARTIFACTS`, by default `artifacts/`, as a URL or an absolute path.
 
     Raises:
-        UserError: the URL contains a login, which every index version would record.
+        UserError: the URL contains a login, which every index version would record, or the path
+            contains a question mark.
     """
     location = os.environ.get("RECOMMENDER_ARTIFACTS") or "artifacts"  # an empty one is not set
     if not remote.is_url(location):
-        return str(Path(location).absolute())
+        return _local_root(location)
     if redacted(location) != location:
         raise UserError(
             f"RECOMMENDER_ARTIFACTS={redacted(location)} has a login or a query: give only bucket "
             "and folder, and set the login as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     return location.rstrip("/")
+
+
+def _local_root(location: str) -> str:
+    path = str(Path(location).absolute())
+    if "?" in path:  # MLflow's database would be a file beside the root
+        raise UserError(
+            f"The artifacts root {path} has a '?', where the address of an SQLite database ends: "
+            "choose another path with RECOMMENDER_ARTIFACTS."
+        )
+    return path
 
 
 def artifacts_root() -> Path:
@@ -54,6 +66,26 @@ def remote_store() -> RemoteStore | None:
     """The artifacts root if it is a URL, which other machines share; None if it is a path."""
     location = root_setting()
     return remote.open_remote(location) if remote.is_url(location) else None
+
+
+def root_id() -> str:
+    """What identifies the artifacts root on all machines that share it, also after it was moved.
+
+    It is its URL, or the text of a file in it; empty in a root in which nothing was published.
+    """
+    location = root_setting()
+    if remote.is_url(location):
+        return location
+    file = Path(location) / ROOT_ID
+    return file.read_text().strip() if file.exists() else ""
+
+
+def create_root_id() -> None:
+    """Let `root_id` identify a local root from now on."""
+    if root_id():
+        return
+    with atomic_write(artifacts_root() / ROOT_ID) as new:
+        new.write_text(f"{uuid4().hex}\n")
 
 
 def uri_of(name: str) -> str:
@@ -109,13 +141,16 @@ def invalidate_cache() -> None:
 
 
 def require_writable() -> None:
-    """Check before a run that the artifacts root is writable.
+    """Check before a run that the artifacts root is writable, and share what the run writes.
 
     Raises:
-        UserError: its URL cannot be opened, or its local folder is not writable.
+        UserError: its URL cannot be opened, or its local folder, or a part of it that another user
+            has written, is not writable.
     """
     remote_store()
     disk.require_writable(artifacts_root())
+    shared_folders.require_shared(artifacts_root())
+    shared_folders.share_new_files(artifacts_root())
 
 
 def _canonical(part: object) -> bytes:

@@ -1,12 +1,10 @@
-"""First task of a flow: decides whether the run may reuse stored entries."""
+"""Decides at the start of a run whether it may reuse stored entries."""
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.core.storage import store
 
 
-@task(name="open-cache", cache_policy=NO_CACHE)
 def open_cache(refresh: bool) -> None:
     """Invalidate all cache entries if `refresh` is set, so that the run computes every stage."""
     if refresh:

@@ -15,7 +15,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[3]
 PACKAGES = ("app", "flows", "tasks")
 #: Distributions that are not called like the module that they install.
-DISTRIBUTIONS = {"dotenv": "python-dotenv", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "dotenv": "python-dotenv", "sklearn": "scikit-learn"}
 
 
 @cache

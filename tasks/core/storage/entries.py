@@ -27,6 +27,7 @@ from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
 from tasks.core.files import delete_atomically, delete_best_effort
 from tasks.core.locks import file_lock
+from tasks.core.look_ups import record_look_up
 from tasks.core.storage.artifacts_root import (
     CACHE,
     artifacts_root,
@@ -119,6 +120,7 @@ def get_or_create(
     full_key = [code_version(write.__module__), *key, cache_generation()]
     name = f"{CACHE}/{stage}/{key_of(full_key)}"
     stored = _load(name, kind)
+    record_look_up(stored is not None)
     if stored is not None:
         return stored
     with file_lock(_lock_path(name), f"write the {stage} entry of the cache", LOCK_SECONDS):

@@ -11,6 +11,8 @@ from tasks.core.storage.artifacts_root import CACHE, artifacts_root, cache_root,
 from tasks.core.storage.entries import LOCKS
 from tasks.core.storage.remote import RemoteStore
 
+GRACE_SECONDS = 6 * 3600.0  # entries used this recently may belong to a running run
+
 
 def prune(max_bytes: int, unused_since: float) -> int:
     """Delete entries here and in the remote store, least recently used first.
@@ -28,6 +30,11 @@ def prune_local(max_bytes: int, unused_since: float) -> int:
     _delete_leftovers(unused_since)
     local_store = RemoteStore(LocalFileSystem(), str(artifacts_root()))
     return local_store.prune(CACHE, max_bytes, unused_since)
+
+
+def free_disk() -> int:
+    """Delete all entries of this machine but those of the last hours; returns the bytes freed."""
+    return prune_local(0, oldest_writer_start() - GRACE_SECONDS)
 
 
 def oldest_writer_start() -> float:

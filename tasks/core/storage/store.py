@@ -17,25 +17,36 @@ from tasks.core.contracts import LabelsRef, Ref, UserError, VectorsRef
 from tasks.core.storage.artifacts_root import (
     artifacts_root,
     cache_root,
+    create_root_id,
     file_digest,
     invalidate_cache,
     key_of,
     remote_store,
     require_writable,
+    root_id,
     root_setting,
     sha256,
     uri_of,
 )
 from tasks.core.storage.entries import EntryWriter, get_or_create, upload_entry
-from tasks.core.storage.pruning import oldest_writer_start, prune, prune_local
+from tasks.core.storage.pruning import (
+    GRACE_SECONDS,
+    free_disk,
+    oldest_writer_start,
+    prune,
+    prune_local,
+)
 from tasks.core.storage.remote import ENTRY_DEPTH
 
 __all__ = [
+    "GRACE_SECONDS",
     "EntryWriter",
     "artifacts_root",
     "cache_root",
     "chunks",
+    "create_root_id",
     "file_digest",
+    "free_disk",
     "get_or_create",
     "invalidate_cache",
     "join",
@@ -50,6 +61,7 @@ __all__ = [
     "read_labels",
     "remote_store",
     "require_writable",
+    "root_id",
     "root_setting",
     "select_vectors",
     "sha256",
@@ -66,7 +78,8 @@ def join(refs: Sequence[R]) -> R:
     """One reference to the concatenation of several outputs, in order."""
     paths = tuple(path for ref in refs for path in ref.paths)
     digest = sha256(ref.digest.encode() for ref in refs)
-    return type(refs[0])(paths=paths, digest=digest, rows=sum(ref.rows for ref in refs))
+    rows = sum(ref.rows for ref in refs)
+    return type(refs[0])(paths=paths, digest=digest, rows=rows, parts=tuple(refs))
 
 
 def locate(ref: Ref) -> Path:

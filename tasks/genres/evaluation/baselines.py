@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from scipy.special import expit
 
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, ScoresRef
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.preprocess import TextConfig
 from tasks.genres.calibration import fit_calibration
@@ -95,7 +94,7 @@ def _score(
     return writer.folder_ref(ScoresRef, len(test.texts))
 
 
-@task(name="baselines", cache_policy=NO_CACHE)
+@stage_task("baselines")
 def baselines(
     documents: DocumentsRef, labels: LabelsRef, linear: LinearRef, text: TextConfig
 ) -> ScoresRef:

@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
+from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -19,6 +18,7 @@ from tasks.core.contracts import (
     UserError,
     VectorsRef,
 )
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.splits import films_of, movie_keys
 from tasks.genres.evaluation.tables import (
@@ -45,9 +45,9 @@ from tasks.genres.metrics import (
 MOVIE_COLUMNS = ["id", "title", "overview", "genres", "year", "language", "split"]
 #: Tables shown as Prefect artifacts, with their descriptions.
 SHOWN_TABLES = {
-    "genres": "Scores per genre",
-    "slices": "Scores per group of movies",
-    "mistakes": "Wrong predictions furthest from the truth",
+    "genres": "Scores of each genre, its movies, and its probability threshold",
+    "slices": "Scores of movies by decade, length of text, number of genres, and language",
+    "mistakes": "The wrong predictions that are furthest from the truth",
 }
 
 
@@ -74,6 +74,14 @@ def f1_intervals(
             intervals |= bootstrap_interval(samples, f"{other}_f1_{average}")
             intervals |= bootstrap_interval(margin, f"{prefix}_f1_{average}_over_{name}")
     return intervals
+
+
+def member_scores(name: str, labels: Labels, predictions: Labels) -> dict[str, float]:
+    """F1 of a part of the classifier alone; the linear model's is that of the TF-IDF baseline."""
+    return {
+        f"member_{name}_f1_micro": micro_f1(labels, predictions),
+        f"member_{name}_f1_macro": macro_f1(labels, predictions),
+    }
 
 
 def _predicted_test_movies(
@@ -126,24 +134,25 @@ def _predictions(
 
 
 def _scores(
-    predicted: PredictedMovies, network: Labels | None, tfidf: Labels, prefix: str
+    predicted: PredictedMovies, members: Mapping[str, Labels], films: Films, prefix: str
 ) -> dict[str, float]:
+    """Scores and intervals; `members` are predictions of the ensemble's parts by their name."""
     scores = multilabel_scores(
         labels=predicted.labels,
         probabilities=predicted.probabilities,
         thresholds=predicted.thresholds,
         prefix=prefix,
     )
-    others = {"baseline_tfidf": tfidf}
-    if network is not None:
-        others[name := f"{prefix}_network"] = network
-        scores[f"{name}_f1_micro"] = micro_f1(predicted.labels, network)
-        scores[f"{name}_f1_macro"] = macro_f1(predicted.labels, network)
+    others = {"baseline_tfidf": members["tfidf"]}
+    if "network" in members:
+        others["member_network"] = members["network"]
+        scores |= member_scores("network", predicted.labels, members["network"])
+        scores |= member_scores("linear", predicted.labels, members["tfidf"])
     scores |= f1_intervals(
         labels=predicted.labels,
         predictions=predicted.predictions,
         others=others,
-        films=films_of(movie_keys(predicted.movies)),
+        films=films,
         prefix=prefix,
     )
     counts = {
@@ -161,21 +170,24 @@ def _evaluate(
     protocol: Protocol,
     writer: store.EntryWriter,
 ) -> ScoresRef:
-    tfidf = np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)
-    scores = _scores(predicted, network, tfidf, PREFIX[protocol])
+    members = {"tfidf": np.load(store.locate(baseline) / "tfidf.npy", allow_pickle=False)}
+    if network is not None:
+        members["network"] = network
+    films = films_of(movie_keys(predicted.movies))
+    scores = _scores(predicted, members, films, PREFIX[protocol])
     store.write_json(writer.folder / "metrics.json", scores)
     tables = {
         "genres": genre_table(predicted),
         "slices": slice_table(predicted.movies, predicted.labels, predicted.predictions),
         "mistakes": confident_errors(predicted),
-        "test_predictions": predictions_table(predicted),
+        "test_predictions": predictions_table(predicted, films, members),
     }
     for name, table in tables.items():
         pq.write_table(table, writer.folder / f"{name}.parquet")
     return writer.folder_ref(ScoresRef, predicted.movies.num_rows)
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@stage_task("evaluate")
 def evaluate(
     documents: DocumentsRef,
     labels: LabelsRef,
@@ -217,6 +229,4 @@ def _show(scores: ScoresRef, protocol: Protocol) -> None:
     get_run_logger().info("%s %.3f on %d movies (%s protocol)", name, value, scores.rows, protocol)
     for key, description in SHOWN_TABLES.items():
         rows = pq.read_table(folder / f"{key}.parquet").to_pylist()
-        create_table_artifact(
-            rows, key=key, description=f"{description} (test movies, {protocol} protocol)"
-        )
+        show_table(rows, key=key, description=f"{description} (test movies, {protocol} protocol).")

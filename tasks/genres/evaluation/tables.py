@@ -1,6 +1,7 @@
 """Predicted test movies -> tables: scores per genre and per slice, errors and predictions."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from tasks.genres.metrics import (
+    Films,
     Labels,
     Probabilities,
     apply_thresholds,
@@ -123,14 +125,22 @@ def confident_errors(predicted: PredictedMovies) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def predictions_table(predicted: PredictedMovies) -> pa.Table:
-    """`id`, `title`, actual genres, predicted genres and probabilities, a row per movie."""
+def predictions_table(
+    predicted: PredictedMovies, films: Films, others: Mapping[str, Labels]
+) -> pa.Table:
+    """A row per movie: what it is, its genres, and those that ours and other models predict.
+
+    `films` (n,) numbers the films of the movies. `others` are predictions by the name of a model,
+    whose column is `<name>_genres`.
+    """
     movies = predicted.movies
+    models = {"predicted": predicted.predictions, **others}
     columns = {
         "id": movies["id"],
         "title": movies["title"],
+        "film": films,
         "actual_genres": movies["genres"],
-        "predicted_genres": genre_names(predicted.predictions, predicted.classes),
+        **{f"{name}_genres": genre_names(rows, predicted.classes) for name, rows in models.items()},
         "probabilities": pa.array(list(predicted.probabilities), pa.list_(pa.float32())),
     }
     return pa.table(columns).replace_schema_metadata({"classes": ", ".join(predicted.classes)})

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -311,7 +312,8 @@ def train_network(
     with torch.random.fork_rng():
         state = start_or_resume(train, config, word_vectors, checkpoint)
         batch_size = usual_batch_size(config, len(train.labels))
-        with torch_threads(useful_threads(state.network, batch_size, torch.get_num_threads())):
+        available = min(torch.get_num_threads(), cpu_count())  # torch knows no CPU quota
+        with torch_threads(useful_threads(state.network, batch_size, available)):
             _run_epochs(state, train, validation, config, checkpoint)
     if config.patience is not None:
         state.network.load_state_dict(state.best_weights)

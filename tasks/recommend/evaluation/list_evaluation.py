@@ -4,16 +4,16 @@ All movies of the catalogue are candidates.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
+from tasks.core.artifact_tables import LIST_LENGTH, list_columns, show_table
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import (
     ClassifierRef,
@@ -25,6 +25,7 @@ from tasks.core.contracts import (
     ScoresRef,
     TransformerRef,
 )
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.companions.reference_files import read_known_items, require_same_file
 from tasks.recommend.catalogue import Catalogue
@@ -204,7 +205,7 @@ def _write(
         pq.write_table(content, writer.folder / f"{name}.parquet")
 
 
-@task(name="evaluate-lists", cache_policy=NO_CACHE)
+@stage_task("evaluate-lists")
 def evaluate_lists(
     rows: RowsRef,
     documents: DocumentsRef,
@@ -240,15 +241,25 @@ def evaluate_lists(
     key = [config, digests, references]
     scores = store.get_or_create("lists", key, ScoresRef, evaluate)
     _log_scores(scores)
-    rows_shown = pq.read_table(store.locate(scores) / "sample_lists.parquet").to_pylist()
-    create_table_artifact(rows_shown, key="sample-lists")
+    _show_lists(store.locate(scores))
     return scores
+
+
+def _show_lists(folder: Path) -> None:
+    """Show the lists of well-known films in Prefect."""
+    rows = pq.read_table(folder / "sample_lists.parquet").to_pylist()
+    show_table(
+        [{"film": row["film"], **list_columns(row["movies like it"])} for row in rows],
+        key="sample-lists",
+        description=f"The first {LIST_LENGTH} movies that this run recommends for each "
+        "well-known film of the catalogue.",
+    )
 
 
 def _log_scores(scores: ScoresRef) -> None:
     metrics = store.read_json(store.locate(scores) / "metrics.json")
     names = [f"rec_{name}" for name in RELEVANCE_METRICS if f"rec_{name}" in metrics]
-    relevance = {name: round(metrics[name], 3) for name in names}
+    relevance = ", ".join(f"{name} {metrics[name]:.3f}" for name in names)
     get_run_logger().info(
         "%s, the 20 most frequent movies take %.1f%% of all places",
         relevance or "the source has nothing to judge lists by",

@@ -124,7 +124,8 @@ def _keywords_of_half(rows: pa.Table, half: Half) -> list[list[str]]:
     """
     keywords, halves = rows["keywords"].to_pylist(), query_halves(rows)
     return [
-        names if own_half == half else [] for names, own_half in zip(keywords, halves, strict=True)
+        names if movie_half == half else []
+        for names, movie_half in zip(keywords, halves, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from tasks.recommend.evaluation.relevance_scores import ranked_lists
 from tasks.recommend.scoring import RankConfig
 from tasks.recommend.search import title_with_year
 
+SAMPLE_LISTS = pa.schema([("film", pa.string()), ("movies like it", pa.list_(pa.string()))])
 KNOWN_FILMS = (
     "Toy Story",
     "The Godfather",
@@ -34,15 +35,13 @@ KNOWN_FILMS = (
 
 
 def sample_lists(catalogue: Catalogue, config: RankConfig) -> pa.Table:
-    """Columns `film` and `movies like it`, one row per known film of the catalogue."""
+    """Columns `film` and `movies like it` (a list), one row per known film of the catalogue."""
     rows = known_film_rows(catalogue)
     scorer = recommender_scorer(catalogue, config)
     lists = ranked_lists(catalogue, rows, scorer, config.diversity)
     films = [catalogue.movie(row)["title"] for row in rows]
-    joined = [_join_titles(catalogue, hits) for hits in lists.tolist()]
-    return pa.table(
-        {"film": pa.array(films, pa.string()), "movies like it": pa.array(joined, pa.string())}
-    )
+    titles = [_titles(catalogue, hits) for hits in lists.tolist()]
+    return pa.table({"film": films, "movies like it": titles}, SAMPLE_LISTS)
 
 
 def known_film_rows(catalogue: Catalogue) -> list[int]:
@@ -53,6 +52,6 @@ def known_film_rows(catalogue: Catalogue) -> list[int]:
     return [row_by_title[title] for title in KNOWN_FILMS if title in row_by_title]
 
 
-def _join_titles(catalogue: Catalogue, rows: list[int]) -> str:
+def _titles(catalogue: Catalogue, rows: list[int]) -> list[str]:
     """Titles with years of a list; -1 fills short lists."""
-    return "; ".join(title_with_year(catalogue.movie(row)) for row in rows if row >= 0)
+    return [title_with_year(catalogue.movie(row)) for row in rows if row >= 0]

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import (
@@ -27,6 +26,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.documents import tokens_of
+from tasks.core.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors
@@ -340,7 +340,7 @@ def _row_chunks(
         start = stop
 
 
-@task(name="fit-text-features", cache_policy=NO_CACHE)
+@stage_task("fit-text-features")
 def fit_text_features(
     documents: DocumentsRef, labels: LabelsRef, doc2vec: Doc2VecRef, compute: Compute
 ) -> TextFeaturesRef:
@@ -356,7 +356,7 @@ def fit_text_features(
     )
 
 
-@task(name="fit-transformer", cache_policy=NO_CACHE)
+@stage_task("fit-transformer")
 def fit_transformer(
     texts: TextFeaturesRef,
     documents: DocumentsRef,
@@ -374,7 +374,7 @@ def fit_transformer(
     )
 
 
-@task(name="build-index-rows", cache_policy=NO_CACHE)
+@stage_task("build-index-rows")
 def build_index_rows(
     documents: DocumentsRef,
     vectors: VectorsRef,

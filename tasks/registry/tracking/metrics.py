@@ -1,4 +1,4 @@
-"""Numbers -> MLflow metrics: final values, or one value per epoch."""
+"""Numbers -> MLflow metrics in groups: final values, or one value per epoch."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import pyarrow as pa
 from mlflow.entities import Metric
 
 from tasks.core.contracts import RunRef
+from tasks.registry.tracking.metric_groups import grouped_name
 
 BATCH = 1000  # metrics per request, MLflow's limit
 
@@ -17,7 +18,7 @@ def log_metrics(
 ) -> None:
     """Log final values by name."""
     timestamp = _milliseconds()
-    metrics = [Metric(name, value, timestamp, step) for name, value in values.items()]
+    metrics = [Metric(grouped_name(name), value, timestamp, step) for name, value in values.items()]
     client.log_batch(run.run_id, metrics=metrics)
 
 
@@ -30,7 +31,7 @@ def log_epochs(
     """
     timestamp = _milliseconds()
     metrics = [
-        Metric(name, row[column], timestamp, row["epoch"])
+        Metric(grouped_name(name), row[column], timestamp, row["epoch"])
         for row in history.to_pylist()
         for column, name in names.items()
     ]

@@ -2,27 +2,26 @@
 
 import logging
 import os
-import shlex
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from tasks.core.contracts import UserError
 from tasks.core.locks import file_lock
+from tasks.core.shared_folders import share_new_files
 from tasks.core.storage import store
 from tasks.core.storage.remote import is_url
 from tasks.registry.model_registry import (
-    is_root_database,
+    EXPERIMENT,
     registry_errors,
     require_reachable,
+    sqlite_file,
     tracking_uri,
 )
+from tasks.registry.tracking.relocation import update_moved_paths
 
-EXPERIMENT = "movie-recommender"
 DATABASE_LOCK_SECONDS = 180.0  # creating or migrating MLflow's tables takes about ten seconds
 
 
@@ -47,15 +46,31 @@ def open_client(uri: str, root: Path) -> mlflow.MlflowClient:
 
     The lock: two processes that create MLflow's tables at the same time would both fail. It is
     skipped in a read-only root, where no database can be created.
+
+    Raises:
+        UserError: the root was moved while a run is writing to it.
     """
     require_reachable(uri)
     root.mkdir(parents=True, exist_ok=True)
     lock = file_lock(root / "mlflow.lock", "open MLflow's database", DATABASE_LOCK_SECONDS)
-    with lock if os.access(root, os.W_OK) else nullcontext():
+    is_writable = os.access(root, os.W_OK)
+    with lock if is_writable else nullcontext():
+        if is_writable:
+            share_new_files(root)
+            create_database_file()
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
+        if is_writable:
+            update_moved_paths(client)
     return client
+
+
+def create_database_file() -> None:
+    """Create a missing SQLite file empty: SQLite itself would give the group no access to it."""
+    file = sqlite_file()
+    if file and file.parent.is_dir() and not file.exists():
+        file.touch()
 
 
 def experiment_id(client: mlflow.MlflowClient) -> str:
@@ -77,30 +92,3 @@ def artifact_location() -> str | None:
         return None
     location = store.uri_of("mlruns")
     return location if is_url(location) else Path(location).as_uri()
-
-
-def require_experiment_of_this_root(client: mlflow.MlflowClient, experiment: str) -> None:
-    """Check that the runs of an experiment store their files under the current artifacts root.
-
-    MLflow stores the location as an absolute path. In a root that was moved or copied, new runs
-    would write to the earlier place.
-
-    Raises:
-        UserError: the root was moved or copied.
-    """
-    location = client.get_experiment(experiment).artifact_location
-    if not is_root_database() or not location.startswith("file:"):
-        return
-    stored_root = Path(unquote(urlsplit(location).path)).parent
-    root = store.artifacts_root()
-    if stored_root == root or (stored_root.exists() and stored_root.samefile(root)):
-        return
-    if stored_root.exists():
-        raise UserError(
-            f"{root} is a copy of {stored_root}, and its MLflow database still points there. "
-            f"Train with RECOMMENDER_ARTIFACTS={stored_root}, or in a new, empty root."
-        )
-    raise UserError(
-        f"{root} was moved from {stored_root}, and its MLflow database still points there. "
-        "Move it back, or create a link: " + shlex.join(["ln", "-s", str(root), str(stored_root)])
-    )

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.contracts import (
@@ -32,6 +34,7 @@ SHOWN_TABLES = (
     "lists_beside",
     "drift",
 )
+SEPARATOR = "; "  # between titles, which contain commas
 
 
 @io_task("track-results")
@@ -83,8 +86,16 @@ def log_tables(client: mlflow.MlflowClient, run: RunRef, folder: Path) -> None:
     for file in sorted(folder.glob("*.parquet")):
         client.log_artifact(run.run_id, str(file), "evaluation")
         if file.stem in SHOWN_TABLES:
-            columns = pq.read_table(file).to_pydict()
+            columns = _shown_columns(pq.read_table(file))
             client.log_table(run.run_id, columns, f"evaluation/{file.stem}.json")
+
+
+def _shown_columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Columns of a table; lists become texts, which MLflow's table view would show as JSON."""
+    columns: dict[str, list[Any]] = table.to_pydict()
+    for name in (field.name for field in table.schema if pa.types.is_list(field.type)):
+        columns[name] = [None if row is None else SEPARATOR.join(row) for row in columns[name]]
+    return columns
 
 
 def log_figures(

@@ -3,13 +3,15 @@
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
-from tasks.core.contracts import MOVIES, IngestRef, ProfileRef, RefreshRef, RunRef
+from tasks.core.contracts import MOVIES, IngestRef, Ref, RefreshRef, RunRef
 from tasks.core.retry import io_task
 from tasks.core.storage import store
+from tasks.data.drift import profile_source
 from tasks.data.splits import MovieSplits
 from tasks.registry.champion_check import SOURCE_FOLDER
 from tasks.registry.tracking.length_limits import DATASET_NAME_LENGTH, shorten
@@ -41,8 +43,8 @@ def _column_spec(column: pa.Field) -> ColSpec:
 
 
 def source_dataset(ingested: IngestRef) -> Dataset:
-    """The source as an MLflow dataset: name, digest, row counts, and the schema of its rows as
-    ingested (`MOVIES`), whatever the columns of the file are called."""
+    """The source as an MLflow dataset: name, digest, numbers of rows, years of the movies, and the
+    schema of its rows as ingested (`MOVIES`), whatever the columns of the file are called."""
     schema = dataset_schema(MOVIES).to_dict()
     return Dataset(
         name=shorten(ingested.source, DATASET_NAME_LENGTH),
@@ -50,8 +52,17 @@ def source_dataset(ingested: IngestRef) -> Dataset:
         source_type="local",
         source=json.dumps({"file": ingested.source, "sha256": ingested.digest}),
         schema=json.dumps({"mlflow_colspec": schema}),
-        profile=json.dumps({"rows": ingested.rows, "kept": ingested.kept}),
+        profile=json.dumps(dataset_profile(ingested)),
     )
+
+
+def dataset_profile(ingested: IngestRef) -> dict[str, int]:
+    """Numbers of rows, and the years of the oldest and of the newest movie where any is known."""
+    counts = {"num_rows": ingested.rows, "kept": ingested.kept}
+    counts |= {"quarantined": ingested.quarantine.rows, "without_genres": ingested.unlabelled}
+    bounds = [pc.min_max(store.read(chunk, ["year"])["year"]).as_py() for chunk in ingested.chunks]
+    known = [year for bound in bounds for year in bound.values() if year is not None]
+    return counts | ({"first_year": min(known), "last_year": max(known)} if known else {})
 
 
 def row_count_metrics(ingested: IngestRef) -> dict[str, float]:
@@ -76,31 +87,23 @@ def split_metrics(splits: MovieSplits) -> dict[str, float]:
 
 
 @io_task("track-source")
-def track_source(run: RunRef, ingested: IngestRef) -> None:
-    """Log the source as a dataset, its files, its row counts and its quarantined rows."""
+def track_source(run: RunRef, ingested: IngestRef, splits: MovieSplits | None = None) -> None:
+    """Log the source as a dataset, its files, its row counts and its quarantined rows.
+
+    Without `splits` the run is a refresh. With them, also what later runs need to compare theirs
+    with it: its profile, and the keys of the films that models are fitted on.
+    """
     client = connect()
-    tags = [InputTag("mlflow.data.context", "training")]
+    tags = [InputTag("mlflow.data.context", "training" if splits else "refresh")]
     client.log_inputs(run.run_id, [DatasetInput(source_dataset(ingested), tags)])
     log_metrics(client, run, row_count_metrics(ingested))
     client.log_text(run.run_id, "\n".join(ingested.files), "source/files.txt")
-    client.log_artifact(run.run_id, str(store.locate(ingested.quarantine)), SOURCE_FOLDER)
-
-
-@io_task("track-splits")
-def track_splits(run: RunRef, splits: MovieSplits) -> None:
-    """Log the numbers of movies by split, and the keys of the films that models are fitted on.
-
-    Later runs compare their models with these on other films.
-    """
-    client = connect()
-    log_metrics(client, run, split_metrics(splits))
-    client.log_artifact(run.run_id, str(store.locate(splits.fitted_keys)), SOURCE_FOLDER)
-
-
-@io_task("track-profile")
-def track_profile(run: RunRef, profile: ProfileRef) -> None:
-    """Log the source's profile; the drift check of later runs compares theirs with it."""
-    connect().log_artifact(run.run_id, str(store.locate(profile)), SOURCE_FOLDER)
+    files: list[Ref] = [ingested.quarantine]
+    if splits:
+        log_metrics(client, run, split_metrics(splits))
+        files += [splits.fitted_keys, profile_source(ingested.chunks)]
+    for file in files:
+        client.log_artifact(run.run_id, str(store.locate(file)), SOURCE_FOLDER)
 
 
 @io_task("track-refresh")

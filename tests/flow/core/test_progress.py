@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import time
 
 import pytest
@@ -29,11 +30,32 @@ def test_the_text_has_rows_rate_and_time_left():
     assert progress.describe() == "50 of 100 rows, 25 rows/s, 2 s left"
 
 
+@pytest.mark.parametrize(
+    ("unit", "done", "total", "text"),
+    [
+        ("epochs", 5, 8, "stopped early after 5 of 8 epochs, in 2 s"),
+        ("epochs", 8, 8, "8 epochs in 2 s"),
+        ("rows", 98, 100, "98 rows in 2 s"),  # some were quarantined
+        ("rows", 98, None, "98 rows in 2 s"),
+    ],
+)
+def test_the_last_text_says_how_much_was_done(unit, done, total, text):
+    progress = ProgressRate(total, unit)
+    progress.start, progress.done = time.monotonic() - 2, done
+    assert progress.summary() == text
+
+
 def test_the_text_without_a_total_has_no_time_left():
     progress = ProgressRate(total=None)
     progress.start, progress.done = time.monotonic() - 2, 50
     assert progress.percent == 0
     assert progress.describe() == "50 rows, 25 rows/s"
+
+
+def test_a_slow_rate_is_not_rounded_to_zero():
+    progress = ProgressRate(total=14, unit="epochs")
+    progress.start, progress.done = time.monotonic() - 100, 4
+    assert progress.rate_text == "0.04 epochs/s"
 
 
 def test_log_lines_use_the_console_of_the_bar_until_it_ends():
@@ -74,7 +96,7 @@ def test_gather_keeps_the_order_and_creates_an_artifact(prefect_server):
     assert gathering() == [3, 1, 2]
     newest = progress_artifacts("progress-preprocess")[0]
     assert newest["data"] == 100.0
-    assert newest["description"].startswith("6 of 6 rows")
+    assert re.fullmatch(r"6 rows in \d s", newest["description"])
 
 
 def test_epochs_written_by_a_training_are_shown(prefect_server, tmp_path, monkeypatch):
@@ -95,7 +117,7 @@ def test_epochs_written_by_a_training_are_shown(prefect_server, tmp_path, monkey
                     time.sleep(0.01)
 
     flow(train.fn, name="training")()
-    assert descriptions[-1].startswith("3 of 4 epochs")
+    assert re.fullmatch(r"stopped early after 3 of 4 epochs, in \d s", descriptions[-1])
 
 
 def unreachable(*_: object, **__: object) -> None:

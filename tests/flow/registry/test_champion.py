@@ -11,6 +11,7 @@ import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from tasks.core.contracts import DamagedVersionError, IndexRef, RegistryError, UserError
+from tasks.core.storage import store
 from tasks.recommend.index import lancedb_uri
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import (
@@ -20,6 +21,7 @@ from tasks.registry.champion import (
     from_tags,
     load_champion,
     model_folders,
+    require_champion_of_this_root,
     to_tags,
 )
 from tasks.registry.champion_check import load_checked_champion
@@ -28,10 +30,13 @@ from tasks.registry.model_registry import (
     CHAMPION,
     MODEL,
     champion_version,
+    pack_tags,
     require_intact_database,
     tracking_uri,
 )
+from tasks.registry.release import find_version, promote, require_usable, roll_back
 from tasks.registry.tracking.mlflow_client import connect, experiment_id, open_client
+from tasks.registry.tracking.runs import open_run
 from tests.conftest import ROOT, free_port
 from tests.support.http_server import served
 
@@ -45,10 +50,11 @@ READER = Champion(
 )
 
 
-def register(tags: dict[str, str]) -> None:
+def register(tags: dict[str, str], pack: bool = True) -> None:
     client = connect()
     client.create_registered_model(MODEL)
-    version = client.create_model_version(MODEL, "file:///nowhere", tags=tags)
+    stored = pack_tags(tags) if pack else tags
+    version = client.create_model_version(MODEL, "file:///nowhere", tags=stored)
     client.set_registered_model_alias(MODEL, CHAMPION, version.version)
 
 
@@ -70,7 +76,7 @@ def test_a_root_that_is_a_file_is_an_error(uri, artifacts, monkeypatch):
 
 
 def test_a_champion_of_an_early_release_is_not_usable(artifacts):
-    register({"index_uri": "u", "index_tag": "run-1"})
+    register({"index_uri": "u", "index_tag": "run-1"}, pack=False)
     checked = load_checked_champion()
     assert (checked.version, checked.champion) == ("1", None)
     assert "earlier release" in checked.damage
@@ -93,10 +99,13 @@ def test_a_champion_of_another_format_is_refused_and_no_obstacle(artifacts, stor
     assert "an earlier release registered it" in decision.why
 
 
-def test_tags_restore_the_champion(artifacts):
+@pytest.mark.parametrize("pack", [True, False])
+def test_tags_restore_the_champion(artifacts, pack):
+    """Earlier releases did not pack them."""
     assert from_tags(to_tags(READER)) == READER
-    register(to_tags(READER))
-    assert load_champion() == READER.model_copy(update={"version": "1"})
+    register(to_tags(READER), pack)
+    champion = load_champion()
+    assert champion == READER.model_copy(update={"version": "1", "registered": champion.registered})
 
 
 def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, monkeypatch):
@@ -104,6 +113,46 @@ def test_an_index_of_a_shared_registry_is_stored_with_its_whole_path(artifacts, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     reader = READER.model_copy(update={"index": IndexRef(uri=lancedb_uri(), tag="run-1")})
     assert to_tags(reader)["index_uri"] == str(artifacts / "lancedb")
+
+
+@pytest.fixture
+def other_root(artifacts, tmp_path, monkeypatch):
+    """Another root than that of the champion in the registry that both use."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    (artifacts / "lancedb" / "run-1.lance").mkdir(parents=True)
+    store.create_root_id()
+    index = IndexRef(uri=lancedb_uri(), tag="run-1")
+    register(to_tags(READER.model_copy(update={"index": index})))
+    require_champion_of_this_root()
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(other))
+    return other
+
+
+def test_nothing_is_published_over_the_champion_of_another_root(other_root, artifacts):
+    """It could not be compared: its models and index would look damaged, and be replaced."""
+    for check in (require_champion_of_this_root, load_checked_champion):
+        with pytest.raises(UserError, match="published from another artifacts root") as error:
+            check()
+    assert f"index in {artifacts / 'lancedb'}" in str(error.value)
+    client = connect()
+    with pytest.raises(UserError, match="published from another artifacts root"):
+        require_usable(find_version(client, "1"))
+    for change in (lambda: promote(client, "1"), lambda: roll_back(client)):
+        with pytest.raises(UserError, match="published from another artifacts root"):
+            change()
+    store.create_root_id()
+    with pytest.raises(UserError, match="published from another artifacts root"):
+        open_run({}, {})
+    assert client.search_runs([experiment_id(client)]) == []
+
+
+def test_another_root_reads_the_champion_where_its_index_is(other_root, artifacts):
+    assert load_champion().index.uri == str(artifacts / "lancedb")
+    artifacts.rename(artifacts.with_name("unmounted"))
+    with pytest.raises(UserError, match="set RECOMMENDER_ARTIFACTS to it"):
+        load_champion()
 
 
 def test_a_relative_index_path_starts_at_the_current_root(artifacts, tmp_path, monkeypatch):

@@ -21,7 +21,8 @@ from tests.support.definitions.modules import PACKAGES, calls, members
 NOT_OPTIONS = (
     *("description", "fn", "parameters", "source_code", "task_key", "task_runner", "version"),
 )
-CREATE_ARTIFACT = r"create_\w+_artifact|ArtifactCreate"
+SHOW_TABLE = "show_table"
+CREATE_ARTIFACT = rf"create_\w+_artifact|ArtifactCreate|{SHOW_TABLE}"
 CREATE_PROGRESS_ARTIFACT = "gather|progress_bar|watch_epochs"
 
 
@@ -97,7 +98,7 @@ def task_runner(flow: Flow[..., Any]) -> str:
 
 
 def called_tasks(flow: Flow[..., Any]) -> dict[str, list[str]]:
-    """The tasks that a flow and the functions below it call, by calling function."""
+    """The tasks that a flow and the functions and tasks below it call, by calling function."""
     called: dict[str, list[str]] = {}
     functions: list[Any] = [flow.fn]
     for function in functions:
@@ -108,7 +109,7 @@ def called_tasks(flow: Flow[..., Any]) -> dict[str, list[str]]:
 
 
 def calls_in(function: FunctionType) -> tuple[list[str], list[FunctionType]]:
-    """Calls of tasks in a function, in their order, and the project's functions that it names."""
+    """Calls of tasks in a function, in their order, and the project's functions in its calls."""
     tree = ast.parse(dedent(inspect.getsource(function)))
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
@@ -118,22 +119,30 @@ def calls_in(function: FunctionType) -> tuple[list[str], list[FunctionType]]:
         value = inspect.unwrap(function).__globals__.get(node.id)
         if isinstance(value, Task):
             task_calls.append(f"{node.id}{methods.get(id(node), '')}")
+            helpers.append(inspect.unwrap(value.fn))
         elif isinstance(value, FunctionType) and value.__module__.split(".")[0] in PACKAGES:
             helpers.append(value)
     return task_calls, helpers
 
 
-def artifacts() -> dict[str, list[str]]:
-    """Keys of artifacts as the code has them, by the function that creates them."""
-    keys: dict[str, list[str]] = {}
+def artifacts() -> dict[str, dict[str, str]]:
+    """Keys and descriptions of artifacts as the code has them, by the function that creates them.
+
+    A description says what the artifact shows; that of progress changes while it is shown.
+    """
+    artifacts: dict[str, dict[str, str]] = {}
     for module, function, call in calls(f"{CREATE_ARTIFACT}|{CREATE_PROGRESS_ARTIFACT}"):
-        argument = [keyword.value for keyword in call.keywords if keyword.arg == "key"]
-        if argument:
-            texts = loop_values(module, function, argument[0]) or [text_of(argument[0])]
+        if function.name == SHOW_TABLE:  # its callers are listed
+            continue
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        if "key" in given:
+            keys = loop_values(module, function, given["key"]) or [text_of(given["key"])]
         else:
-            texts = [f"progress-{text_of(call.args[0])}"]
-        keys.setdefault(f"{module.__name__}.{function.name}", []).extend(texts)
-    return keys
+            keys = [f"progress-{text_of(call.args[0])}"]
+        description = text_of(given["description"]) if "description" in given else "(progress)"
+        name = f"{module.__name__}.{function.name}"
+        artifacts.setdefault(name, {}).update(dict.fromkeys(keys, description))
+    return artifacts
 
 
 def loop_values(module: ModuleType, function: ast.FunctionDef, variable: ast.expr) -> list[str]:
@@ -150,5 +159,8 @@ def text_of(node: ast.expr) -> str:
     """The text of a constant or an f-string; any other expression in braces."""
     if isinstance(node, ast.Constant):
         return str(node.value)
-    code = ast.unparse(node)
-    return code[2:-1] if isinstance(node, ast.JoinedStr) else f"{{{code}}}"
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(text_of, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return f"{{{ast.unparse(node.value)}}}"
+    return f"{{{ast.unparse(node)}}}"

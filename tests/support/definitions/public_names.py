@@ -17,7 +17,7 @@ from tasks.core.strict_config import StrictConfig
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.aliases import PREVIOUS
 from tasks.registry.champion import FORMAT, Champion, to_tags
-from tasks.registry.model_registry import CHAMPION, MODEL
+from tasks.registry.model_registry import CHAMPION, MODEL, pack_tags, unpack_tags
 from tasks.registry.tracking.mlflow_client import EXPERIMENT
 from tasks.registry.tracking.model_signature import SIGNATURE
 from tests.support.definitions.modules import members, modules
@@ -86,7 +86,8 @@ def registered_model() -> dict[str, Any]:
         "model": MODEL,
         "aliases": [CHAMPION, PREVIOUS],
         "format": FORMAT,
-        "tags": sorted(to_tags(version)),
+        "tags": sorted(pack_tags(to_tags(version))),
+        "packed tags": sorted(unpack_tags(pack_tags(to_tags(version)))),
         "signature": {name: json.loads(part) for name, part in SIGNATURE.to_dict().items()},
     }
 

@@ -1,10 +1,12 @@
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app import main
+from app import loader, main
+from flows.cli.command_line import main as run_command
 from tasks.core.contracts import IndexRef, RegistryError, UserError
 from tasks.recommend.explanation import FEATURE_LABELS
 from tasks.recommend.index import publish_version
@@ -15,6 +17,9 @@ from tasks.registry.champion import Champion, load_champion
 from tests.conftest import free_port
 from tests.support.index_rows import HOSTILE_TITLES, rows
 from tests.support.published_catalogue import MARKUP, champion_of, known_and_obscure_movie
+
+OWN_PATHS = ["/", "/docs", "/api/genres"]
+OWN_PATHS += [f"/{file.name}" for file in main.STATIC.iterdir()]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +93,7 @@ def test_a_title_means_the_clearly_best_known_movie_and_a_note_says_so(
     client, tmp_path, monkeypatch
 ):
     many = publish_version(str(tmp_path / "lancedb"), [known_and_obscure_movie()], "run-1")
-    monkeypatch.setattr(main, "load_champion", lambda: champion_of(many))
+    monkeypatch.setattr(loader, "load_champion", lambda: champion_of(many))
     note = "Movies called 'Gravity': Gravity (1979), id 1; Gravity (1980), id 2. "
     note += "Took Gravity (1980)."
     assert client.get("/api/titles", params={"q": "gravity"}).json()["meant"]["id"] == "2"
@@ -98,7 +103,7 @@ def test_a_title_means_the_clearly_best_known_movie_and_a_note_says_so(
 
 
 def test_the_page_names_every_feature_in_the_words_of_the_command_line():
-    script = (main.STATIC / "app.js").read_text(encoding="utf-8")
+    script = (main.STATIC / "cards.js").read_text(encoding="utf-8")
     (block,) = re.findall(r"const SHARES = \{(.+?)\};", script, re.DOTALL)
     labels = dict(re.findall(r'(\w+): "(.+?)"', block))
     assert {name: label.casefold() for name, label in labels.items()} == {
@@ -109,7 +114,7 @@ def test_the_page_names_every_feature_in_the_words_of_the_command_line():
 def test_there_are_at_most_eight_completions(client, demo_index, tmp_path, monkeypatch):
     titles = [f"Part {number} of many" for number in range(20)]
     many = publish_version(str(tmp_path / "lancedb"), [rows(titles)], "run-1")
-    monkeypatch.setattr(main, "load_champion", lambda: champion_of(many))
+    monkeypatch.setattr(loader, "load_champion", lambda: champion_of(many))
     assert len(completed(client, "Part")) == 8
 
 
@@ -117,7 +122,7 @@ def test_a_short_text_is_completed_by_titles_that_start_with_it(client, tmp_path
     titles = ["Up", "Upside Down", "The Up", "Soup", "M", "Mad Max", "\u6d3b\u7740", "Il"]
     table = rows(titles, votes=[10, 900, 5, 5, 3, 5000, 7, 1])
     short = publish_version(str(tmp_path / "lancedb"), [table], "run-1")
-    monkeypatch.setattr(main, "load_champion", lambda: champion_of(short))
+    monkeypatch.setattr(loader, "load_champion", lambda: champion_of(short))
 
     def found(typed: str) -> list[tuple[str, bool]]:
         return [(movie["title"], movie["exact"]) for movie in completed(client, typed)]
@@ -129,6 +134,28 @@ def test_a_short_text_is_completed_by_titles_that_start_with_it(client, tmp_path
     answer = client.get("/api/titles", params={"q": "M"}).json()
     assert answer["meant"]["title"] == "M"
     assert detail(client, 422, "titles", q="").startswith("q: String should have at least 1 char")
+
+
+def test_a_response_names_the_movies_asked_for_and_their_alternatives(client):
+    answer = client.get("/api/recommend", params={"title": ["Cinderella", "Alien"], "id": [5, 1]})
+    years = {
+        movie["title"]: (movie["year"], [other["year"] for other in movie["alternatives"]])
+        for movie in answer.json()["asked"]
+    }
+    assert years == {"Cinderella": (2015, [1950]), "Alien": (1979, [])}
+
+
+def test_a_text_asks_for_no_movie(client):
+    assert client.get("/api/recommend", params={"text": "a story"}).json()["asked"] == []
+
+
+def test_the_version_that_answers_is_named_with_its_date(client, demo_index, monkeypatch):
+    registered = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    champion = champion_of(demo_index).model_copy(update={"version": "7", "registered": registered})
+    monkeypatch.setattr(loader, "load_champion", lambda: champion)
+    expected = {"version": "7", "registered": "2026-11-27T12:00:00Z", "movies": demo_index.rows}
+    assert client.get("/api/version").json() == expected
+    assert client.get("/api/recommend", params={"id": 1}).json()["version"] == "7"
 
 
 def test_genres_and_languages_come_from_the_catalogue(client):
@@ -143,6 +170,7 @@ def test_the_api_returns_the_recommendations_of_the_command_line(client, champio
     expected = recommend(query, request, version, champion.rank)
     listed = movies(client, title="Alien")
     assert all(movie.pop("overview").startswith("Story ") for movie in listed)
+    assert {movie.pop("closeness") for movie in listed} == {"very close", "close"}
     assert listed == expected
 
 
@@ -153,7 +181,7 @@ def test_movies_ranked_by_year_alone_have_the_scores_of_its_formula(client, tmp_
     index = publish_version(str(tmp_path / "lancedb"), [rows(titles, year=years)], "run-1")
     weights = dict.fromkeys(RankConfig.model_fields.keys() - {"preset", "text"}, 0) | {"year": 1}
     champion = Champion(index=index, rank=RankConfig(**weights), run_id="run-1")
-    monkeypatch.setattr(main, "load_champion", lambda: champion)
+    monkeypatch.setattr(loader, "load_champion", lambda: champion)
     listed = movies(client, title="Alien", limit=3)
     assert [movie["title"] for movie in listed] == ["Aliens", "Toy Story", "Amélie"]
     scores = [movie["score"] for movie in listed]
@@ -266,18 +294,36 @@ def test_a_newly_published_version_is_served_without_a_restart(
 ):
     assert completed(client, "Alien")
     newer = publish_version(str(tmp_path / "lancedb"), [rows(["Solaris", "Stalker"])], "run-2")
-    monkeypatch.setattr(main, "load_champion", lambda: champion_of(newer))
+    monkeypatch.setattr(loader, "load_champion", lambda: champion_of(newer))
     assert completed(client, "Alien") == []
     assert [movie["title"] for movie in movies(client, title="Solaris")] == ["Stalker"]
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/favicon.svg", "/api/genres"])
+@pytest.mark.parametrize("path", OWN_PATHS)
 def test_the_page_loads_nothing_from_other_hosts(client, path):
     response = client.get(path)
     assert response.status_code == 200
     assert response.headers["content-security-policy"].startswith("default-src 'self';")
     assert response.headers["x-content-type-options"] == "nosniff"
     assert "//" not in response.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
+
+
+def test_every_parameter_and_answer_of_the_api_is_described(client):
+    schema = client.get("/openapi.json").json()
+    for path, operations in schema["paths"].items():
+        operation = operations["get"]
+        assert operation["description"], path
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (path, parameter["name"])
+        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert schema["components"]["schemas"][answer["$ref"].rpartition("/")[2]]["description"]
+
+
+def test_the_description_of_the_api_comes_from_this_server(client):
+    page = client.get("/docs")
+    assert (page.status_code, "<script>" in page.text) == (200, False)
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert client.get(f"/{path}").status_code == 200, path
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/../main.py", "/%2e%2e/main.py"])
@@ -287,27 +333,27 @@ def test_other_paths_are_not_served(client, path):
 
 @pytest.mark.usefixtures("artifacts")
 def test_the_demo_without_a_champion_is_a_user_error(monkeypatch, capsys):
-    monkeypatch.setattr(main, "load_champion", load_champion)
+    monkeypatch.setattr(loader, "load_champion", load_champion)
     with pytest.raises(SystemExit) as ended:
-        main.main(config=main.DemoConfig, program="demo", command=main.command, arguments=[])
+        run_command(config=main.DemoConfig, program="demo", command=main.command, arguments=[])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "Nothing has been trained yet: run `make train` first.\n"
 
 
 @pytest.mark.usefixtures("demo_champion")
 def test_the_latest_champion_is_served_while_the_registry_is_down(monkeypatch):
-    loader, requests = main.Loader(), []
-    first = loader.current()
+    champions, requests = loader.Loader(), []
+    first = champions.current()
 
     def fail() -> Champion:
         requests.append(1)
         raise RegistryError("MLflow does not answer")
 
-    monkeypatch.setattr(main, "load_champion", fail)
-    assert [loader.current() for _ in range(3)] == [first] * 3
+    monkeypatch.setattr(loader, "load_champion", fail)
+    assert [champions.current() for _ in range(3)] == [first] * 3
     assert len(requests) == 1
     with pytest.raises(RegistryError):
-        main.Loader().current()
+        loader.Loader().current()
 
 
 @pytest.mark.usefixtures("demo_champion")

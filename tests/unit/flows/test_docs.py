@@ -25,7 +25,7 @@ CONFIGURATION, SCHEDULES, ARCHITECTURE, DATA_FORMATS, OPERATIONS, TROUBLESHOOTIN
     )
 )
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SETTING = re.compile(r"`--([a-z]+\.[a-z_]+) ([\d.]+)`|`--([a-z]+\.[a-z_]+)` \(([\d.,]+)\)")
+SETTING = re.compile(r"`--([a-z]+\.[a-z-]+) ([\d.]+)`|`--([a-z]+\.[a-z-]+)` \(([\d.,]+)\)")
 
 
 def test_configuration_lists_every_setting_as_the_config_classes_have_it(tmp_path):
@@ -97,12 +97,12 @@ def test_the_reasons_of_the_quarantine_are_those_of_the_code():
 
 
 def default_of(setting: str) -> Any:
-    stage, name = setting.split(".")
+    stage, name = setting.replace("-", "_").split(".")
     return getattr(getattr(TrainConfig(), stage), name)
 
 
 def test_defaults_in_sentences_are_those_of_the_settings():
-    """As `--retention.trainings 5` in the table of what is kept, or `--label.min_support` (5)."""
+    """As `--retention.trainings 5` in the table of what is kept, or `--label.min-support` (5)."""
     retention = OPERATIONS.split("## Retention")[1].split("##")[0]
     texts = [retention, *(page.read_text(encoding="utf-8") for page in PAGES)]
     named = [match for match in SETTING.findall(retention) if match[0]]
@@ -180,3 +180,9 @@ def test_presets_name_fields_that_exist():
         for stage, values in stages.items():
             for name, value in values.items():
                 assert getattr(getattr(config, stage), name) == value
+
+
+def test_pages_and_messages_have_the_documented_spelling_of_flags():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("CH*.md")]
+    texts = [string_constants(), *(page.read_text(encoding="utf-8") for page in pages)]
+    assert re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*_[\w.-]*", "\n".join(texts)) == []

@@ -13,6 +13,6 @@ def test_the_epochs_of_a_history_are_logged_as_steps(artifacts):
     run = RunRef(run_id=run_id, experiment_id=experiment, tracking_uri=tracking_uri())
     history = pa.table({"epoch": [1, 2], "val_loss": [1.0, 0.5], "train_loss": [1.2, 0.4]})
     log_epochs(client, run, history, {"val_loss": "blog_val_loss"})
-    assert set(client.get_run(run_id).data.metrics) == {"blog_val_loss"}
-    logged = client.get_metric_history(run_id, "blog_val_loss")
+    assert set(client.get_run(run_id).data.metrics) == {"leaky/blog_val_loss"}
+    logged = client.get_metric_history(run_id, "leaky/blog_val_loss")
     assert [(metric.step, metric.value) for metric in logged] == [(1, 1.0), (2, 0.5)]

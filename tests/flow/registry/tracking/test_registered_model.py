@@ -32,6 +32,16 @@ set_model(Unusable())
 """
 
 
+def test_the_model_requires_what_it_imports_in_versions_that_indexes_have(monkeypatch):
+    """Dask is for trainings, and torch is not imported to answer."""
+    versions = {"nltk": "3.9.2", "scikit-learn": "1.9.0+local"}
+    monkeypatch.setattr(registered_model, "version", lambda name: versions.get(name, "1.0"))
+    required = dict(line.split("==") for line in registered_model.served_requirements())
+    assert (required["nltk"], required["scikit-learn"]) == ("3.9.2", "1.9.0")
+    assert {"mlflow", "lancedb", "prefect", "fastapi", "sqlalchemy", "scipy"} <= required.keys()
+    assert not {"torch", "distributed", "sklearn", "tasks"} & required.keys()
+
+
 def fail(constant: str) -> None:
     raise AssertionError(f"{constant} is not valid JSON")
 

@@ -1,12 +1,11 @@
 import errno
-import logging
 import os
 import sys
 
 import pytest
 from rich.console import Console
 
-from flows.cli.command_line import _WithoutTraceback, main, parse
+from flows.cli.command_line import main, parse
 from flows.cli.recommend import RecommendConfig
 from flows.config import TrainConfig
 from flows.release import ReleaseConfig
@@ -78,6 +77,29 @@ def test_a_value_out_of_bounds_names_its_flag(capsys):
     assert "--doc2vec.epochs: Input should be greater than or equal to 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classifier.hidden", "8,b"], "--classifier.hidden: Input should be a valid integer"),
+        (["--doc2vec.min_words", "-1"], "--doc2vec.min-words: Input should be greater than"),
+        (
+            [
+                "--text.test-share",
+                "0.4",
+                "--text.gate-share",
+                "0.4",
+                "--text.validation-share",
+                "0.4",
+            ],
+            "text: test, gate and validation share leave no movies to train on.\n",
+        ),
+    ],
+)
+def test_an_invalid_setting_is_named_as_its_flag_or_its_stage(arguments, message, capsys):
+    assert exit_code(arguments, lambda _: 0) == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
 def test_settings_that_do_not_go_together_are_named_in_a_sentence(capsys):
     with pytest.raises(SystemExit) as caught:
         main(
@@ -111,24 +133,10 @@ def test_a_command_succeeds_without_a_standard_output(monkeypatch):
     assert exit_code([], print_much) == 0
 
 
-def test_debug_raises_the_error(monkeypatch):
+@pytest.mark.parametrize(("error", "code"), [(UserError("no"), 2), (RuntimeError("bug"), 1)])
+def test_debug_prints_the_traceback_and_keeps_the_exit_code(error, code, monkeypatch, capsys):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    command = fail_with(UserError("no"))
-    with pytest.raises(UserError):
-        main(config=TrainConfig, program="program", command=command, arguments=["--debug"])
-
-
-def log_record(error: Exception) -> logging.LogRecord:
-    exc_info = (type(error), error, None)
-    record = logging.LogRecord("n", logging.ERROR, "p", 1, "Encountered %s", ("x",), exc_info)
-    _WithoutTraceback().filter(record)
-    return record
-
-
-def test_a_user_error_is_logged_without_a_traceback():
-    record = log_record(UserError("m.csv: empty."))
-    assert (record.getMessage(), record.exc_info) == ("m.csv: empty.", None)
-
-
-def test_any_other_error_is_logged_with_its_traceback():
-    assert log_record(RuntimeError("bug")).exc_info is not None
+    assert exit_code(["--debug"], fail_with(error)) == code
+    printed = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in printed
+    assert printed.endswith(f"Error: {error}\n")

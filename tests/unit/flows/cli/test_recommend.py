@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.cli.recommend import RecommendConfig, reasons, write_csv
+from flows.cli.recommend import RecommendConfig, quotes_advised, reasons, write_csv
+from tasks.core.contracts import UserError
 
 
 def test_flags_of_the_command_line():
@@ -23,6 +24,20 @@ def test_several_titles_are_one_query():
 def test_a_query_is_either_movies_or_a_text(settings):
     with pytest.raises(ValidationError, match="Give titles, --id or --text"):
         RecommendConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("titles", "message"),
+    [
+        (["It's", "here"], """unknown A title with spaces needs quotes: 'It'"'"'s here'."""),
+        (["Vertical"], "unknown"),
+        (["Vertical Limit", "Alien"], "unknown"),
+    ],
+)
+def test_words_that_are_no_titles_may_be_one_title_without_quotes(titles, message):
+    with pytest.raises(UserError) as caught, quotes_advised(titles):
+        raise UserError("unknown")
+    assert str(caught.value) == message
 
 
 WHY = {

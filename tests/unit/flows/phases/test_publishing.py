@@ -7,11 +7,13 @@ import pytest
 from flows.config import TrainConfig
 from flows.phases import publishing
 from flows.phases.promotion import Decision
-from flows.phases.publishing import register_version
-from tasks.core.contracts import IndexRef, RunRef
+from flows.phases.publishing import example_of_champion, register_version
+from tasks.core.contracts import IndexRef, RunRef, UserError
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
+from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import Outcome, PromotionDecision
+from tasks.registry.opponents import Opponents
 
 RUN = RunRef(run_id="run", experiment_id="1", tracking_uri="")
 VERSION = Champion(index=IndexRef(uri="u", tag="new"), rank=RankConfig(), run_id="run")
@@ -28,17 +30,24 @@ def registered(monkeypatch) -> list[Champion]:
 
     carried = IndexRef(uri="u", tag="carried")
     monkeypatch.setattr(publishing, "champion_lock", nullcontext)
-    monkeypatch.setattr(publishing, "is_outdated", lambda decision, _: decision.version != "3")
+    monkeypatch.setattr(publishing, "without_edge", lambda value: value)
+    monkeypatch.setattr(publishing, "is_outdated", lambda decision, _: champion_of(decision) != "3")
     monkeypatch.setattr(publishing, "carry_over", lambda **_: carried)
     monkeypatch.setattr(publishing, "register", register)
     return versions
+
+
+def champion_of(decision: Decision) -> str:
+    return decision.opponents.checked.version
 
 
 def published(outcome: Outcome, compared_champion: str = "3") -> Champion | None:
     promotion = PromotionDecision(outcome=outcome, why="", best={"f1_micro": "2"})
     data: Any = SimpleNamespace(documents=SimpleNamespace(result=lambda: None))
     recommender: Any = SimpleNamespace(folders=lambda: None)
-    decision = Decision(promotion, [], compared_champion)
+    champion = VERSION if compared_champion else None
+    opponents = Opponents(checked=CheckedVersion(version=compared_champion))
+    decision = Decision(promotion=promotion, opponents=opponents, champion=champion)
     return register_version(TrainConfig(), RUN, data, recommender, decision, VERSION)
 
 
@@ -57,3 +66,21 @@ def test_a_version_is_registered_with_the_best_versions(registered, outcome, tag
 def test_a_decision_about_an_earlier_champion_registers_nothing(registered):
     assert published("promoted", compared_champion="2") is None
     assert registered == []
+
+
+def test_the_first_version_has_no_movies_to_carry_over(registered, monkeypatch):
+    monkeypatch.setattr(publishing, "without_edge", lambda value: value)
+    monkeypatch.setattr(publishing, "is_outdated", lambda *_: False)
+    monkeypatch.setattr(publishing, "carry_over", lambda **_: pytest.fail("carried over"))
+    version = published("promoted", compared_champion="")
+    assert version is not None
+    assert version.index.tag == "new"
+
+
+@pytest.mark.parametrize("error", [UserError("no champion"), OSError("disk")])
+def test_a_finished_run_does_not_fail_for_want_of_an_example(error, monkeypatch):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(publishing, "load_champion", fail)
+    assert example_of_champion() == ""

@@ -62,7 +62,7 @@ def test_the_inputs_of_the_champion_are_skipped(monkeypatch):
         ("rejected", "It was not promoted: F1 is equal."),
         (
             "borderline",
-            "It waits for your approval (F1 is equal): movie-recommender release promote 4",
+            "It waits for your approval (F1 is equal): movie-recommender release approve 4",
         ),
     ],
 )
@@ -87,3 +87,23 @@ def test_what_another_tolerance_refused_is_trained(monkeypatch):
     registry(monkeypatch, champion="y", outcome="borderline", tolerance=0.02)
     assert reason_to_skip(TrainConfig()) == ""
     assert reason_to_skip(TrainConfig(gate=GateConfig(tolerance=0.02)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "tags"),
+    [
+        ({}, ["default", "movies"]),
+        ({"skip_unchanged": True}, ["default", "movies"]),  # of no stage
+        (
+            {"doc2vec": {"seed": 2}, "text": {"keywords": True}},
+            ["default", "movies", "keywords-as-feature", "text.keywords", "doc2vec.seed=2"],
+        ),
+        (
+            {"ingest": {"keywords": "https://user:secret@host/k.csv"}},
+            ["default", "movies", "ingest.keywords=https://***@host/k.csv"],
+        ),
+    ],
+)
+def test_a_run_is_tagged_with_the_settings_that_differ_from_its_preset(settings, tags):
+    config = TrainConfig.model_validate({"source": "movies.csv", **settings})
+    assert sorted(start.flow_run_tags(config)) == sorted(tags)

@@ -95,8 +95,8 @@ def require_equal(content: bytes, catalogue: list[Film], encoding: str | None = 
 @pytest.mark.parametrize(("encoding", "delimiter", "quoting"), TEXT_FORMS)
 def test_in_every_dialect_and_encoding(encoding, delimiter, quoting, catalogue):
     text = written(catalogue, "Python", "%Y-%m-%d", delimiter, quoting)
-    given_encoding = encoding if encoding == "cp1252" else None
-    require_equal(text.encode(encoding), catalogue, given_encoding)
+    declared_encoding = encoding if encoding == "cp1252" else None
+    require_equal(text.encode(encoding), catalogue, declared_encoding)
 
 
 @settings(max_examples=10)

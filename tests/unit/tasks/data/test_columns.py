@@ -37,8 +37,8 @@ def test_columns_of_known_catalogues_are_found(header, names):
     columns = header.split(",")
     positions = find_columns("m.csv", columns, Columns())
     fields = ("id", "title", "overview", "genres", "release_date")
-    found = [columns[positions[field]] if field in positions else None for field in fields]
-    assert found == names
+    resolved = [columns[positions[field]] if field in positions else None for field in fields]
+    assert resolved == names
 
 
 @pytest.mark.parametrize(

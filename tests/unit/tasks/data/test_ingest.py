@@ -165,7 +165,7 @@ def test_unreadable_rows_of_joined_files_are_counted_and_logged(
         f"{movies.stem}/{movies.name} {store.file_digest(movies)}",
         f"credits/credits.csv {store.file_digest(credits)}",
     )
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    warnings = messages(caplog, logging.WARNING)
     assert warnings == [
         "Credits file: 1 rows cannot be read; their movies get no credits from it",
     ]

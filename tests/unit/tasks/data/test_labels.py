@@ -42,7 +42,7 @@ def test_genres_that_are_not_learned_are_ignored():
 
 def test_a_source_without_a_learnable_genre_is_rejected():
     require_genres(["Drama"], 5)
-    message = r"has the 5 training .* needs\. Give more movies, or lower --label\.min_support\."
+    message = r"has the 5 training .* needs\. Give more movies, or lower --label\.min-support\."
     with pytest.raises(UserError, match=message):
         require_genres([], 5)
 

@@ -18,7 +18,7 @@ from tasks.data.preprocess import (
     build_document,
     build_documents,
     content_tokens,
-    preprocess,
+    preprocess_chunk,
     to_documents,
 )
 from tasks.data.splits import split_of_overview
@@ -124,7 +124,7 @@ def test_documents_of_a_chunk_are_stored_under_its_name(artifacts):
     table = movies({"id": "5"})
     chunk = stored_table(MoviesRef, table)
     splits = stored_table(SplitsRef, pa.table({"split": ["gate"]}))
-    ref = preprocess.fn(chunk, splits, PLAIN, Compute())
+    ref = preprocess_chunk.fn(chunk, splits, PLAIN, Compute())
     assert (ref.name, ref.rows) == (chunk.name, 1)
     assert store.read(ref).equals(to_documents(table, ["gate"], PLAIN))
 

@@ -25,7 +25,7 @@ def test_too_many_invalid_rows_are_an_error_with_the_reasons(tmp_path):
     with pytest.raises(UserError) as error:
         counts.require_usable("m.csv", 0.2)
     assert str(error.value) == (
-        "m.csv: 30% of the rows are invalid, more than --ingest.max_quarantined_share 0.2 allows: "
+        "m.csv: 30% of the rows are invalid, more than --ingest.max-quarantined-share 0.2 allows: "
         "15 bad_id (first: m.csv row 36, column 'id')."
     )
 

@@ -123,6 +123,11 @@ def test_the_error_for_a_missing_source_names_it(source):
         resolve_source(source)
 
 
+def test_a_folder_is_no_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder\. Give a file of movies, such as CSV"):
+        resolve_source(str(tmp_path))
+
+
 def test_kaggle_is_downloaded_with_kagglehub_and_ratings_only_if_configured(monkeypatch, tmp_path):
     downloads: list[str] = []
 

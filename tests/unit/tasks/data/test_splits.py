@@ -188,8 +188,8 @@ def test_splits_are_stored_by_chunk_and_counted():
     assert first + second == splits_of(movies(*films, *retold), THIRDS)
     assert splits.counts == dict(Counter(first + second))
     assert splits.retold == 4
-    own = [split_of_overview(overview, THIRDS) for _, _, overview in [*films, *retold]]
-    assert splits.moved == sum(a != b for a, b in zip(own, first + second, strict=True))
+    by_overview = [split_of_overview(overview, THIRDS) for _, _, overview in [*films, *retold]]
+    assert splits.moved == sum(a != b for a, b in zip(by_overview, first + second, strict=True))
 
 
 @pytest.mark.usefixtures("log")

@@ -11,6 +11,7 @@ from tasks.core.storage import store
 from tasks.embedding import training
 from tasks.embedding.config import Doc2VecConfig
 from tasks.embedding.training import known_word_scores, write_corpus, write_trained_vectors
+from tests.support.logs import messages
 
 
 def test_corpus_holds_only_the_documents_of_the_splits(tmp_path):
@@ -60,5 +61,5 @@ def test_few_known_words_are_said(share, expected, tmp_path, monkeypatch, caplog
     words = {"doc2vec_known_words": 4.0, "doc2vec_few_words_share": share}
     store.write_json(tmp_path / "training.json", times | words)
     training._log_training(tmp_path)
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    warnings = messages(caplog, logging.WARNING)
     assert [message[:25] for message in warnings] == expected

@@ -9,7 +9,7 @@ from scipy.special import expit
 from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
 from tasks.core.storage import store
 from tasks.genres import ensemble
-from tasks.genres.calibration import fit_calibration
+from tasks.genres.calibration import fit_beta_calibration, fit_calibration
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.ensemble import (
     PRIOR_MOVIES,
@@ -19,6 +19,7 @@ from tasks.genres.ensemble import (
     linear_share,
 )
 from tasks.genres.inference import (
+    BetaCalibration,
     Classifier,
     Layer,
     genre_probabilities,
@@ -72,7 +73,7 @@ def test_few_movies_say_little_about_the_share():
 
 def test_both_models_together_predict_better_than_each_alone():
     validation, test = movies(5000, 0.8, 0.8), movies(5000, 0.8, 0.8, seed=1)
-    classifier = combine(NETWORK, LINEAR, validation, calibrate=True)
+    classifier, _ = combine(NETWORK, LINEAR, validation, calibrate=True)
     together = genre_probabilities(classifier, test.texts, test.vectors)
     alone = (expit(test.vectors), expit(LINEAR.logits(test.texts)))
     f1 = [find_best_threshold(test.labels, values).f1 for values in (together, *alone)]
@@ -82,12 +83,10 @@ def test_both_models_together_predict_better_than_each_alone():
 
 def test_an_uncalibrated_mean_is_that_of_calibrated_models():
     validation = movies(5000, 0.8, 0.8)
-    plain = combine(NETWORK, LINEAR, validation, calibrate=False)
-    calibrated = combine(NETWORK, LINEAR, validation, calibrate=True)
-    assert calibrated.scale > plain.scale
-    assert calibrated.scale / plain.scale == pytest.approx(
-        calibrated.linear_scale / plain.linear_scale
-    )
+    plain, _ = combine(NETWORK, LINEAR, validation, calibrate=False)
+    calibrated, _ = combine(NETWORK, LINEAR, validation, calibrate=True)
+    assert plain == calibrated._replace(calibration=BetaCalibration())
+    assert calibrated.calibration.above > 1  # a mean of calibrated logits is not sure enough
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_labelled_validation_movies_of_the_second_half_decide(inputs):
     half = ValidationMovies(
         validation.vectors[rows], [validation.texts[row] for row in rows], validation.labels[rows]
     )
-    expected = combine(NETWORK, LINEAR, half, calibrate=True)
+    expected, share = combine(NETWORK, LINEAR, half, calibrate=True)
     assert stored.classifier.scale == pytest.approx(expected.scale)
     assert stored.classifier.linear_scale == pytest.approx(expected.linear_scale)
     assert stored.classes == GENRES
@@ -138,7 +137,9 @@ def test_labelled_validation_movies_of_the_second_half_decide(inputs):
     thresholds = tune_thresholds(half.labels, probabilities)
     assert stored.thresholds.tolist() == pytest.approx(thresholds.tolist())
     assert micro_f1(half.labels, (probabilities >= thresholds).astype(np.uint8)) > 0.5
-    assert store.read_json(folder / "training.json") == {"device": "cpu"}
+    training = store.read_json(folder / "training.json")
+    assert training["device"] == "cpu"
+    assert training["member_linear_share"] == pytest.approx(share)
 
 
 def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
@@ -146,7 +147,7 @@ def test_fixed_thresholds_and_no_calibration_are_kept(inputs):
     stored = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=config)))
     tuned = load_classifier(store.locate(fit_ensemble.fn(**inputs, config=ClassifierConfig())))
     assert stored.thresholds.tolist() == pytest.approx([0.7, 0.7])
-    assert stored.classifier.scale != tuned.classifier.scale
+    assert stored.classifier.calibration != tuned.classifier.calibration
 
 
 @pytest.mark.parametrize("calibrate", [True, False])
@@ -198,8 +199,8 @@ def test_the_classifier_is_the_calibrated_mean_of_calibrated_models():
     share = linear_share(*calibrated, labels)
     mean = (1 - share) * calibrated[0] + share * calibrated[1]
     for calibrate in (False, True):
-        expected = fit_calibration(mean, labels).apply(mean) if calibrate else mean
-        classifier = combine(network, linear, validation, calibrate=calibrate)
+        expected = fit_beta_calibration(mean, labels).apply(mean) if calibrate else mean
+        classifier, _ = combine(network, linear, validation, calibrate=calibrate)
         together = genre_probabilities(classifier, validation.texts, validation.vectors)
         assert together == pytest.approx(expit(expected), abs=1e-4)
 
@@ -212,6 +213,6 @@ def test_the_record_of_the_training_is_kept_and_its_times_are_in_no_digest(input
         store.invalidate_cache()
         ref = fit_ensemble.fn(**inputs, config=ClassifierConfig())
         digests.append(ref.digest)
-        assert store.read_json(store.locate(ref) / "training.json") == {"seconds": seconds}
+        assert store.read_json(store.locate(ref) / "training.json")["seconds"] == seconds
         assert (store.locate(ref) / "history.parquet").exists()
     assert digests[0] == digests[1]

@@ -4,13 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.core.contracts import UserError
+from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.index import publish_version
 from tasks.recommend.scoring import popularity_prior
 from tasks.recommend.search import Version, load_version
 from tasks.recommend.title_choice import (
     TitleChoice,
     best_known,
+    example_title,
+    other_meanings,
     resolve_title,
     similar_better_known,
     votes_plus_one,
@@ -43,6 +45,17 @@ def version_of(tmp_path) -> OpenVersion:
 def test_the_only_movie_with_a_title_is_taken(version_of):
     version = version_of({"Gravity": [5], "Alien": [900]})
     assert resolve_title(version, "gravity", None, None) == TitleChoice(0)
+
+
+def test_the_example_is_the_best_known_movie_whose_title_is_its_own(tmp_path, version_of):
+    votes = {"Gravity": [900, 5879], "-30-": [4000], "A\nB": [3000], "Hush": [9], "It's $1!": [70]}
+    version_of(votes)
+    assert example_title(IndexRef(uri=str(tmp_path / "lancedb"), tag="run-1", rows=6)) == "It's $1!"
+
+
+def test_a_catalogue_of_equal_titles_has_no_example(tmp_path, version_of):
+    version_of({"Gravity": [900, 5879]})
+    assert example_title(IndexRef(uri=str(tmp_path / "lancedb"), tag="run-1", rows=2)) == ""
 
 
 def test_the_clearly_best_known_movie_is_taken_and_the_others_are_named(version_of):
@@ -106,6 +119,18 @@ def test_a_similar_title_that_is_not_better_known_is_not_named(version_of):
     version = version_of({"The Raid": [1077], "Raid": [10], "A Raid": [9999]})
     assert similar_better_known(version.catalogue, 0) == []
     assert resolve_title(version, "The Raid", None, None) == TitleChoice(0)
+
+
+def test_other_meanings_are_namesakes_and_better_known_similar_titles_the_best_known_first(
+    version_of,
+):
+    version = version_of({"Raid": [10, 40], "raid!": [20], "The Raid": [1077], "Raider": [9]})
+    assert other_meanings(version.catalogue, 0) == [3, 1, 2]
+
+
+def test_a_title_has_at_most_five_other_meanings(version_of):
+    version = version_of({"Raid": [10, 40, 60, 20, 30, 50, 70, 80]})
+    assert other_meanings(version.catalogue, 0) == [7, 6, 2, 5, 1]
 
 
 def test_an_unknown_title_is_an_error_with_suggestions(version_of):

@@ -22,6 +22,7 @@ from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.scoring import RankConfig
 from tasks.registry import challenge as challenge_module
 from tasks.registry.challenge import (
+    LISTS_BESIDE,
     Opponent,
     PairedPredictions,
     _compare_recommendations,
@@ -268,8 +269,8 @@ def test_lists_of_both_versions_are_compared_on_the_same_queries():
     franchise = by_metric["franchise_recall_at_10"]
     assert franchise.champion < franchise.challenger
     (toy_story,) = (row for row in sample.to_pylist() if row["film"] == "Toy Story")
-    assert toy_story["champion"].startswith("!!!")
-    assert not toy_story["challenger"].startswith("!!!")
+    assert toy_story["champion"][0].startswith("!!!")
+    assert not toy_story["challenger"][0].startswith("!!!")
 
 
 @pytest.mark.parametrize("half", HALVES)
@@ -354,7 +355,7 @@ def models(monkeypatch) -> dict[str, GenreModel]:
     """Models by the folder from which they are read; no artifact is shown."""
     models = {"old": GenreModel("Horror"), "new": GenreModel("War")}
     monkeypatch.setattr(challenge_module, "TextModel", lambda folders: models[folders.doc2vec.name])
-    monkeypatch.setattr(challenge_module, "create_table_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(challenge_module, "show_table", lambda *_, **__: None)
     return models
 
 
@@ -448,9 +449,7 @@ def test_with_the_best_version_only_the_metrics_are_compared_in_which_it_is_best
     table = one_collection()
     if metrics == ("f1_micro",):
         monkeypatch.setattr(challenge_module, "score_for_gate", lambda *_: pytest.fail("scored"))
-    monkeypatch.setattr(
-        challenge_module, "create_table_artifact", lambda *_, **__: pytest.fail("shown")
-    )
+    monkeypatch.setattr(challenge_module, "show_table", lambda *_, **__: pytest.fail("shown"))
     best = opponent(metrics=metrics, is_best=True)
     compared = challenged(gate_movies(table), lists=evaluate(table), opponent=best)
     rows = pq.read_table(store.locate(compared) / "gate.parquet").to_pylist()
@@ -528,7 +527,7 @@ def test_without_movies_to_compare_only_the_lists_are_compared(models, monkeypat
 
     def compare(writer: store.EntryWriter, **arguments: Any) -> list[Comparison]:
         inputs.update(arguments)
-        pq.write_table(pa.table({"film": ["Alien"]}), writer.folder / "lists_beside.parquet")
+        pq.write_table(LISTS_BESIDE.empty_table(), writer.folder / "lists_beside.parquet")
         return []
 
     monkeypatch.setattr(challenge_module, "_compare_recommendations", compare)
@@ -558,7 +557,7 @@ def test_changed_questions_are_compared_again(models, monkeypatch):
 
     def compare(writer: store.EntryWriter, **inputs: Any) -> ScoresRef:
         questions_compared.append(inputs["known_items"].digest)
-        pq.write_table(pa.table({"film": ["Alien"]}), writer.folder / "lists_beside.parquet")
+        pq.write_table(LISTS_BESIDE.empty_table(), writer.folder / "lists_beside.parquet")
         return writer.folder_ref(ScoresRef)
 
     monkeypatch.setattr(challenge_module, "_challenge", compare)
@@ -572,9 +571,10 @@ def test_changed_questions_are_compared_again(models, monkeypatch):
 
 
 def test_sample_lists_are_joined_by_film():
-    challenger = pa.table({"film": ["Alien", "Up"], "movies like it": ["Aliens", "Cars"]})
-    champion = pa.table({"film": ["Alien"], "movies like it": ["The Thing"]})
+    lists = [["Aliens", "Moon"], ["Cars"]]
+    challenger = pa.table({"film": ["Alien", "Up"], "movies like it": lists})
+    champion = pa.table({"film": ["Alien"], "movies like it": [["The Thing"]]})
     assert join_lists(challenger, champion).to_pylist() == [
-        {"film": "Alien", "challenger": "Aliens", "champion": "The Thing"},
-        {"film": "Up", "challenger": "Cars", "champion": None},
+        {"film": "Alien", "challenger": ["Aliens", "Moon"], "champion": ["The Thing"]},
+        {"film": "Up", "challenger": ["Cars"], "champion": None},
     ]

@@ -37,18 +37,18 @@ def without_registry(artifacts, monkeypatch) -> None:
 
 def test_a_cache_above_its_limit_loses_what_was_not_used_for_six_hours(caplog):
     refs = [entry_last_used(hours) for hours in (9, 7, 5, 1)]
-    clean_up.fn(RetentionConfig(cache_gb=1e-9))
+    clean_up(RetentionConfig(cache_gb=1e-9))
     assert [store.locate(ref).exists() for ref in refs] == [False, False, True, True]
     assert "Clean-up failed (versions retired): MLflow does not answer" in caplog.text
 
 
 def test_a_cache_within_its_limit_loses_nothing():
     refs = [entry_last_used(hours) for hours in (9, 7)]
-    clean_up.fn(RetentionConfig(cache_gb=1e-4))
+    clean_up(RetentionConfig(cache_gb=1e-4))
     assert all(store.locate(ref).exists() for ref in refs)
 
 
 def test_the_limit_is_in_gigabytes():
     refs = [entry_last_used(hours) for hours in (9, 8, 7)]
-    clean_up.fn(RetentionConfig(cache_gb=3e-6))
+    clean_up(RetentionConfig(cache_gb=3e-6))
     assert [store.locate(ref).exists() for ref in refs] == [False, True, True]

@@ -19,7 +19,7 @@ from tasks.registry.gate import (
     GateConfig,
     best_versions,
     candidate_level,
-    decide_promotion,
+    decide_by_scores,
     deciding,
     decision_without_champion,
     paired_comparison,
@@ -164,7 +164,7 @@ def test_on_the_same_source_only_a_significant_improvement_is_promoted():
     decision = promotion_decision(within_noise, tolerance=0.01, same_source=True)
     assert decision.outcome == "rejected"
     assert decision.why == (
-        "no deciding metric is significantly better than the champion's on the same source "
+        "F1 micro is not significantly better than the champion's on the same source "
         "(candidate 1 against this champion)"
     )
     significant = [comparison("f1_micro", 0.01, half_width=0.005)]
@@ -199,7 +199,7 @@ def test_on_a_new_source_a_challenger_without_a_worse_metric_is_promoted():
     decision = promotion_decision(comparisons, tolerance=0.01, same_source=False)
     assert decision.promote
     assert decision.why == (
-        "the source is new, and no deciding metric loses more than 0.01 "
+        "the source is new, and neither F1 micro nor keyword nDCG@10 is more than 0.01 lower "
         "(95% interval, candidate 1 against this champion)"
     )
 
@@ -409,7 +409,7 @@ def shown(monkeypatch) -> list[dict[str, Any]]:
     artifacts: list[dict[str, Any]] = []
     monkeypatch.setattr(
         gate,
-        "create_table_artifact",
+        "show_table",
         lambda rows, **shown: artifacts.append({"rows": rows} | shown),
     )
     monkeypatch.setattr(gate, "get_run_logger", lambda: logging.getLogger("gate"))
@@ -442,7 +442,7 @@ def test_a_stored_comparison_is_decided_with_settings_and_candidates(
 ):
     """Its p-value is .0107: below .05 / 2 / 2, but not below .05 / 6 / 2."""
     rows = [comparison("f1_micro", 0.0023), comparison(LIST_METRIC, 0.0)]
-    decision = decide_promotion.fn(
+    decision = decide_by_scores(
         compared=stored(*rows),
         config=GateConfig(tolerance=tolerance),
         same_source=same_source,
@@ -462,7 +462,7 @@ def test_a_stored_comparison_is_decided_with_settings_and_candidates(
 def test_a_stored_comparison_with_the_best_version_decides_too(
     artifacts, shown, difference, outcome, best
 ):
-    decision = decide_promotion.fn(
+    decision = decide_by_scores(
         compared=stored(comparison("f1_micro", 0.0), comparison("f1_micro", difference, best="3")),
         config=GateConfig(),
         same_source=False,
@@ -473,7 +473,10 @@ def test_a_stored_comparison_with_the_best_version_decides_too(
     not_compared = {"franchise_recall_at_10": "2"}
     assert (decision.outcome, decision.best) == (outcome, best | not_compared)
     assert [row.is_best for row in decision.comparisons] == [False]
-    assert [row["opponent"] for row in shown[0]["rows"]] == ["7", "3"]
+    assert [row["compared with"] for row in shown[0]["rows"]] == [
+        "champion (version 7)",
+        "version 3",
+    ]
 
 
 def test_a_decision_names_what_is_remarkable_and_movies_that_a_promotion_loses(
@@ -486,12 +489,12 @@ def test_a_decision_names_what_is_remarkable_and_movies_that_a_promotion_loses(
         "candidates": 0,
         "champion": CHAMPION,
     }
-    without = decide_promotion.fn(**arguments, dropped=0)
+    without = decide_by_scores(**arguments, dropped=0)
     with caplog.at_level(logging.INFO):
-        decision = decide_promotion.fn(**arguments, dropped=3, remarks=["version 3 is gone"])
+        decision = decide_by_scores(**arguments, dropped=3, remarks=["version 3 is gone"])
     assert decision.why == (
         f"{without.why}; version 3 is gone; 3 movies that refreshes added are not in its sources"
     )
     assert messages(caplog) == [f"promoted: {decision.why}"]
     assert shown[1]["key"] == "promotion-gate"
-    assert shown[1]["description"] == f"Promoted: {decision.why}"
+    assert shown[1]["description"].endswith(f"difference. Promoted: {decision.why}.")

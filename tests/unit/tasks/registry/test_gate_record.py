@@ -107,8 +107,8 @@ def test_a_retired_version_stays_rejected_but_cannot_be_approved():
 def test_runs_that_repeat_a_training_are_one_candidate_and_none_for_themselves(monkeypatch):
     client = registry(*[Candidate("x", "run", "rejected")] * 3, Candidate("y", "run", "rejected"))
     monkeypatch.setattr(gate_record, "connect", lambda: client)
-    assert count_candidates.fn(champion("run"), "z") == 2
-    assert count_candidates.fn(champion("run"), "x") == 1
+    assert count_candidates(champion("run"), "z") == 2
+    assert count_candidates(champion("run"), "x") == 1
 
 
 def test_a_champion_without_a_training_run_was_compared_with_none():
@@ -124,7 +124,7 @@ def test_candidates_are_counted_since_the_promotion_whatever_became_of_them(
     rows.append(("z", "a", "borderline"))
     client = registry(*(Candidate(*row) for row in rows), retired=["1", "2", "3", "4"])
     monkeypatch.setattr(gate_record, "connect", lambda: client)
-    assert count_candidates.fn(champion(run_id), "new") == candidates
+    assert count_candidates(champion(run_id), "new") == candidates
 
 
 def test_the_best_versions_are_a_tag_of_the_version():
@@ -151,7 +151,7 @@ def test_best_versions_are_compared_unless_they_are_damaged_or_deleted(monkeypat
         ),
     )
     best = {"f1_micro": "2", "keyword_ndcg_at_10": "9", "franchise_recall_at_10": "3"}
-    checked = check_best_versions.fn(champion("run", colike_ndcg_at_10="2", **best))
+    checked = check_best_versions(champion("run", colike_ndcg_at_10="2", **best))
     assert [version.version for version in checked] == ["2", "3", "9"]
     remarks = [
         "version 3, the best kept, cannot be compared: its index is empty",

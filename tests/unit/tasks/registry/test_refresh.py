@@ -1,9 +1,10 @@
 import logging
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from tasks.core.contracts import DocumentsRef, UserError
+from tasks.core.contracts import MOVIES, DocumentsRef, UserError
 from tasks.recommend.index import publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry import refresh
@@ -14,6 +15,7 @@ from tasks.registry.refresh import (
     mark_refreshed,
     refreshed_movies,
     target_source,
+    with_known_values,
 )
 from tests.support.index_rows import rows
 from tests.support.logs import messages
@@ -31,6 +33,33 @@ def test_of_several_sources_one_must_be_named(wanted):
     with pytest.raises(UserError, match=r"belong to with --into: films, movies\."):
         target_source(ROWS, wanted)
     assert target_source(ROWS, "films") == "films"
+
+
+def movie(**values: Any) -> dict[str, Any]:
+    empty = {
+        name: [] if pa.types.is_list(MOVIES.field(name).type) else None for name in MOVIES.names
+    }
+    return empty | {"source": "new", "title": "T", "overview": "O"} | values
+
+
+def test_what_a_file_leaves_empty_keeps_its_value():
+    known = [
+        movie(id="1", genres=["War"], people=["A"], year=1999, vote_count=7, language="en"),
+        movie(id="2", genres=["Drama"], year=2001),
+    ]
+    new = [
+        movie(id="1", title="Other", year=2000, vote_count=0),
+        movie(id="2", genres=["Music"]),
+        movie(id="3"),
+    ]
+    old, changed = (pa.Table.from_pylist(movies, schema=MOVIES) for movies in (known, new))
+    complete = with_known_values(changed, old)
+    assert complete.schema == MOVIES
+    assert complete.to_pylist() == [
+        known[0] | {"title": "Other", "year": 2000, "vote_count": 0},
+        known[1] | {"genres": ["Music"]},
+        new[2],
+    ]
 
 
 def test_only_movies_of_the_source_are_replaced():
@@ -75,9 +104,9 @@ def test_refreshed_movies_of_sources_that_a_training_lacks_are_dropped(
 
 def test_dropped_movies_are_counted_and_logged(champion, monkeypatch, caplog):
     monkeypatch.setattr(refresh, "get_run_logger", lambda: logging.getLogger("refresh"))
-    assert count_dropped.fn(champion, training_on(("m", "1"), ("films", "3"))) == 0
+    assert count_dropped(champion, training_on(("m", "1"), ("films", "3"))) == 0
     assert messages(caplog) == []
-    assert count_dropped.fn(champion, training_on(("m", "1"))) == 2
+    assert count_dropped(champion, training_on(("m", "1"))) == 2
     assert messages(caplog) == [
         "2 movies of refreshes are of sources that this training lacks: a promotion drops them"
     ]

@@ -278,17 +278,6 @@ def test_files_are_deleted_in_the_storage_of_their_location(path, monkeypatch):
     assert deleted == [path]
 
 
-def test_nothing_is_deleted_through_a_copied_root(registry, monkeypatch):
-    """Its database names the files of the original."""
-    checked = []
-    monkeypatch.setattr(retention, "connect", lambda: registry)
-    monkeypatch.setattr(
-        retention, "require_experiment_of_this_root", lambda *arguments: checked.append(arguments)
-    )
-    assert retention._client() is registry
-    assert checked == [(registry, "7")]
-
-
 def test_only_old_log_files_are_deleted(tmp_path):
     for name, days in (("old.log", 31), ("old.log.1", 31), ("new.log", 29), ("old.txt", 31)):
         (tmp_path / name).touch()
@@ -313,7 +302,7 @@ def test_each_step_gets_its_setting(monkeypatch, artifacts):
     def recorder(name: str, result: object):
         return lambda target, setting: calls.append((name, target, setting)) or result
 
-    monkeypatch.setattr(retention, "_client", lambda: "client")
+    monkeypatch.setattr(retention, "connect", lambda: "client")
     monkeypatch.setattr(retention, "retire_versions", recorder("versions", ["2", "1"]))
     monkeypatch.setattr(retention, "delete_failed_models", recorder("failed", 3))
     monkeypatch.setattr(retention, "delete_old_logs", recorder("logs", 4))
@@ -341,7 +330,7 @@ def test_a_failed_step_is_logged_and_the_others_are_done(monkeypatch, caplog):
     monkeypatch.setattr(retention, "_steps", lambda _: steps)
     monkeypatch.setattr(retention, "get_run_logger", lambda: logging.getLogger("clean-up"))
     with caplog.at_level(logging.INFO):
-        clean_up.fn(RetentionConfig())
+        clean_up(RetentionConfig())
     assert messages(caplog) == ["Clean-up failed (bytes): disk", "Clean-up, logs: 3"]
 
 

@@ -54,13 +54,21 @@ def test_interactive_map_has_every_movie_once_and_escapes_titles():
     titles = [title for trace in traces for title in trace.text]
     assert len(titles) == sum(len(trace.x) for trace in traces) == table.num_rows
     assert len([title for title in titles if title.startswith("&lt;b&gt;Bold&lt;/b&gt;")]) == 1
-    assert {trace.name for trace in traces} == {
-        "other",
-        *frequent_genres(table["genre"].to_pylist()),
-    }
+    assert {trace.name for trace in traces} == set(table["genre"].to_pylist())
+
+
+def test_the_interactive_map_has_a_trace_per_genre_and_frequent_ones_are_above():
+    genres = [f"Genre {number}" for number in range(9) for _ in range(number + 1)]
+    columns = {"x": [0.0] * 45, "y": [0.0] * 45, "title": ["a"] * 45}
+    traces = interactive_map(pa.table(columns | {"genre": genres})).data
+    assert [trace.meta["genre"] for trace in traces] == [f"Genre {number}" for number in range(9)]
+    assert [trace.meta["frequent"] for trace in traces] == [False] * 2 + [True] * 7
+    markers = {(trace.marker.color, trace.marker.symbol) for trace in traces}
+    assert len(markers) == 9
+    assert {trace.marker.symbol == "circle" for trace in traces[2:]} == {True}
 
 
 def test_positions_of_the_interactive_map_are_scaled_to_the_grid():
     table = pa.table({"x": [-2.0, 1.0], "y": [0.0, 0.5], "title": ["a", "b"], "genre": ["War"] * 2})
-    war = interactive_map(table).data[1]
+    (war,) = interactive_map(table).data
     assert (war.x.tolist(), war.y.tolist()) == ([-30_000, 15_000], [0, 7_500])

@@ -114,10 +114,11 @@ def test_map_has_a_colour_per_shown_genre():
     assert drama.get_offsets().tolist() == [[0, 0], [2, 2]]
 
 
-def test_waterfall_has_a_bar_per_stage_from_its_start_to_its_end():
-    stages = [StageTime("ingest", 0.0, 1.5, 1), StageTime("embed", 1.0, 4.0, 3)]
+def test_waterfall_has_a_bar_for_each_time_that_a_stage_was_running():
+    stages = [StageTime("check", ((0.0, 1.5), (5.0, 6.0)), 2), StageTime("embed", ((1.0, 4.0),), 1)]
     (axes,) = stage_waterfall(stages).axes
-    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0.0, 1.5), (1.0, 3.0)]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["ingest", "embed (3)"]
-    assert [text.get_text() for text in axes.texts] == [" 1.5 s", " 3.0 s"]
+    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+    assert bars == [(0.0, 1.5), (5.0, 1.0), (1.0, 3.0)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["check (2)", "embed"]
+    assert [text.get_text() for text in axes.texts] == [" 2.5 s", " 3.0 s"]
     assert stage_waterfall([]) is None

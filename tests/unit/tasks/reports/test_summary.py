@@ -1,16 +1,18 @@
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from tasks.core.contracts import QUARANTINE, IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
+from tasks.core.contracts import IndexRef, IngestRef, MoviesRef, QuarantineRef, RunRef
+from tasks.registry.champion import UI_ADDRESS
+from tasks.registry.tracking.experiment_page import FOR_TRAINING
 from tasks.reports.summary import (
     Summary,
     markdown,
     next_commands,
     notes,
-    quarantine_summary,
     relative_path,
     report_page,
     row_counts_text,
@@ -45,6 +47,7 @@ def summary() -> Summary:
         model_version="4",
         outcome="promoted",
         why="no earlier champion",
+        example="The Alien",
     )
 
 
@@ -95,9 +98,9 @@ def test_artifact_counts_all_rows_and_names_the_next_commands(summary):
     text = markdown(summary)
     assert "Rows read: 10. Kept: 7 (1 without genres)." in text
     assert "Quarantined: 3 (2 bad_id, 1 missing_title)." in text
-    assert "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/abc) `abc`" in text
-    assert "(http://127.0.0.1:5000/#/experiments/1/runs/abc/artifacts/report.html)" in text
-    assert 'movie-recommender recommend "Alien"' in text
+    assert f"[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/abc?{FOR_TRAINING})" in text
+    assert f"runs/abc/artifacts/report.html?{FOR_TRAINING})" in text
+    assert "movie-recommender recommend 'The Alien'" in text
     assert "mlflow ui --backend-store-uri sqlite:///m.db" in text
     assert "Held-out" in text
 
@@ -155,12 +158,53 @@ def test_promotion_is_explained(summary, outcome, status):
 @pytest.mark.parametrize("outcome", ["promoted", "rejected", "borderline"])
 def test_the_command_that_promotes_is_shown_where_the_gate_leaves_it_to_a_person(summary, outcome):
     commands = "\n".join(next_commands(with_outcome(summary, outcome)))
-    assert ("movie-recommender release promote 4" in commands) == (outcome == "borderline")
+    assert ("movie-recommender release approve 4" in commands) == (outcome == "borderline")
+
+
+@pytest.mark.parametrize(
+    "title", ["It's a Gift", 'Say "Yes"!', "$9.99", "M*A*S*H", "`x` & y", "¡Ay!"]
+)
+def test_the_next_command_can_be_pasted_into_a_shell(summary, title, monkeypatch, tmp_path):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / "a b"))
+    monkeypatch.setattr("tasks.reports.summary.relative_path", lambda path: tmp_path / "b in")
+    program = tmp_path / "b in" / "movie-recommender"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s|" "$RECOMMENDER_ARTIFACTS" "$@"\n')
+    program.chmod(0o700)
+    command, *_ = next_commands(summary.model_copy(update={"example": title}))
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/a b|recommend|{title}|"
+
+
+def test_no_movie_is_named_if_no_champion_can_answer(summary):
+    commands = next_commands(summary.model_copy(update={"example": ""}))
+    assert not any(" recommend" in command for command in commands)
+
+
+def test_credentials_are_not_in_the_next_commands_which_work_in_the_same_shell(
+    summary, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hidden@host")
+    assert "hidden" not in "".join(next_commands(summary))
+    assert "***" not in "".join(next_commands(summary))
+
+
+def test_a_running_mlflow_is_named_by_its_address(summary, artifacts):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        artifacts.mkdir()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        (artifacts / UI_ADDRESS).write_text(address)
+        shown = next_commands(summary)
+    pages = f"{address}/#/experiments/1/runs"
+    view = f"{FOR_TRAINING}&viewStateShareKey=scores&compareRunsMode=CHART"
+    assert shown[-2:] == [f"# open {pages}/abc?{FOR_TRAINING}", f"# compare {pages}?{view}"]
+    assert "mlflow ui" not in "\n".join(shown)
+    assert "mlflow ui --backend-store-uri" in next_commands(summary)[-3]  # it was killed
 
 
 def test_a_leaky_version_is_not_offered_for_promotion(summary):
     leaky = with_outcome(summary, "rejected").model_copy(update={"protocol": "blog"})
-    assert "release promote" not in "\n".join(next_commands(leaky))
+    assert "release approve" not in "\n".join(next_commands(leaky))
 
 
 def test_texts_with_keywords_are_labelled(summary):
@@ -193,16 +237,3 @@ def test_run_on_the_sample_is_labelled(summary):
     assert (
         "bundled sample of 7 movies" in notes(summary.model_copy(update={"ingested": ingested}))[-1]
     )
-
-
-def test_quarantine_summary_has_a_row_per_reason_with_the_first_example():
-    rows = [
-        {"source": "m.csv", "row": row, "column": "id", "reason": reason, "value": str(row)}
-        for row, reason in ((4, "bad_id"), (7, "duplicate_id"), (9, "duplicate_id"))
-    ]
-    summary_rows = quarantine_summary(pa.Table.from_pylist(rows, QUARANTINE))
-    assert [(row["reason"], row["rows"], row["first_row"]) for row in summary_rows] == [
-        ("duplicate_id", 2, 7),
-        ("bad_id", 1, 4),
-    ]
-    assert quarantine_summary(QUARANTINE.empty_table()) == []

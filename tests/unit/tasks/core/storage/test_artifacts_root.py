@@ -20,6 +20,35 @@ def test_a_root_url_with_a_login_is_rejected(url, monkeypatch):
     assert "s3cr3t" not in str(error.value)
 
 
+def test_a_root_with_a_question_mark_is_refused(monkeypatch):
+    """Its database would be a file beside it, which is never read again."""
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "/data/who?/artifacts")
+    with pytest.raises(UserError, match=r"root /data/who\?/artifacts has a '\?'.* choose another"):
+        store.artifacts_root()
+
+
+def test_a_root_keeps_its_id_where_it_is_moved_and_another_has_none(artifacts, monkeypatch):
+    artifacts.mkdir()
+    assert store.root_id() == ""
+    store.create_root_id()
+    first = store.root_id()
+    store.create_root_id()
+    assert store.root_id() == first != ""
+    moved = artifacts.rename(artifacts.with_name("moved"))
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(moved))
+    assert store.root_id() == first
+    other = moved.with_name("other")
+    other.mkdir()
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(other))
+    store.create_root_id()
+    assert store.root_id() not in ("", first)
+
+
+def test_a_bucket_is_identified_by_its_url(monkeypatch):
+    monkeypatch.setenv("RECOMMENDER_ARTIFACTS", "s3://bucket/team/")
+    assert store.root_id() == "s3://bucket/team"
+
+
 def test_the_digest_of_a_folder_depends_on_file_names(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()

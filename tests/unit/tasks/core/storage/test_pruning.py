@@ -38,6 +38,14 @@ def test_a_cache_hit_counts_as_use_and_recently_used_entries_are_kept(artifacts)
     assert store.prune(0, unused_since=2000.0) == 0
 
 
+def test_a_full_disk_is_freed_of_all_but_what_was_used_in_the_last_hours(artifacts):
+    old, new = entry_of_size(10_000, "old"), entry_of_size(10_000, "new")
+    set_last_use(old, time.time() - store.GRACE_SECONDS - 60)
+    set_last_use(new, time.time() - store.GRACE_SECONDS + 60)
+    assert store.free_disk() >= 10_000
+    assert [store.locate(ref).exists() for ref in (old, new)] == [False, True]
+
+
 def test_pruning_deletes_folders_of_killed_writers(artifacts):
     entry_of_size(10, "key")
     leftover = artifacts / "cache" / "stage" / ".writing-killed"

@@ -86,7 +86,7 @@ MOVIES: list[tuple[str, list[int], list[float]]] = [
 @pytest.fixture
 def inputs(monkeypatch) -> dict[str, Any]:
     """Stored inputs of an evaluation; TF-IDF predicts Horror for the first test movie alone."""
-    monkeypatch.setattr(evaluation, "create_table_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(evaluation, "show_table", lambda *_, **__: None)
     monkeypatch.setattr(evaluation, "get_run_logger", lambda: logging.getLogger("evaluation"))
     rows = range(len(MOVIES))
     table = pa.table(
@@ -159,10 +159,12 @@ def test_the_network_alone_is_scored_with_its_own_thresholds(inputs):
     scores = evaluate.fn(**inputs | {"network": network}, protocol="held-out")
     metrics = store.read_json(store.locate(scores) / "metrics.json")
     assert metrics["test_f1_micro"] == pytest.approx(4 / 5)
-    assert metrics["test_network_f1_micro"] == pytest.approx(1 / 2)
-    assert metrics["test_network_f1_macro"] == pytest.approx(1 / 3)
+    assert metrics["member_network_f1_micro"] == pytest.approx(1 / 2)
+    assert metrics["member_network_f1_macro"] == pytest.approx(1 / 3)
     assert metrics["test_f1_micro_over_network_high"] > 0
-    assert metrics["test_network_f1_micro_high"] <= 1
+    assert metrics["member_network_f1_micro_high"] <= 1
+    table = pq.read_table(store.locate(scores) / "test_predictions.parquet")
+    assert table["network_genres"].to_pylist() == [["Horror"], []]
 
 
 def test_a_network_of_words_is_scored_on_the_texts_of_the_test_movies(inputs):
@@ -176,7 +178,7 @@ def test_a_network_of_words_is_scored_on_the_texts_of_the_test_movies(inputs):
     )
     scores = evaluate.fn(**inputs | {"network": network}, protocol="held-out")
     metrics = store.read_json(store.locate(scores) / "metrics.json")
-    assert metrics["test_network_f1_micro"] == pytest.approx(4 / 5)
+    assert metrics["member_network_f1_micro"] == pytest.approx(4 / 5)
 
 
 def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(inputs):
@@ -186,6 +188,7 @@ def test_the_tables_of_an_evaluation_are_those_of_the_labelled_test_movies(input
     assert tables["genres"]["threshold"].to_pylist() == pytest.approx([0.4, 0.7])
     assert tables["test_predictions"]["id"].to_pylist() == [1, 4]
     assert tables["test_predictions"]["predicted_genres"].to_pylist() == [["Horror"], ["War"]]
+    assert tables["test_predictions"]["tfidf_genres"].to_pylist() == [["Horror"], []]
 
 
 def test_an_evaluation_without_labelled_test_movies_is_an_error(inputs):
@@ -201,9 +204,10 @@ def test_the_tables_are_shown_as_artifacts(inputs, monkeypatch):
     shown = {}
     monkeypatch.setattr(
         evaluation,
-        "create_table_artifact",
+        "show_table",
         lambda rows, key, description: shown.update({key: (len(rows), description)}),
     )
     evaluate.fn(**inputs, protocol="held-out")
     assert set(shown) == {"genres", "slices", "mistakes"}
-    assert shown["genres"] == (2, "Scores per genre (test movies, held-out protocol)")
+    scores = "Scores of each genre, its movies, and its probability threshold"
+    assert shown["genres"] == (2, f"{scores} (test movies, held-out protocol).")

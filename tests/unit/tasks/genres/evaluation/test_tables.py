@@ -46,9 +46,12 @@ def test_scores_of_a_genre_without_test_movies_are_null():
 def test_predicted_genres_are_those_above_their_thresholds():
     table = pa.table({"id": [1], "title": ["Alien"], "genres": [["A"]]})
     movie = predicted(table, LABELS[1:2], PROBABILITIES[1:2])
-    (row,) = predictions_table(movie).to_pylist()
+    films, others = np.array([7], np.int32), {"tfidf": np.array([[0, 0, 1]], np.uint8)}
+    (row,) = predictions_table(movie, films, others).to_pylist()
+    assert row["film"] == 7
     assert row["actual_genres"] == ["A"]
     assert row["predicted_genres"] == ["A", "B"]
+    assert row["tfidf_genres"] == ["C"]
     assert row["probabilities"] == pytest.approx([0.8, 0.7, 0.2])
 
 

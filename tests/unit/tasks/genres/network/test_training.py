@@ -95,6 +95,17 @@ def test_the_default_network_trains_on_one_core_and_a_wide_one_on_several():
     assert (several, type(several)) == (5, int)
 
 
+@pytest.mark.parametrize(("quota", "cores", "available"), [(2, 64, 2), (64, 4, 4)])
+def test_a_cpu_quota_limits_the_threads_of_a_training(quota, cores, available, monkeypatch):
+    limits = list[int]()
+    monkeypatch.setattr(training, "cpu_count", lambda: quota)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(training, "useful_threads", lambda _, __, limit: limits.append(limit) or 1)
+    train_network(examples(8), examples(4), ClassifierConfig(hidden=[2], epochs=1))
+    assert limits == [available]
+
+
 @pytest.mark.parametrize(("available", "used"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4), (64, 4)])
 def test_a_small_network_trains_on_a_quarter_of_the_cores(available, used):
     assert useful_threads(network_of((16,)), batch_size=16, available=available) == used

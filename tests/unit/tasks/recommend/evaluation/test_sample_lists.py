@@ -9,4 +9,6 @@ from tests.support.index_rows import TITLES, rows
 def test_sample_lists_are_of_the_known_films_in_the_catalogue():
     table = sample_lists(Catalogue(rows(TITLES)), RankConfig())
     assert table["film"].to_pylist() == ["Toy Story", "Alien", "Amélie"]
-    assert len(re.findall(r"\(\d{4}\)", table["movies like it"][0].as_py())) == 10
+    titles = table["movies like it"][0].as_py()
+    assert len(titles) == 10
+    assert all(re.fullmatch(r".+ \(\d{4}\)", title) for title in titles)

@@ -1,4 +1,4 @@
-"""MLflow on a server: PostgreSQL for its records, an object store for its files, HTTP to both."""
+"""Shared servers: Prefect and MLflow on PostgreSQL, MLflow's files on an object store."""
 
 import os
 import shutil
@@ -8,23 +8,31 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.refresh import refresh
 from flows.train import train
+from tasks.core.contracts import UserError
 from tasks.registry.aliases import PREVIOUS, versions_by_alias
 from tasks.registry.champion import load_champion, model_folders
 from tasks.registry.model_registry import CHAMPION
 from tasks.registry.release import promote, roll_back, version_rows
 from tasks.registry.tracking.mlflow_client import connect
-from tests.conftest import catalogue, free_port, running, wait_for, write_csv
+from tests.conftest import PREFECT, catalogue, free_port, running, wait_for, write_csv
 from tests.support.champion_lists import titles_like
 from tests.support.new_movies import NEW, asked_to_add
 from tests.support.run_stages import call
 from tests.support.trainings import settings
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("prefect_server", "blank_figures")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("blank_figures")]
 
 
 def postgres_programs() -> Path | None:
@@ -36,7 +44,7 @@ def postgres_programs() -> Path | None:
 
 @contextmanager
 def postgres(programs: Path) -> Iterator[str]:
-    """A PostgreSQL cluster of its own on a free loopback port: the URI of its database.
+    """A PostgreSQL cluster of its own on a free loopback port: its address without a database.
 
     PostgreSQL refuses to run as root: there it runs as the user that its package makes.
     """
@@ -45,27 +53,46 @@ def postgres(programs: Path) -> Iterator[str]:
     if owner:
         shutil.chown(folder, **owner)
     data, options = folder / "data", {"check": True, "capture_output": True, "cwd": folder, **owner}
-    login = ["--username", "mlflow", "--auth", "trust"]
+    login = ["--username", "team", "--auth", "trust"]
     subprocess.run([programs / "initdb", "--pgdata", data, *login], **options)
     server = [programs / "pg_ctl", "--pgdata", data, "--wait", "--log", folder / "log"]
     where = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder}"
     subprocess.run([*server, "--options", where, "start"], **options)
     try:
-        address = ["--host", "127.0.0.1", "--port", str(port), "--username", "mlflow"]
-        subprocess.run([programs / "createdb", *address, "mlflow"], **options)
-        yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+        address = ["--host", "127.0.0.1", "--port", str(port), "--username", "team"]
+        for name in ("mlflow", "prefect"):
+            subprocess.run([programs / "createdb", *address, name], **options)
+        yield f"team@127.0.0.1:{port}"
     finally:
         subprocess.run([*server, "--mode", "immediate", "stop"], **options)
         shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
+def databases() -> Iterator[str]:
     programs = postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    with postgres(programs) as uri:
-        yield uri
+    with postgres(programs) as address:
+        yield address
+
+
+@pytest.fixture
+def prefect_on_postgres(databases, tmp_path) -> Iterator[SyncPrefectClient]:
+    """A client of a Prefect server on PostgreSQL, which is that of all flows."""
+    port = str(free_port())
+    api = f"http://127.0.0.1:{port}/api"
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{databases}/prefect",
+    }
+    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
+    with running(command, environment), temporary_settings({PREFECT_API_URL: api}):
+        wait_for(f"{api}/health")
+        with get_client(sync_client=True) as client:
+            yield client
+        EventsWorker.drain_all(timeout=120)  # while the server that they go to is there: what is
+        APILogWorker.drain_all(timeout=120)  # left would hold up the events of the next tests
 
 
 @contextmanager
@@ -81,10 +108,20 @@ def mlflow_server(database: str, object_store: dict[str, str]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypatch):
-    """Train three times, promote, roll back, refresh, retire, read; then the server goes away."""
+def deploy_daily(client: SyncPrefectClient) -> UUID:
+    """Id of a deployment with an active schedule."""
+    flow = client.create_flow_from_name("train")
+    daily = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 4 * * *", timezone="UTC"))
+    return client.create_deployment(flow, "daily", schedules=[daily])
+
+
+def test_a_team_s_registry(
+    databases, prefect_on_postgres, object_store, artifacts, tmp_path, monkeypatch
+):
+    """Train three times, promote, roll back, refresh, retire, read; then MLflow goes away."""
     keep = {"trainings": 1}
-    with mlflow_server(database, object_store) as address:
+    deployment = deploy_daily(prefect_on_postgres)
+    with mlflow_server(f"postgresql://{databases}/mlflow", object_store) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         summaries = []
         for count in (120, 126, 132):
@@ -107,6 +144,25 @@ def test_a_team_s_registry(database, object_store, artifacts, tmp_path, monkeypa
         assert not {"doc2vec", "classifier", "lexicon"} & files
         assert model_folders(load_champion()).doc2vec.is_relative_to(artifacts / "cache")
         assert not (tmp_path / "mlruns").exists()
+        with monkeypatch.context() as patch:
+            restored = shutil.copytree(artifacts, tmp_path / "restored", symlinks=True)
+            patch.setenv("RECOMMENDER_ARTIFACTS", str(restored))
+            assert len(titles_like("Ghost of the Ranch")) == 10
+        with monkeypatch.context() as patch:
+            patch.setenv("RECOMMENDER_ARTIFACTS", str(tmp_path / "other"))
+            assert len(titles_like("Ghost of the Ranch")) == 10
+            with pytest.raises(UserError, match="published from another artifacts root"):
+                train(settings(source))
+    runs = prefect_on_postgres.read_flow_runs()
+    states = [run.state_name for run in runs if run.deployment_id != deployment]
+    assert sorted(states) == ["Completed"] * 4 + ["Failed"]  # the last one: of another root
+    scheduled = [run.state_name for run in runs if run.deployment_id == deployment]
+    assert set(scheduled) == {"Scheduled"}  # by the server's scheduler
+    assert {artifact.key for artifact in prefect_on_postgres.read_artifacts()} > {
+        "training-summary",
+        "promotion-gate",
+        "failure",
+    }
     ask = [sys.executable, "-m", "flows.recommend", "Horror Story 3"]
     answer = call(ask, dict(os.environ), timeout=60)  # MLflow's own client takes four minutes
     assert answer.returncode == 2

@@ -1,0 +1,1 @@
+"""What the report says in words: names of metrics, and what each figure shows."""
