@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import ROOT
 from tests.support.checkout import Checkout, Done, check
-from tests.support.demo_page import DESKTOP, SCREENS
+from tests.support.demo_page import SCREENS
 from tests.support.documents import Step, steps_of
 
 #: Pages whose commands the tour executes, each of them.
@@ -26,6 +26,7 @@ class Tour:
 
     folder: Path
     rows: list[tuple[str, float, str]] = field(default_factory=list)
+    photographed: dict[str, str] = field(default_factory=dict)  # addresses of foreign pages
 
     @contextmanager
     def step(self, name: str, sees: str) -> Iterator[None]:
@@ -39,15 +40,13 @@ class Tour:
         (self.folder / f"{name}.txt").write_text(done.output, encoding="utf-8")
 
     def photograph(self, page: Page, name: str, seen: Locator) -> None:
-        """Screenshots on a desk and on a phone, of a page that takes a new size by itself.
+        """A screenshot of a page of Prefect or MLflow, whose layout is made for desks."""
+        self._take(page, f"{name}-1440-light", seen)
+        self.photographed[name] = page.url
 
-        It is as wide as before afterwards: Prefect's list of deployments hangs if it is opened
-        narrow and grows.
-        """
-        for screen, size in SCREENS.items():
-            page.set_viewport_size(size)
-            self._take(page, f"{name}-{screen}-light", seen)
-        page.set_viewport_size(DESKTOP)
+    def photograph_on_a_phone(self, page: Page, name: str) -> None:
+        """A screenshot of a page of Prefect or MLflow as a phone shows it, whatever that is."""
+        self._take(page, f"{name}-390-light", page.locator("body"))
 
     def photograph_own_page(self, page: Page, name: str, seen: Locator) -> None:
         """Screenshots of one of our pages, opened on a desk and on a phone, light and dark."""

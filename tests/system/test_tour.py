@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from tasks.registry.tracking.experiment_page import FOR_TRAINING
 from tests.support.browser import NAVIGATION_MS, listen, needs_browser
 from tests.support.checkout import Checkout, Done, at_home
-from tests.support.demo_page import DESKTOP, expect_list
+from tests.support.demo_page import DESKTOP, PHONE, expect_list
 from tests.support.pictures import PICTURES, Addresses, addresses_of, opened, show
 from tests.support.run_stages import wait_until
 from tests.support.stack_pages import FOREIGN_COMPLAINTS, keep_assistant_closed, log_in
@@ -143,8 +143,13 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens an address of this machine; nothing may go wrong, but what is foreign pages' fault."""
     pages = list[tuple[Page, list[str]]]()
 
-    def open_address(address: str, password: str = "", home: str = "http://127.0.0.1:") -> Page:
-        page = browser.new_context(viewport=DESKTOP).new_page()
+    def open_address(
+        address: str,
+        password: str = "",
+        home: str = "http://127.0.0.1:",
+        size: ViewportSize = DESKTOP,
+    ) -> Page:
+        page = browser.new_context(viewport=size).new_page()
         page.set_default_navigation_timeout(NAVIGATION_MS)
         log_in(page, password) if password else None
         keep_assistant_closed(page)  # it hides charts, and each browser opens it once
@@ -284,10 +289,18 @@ def test_prefect_s_pages_show_the_scheduled_run(tour, scheduled, addresses, open
     with tour.step("open Prefect's runs", "the scheduled run"):
         page = open_page(f"{addresses.prefect}/runs", addresses.password)
         expect(page.get_by_role("link", name=scheduled.name).first).to_be_visible()
-    # on a phone, the list is below the first screen, and drawn when it is scrolled to
     tour.photograph(page, "prefect-runs", page.get_by_role("tab", name="Flow runs"))
     page = open_page(f"{addresses.prefect}/runs/flow-run/{scheduled.id}", addresses.password)
     tour.photograph(page, "prefect-scheduled-run", page.get_by_text("Skipped").first)
+
+
+@needs_browser
+@pytest.mark.endurance
+def test_pages_of_prefect_and_mlflow_open_on_a_phone(tour, addresses, open_page):
+    """Each is opened anew: Prefect's list of deployments hangs if its window grows."""
+    assert tour.photographed
+    for name, address in tour.photographed.items():
+        tour.photograph_on_a_phone(open_page(address, addresses.password, size=PHONE), name)
 
 
 @needs_browser
