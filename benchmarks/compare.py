@@ -10,20 +10,17 @@ the same data: Doc2Vec's words and the network's samples a second.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil
-
+from benchmarks import timeline
 from benchmarks.page import save_results
+from benchmarks.processes import run
 
 RESULTS = Path(__file__).with_name("compare.json")
 MOVIES = 40_000  # so many random ones for the network
@@ -39,40 +36,6 @@ STAGES = {
     # `open_run` was a task when compare.json was measured
     "tracking": ("open_run", "track_source", "track_results", "register", "report"),
 }
-
-
-def run(module: str, *arguments: str, root: str) -> dict[str, Any]:
-    """The JSON that a module prints last, with the seconds and the peak memory of its processes.
-
-    `peak_mb` is of the largest process, `together_mb` the most that all of them held at a time,
-    looked at every two seconds, shared pages counted once.
-    """
-    start, log, together = time.perf_counter(), Path(root) / "output.txt", 0.0
-    environment = os.environ | {"RECOMMENDER_ARTIFACTS": root, "PREFECT_LOGGING_LEVEL": "ERROR"}
-    with log.open("w") as file:
-        command = [sys.executable, "-m", module, *arguments]
-        process = psutil.Process(subprocess.Popen(command, env=environment, stdout=file).pid)
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            together = max(together, memory_mb(process))
-            time.sleep(2)
-    if ended[1]:
-        raise SystemExit(f"{module} failed.")
-    results: dict[str, Any] = json.loads(log.read_text().strip().splitlines()[-1])
-    return results | {
-        "process_seconds": time.perf_counter() - start,
-        "peak_mb": ended[2].ru_maxrss / 1024,
-        "together_mb": together,
-    }
-
-
-def memory_mb(process: psutil.Process) -> float:
-    """Memory of a process and all its descendants in MB, pages that they share counted once."""
-    proportional_mb = 0.0
-    with suppress(psutil.NoSuchProcess):
-        for member in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                proportional_mb += member.memory_full_info().pss / 2**20
-    return proportional_mb
 
 
 def train_here(path: Path) -> dict[str, Any]:
@@ -125,6 +88,8 @@ def compare(path: Path) -> dict[str, Any]:
         ours = run("benchmarks.compare", "--ours", str(path), root=root)
     print(json.dumps(ours), flush=True)
     ours["total"] = ours["process_seconds"]
+    timeline.draw(ours)
+    del post["usage"], ours["usage"]  # the figure shows it
     return {"file": path.name, "post": post, "ours": ours}
 
 

@@ -1,9 +1,10 @@
-"""How long a question takes: from the terminal, in process, and of a served model.
+"""How long a question takes: from the terminal, in process, of the JSON API, of a served model.
 
     python -m benchmarks.questions path/to/movies_45k.csv
 
 Trains on the file, asks the command line for one title in a new process, then asks in this one for
-random titles with filters on, then sends requests to `mlflow models serve`, eight at a time.
+random titles with filters on, then sends requests to `movie-recommender demo` and to
+`mlflow models serve`, eight at a time.
 """
 
 import os
@@ -13,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,14 @@ RESULTS = Path(__file__).with_name("questions.json")
 QUESTIONS = 1000
 AT_A_TIME = 8
 STARTUP_SECONDS = 120
+SEVERAL = "Movies called"  # begins the answer to a title of several movies
+#: What is asked how, in the order of the table.
+ASKED = {
+    "cold": "`movie-recommender recommend`, a new process for each question",
+    "warm": "in process, filtered by years and a genre",
+    "api": f"JSON API of `movie-recommender demo`, {AT_A_TIME} at a time",
+    "served": f"`mlflow models serve`, {AT_A_TIME} at a time",
+}
 
 
 def percentiles(milliseconds: list[float]) -> dict[str, float]:
@@ -76,27 +86,51 @@ def warm(titles: list[str]) -> list[float]:
     return spent
 
 
-def served(titles: list[str]) -> dict[str, Any]:
-    """Milliseconds of each request to the served model, and how many failed."""
+@contextmanager
+def server(command: list[str], ready: str) -> Iterator[str]:
+    """Start a program, which gets a free port at its end, and wait for a page: its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        port = str(listener.getsockname()[1])
     programs = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
     environment["MLFLOW_TRACKING_URI"] = tracking_uri()
-    command = [f"{programs}/mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
+    program = subprocess.Popen([*command, port], env=environment, stdout=subprocess.DEVNULL)
     try:
-        wait_for(f"{address}/ping")
-        with httpx.Client(timeout=60) as client, ThreadPoolExecutor(AT_A_TIME) as pool:
-            answers = list(pool.map(lambda title: request(client, address, title), titles))
+        wait_for(f"http://127.0.0.1:{port}{ready}")
+        yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
-        server.wait()
+        program.terminate()
+        program.wait()
+
+
+def at_once(ask: Callable[[httpx.Client, str], bool], titles: list[str]) -> dict[str, Any]:
+    """Milliseconds of each of many requests, `AT_A_TIME` at a time, and how many failed."""
+
+    def one(title: str) -> tuple[float, bool]:
+        start = time.perf_counter()
+        succeeded = ask(client, title)
+        return (time.perf_counter() - start) * 1000, succeeded
+
+    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(AT_A_TIME) as pool:
+        answers = list(pool.map(one, titles))
     spent = percentiles([milliseconds for milliseconds, _ in answers])
     return spent | {"errors": sum(not succeeded for _, succeeded in answers)}
+
+
+def api(titles: list[str]) -> dict[str, Any]:
+    """The JSON API of the demo page."""
+    command = [sys.executable, "-m", "app.main", "--port"]
+    with server(command, "/health") as address:
+        return at_once(lambda client, title: ask_api(client, address, title), titles)
+
+
+def served(titles: list[str]) -> dict[str, Any]:
+    """The registered model, as MLflow serves it."""
+    command = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port"]
+    with server(command, "/ping") as address:
+        return at_once(lambda client, title: ask_model(client, address, title), titles)
 
 
 def wait_for(address: str) -> None:
@@ -111,16 +145,20 @@ def wait_for(address: str) -> None:
     raise TimeoutError(address)
 
 
-def request(client: httpx.Client, address: str, title: str) -> tuple[float, bool]:
-    """Milliseconds of one request, and whether it brought a list or named the movies meant."""
+def ask_api(client: httpx.Client, address: str, title: str) -> bool:
+    """Whether a title brought a list, or the movies that it can mean."""
+    answer = client.get(f"{address}/api/recommend", params={"title": title})
+    return answer.is_success or SEVERAL in answer.json()["detail"]
+
+
+def ask_model(client: httpx.Client, address: str, title: str) -> bool:
+    """Whether a title brought a list, or the movies that it can mean."""
     body = {"dataframe_records": [{"title": title}]}
-    start = time.perf_counter()
     answer = client.post(f"{address}/invocations", json=body)
-    spent = (time.perf_counter() - start) * 1000
     if not answer.is_success:
-        return spent, False
+        return False
     (prediction,) = answer.json()["predictions"]
-    return spent, bool(prediction["movies"]) or prediction["error"].startswith("Movies called")
+    return bool(prediction["movies"]) or SEVERAL in prediction["error"]
 
 
 def section(result: dict[str, Any]) -> str:
@@ -128,17 +166,16 @@ def section(result: dict[str, Any]) -> str:
     lines = [
         "## Questions: `python -m benchmarks.questions FILE`",
         "",
-        f"`{result['file']}`, {result['movies']} movies. Titles drawn at random; in process with a",
-        "filter on years and one on genres; served by `mlflow models serve`, "
-        f"{AT_A_TIME} requests at a time,",
-        f"{result['served']['errors']} of which failed.",
+        f"`{result['file']}`, {result['movies']} movies, titles drawn at random.",
         "",
-        "| asked | questions | p50, ms | p99, ms |",
-        "|---|---|---|---|",
+        "| asked | questions | failed | p50, ms | p99, ms |",
+        "|---|---|---|---|---|",
     ]
-    for name in ("cold", "warm", "served"):
+    for name, how in ASKED.items():
         row = result[name]
-        lines.append(f"| {name} | {row['count']} | {row['p50']:.0f} | {row['p99']:.0f} |")
+        failed = row.get("errors", 0)
+        numbers = f"{row['count']} | {failed} | {row['p50']:.0f} | {row['p99']:.0f}"
+        lines.append(f"| {how} | {numbers} |")
     return "\n".join(lines) + "\n"
 
 
@@ -155,8 +192,9 @@ def main(path: Path) -> None:
         result |= {
             "cold": percentiles(cold(once)),
             "warm": percentiles(warm(queries)),
+            "api": api(queries),
+            "served": served(queries),
         }
-        result["served"] = served(queries)
     save_results(RESULTS, result)
 
 

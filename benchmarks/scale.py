@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare import run, stage_seconds
+from benchmarks.compare import stage_seconds
 from benchmarks.page import save_results
 from benchmarks.preprocess import repeated
+from benchmarks.processes import run
 
 RESULTS = Path(__file__).with_name("scale.json")
 TIMES = (1, 2, 4)

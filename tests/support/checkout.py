@@ -22,6 +22,8 @@ import pytest
 import torch
 from dotenv import dotenv_values
 from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.cli import SUBCOMMANDS
@@ -59,6 +61,7 @@ PORTS_OF_MAKE = {
     "make serve": 'make serve ARGS="--prefect-port 4200 --mlflow-port 5000"',
 }
 SECONDS_TO_START = 120
+DRAIN_SECONDS = 30  # in which Prefect's server takes the events and log lines of a command
 SECONDS_TO_END = 60  # a worker without its server takes 8 on a quiet machine
 #: Subcommands that are run in the tests' own process: each start of one costs seconds of imports.
 HERE = {"train", "recommend", "predict", "refresh", "batch", "release"}
@@ -192,6 +195,9 @@ class Checkout:
                 run(SUBCOMMANDS[subcommand].function, subcommand, values)
             except SystemExit as end:
                 return Done(int(end.code or 0), printed.getvalue(), errors.getvalue())
+            finally:  # as at a program's end: what is left would wait for a server that has ended
+                APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+                EventsWorker.drain_all(timeout=DRAIN_SECONDS)
 
     def serve(self, text: str, server: Server) -> Done:
         """Start a server; it is up when it answers, a worker when Prefect's server knows it."""

@@ -24,7 +24,10 @@ from tests.support.stack_pages import keep_assistant_closed, log_in
 FOLDER = ROOT / "docs" / "img"
 DEMO = "http://127.0.0.1:8000"
 #: Pictures that programs draw, with the program: they are no pages.
-FIGURES = {"relevance-popularity.png": "benchmarks/ranking.py"}
+FIGURES = {
+    "relevance-popularity.png": "benchmarks/ranking.py",
+    "timeline.png": "benchmarks/timeline.py",
+}
 #: The film of the demo page; the sample has it, and so has Kaggle's file of 7,000 movies.
 FILM = "Vertical Limit"
 

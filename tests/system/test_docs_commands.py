@@ -17,8 +17,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import BaseModel
 
@@ -82,16 +80,14 @@ def is_executed_on(page: str, step: Step) -> bool:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory, real_server) -> Iterator[tuple[Checkout, Done]]:
+def first_run(tmp_path_factory, real_server) -> tuple[Checkout, Done]:
     """The README's first command, in a fresh checkout."""
     checkout = Checkout(tmp_path_factory.mktemp("first"), real_server)
     checkout.build()
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch)
         done = checkout.do(steps_of(TEXTS["README.md"])[0])
-    yield checkout, done
-    APILogWorker.drain_all(timeout=5)  # while the server that they go to is there
-    EventsWorker.drain_all()
+    return checkout, done
 
 
 @pytest.fixture
