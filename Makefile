@@ -46,8 +46,8 @@ test: ## Run all tests but the longest: the unit tests, flows, commands, demo pa
 	@$(MAKE) --no-print-directory test-all ARGS='-m "not long" $(ARGS)'
 
 .PHONY: test-all
-test-all: $(READY_FOR_TESTS) ## Run all tests, five files at a time: many wait for a server
-	@$(FOR_TESTS) $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
+test-all: $(READY_FOR_TESTS) ## Run all tests, four files at a time: many wait for a server
+	@$(FOR_TESTS) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 .PHONY: test-random
 test-random: $(READY_FOR_TESTS) ## Run all tests in random order; ARGS="--randomly-seed=…" repeats one

@@ -1,4 +1,4 @@
-"""The demo page and its JSON API: recommendations of `flows.cli.recommend` in a browser."""
+"""The demo page and its JSON API: recommendations of the subcommand `recommend` in a browser."""
 
 import sys
 from collections.abc import Awaitable, Callable

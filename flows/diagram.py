@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from flows.config import TrainConfig
 from flows.runtime.server import prefect_server
 from flows.train import train
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.task_inputs import PARENTS
 from tasks.registry.model_registry import FLOW_RUN_TAG
 from tasks.registry.tracking.mlflow_client import connect
 from tasks.reports.stage_times import CHUNK, is_chunk, read_task_runs

@@ -1,4 +1,4 @@
-"""`python -m flows.predict`: the subcommand of this name, see `flows/cli/predict.py`."""
+"""`python -m flows.predict`: the subcommand of this name, in `flows/cli/subcommands/`."""
 
 from flows.cli.app import run_module
 

@@ -1,4 +1,4 @@
-"""`python -m flows.recommend`: the subcommand of this name, see `flows/cli/recommend.py`."""
+"""`python -m flows.recommend`: the subcommand of this name, in `flows/cli/subcommands/`."""
 
 from flows.cli.app import run_module
 

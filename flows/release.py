@@ -9,7 +9,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.runtime.hooks import record_crash
 from flows.runtime.parameters import FlowParameters
-from tasks.core.artifact_tables import SHOWN_ROWS, number_text, show_table
+from tasks.core.orchestration.artifact_tables import SHOWN_ROWS, number_text, show_table
 from tasks.core.redaction import redacted
 from tasks.registry.release import approve, diff_versions, promote, roll_back, version_rows
 from tasks.registry.tracking.mlflow_client import connect

@@ -1,4 +1,4 @@
-"""`python -m flows.stack`: start or stop the local stack, see `flows/cli/stack.py`."""
+"""`python -m flows.stack`: start or stop the local stack, see `flows/cli/subcommands/`."""
 
 from flows.cli.app import run_module
 

@@ -1,4 +1,4 @@
-"""`python -m flows.validate`: the subcommand of this name, see `flows/cli/validate.py`."""
+"""`python -m flows.validate`: the subcommand of this name, in `flows/cli/subcommands/`."""
 
 from flows.cli.app import run_module
 

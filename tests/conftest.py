@@ -285,14 +285,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def prefect_server(real_server) -> Iterator[None]:
     """The server of the flows that tests run in their own process."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from tests.support.prefect_queues import send_queued
 
     with temporary_settings({PREFECT_API_URL: real_server["PREFECT_API_URL"]}):
         yield
-        APILogWorker.drain_all(timeout=5)  # while the server that they go to is there
-        EventsWorker.drain_all(timeout=5)
+        send_queued()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tasks.core.contracts import (
     RunRef,
     ScoresRef,
 )
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.data.companions.reference_files import find_known_items, find_ratings
 from tasks.data.ingest import ingest
 from tasks.data.leakage import check_documents

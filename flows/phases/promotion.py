@@ -8,8 +8,8 @@ from flows.phases.recommender import Recommender
 from flows.phases.start import training_fingerprint
 from tasks.core.compute import Compute
 from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
-from tasks.core.retry import io_task
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.retry import io_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.challenge import challenge, join_comparisons
 from tasks.registry.champion import Champion

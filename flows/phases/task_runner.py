@@ -17,7 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.collections import visit_collection
 
 from tasks.core.heartbeat import heartbeat
-from tasks.core.progress import describe_stages
+from tasks.core.orchestration.progress import describe_stages
 
 #: Bounds memory: four chunks are processed at a time, however long the source is, and the task of
 #: their stage waits for them.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from prefect.logging.configuration import ensure_logging_setup
 
 from tasks.core.contracts import UserError
-from tasks.core.progress import console_handlers
+from tasks.core.orchestration.progress import console_handlers
 
 LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
 OUTSIDE_RUNS = "prefect.movie_recommender"  # the logger of what is not part of a run

@@ -21,8 +21,8 @@ from prefect import get_run_logger
 from pydantic import BaseModel, Field
 from scipy.special import chdtri
 
-from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import MoviesRef, ProfileRef, ScoresRef, UserError
+from tasks.core.orchestration.artifact_tables import show_table
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.preprocess import TextConfig, document_tokens

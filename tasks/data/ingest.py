@@ -10,9 +10,9 @@ from prefect import get_run_logger
 from pydantic import Field
 
 from tasks.core.contracts import QUARANTINE, IngestRef, MoviesRef, QuarantineRef, UserError
-from tasks.core.progress import progress_bar
-from tasks.core.retry import retry_options
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import progress_bar
+from tasks.core.orchestration.retry import retry_options
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.columns import REQUIRED, Columns

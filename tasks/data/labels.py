@@ -11,7 +11,7 @@ from pydantic import Field
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from tasks.core.contracts import DocumentsRef, LabelsRef, UserError
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 

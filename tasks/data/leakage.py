@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import MOVIES, DocumentsRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.preprocess import TextConfig, build_documents
 from tasks.data.splits import KEY_COLUMNS, keys_in_several_splits, movie_keys

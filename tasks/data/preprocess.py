@@ -13,8 +13,8 @@ from pydantic import Field, field_validator, model_validator
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import DOCUMENTS, DocumentsRef, MoviesRef, SplitsRef
 from tasks.core.documents import to_document
-from tasks.core.progress import gather
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import gather
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.words import Segmenter, content_words, language_of, stems_of, words_of

@@ -4,8 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.core.artifact_tables import SHOWN_ROWS, show_table
 from tasks.core.contracts import IngestRef
+from tasks.core.orchestration.artifact_tables import SHOWN_ROWS, show_table
 from tasks.core.storage import store
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from tasks.core.contracts import UserError
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.data.companions.joined_files import open_joined_files
 from tasks.data.ingest import IngestConfig, OpenedSource, open_sources, read_files
 from tasks.data.labels import LabelConfig, require_genres

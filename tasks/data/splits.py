@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tasks.core.contracts import MoviesRef, Ref, SplitsRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.data.preprocess import TextConfig

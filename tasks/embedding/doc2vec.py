@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tasks.core.contracts import UserError
 from tasks.core.documents import tokens_of
-from tasks.core.progress import write_epoch_progress
+from tasks.core.orchestration.progress import write_epoch_progress
 from tasks.core.storage import store
 from tasks.embedding.config import Doc2VecConfig, load_config
 

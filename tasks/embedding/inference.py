@@ -14,8 +14,8 @@ from prefect import unmapped
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, VectorsRef
-from tasks.core.progress import gather
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import gather
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.pooling import known_token_rows, load_weights, pooled_vectors

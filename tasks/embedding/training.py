@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, UserError
 from tasks.core.documents import tokens_of
-from tasks.core.progress import watch_epochs
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import watch_epochs
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.splits import SPLITS
 from tasks.embedding.config import Doc2VecConfig, load_config, scale_to_corpus

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import Doc2VecRef, DocumentsRef, ScoresRef, VectorsRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.config import load_config
 from tasks.embedding.inference import document_vectors

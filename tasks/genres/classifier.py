@@ -24,8 +24,8 @@ from tasks.core.contracts import (
     ProbabilitiesRef,
     VectorsRef,
 )
-from tasks.core.progress import watch_epochs
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import watch_epochs
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.embedding.pooling import WordWeights, load_weights
 from tasks.genres.calibration import Calibration, fit_calibration

@@ -14,7 +14,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from tasks.core.contracts import ClassifierRef, DocumentsRef, LabelsRef, LinearRef, VectorsRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.genres.calibration import fit_beta_calibration, fit_calibration
 from tasks.genres.config import ClassifierConfig

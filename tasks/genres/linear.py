@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, UserError
 from tasks.core.documents import title_words_of, tokens_of
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.data.preprocess import TEXT_COLUMNS, TextConfig, add_bigrams, build_documents

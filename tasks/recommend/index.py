@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tasks.core.compute import Compute, run_stage
 from tasks.core.contracts import IndexRef, RowsRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.search import (

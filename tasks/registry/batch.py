@@ -7,8 +7,8 @@ from prefect import unmapped
 
 from tasks.core.compute import Compute, run_chunk
 from tasks.core.contracts import IndexRef, ListsRef
-from tasks.core.progress import gather
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import gather
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.evaluation.baseline_rankers import BLOCK, recommender_scorer

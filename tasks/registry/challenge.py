@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from tasks.core.artifact_tables import LIST_LENGTH, list_columns, show_table
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import DocumentsRef, KnownItemsRef, RatingsRef, ScoresRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.artifact_tables import LIST_LENGTH, list_columns, show_table
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.data.preprocess import TextConfig

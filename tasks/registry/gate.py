@@ -19,8 +19,8 @@ from prefect import get_run_logger
 from pydantic import BaseModel, Field
 from scipy.special import ndtr, ndtri
 
-from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import ScoresRef
+from tasks.core.orchestration.artifact_tables import show_table
 from tasks.core.storage import store
 from tasks.core.strict_config import StrictConfig
 from tasks.recommend.evaluation.list_metrics import RELEVANCE_METRICS

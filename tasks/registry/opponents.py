@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from tasks.core.contracts import DocumentsRef
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.registry.challenge import Opponent, best_opponents, to_opponent
 from tasks.registry.champion_check import CheckedVersion, check_champion
 from tasks.registry.gate_record import check_best_versions, count_candidates, damage_of

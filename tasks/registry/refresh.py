@@ -19,8 +19,8 @@ from tasks.core.contracts import (
     RowsRef,
     UserError,
 )
-from tasks.core.progress import gather
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.progress import gather
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.recommend.features.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.index import IndexConfig, publish_version, stored_batches

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.core.contracts import MoviesRef, ScoresRef
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.data.drift import DriftConfig, measure_drift, profile_source
 from tasks.registry.champion_check import check_champion
 

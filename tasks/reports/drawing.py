@@ -23,7 +23,7 @@ from tasks.core.contracts import (
     ScoresRef,
 )
 from tasks.core.documents import tokens_of
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.labels import binarize
 from tasks.genres.metrics import Protocol, apply_thresholds

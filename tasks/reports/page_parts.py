@@ -14,7 +14,7 @@ import pyarrow as pa
 from mlflow.entities import Run
 from PIL import Image as PillowImage
 
-from tasks.core.artifact_tables import SHOWN_ROWS
+from tasks.core.orchestration.artifact_tables import SHOWN_ROWS
 from tasks.data.quarantine import quarantine_summary
 from tasks.reports.plots import DESCRIPTION, DPI
 from tasks.reports.texts.metric_names import column_title

@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.core.contracts import IngestRef, RefreshRef, RowsRef, RunRef
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.core.storage import store
 from tasks.recommend.search import get_version
 from tasks.recommend.text_model import TextModel

@@ -10,7 +10,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.runtime import flow_run, task_run
 
 from tasks.core.contracts import FiguresRef, RunRef, ScoresRef
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.core.storage import store
 from tasks.registry.model_registry import MODEL
 from tasks.registry.tracking.length_limits import shorten

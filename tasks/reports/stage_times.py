@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from prefect.client.schemas.sorting import TaskRunSort
 
 from tasks.core.contracts import StageTime
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.task_inputs import PARENTS
 
 CHUNK = "_chunk"  # end of the name of a function that processes one chunk
 PAGE_SIZE = 200  # maximum task runs that the server returns per request

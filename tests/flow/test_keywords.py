@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.predict import PredictConfig
-from flows.cli.predict import command as predict
+from flows.cli.subcommands.predict import PredictConfig
+from flows.cli.subcommands.predict import command as predict
 from flows.refresh import refresh
 from flows.train import train
 from tasks.core.contracts import DocumentsRef

@@ -18,9 +18,9 @@ from prefect.client.schemas.objects import FlowRun
 from pydantic import ValidationError
 
 from flows.cli.command_line import main, parse
-from flows.cli.predict import PredictConfig
-from flows.cli.predict import command as predict
-from flows.cli.release import command
+from flows.cli.subcommands.predict import PredictConfig
+from flows.cli.subcommands.predict import command as predict
+from flows.cli.subcommands.release import command
 from flows.config import TrainConfig
 from flows.phases.start import reason_to_skip
 from flows.refresh import refresh
@@ -224,7 +224,7 @@ def test_a_release_from_the_terminal_is_a_run_in_prefect(history, capsys):
 
 def test_without_a_server_a_release_is_no_run(history, capsys, monkeypatch):
     monkeypatch.setattr("flows.runtime.server.running_server", lambda: None)
-    monkeypatch.setattr("flows.cli.release.release", lambda _: pytest.fail("a run"))
+    monkeypatch.setattr("flows.cli.subcommands.release.release", lambda _: pytest.fail("a run"))
     assert command(parse(ReleaseConfig, "release", ["list"])) == 0
     assert "champion" in capsys.readouterr().out
 

@@ -14,9 +14,9 @@ from flows.phases import task_runner
 from flows.phases.task_runner import DataflowTaskRunner, DeferredFuture
 from tasks.core.contracts import Ref, UserError
 from tasks.core.heartbeat import heartbeat
-from tasks.core.progress import gather, progress_bar
-from tasks.core.stage_task import stage_task
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.progress import gather, progress_bar
+from tasks.core.orchestration.stage_task import stage_task
+from tasks.core.orchestration.task_inputs import PARENTS
 from tasks.reports.stage_times import read_task_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

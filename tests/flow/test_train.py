@@ -25,11 +25,11 @@ from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 from prefect.logging import disable_run_logger
 from sklearn.metrics import f1_score
 
-from flows.cli import predict as predict_flow
-from flows.cli import recommend as recommend_flow
-from flows.cli.predict import PredictConfig
-from flows.cli.recommend import RecommendConfig
-from flows.cli.train import command
+from flows.cli.subcommands import predict as predict_flow
+from flows.cli.subcommands import recommend as recommend_flow
+from flows.cli.subcommands.predict import PredictConfig
+from flows.cli.subcommands.recommend import RecommendConfig
+from flows.cli.subcommands.train import command
 from flows.config import TrainConfig
 from flows.diagram import recorded_task_runs, write_diagram
 from flows.release import ReleaseConfig, perform_action

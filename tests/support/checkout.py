@@ -22,8 +22,6 @@ import pytest
 import torch
 from dotenv import dotenv_values
 from prefect.client.orchestration import get_client
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.cli import SUBCOMMANDS
@@ -31,6 +29,7 @@ from flows.cli.app import run
 from tasks.core import compute
 from tests.conftest import ROOT, free_port
 from tests.support.documents import Step
+from tests.support.prefect_queues import send_queued
 from tests.support.shown_output import missing_lines
 
 EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=movie-recommender"
@@ -61,7 +60,6 @@ PORTS_OF_MAKE = {
     "make serve": 'make serve ARGS="--prefect-port 4200 --mlflow-port 5000"',
 }
 SECONDS_TO_START = 120
-DRAIN_SECONDS = 30  # in which Prefect's server takes the events and log lines of a command
 SECONDS_TO_END = 60  # a worker without its server takes 8 on a quiet machine
 #: Subcommands that are run in the tests' own process: each start of one costs seconds of imports.
 HERE = {"train", "recommend", "predict", "refresh", "batch", "release"}
@@ -195,9 +193,8 @@ class Checkout:
                 run(SUBCOMMANDS[subcommand].function, subcommand, values)
             except SystemExit as end:
                 return Done(int(end.code or 0), printed.getvalue(), errors.getvalue())
-            finally:  # as at a program's end: what is left would wait for a server that has ended
-                APILogWorker.drain_all(timeout=DRAIN_SECONDS)
-                EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+            finally:
+                send_queued()  # as at a program's end
 
     def serve(self, text: str, server: Server) -> Done:
         """Start a server; it is up when it answers, a worker when Prefect's server knows it."""

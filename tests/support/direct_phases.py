@@ -18,8 +18,8 @@ from flows.phases.documents import prepare_documents
 from flows.phases.embeddings import train_embeddings
 from flows.phases.genres import train_classifier
 from flows.phases.recommender import build_recommender
-from tasks.core import progress
 from tasks.core.contracts import RunRef
+from tasks.core.orchestration import progress
 from tasks.core.storage import store
 from tests.conftest import blank_figures
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import mlflow
 from prefect.client.orchestration import SyncPrefectClient
 
-from tasks.core.progress import EPOCHS_FILE
+from tasks.core.orchestration.progress import EPOCHS_FILE
 from tests.conftest import ROOT, catalogue, write_csv
 
 CHUNKS = 8

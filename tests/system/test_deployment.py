@@ -38,6 +38,7 @@ from tasks.registry.aliases import versions_by_alias
 from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import PREFECT, ROOT, free_port
 from tests.support.browser import listen, needs_browser
+from tests.support.prefect_queues import send_queued
 from tests.support.run_stages import answers, call, ended, start_run, statuses, wait_until, writing
 from tests.support.stack_pages import FOREIGN_COMPLAINTS, log_in
 
@@ -110,6 +111,7 @@ def client(up, environment) -> Iterator[SyncPrefectClient]:
         get_client(sync_client=True) as server_client,
     ):
         yield server_client
+        send_queued()
 
 
 def run_weekly(environment: dict[str, str], config: dict[str, object] | None = None) -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, LogSort, TaskRunSort
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL
 
 from flows.train import train
 from tasks.core.contracts import UserError
 from tests.conftest import ROOT, catalogue, write_csv
 from tests.support.http_server import served
+from tests.support.prefect_queues import send_queued
 from tests.support.trainings import settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -68,8 +67,7 @@ def leaks_of_files(root: Path) -> list[str]:
 
 def leaks_of_prefect() -> list[str]:
     """Logs, artifacts and runs that name a secret; parameters alone hold the source as given."""
-    APILogWorker.drain_all(timeout=5)
-    EventsWorker.drain_all()
+    send_queued()
     with get_client(sync_client=True) as client:  # it answers with the first 200 of a kind
         flow_runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
         task_runs = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC)

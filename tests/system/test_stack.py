@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
-from flows.cli.stack import StackConfig, command
+from flows.cli.subcommands.stack import StackConfig, command
 from flows.runtime import interrupts
 from flows.runtime.local_stack import access as stack_access
 from flows.runtime.local_stack import mlflow_ui, stack

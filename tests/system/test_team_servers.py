@@ -14,8 +14,6 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.refresh import refresh
@@ -29,6 +27,7 @@ from tasks.registry.tracking.mlflow_client import connect
 from tests.conftest import PREFECT, catalogue, free_port, running, wait_for, write_csv
 from tests.support.champion_lists import titles_like
 from tests.support.new_movies import NEW, asked_to_add
+from tests.support.prefect_queues import send_queued
 from tests.support.run_stages import call
 from tests.support.trainings import settings
 
@@ -91,8 +90,7 @@ def prefect_on_postgres(databases, tmp_path) -> Iterator[SyncPrefectClient]:
         wait_for(f"{api}/health")
         with get_client(sync_client=True) as client:
             yield client
-        EventsWorker.drain_all(timeout=120)  # while the server that they go to is there: what is
-        APILogWorker.drain_all(timeout=120)  # left would hold up the events of the next tests
+        send_queued()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
 from tasks.core.files import delete_atomically, delete_best_effort
 from tasks.core.locks import file_lock
-from tasks.core.look_ups import record_look_up
+from tasks.core.orchestration.look_ups import record_look_up
 from tasks.core.storage.artifacts_root import (
     CACHE,
     artifacts_root,

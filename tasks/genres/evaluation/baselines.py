@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from tasks.core.contracts import DocumentsRef, LabelsRef, LinearRef, ScoresRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.preprocess import TextConfig
 from tasks.genres.calibration import fit_calibration

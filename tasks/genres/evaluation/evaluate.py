@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from prefect import get_run_logger
 
-from tasks.core.artifact_tables import show_table
 from tasks.core.contracts import (
     ClassifierRef,
     DocumentsRef,
@@ -18,7 +17,8 @@ from tasks.core.contracts import (
     UserError,
     VectorsRef,
 )
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.artifact_tables import show_table
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.splits import films_of, movie_keys
 from tasks.genres.evaluation.tables import (

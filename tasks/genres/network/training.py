@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.contracts import UserError
-from tasks.core.progress import write_epoch_progress
+from tasks.core.orchestration.progress import write_epoch_progress
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
 from tasks.genres.network.checkpoints import (

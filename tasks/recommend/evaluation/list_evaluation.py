@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import get_run_logger
 
-from tasks.core.artifact_tables import LIST_LENGTH, list_columns, show_table
 from tasks.core.compute import Compute, run_in_fresh_process
 from tasks.core.contracts import (
     ClassifierRef,
@@ -25,7 +24,8 @@ from tasks.core.contracts import (
     ScoresRef,
     TransformerRef,
 )
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.artifact_tables import LIST_LENGTH, list_columns, show_table
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.data.companions.reference_files import read_known_items, require_same_file
 from tasks.recommend.catalogue import Catalogue

@@ -26,7 +26,7 @@ from tasks.core.contracts import (
     VectorsRef,
 )
 from tasks.core.documents import tokens_of
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage import store
 from tasks.core.text import fold, normalize_overview
 from tasks.embedding.pooling import WordWeights, load_weights, weighted_vectors

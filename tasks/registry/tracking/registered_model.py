@@ -9,7 +9,7 @@ from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 
 from tasks.core.contracts import RefreshRef, RunRef
-from tasks.core.stage_task import stage_task
+from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.storage.code_version import DISTRIBUTIONS, imported_files, library_versions
 from tasks.recommend.model_folders import ModelFolders
 from tasks.registry.aliases import PREVIOUS, move_champion, versions_by_alias

@@ -18,7 +18,7 @@ from tasks.core.contracts import (
     TransformerRef,
     VectorsRef,
 )
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.core.storage import store
 from tasks.registry.tracking.metrics import log_epochs, log_metrics
 from tasks.registry.tracking.mlflow_client import connect

@@ -9,7 +9,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from tasks.core.contracts import MOVIES, IngestRef, Ref, RefreshRef, RunRef
-from tasks.core.retry import io_task
+from tasks.core.orchestration.retry import io_task
 from tasks.core.storage import store
 from tasks.data.drift import profile_source
 from tasks.data.splits import MovieSplits

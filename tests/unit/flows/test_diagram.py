@@ -6,7 +6,7 @@ import pytest
 from prefect.client.schemas.objects import TaskRun, TaskRunResult
 
 from flows.diagram import END, START, inputs_of, mermaid, reduce_edges, write_diagram
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.task_inputs import PARENTS
 
 
 def task_run(task: str, *sources: TaskRun, inside: TaskRun | None = None) -> TaskRun:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli.command_line import main, parse
-from flows.cli.recommend import RecommendConfig
+from flows.cli.subcommands.recommend import RecommendConfig
 from flows.config import TrainConfig
 from flows.release import ReleaseConfig
 from tasks.core.contracts import UserError

@@ -1,4 +1,4 @@
-from flows.cli.recommend import show
+from flows.cli.subcommands.recommend import show
 
 
 def test_square_brackets_and_colons_in_titles_are_text(capsys):

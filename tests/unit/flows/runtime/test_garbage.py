@@ -52,7 +52,7 @@ def test_a_block_that_fails_is_collected_again():
         """
         from flows.cli import app, command_line
         command_line.main = lambda **_: None
-        app.run("flows.cli.validate:command", "validate", [])
+        app.run("flows.cli.subcommands.validate:command", "validate", [])
         """,
         """
         from flows.runtime import temporary_app

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from prefect.client.schemas.objects import TaskRun, TaskRunResult
 
 from tasks.core.contracts import StageTime
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.task_inputs import PARENTS
 from tasks.reports.stage_times import is_complete, stage_times
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.schemas.objects import TaskRunResult
 
-from tasks.core import task_inputs
-from tasks.core.task_inputs import PARENTS, direct_inputs
+from tasks.core.orchestration import task_inputs
+from tasks.core.orchestration.task_inputs import PARENTS, direct_inputs
 
 
 @pytest.fixture(autouse=True)

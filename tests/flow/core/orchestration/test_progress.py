@@ -2,6 +2,9 @@ import io
 import logging
 import re
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prefect import flow, task
@@ -9,9 +12,9 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 
-from tasks.core import progress as module
 from tasks.core.contracts import Ref
-from tasks.core.progress import (
+from tasks.core.orchestration import progress as module
+from tasks.core.orchestration.progress import (
     EPOCHS_FILE,
     ProgressRate,
     gather,
@@ -22,11 +25,24 @@ from tasks.core.progress import (
 )
 
 
-def test_the_text_has_rows_rate_and_time_left():
-    progress = ProgressRate(total=100)
-    progress.start, progress.done = time.monotonic() - 2, 50
+@pytest.fixture
+def after(monkeypatch) -> Callable[..., ProgressRate]:
+    """Progress after some seconds, in which so many items were done."""
+
+    def progress(seconds: float, done: int, **options: Any) -> ProgressRate:
+        rate = ProgressRate(**options)
+        rate.done = done
+        clock = SimpleNamespace(monotonic=lambda: rate.start + seconds)
+        monkeypatch.setattr(module, "time", clock)
+        return rate
+
+    return progress
+
+
+def test_the_text_has_rows_rate_and_time_left(after):
+    progress = after(2, 50, total=100)
     assert progress.percent == 50
-    assert progress.rate == pytest.approx(25, rel=0.1)
+    assert progress.rate == 25
     assert progress.describe() == "50 of 100 rows, 25 rows/s, 2 s left"
 
 
@@ -39,22 +55,19 @@ def test_the_text_has_rows_rate_and_time_left():
         ("rows", 98, None, "98 rows in 2 s"),
     ],
 )
-def test_the_last_text_says_how_much_was_done(unit, done, total, text):
-    progress = ProgressRate(total, unit)
-    progress.start, progress.done = time.monotonic() - 2, done
+def test_the_last_text_says_how_much_was_done(after, unit, done, total, text):
+    progress = after(2, done, total=total, unit=unit)
     assert progress.summary() == text
 
 
-def test_the_text_without_a_total_has_no_time_left():
-    progress = ProgressRate(total=None)
-    progress.start, progress.done = time.monotonic() - 2, 50
+def test_the_text_without_a_total_has_no_time_left(after):
+    progress = after(2, 50, total=None)
     assert progress.percent == 0
     assert progress.describe() == "50 rows, 25 rows/s"
 
 
-def test_a_slow_rate_is_not_rounded_to_zero():
-    progress = ProgressRate(total=14, unit="epochs")
-    progress.start, progress.done = time.monotonic() - 100, 4
+def test_a_slow_rate_is_not_rounded_to_zero(after):
+    progress = after(100, 4, total=14, unit="epochs")
     assert progress.rate_text == "0.04 epochs/s"
 
 

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.core.contracts import Ref
 from tasks.core.files import atomic_write
-from tasks.core.look_ups import record_look_up
-from tasks.core.stage_task import CACHED
+from tasks.core.orchestration.look_ups import record_look_up
+from tasks.core.orchestration.stage_task import CACHED
 
 R = TypeVar("R", bound=Ref)
 T = TypeVar("T")

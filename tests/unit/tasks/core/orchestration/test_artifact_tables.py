@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from tasks.core import artifact_tables
-from tasks.core.artifact_tables import cell, list_columns, show_table
+from tasks.core.orchestration import artifact_tables
+from tasks.core.orchestration.artifact_tables import cell, list_columns, show_table
 
 
 @pytest.mark.parametrize(

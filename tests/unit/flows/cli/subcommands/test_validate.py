@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flows.cli.command_line import parse
-from flows.cli.validate import ValidateConfig, command
+from flows.cli.subcommands.validate import ValidateConfig, command
 from tasks.core.contracts import UserError
 from tests.conftest import catalogue, write_csv
 

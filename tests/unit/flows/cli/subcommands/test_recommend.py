@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.cli.recommend import RecommendConfig, quotes_advised, reasons, write_csv
+from flows.cli.subcommands.recommend import RecommendConfig, quotes_advised, reasons, write_csv
 from tasks.core.contracts import UserError
 
 

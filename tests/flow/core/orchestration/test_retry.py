@@ -2,14 +2,14 @@ import pytest
 from prefect import flow
 
 from tasks.core.contracts import UserError
-from tasks.core.retry import RETRY_DELAYS, io_task
+from tasks.core.orchestration.retry import RETRY_DELAYS, io_task
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def count_tries(errors: list[Exception], monkeypatch) -> int:
     """Number of tries of a task that raises these errors in turn; negative if it fails."""
-    monkeypatch.setattr("tasks.core.retry.RETRY_DELAYS", [0.01, 0.01])
+    monkeypatch.setattr("tasks.core.orchestration.retry.RETRY_DELAYS", [0.01, 0.01])
     tries = []
 
     @io_task("flaky")

@@ -9,11 +9,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRunResult
 
 from tasks.core.contracts import Ref
-from tasks.core.look_ups import record_look_up
-from tasks.core.progress import gather
-from tasks.core.retry import io_task
-from tasks.core.stage_task import stage_task
-from tasks.core.task_inputs import PARENTS
+from tasks.core.orchestration.look_ups import record_look_up
+from tasks.core.orchestration.progress import gather
+from tasks.core.orchestration.retry import io_task
+from tasks.core.orchestration.stage_task import stage_task
+from tasks.core.orchestration.task_inputs import PARENTS
 from tasks.reports.stage_times import read_task_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

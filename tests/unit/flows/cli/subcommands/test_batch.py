@@ -1,7 +1,7 @@
 import pytest
 
 from flows.batch import BatchConfig, require_output
-from flows.cli.batch import command
+from flows.cli.subcommands.batch import command
 from tasks.core.contracts import UserError
 
 

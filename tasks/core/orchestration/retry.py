@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from tasks.core.contracts import UnreachableError
-from tasks.core.task_inputs import record_direct_inputs
+from tasks.core.orchestration.task_inputs import record_direct_inputs
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,4 +1,4 @@
-from tasks.core.look_ups import record_look_up, recorded_look_ups
+from tasks.core.orchestration.look_ups import record_look_up, recorded_look_ups
 
 
 def test_look_ups_of_a_block_are_recorded_and_those_around_it_are_not():

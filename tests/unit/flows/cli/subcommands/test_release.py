@@ -1,6 +1,6 @@
 """What `release` prints of versions: a table that fits 80 columns, and the reasons below it."""
 
-from flows.cli.release import COLUMN_HEADS, show, show_reasons, version_columns
+from flows.cli.subcommands.release import COLUMN_HEADS, show, show_reasons, version_columns
 
 WHY = "neither F1 micro nor keyword nDCG@10 is significantly better than the champion's [rec]"
 VERSIONS = [

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from flows.cli import train
+from flows.cli.subcommands import train
 from tasks.core.contracts import RegistryError
 
 

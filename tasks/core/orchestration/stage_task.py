@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.states import Completed
 
-from tasks.core.look_ups import recorded_look_ups
-from tasks.core.task_inputs import record_direct_inputs
+from tasks.core.orchestration.look_ups import recorded_look_ups
+from tasks.core.orchestration.task_inputs import record_direct_inputs
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.cli.predict import PredictConfig, select_genres
+from flows.cli.subcommands.predict import PredictConfig, select_genres
 from tasks.recommend.text_model import GenrePrediction
 
 PROBABILITIES = {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3}

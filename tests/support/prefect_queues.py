@@ -1,0 +1,16 @@
+"""What runs of this process have queued for a Prefect server: sent before the server ends.
+
+The queue of events keeps the server that it was made for: events of later tests would wait for it
+in vain, and their errors be printed on the terminal of whichever test is running.
+"""
+
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+
+SECONDS = 120  # a busy server takes most of a minute
+
+
+def send_queued() -> None:
+    """Send events and log lines, and begin with new queues."""
+    EventsWorker.drain_all(timeout=SECONDS)
+    APILogWorker.drain_all(timeout=SECONDS)
