@@ -10,7 +10,13 @@ from collections.abc import Mapping
 
 from app.answers import Closeness
 from tasks.recommend.query import RecommendationQuery
-from tasks.recommend.scoring import RankConfig, similarity_features, weighted_scores
+from tasks.recommend.scoring import (
+    RankConfig,
+    mean_similarities,
+    similarity_features,
+    used_features,
+    weighted_scores,
+)
 
 THRESHOLDS: tuple[tuple[float, Closeness], ...] = (
     (0.35, "very close"),
@@ -25,9 +31,9 @@ def self_score(query: RecommendationQuery, rank: RankConfig) -> float:
 
     `rank` has the weights of the list: those `for_text()` if the query is a text.
     """
-    features = similarity_features(query.features, query.features.by_term())
-    means = {name: values.mean(axis=0, keepdims=True) for name, values in features.items()}
-    return float(weighted_scores(means, rank).max())
+    names = used_features(rank)
+    features = similarity_features(query.features, query.features.by_term(), names)
+    return float(weighted_scores(mean_similarities(features), rank).max())
 
 
 def closeness(shares: Mapping[str, float], question_score: float) -> Closeness:

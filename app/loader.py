@@ -30,6 +30,9 @@ class Loader:
 
     def __init__(self) -> None:
         self._versions, self._models = Lock(), Lock()
+        #: Held while a question is answered: threads that compute at the same time wait longer
+        #: for the interpreter than for each other.
+        self.turn = Lock()
         self._latest: LoadedChampion | None = None
         self._next_registry_request = 0.0
 

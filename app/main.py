@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib import resources
 from os import strerror
 from pathlib import Path
-from socket import create_server, socket
+from socket import socket
 from threading import Thread
 from typing import Any
 
@@ -26,11 +26,11 @@ from app.monitoring import Monitor, health
 from app.recommendations import recommendations
 from flows.cli.app import start
 from flows.cli.command_line import DONE
+from flows.runtime.listener import HOST, loopback_listener
 from tasks.core.contracts import UserError
 from tasks.core.strict_config import StrictConfig
 from tasks.registry.model_registry import limit_client
 
-HOST = "127.0.0.1"
 NAMES = [HOST, "localhost"]  # accepted Host headers; others are refused (DNS rebinding)
 CONNECTIONS = 100  # concurrent; more get status 503
 HEALTH = "/health"
@@ -156,7 +156,7 @@ def listener(port: int) -> socket:
         UserError: the port cannot be used.
     """
     try:
-        return create_server((HOST, port))
+        return loopback_listener(port)
     except OSError as error:
         reason = strerror(error.errno or 0)
         raise UserError(f"{HOST}:{port}: {reason}. Choose another port with --port.") from error

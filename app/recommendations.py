@@ -7,7 +7,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field, model_validator
 
 from app.closeness import closeness, self_score
-from app.loader import CurrentChampion, LoadedChampion, SharedLoader
+from app.loader import CurrentChampion, LoadedChampion, Loader, SharedLoader
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.query import (
     RecommendationQuery,
@@ -109,6 +109,16 @@ def recommendations(
     """Movies like some movies, or like a plot description; best first, each with its explanation.
 
     An answer has status 404 if a title is unknown or can mean several movies; `detail` lists them.
+    """
+    with loader.turn:
+        return answer(parameters, loaded, loader)
+
+
+def answer(parameters: ApiQuery, loaded: LoadedChampion, loader: Loader) -> dict[str, Any]:
+    """The question as understood, and its movies.
+
+    Raises:
+        UserError: a title is unknown or can mean several movies, or no word of the text is known.
     """
     rank, catalogue = loaded.champion.rank, loaded.version.catalogue
     if parameters.text is None:

@@ -40,13 +40,17 @@ STAGES = {
 
 def train_here(path: Path) -> dict[str, Any]:
     """Train in this process; scores, and from when to when each task ran, in seconds."""
+    from flows.cli.subcommands.train import prepare
     from flows.config import TrainConfig
+    from flows.runtime import garbage
     from flows.runtime.server import prefect_server
-    from flows.train import train
     from tasks.registry.model_registry import FLOW_RUN_TAG
-    from tasks.registry.tracking.mlflow_client import connect
 
-    with prefect_server():
+    garbage.collect_less()
+    with prefect_server(meanwhile=prepare):  # as the command does
+        from flows.train import train
+        from tasks.registry.tracking.mlflow_client import connect
+
         summary = train(TrainConfig.model_validate({"source": str(path)}))
         assert not isinstance(summary, str), summary  # noqa: S101 - nothing is skipped here
         flow_run = connect().get_run(summary.run.run_id).data.tags[FLOW_RUN_TAG]

@@ -21,6 +21,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, ValidationError
 
+from flows.runtime.listener import HOST, loopback_listener
 from flows.runtime.temporary_app import PARENT
 from tasks.core import processes
 from tasks.core.contracts import UserError
@@ -28,7 +29,6 @@ from tasks.core.files import atomic_write
 from tasks.core.heartbeat import heartbeat, is_watched, write_to_stderr
 from tasks.core.storage import store
 
-HOST = "127.0.0.1"
 STARTUP_SECONDS = 180
 STARTING = "Starting a Prefect server for this run"
 ENDING_SECONDS = 5
@@ -49,7 +49,7 @@ def temporary_server(meanwhile: Callable[[], object]) -> Iterator[str]:
     Raises:
         UserError: the server ended at once, or did not respond in time.
     """
-    with socket.create_server((HOST, 0)) as listener:
+    with loopback_listener() as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}"
         process = _start(listener.fileno(), address)
     record = _record_of(process)

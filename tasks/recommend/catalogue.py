@@ -1,7 +1,7 @@
 """Index rows -> the movies of one version in memory: filtered and ranked lists."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from tasks.recommend.scoring import (
     ItemFeatures,
     RankConfig,
     drop_duplicates,
+    mean_similarities,
     mmr_rerank,
     similarity_features,
     top_positions,
@@ -28,6 +29,7 @@ MOVIE_COLUMNS = ["source", "id", "imdb_id", "title", "year", "genres", "language
 MOVIE_COLUMNS += ["overview", "keywords", "people"]
 EXTRA_CANDIDATES = 50  # candidates beyond the limit, to replace dropped duplicates
 MMR_CANDIDATES = 4  # candidates per recommended movie where the list is diversified
+MOVIES_AT_HAND = 1000  # that were looked up last
 NEAREST = 1000  # movies whose embeddings are compared if there is an approximate index
 Mask = NDArray[np.bool_]
 Rows = Sequence[int]
@@ -119,6 +121,7 @@ class Catalogue:
         )
         self.items = self.features.by_term()
         self.title_keys = rows["title_key"]
+        self.movie = lru_cache(maxsize=MOVIES_AT_HAND)(self._movie)
         self.duplicate_keys = duplicate_keys(rows)
 
     def __len__(self) -> int:
@@ -151,18 +154,24 @@ class Catalogue:
     def _column_of_word(self) -> dict[str, int]:
         return {word: column for column, word in enumerate(self.words)}
 
+    @cached_property
+    def _rows_by_title(self) -> dict[str, list[int]]:
+        rows = dict[str, list[int]]()
+        for row, key in enumerate(self.title_keys.to_pylist()):
+            rows.setdefault(key, []).append(row)
+        return rows
+
     def rows_with_title(self, key: str) -> list[int]:
         """Rows of the movies whose folded title is `key`."""
-        rows: list[int] = pc.indices_nonzero(pc.equal(self.title_keys, key)).to_pylist()
-        return rows
+        return list(self._rows_by_title.get(key, []))
 
     def rows_starting_with(self, key: str) -> list[int]:
         """Rows of the movies whose folded title starts with `key`."""
         rows: list[int] = pc.indices_nonzero(pc.starts_with(self.title_keys, key)).to_pylist()
         return rows
 
-    def movie(self, row: int) -> dict[str, Any]:
-        """The `MOVIE_COLUMNS` of a movie."""
+    def _movie(self, row: int) -> dict[str, Any]:
+        """The `MOVIE_COLUMNS` of a movie; `movie` returns the same dictionary to all."""
         movie: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]
         return movie
 
@@ -244,7 +253,7 @@ class Catalogue:
             similarities = similarity_features(queries, self.items)
         else:
             similarities = self._ann_features(queries, nearest_rows, config)
-        means = {name: part.mean(axis=0, keepdims=True) for name, part in similarities.items()}
+        means = mean_similarities(similarities)
         scores = weighted_scores(means, config)[0]
         if allowed is not None:
             scores = np.where(allowed, scores, -np.inf)

@@ -52,9 +52,8 @@ def explanation(
     movie = catalogue.movie(hit.row)
     liked = [catalogue.movie(row) for row in query_rows]
     shared = {name: shared_values(movie, liked, name) for name in ("people", "keywords", "genres")}
-    terms = common_words(
-        query_features.words, catalogue.features.words[[hit.row]], catalogue.words, CANDIDATE_TERMS
-    )
+    words_of_movie = catalogue.features.words[hit.row : hit.row + 1]
+    terms = common_words(query_features.words, words_of_movie, catalogue.words, CANDIDATE_TERMS)
     named = {value.casefold() for value in shared["genres"] + shared["keywords"]}
     words = [word for word in written_words(terms, movie) if word.casefold() not in named]
     return {
@@ -78,26 +77,29 @@ def written_words(terms: Sequence[str], movie: Movie) -> list[str]:
 
     A term that is in neither is left out, as are title words that do not identify a title.
     """
-    identifying = set(title_words(movie["title"]))
-    title_forms = written_forms(movie["title"]).items()
+    identifying, wanted = set(title_words(movie["title"])), set(terms)
+    title_forms = written_forms(movie["title"], wanted).items()
     forms = {term: word for term, word in title_forms if identifying & set(fold(word).split())}
-    forms |= written_forms(movie["overview"])
+    forms |= written_forms(movie["overview"], wanted)
     return list(dict.fromkeys(forms[term] for term in terms if term in forms))
 
 
-def written_forms(text: str) -> dict[str, str]:
-    """Each stem and each lower-case word of a text -> the word as the text writes it.
+def written_forms(text: str, wanted: set[str]) -> dict[str, str]:
+    """Each wanted stem and lower-case word of a text -> the word as the text writes it.
 
     Of several forms, the first inside a sentence is taken: its capitals are those of a name.
     """
     from tasks.data.words import stem  # imported late because nltk is slow to import
 
     text = text.replace("’", "'")
-    matches = sorted(_WORD.finditer(text), key=lambda match: _begins_sentence(text, match))
+    terms = ((match, match[0].lower()) for match in _WORD.finditer(text))
+    spelled = [(match, word, stem(word)) for match, word in terms]
+    matches = [one for one in spelled if wanted.intersection(one[1:])]
+    matches.sort(key=lambda one: _begins_sentence(text, one[0]))
     stems, words = dict[str, str](), dict[str, str]()
-    for match in matches:
-        words.setdefault(match[0].lower(), match[0])
-        stems.setdefault(stem(match[0].lower()), match[0])
+    for match, word, its_stem in matches:
+        words.setdefault(word, match[0])
+        stems.setdefault(its_stem, match[0])
     return words | stems
 
 

@@ -226,6 +226,14 @@ def similarity_features(
     return {name: compute[name]() for name in names}
 
 
+def mean_similarities(features: Mapping[str, Array]) -> dict[str, Array]:
+    """Mean (1, n_items) over the queries of each similarity feature."""
+    return {
+        name: part if len(part) == 1 else part.mean(axis=0, keepdims=True)
+        for name, part in features.items()
+    }
+
+
 def weighted_scores(features: Mapping[str, Array], config: RankConfig) -> Array:
     """Weighted mean (n_queries, n_items) of similarity features."""
     weights = {name: getattr(config, name) for name in FEATURES if getattr(config, name)}
@@ -306,10 +314,11 @@ def score_contributions(
     features: dict[str, Array], config: RankConfig, row: int
 ) -> dict[str, float]:
     """Contribution of each feature to the score of one item, averaged over the queries."""
-    total = sum(getattr(config, name) for name in FEATURES) or 1.0
+    weights = {name: getattr(config, name) for name in FEATURES}
+    total = sum(weights.values()) or 1.0
     return {
-        name: float(getattr(config, name) * features[name][:, row].mean() / total)
-        for name in FEATURES
+        name: float(weight * features[name][:, row].mean() / total) if weight else 0.0
+        for name, weight in weights.items()
     }
 
 
@@ -317,6 +326,7 @@ def common_words(
     query_words: sp.csr_array, item_words: sp.csr_array, vocabulary: Sequence[str], count: int = 5
 ) -> list[str]:
     """Up to `count` words that queries share with one item, highest TF-IDF product first."""
-    products = query_words.sum(axis=0) * item_words.toarray()[0]
-    columns: Any = np.argsort(-products, kind="stable")[:count]
-    return [vocabulary[column] for column in columns if products[column] > 0]
+    weights = np.bincount(query_words.indices, query_words.data, minlength=len(vocabulary))
+    products = weights[item_words.indices] * item_words.data
+    order = np.lexsort((item_words.indices, -products))[:count]
+    return [vocabulary[item_words.indices[place]] for place in order if products[place] > 0]

@@ -22,7 +22,7 @@ def command(config: TrainConfig) -> int:
     store.require_writable()
     with heartbeat(lambda: "Reading the source", write_to_stderr):
         names = require_trainable(config.source, config.ingest, config.text, config.label)
-    with prefect_server(meanwhile=_prepare) as server:
+    with prefect_server(meanwhile=prepare) as server:
         require_block(config.notify)
         from flows.train import train
 
@@ -32,7 +32,7 @@ def command(config: TrainConfig) -> int:
     return DONE
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """Import the flow and connect to MLflow.
 
     Where MLflow cannot be reached, the flow fails, so that the failure is recorded and notified.

@@ -16,11 +16,11 @@ def test_an_unreachable_mlflow_is_left_to_the_flow_which_records_it(error, monke
             raise error
 
     monkeypatch.setattr("tasks.registry.tracking.mlflow_client.connect", connect)
-    train._prepare()
+    train.prepare()
     assert (connected, gc.isenabled()) == ([False], True)
 
 
 def test_other_errors_are_not_hidden(monkeypatch):
     monkeypatch.setattr("tasks.registry.tracking.mlflow_client.connect", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        train._prepare()
+        train.prepare()
