@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from functools import lru_cache
 from threading import Lock
 from typing import Annotated, NamedTuple
@@ -9,7 +10,13 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from tasks.core.contracts import RegistryError, UserError
-from tasks.recommend.query import RecommendationQuery, query_from_text
+from tasks.recommend.query import (
+    RecommendationQuery,
+    RecommendationRequest,
+    query_from_movies,
+    query_from_text,
+    recommend,
+)
 from tasks.recommend.search import Version, get_version
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion, load_champion, model_folders
@@ -67,8 +74,18 @@ class Loader:
         """Number of the version that answered last; 0 before the first answer."""
         return float(self._latest.champion.version or 0) if self._latest else 0.0
 
+    def prepare(self) -> None:
+        """Load what is loaded once, so that the first questions are answered as fast as others."""
+        loaded = self.current()
+        movie = loaded.version.catalogue.movie(0)
+        request = RecommendationRequest(titles=[movie["title"]], id=movie["id"], explain=True)
+        with suppress(UserError):  # two sources have a movie of this title and id
+            query = query_from_movies(request, loaded.version)
+            recommend(query, request, loaded.version, loaded.champion.rank)
+        self.preload_text_model()
+
     def preload_text_model(self) -> None:
-        """Load the text model, so that the first description is answered as fast as the others."""
+        """Load the text model; where it cannot be loaded, descriptions alone have no answer."""
         try:
             with self._models:
                 text_model(self.current().champion)

@@ -41,7 +41,8 @@ SEVERAL = "Movies called"  # begins the answer to a title of several movies
 ASKED = {
     "cold": "`movie-recommender recommend`, a new process for each question",
     "warm": "in process, filtered by years and a genre",
-    "api": f"JSON API of `movie-recommender demo`, {AT_A_TIME} at a time",
+    "api": "JSON API of `movie-recommender demo`",
+    "api_at_once": f"the same, {AT_A_TIME} at a time",
     "served": f"`mlflow models serve`, {AT_A_TIME} at a time",
 }
 
@@ -104,25 +105,34 @@ def server(command: list[str], ready: str) -> Iterator[str]:
         program.wait()
 
 
-def at_once(ask: Callable[[httpx.Client, str], bool], titles: list[str]) -> dict[str, Any]:
-    """Milliseconds of each of many requests, `AT_A_TIME` at a time, and how many failed."""
+def ask_all(
+    ask: Callable[[httpx.Client, str], bool], titles: list[str], at_a_time: int
+) -> dict[str, Any]:
+    """Milliseconds of each of many requests, some at a time, and how many failed."""
 
     def one(title: str) -> tuple[float, bool]:
         start = time.perf_counter()
         succeeded = ask(client, title)
         return (time.perf_counter() - start) * 1000, succeeded
 
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(AT_A_TIME) as pool:
+    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(at_a_time) as pool:
         answers = list(pool.map(one, titles))
     spent = percentiles([milliseconds for milliseconds, _ in answers])
     return spent | {"errors": sum(not succeeded for _, succeeded in answers)}
 
 
-def api(titles: list[str]) -> dict[str, Any]:
-    """The JSON API of the demo page."""
+def api(titles: list[str]) -> dict[str, dict[str, Any]]:
+    """The JSON API of the demo page, one question at a time and several."""
     command = [sys.executable, "-m", "app.main", "--port"]
     with server(command, "/health") as address:
-        return at_once(lambda client, title: ask_api(client, address, title), titles)
+
+        def ask(client: httpx.Client, title: str) -> bool:
+            return ask_api(client, address, title)
+
+        return {
+            "api": ask_all(ask, titles, 1),
+            "api_at_once": ask_all(ask, titles, AT_A_TIME),
+        }
 
 
 def served(titles: list[str]) -> dict[str, Any]:
@@ -130,7 +140,7 @@ def served(titles: list[str]) -> dict[str, Any]:
     command = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port"]
     with server(command, "/ping") as address:
-        return at_once(lambda client, title: ask_model(client, address, title), titles)
+        return ask_all(lambda client, title: ask_model(client, address, title), titles, AT_A_TIME)
 
 
 def wait_for(address: str) -> None:
@@ -192,7 +202,7 @@ def main(path: Path) -> None:
         result |= {
             "cold": percentiles(cold(once)),
             "warm": percentiles(warm(queries)),
-            "api": api(queries),
+            **api(queries),
             "served": served(queries),
         }
     save_results(RESULTS, result)

@@ -32,10 +32,10 @@ class Trained(NamedTuple):
 
 
 def train(path: Path, root: str, options: Sequence[str] = ()) -> None:
-    """Train on a file under an artifacts root of its own, unless it has a champion."""
+    """Train on a file under an artifacts root of its own, unless something was published there."""
     os.environ["RECOMMENDER_ARTIFACTS"] = root
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to that of the root before
-    if not Path(root).exists():
+    if not Path(root, "lancedb").exists():
         command = [sys.executable, "-m", "flows.train", "--source", str(path), *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

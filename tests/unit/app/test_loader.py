@@ -27,3 +27,14 @@ def test_a_text_model_that_cannot_be_loaded_at_start_is_a_warning(monkeypatch, c
     with caplog.at_level(logging.WARNING):
         loader.Loader().preload_text_model()
     assert "its lexicon is missing" in caplog.text
+
+
+@pytest.mark.usefixtures("demo_champion")
+def test_what_questions_need_once_is_there_before_the_first_one(monkeypatch):
+    monkeypatch.setattr(loader.Loader, "preload_text_model", lambda _: None)
+    prepared, needed = loader.Loader(), {"positions", "_rows_by_title"}
+    in_memory = vars(prepared.current().version.catalogue)
+    for name in needed:
+        in_memory.pop(name, None)  # of an earlier test
+    prepared.prepare()
+    assert needed <= in_memory.keys()
