@@ -477,6 +477,7 @@ def test_a_bad_source_through_make_gives_one_sentence(tmp_path, environment):
 
 
 @pytest.mark.last
+@pytest.mark.endurance
 def test_killed_programs_are_started_again_and_answer(up, environment):
     before = started_programs(environment)
     assert list(before) == ["prefect", "mlflow", "worker"]

@@ -103,7 +103,26 @@ def messages(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if " | " not in line]
 
 
-@pytest.mark.long
+SERVER_OF_A_RUN = """
+import time
+from flows.runtime.temporary_server import temporary_server
+with temporary_server(lambda: None):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_server_of_a_killed_run_ends(environment):
+    command = [sys.executable, "-c", SERVER_OF_A_RUN]
+    with started(command, environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().strip() == "up"
+        assert any("uvicorn" in line for line in alive(environment))
+        process.kill()
+        process.communicate(timeout=LONGEST_END)
+        assert none_alive_within(10, environment), alive(environment)
+
+
+@pytest.mark.endurance
 def test_a_killed_run_leaves_no_process(command, environment):
     with run_until(in_preprocessing, [*command, "--runner", "process"], environment) as process:
         assert any("uvicorn" in line for line in alive(environment))

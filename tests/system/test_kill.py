@@ -44,10 +44,10 @@ STAGES: dict[Callable[[Path], bool], set[str]] = {
 }
 
 
-#: Stages that a run and the reruns after it are killed in. The others are for endurance: they take
-#: minutes more, and show the same of cheaper stages.
+#: Stages that a run and the reruns after it are killed in; all but the first for endurance.
 KILLS = [
-    (in_doc2vec, in_classifier),
+    (in_classifier,),
+    pytest.param((in_doc2vec, in_classifier), marks=pytest.mark.endurance),
     pytest.param((in_preprocessing,), marks=pytest.mark.endurance),
     pytest.param((in_indexing,), marks=pytest.mark.endurance),
 ]
