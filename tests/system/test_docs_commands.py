@@ -60,7 +60,7 @@ NOT_RUN = {
 OWN = ("path/to/movies_metadata.csv", "movies.csv", "new_movies.csv")
 FLAG = re.compile(r"--([a-z_][a-z0-9_.-]*)")
 #: Flags that the documents name and that are not of a program of ours.
-FOREIGN = {"artifacts-destination", "env-manager", "strict"}
+FOREIGN = {"artifacts-destination", "env-manager", "strict", "workers"}
 
 
 def with_mark(page: str) -> ParameterSet:
