@@ -4,6 +4,8 @@ The queue of events keeps the server that it was made for: events of later tests
 in vain, and their errors be printed on the terminal of whichever test is running.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
@@ -11,6 +13,10 @@ SECONDS = 120  # a busy server takes most of a minute
 
 
 def send_queued() -> None:
-    """Send events and log lines, and begin with new queues."""
-    EventsWorker.drain_all(timeout=SECONDS)
-    APILogWorker.drain_all(timeout=SECONDS)
+    """Send events and log lines, and begin with new queues.
+
+    In a thread: where a browser's event loop runs in this one, Prefect would not wait.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for worker in (EventsWorker, APILogWorker):
+            pool.submit(worker.drain_all, timeout=SECONDS).result()

@@ -285,7 +285,7 @@ def test_a_subcommand_that_a_sentence_names_takes_these_arguments(page, span):
 
 
 def test_every_flag_that_a_sentence_names_is_one_of_ours():
-    programs = ["train", "recommend", "predict", "refresh", "batch", "release", "stack"]
+    programs = [*SUBCOMMANDS, *MODULES]
     configs = [config_of(name) for name in programs]
     rows = "\n".join(row for config in configs for row in settings_table(config))
     known = set(FLAG.findall(rows)) | FOREIGN
