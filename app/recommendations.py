@@ -7,7 +7,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field, model_validator
 
 from app.closeness import closeness, self_score
-from app.loader import CurrentChampion, LoadedChampion, Loader, SharedLoader
+from app.loader import CurrentChampion, LoadedChampion, SharedLoader
 from tasks.recommend.catalogue import Catalogue
 from tasks.recommend.query import (
     RecommendationQuery,
@@ -110,21 +110,18 @@ def recommendations(
 
     An answer has status 404 if a title is unknown or can mean several movies; `detail` lists them.
     """
+    text = parameters.text
+    # outside of the turn: the model of a new champion takes seconds to load
+    described = None if text is None else loader.text_query(text, loaded)
     with loader.turn:
-        return answer(parameters, loaded, loader)
+        return answer(described or resolve_movies(parameters, loaded), parameters, loaded)
 
 
-def answer(parameters: ApiQuery, loaded: LoadedChampion, loader: Loader) -> dict[str, Any]:
-    """The question as understood, and its movies.
-
-    Raises:
-        UserError: a title is unknown or can mean several movies, or no word of the text is known.
-    """
+def answer(
+    query: RecommendationQuery, parameters: ApiQuery, loaded: LoadedChampion
+) -> dict[str, Any]:
+    """The question as understood, and its movies."""
     rank, catalogue = loaded.champion.rank, loaded.version.catalogue
-    if parameters.text is None:
-        query = resolve_movies(parameters, loaded)
-    else:
-        query = loader.text_query(parameters.text, loaded)
     movies = recommend(query, parameters.to_request(), loaded.version, rank)
     question_score = self_score(query, rank if query.rows else rank.for_text())
     return {
