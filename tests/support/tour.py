@@ -26,7 +26,6 @@ class Tour:
 
     folder: Path
     rows: list[tuple[str, float, str]] = field(default_factory=list)
-    photographed: dict[str, str] = field(default_factory=dict)  # addresses of foreign pages
 
     @contextmanager
     def step(self, name: str, sees: str) -> Iterator[None]:
@@ -42,7 +41,6 @@ class Tour:
     def photograph(self, page: Page, name: str, seen: Locator) -> None:
         """A screenshot of a page of Prefect or MLflow, whose layout is made for desks."""
         self._take(page, f"{name}-1440-light", seen)
-        self.photographed[name] = page.url
 
     def photograph_on_a_phone(self, page: Page, name: str) -> None:
         """A screenshot of a page of Prefect or MLflow as a phone shows it, whatever that is."""

@@ -17,7 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from tasks.registry.tracking.experiment_page import FOR_TRAINING
+from tasks.registry.tracking.experiment_page import FOR_TRAINING, view_page
 from tests.support.browser import NAVIGATION_MS, listen, needs_browser
 from tests.support.checkout import Checkout, Done, at_home
 from tests.support.demo_page import DESKTOP, PHONE, expect_list
@@ -296,10 +296,16 @@ def test_prefect_s_pages_show_the_scheduled_run(tour, scheduled, addresses, open
 
 @needs_browser
 @pytest.mark.endurance
-def test_pages_of_prefect_and_mlflow_open_on_a_phone(tour, addresses, open_page):
+def test_pages_of_prefect_and_mlflow_open_on_a_phone(tour, scheduled, addresses, open_page):
     """Each is opened anew: Prefect's list of deployments hangs if its window grows."""
-    assert tour.photographed
-    for name, address in tour.photographed.items():
+    pages = {
+        "mlflow-experiment": view_page(addresses.mlflow, addresses.experiment),
+        "mlflow-registry": f"{addresses.mlflow}/#/models/movie-recommender?{FOR_TRAINING}",
+        "prefect-deployments": f"{addresses.prefect}/deployments",
+        "prefect-runs": f"{addresses.prefect}/runs",
+        "prefect-scheduled-run": f"{addresses.prefect}/runs/flow-run/{scheduled.id}",
+    }
+    for name, address in pages.items():
         tour.photograph_on_a_phone(open_page(address, addresses.password, size=PHONE), name)
 
 
