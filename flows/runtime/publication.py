@@ -1,15 +1,14 @@
 """A run that fails after it has registered a version: what stands, and what is missing."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
 from tasks.core.contracts import UserError
+from tasks.core.logs import logger
 from tasks.core.redaction import redacted
 from tasks.registry.tracking.runs import publication_of
 
-logger = logging.getLogger("prefect.movie_recommender")
 LOOK_UP_SECONDS = 2.0  # a page is written without it if MLflow does not answer
 
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from prefect.logging.configuration import ensure_logging_setup
 
 from tasks.core.contracts import UserError
+from tasks.core.logs import NAME
 from tasks.core.orchestration.progress import console_handlers
 
 LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
-OUTSIDE_RUNS = "prefect.movie_recommender"  # the logger of what is not part of a run
 ROUTINE = re.compile(
     r"Finished in state (Completed|Cached)\(|Running hook '|Hook '\w+' finished running "
 )
@@ -41,7 +41,7 @@ def leave_out_routine() -> None:
 
 @contextmanager
 def without_console() -> Iterator[None]:
-    """Send log lines of a run to Prefect's server alone; those of `OUTSIDE_RUNS` are printed."""
+    """Send log lines of a run to Prefect's server alone; those of `tasks.core.logs` are printed."""
     ensure_logging_setup()  # else the run makes the handlers
     handlers = console_handlers()
     for handler in handlers:
@@ -54,4 +54,4 @@ def without_console() -> Iterator[None]:
 
 
 def _is_outside_runs(record: logging.LogRecord) -> bool:
-    return record.name == OUTSIDE_RUNS
+    return record.name == NAME

@@ -1,6 +1,5 @@
 """Selects the Prefect server of a flow run that is started from the terminal."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,11 +12,11 @@ from prefect.settings.legacy import Setting
 
 from flows.runtime.local_stack.access import bypass_proxy, running_server
 from flows.runtime.temporary_server import end_orphaned_servers, temporary_server
+from tasks.core.logs import logger
 from tasks.core.redaction import redacted
 
 SENDING_SECONDS = 5
 UNSEEN = "This command is not recorded there, and no event is sent."
-logger = logging.getLogger("prefect.movie_recommender")
 TEMPORARY = "a temporary one for this run (`make prefect` shows runs at any time)"
 
 

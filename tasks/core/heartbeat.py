@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from tasks.core.logs import logger
+
 TERMINAL_SECONDS = 10.0  # of silence where a person may be watching
 LOG_SECONDS = 25.0  # of silence where the output is a file
 CHECK_SECONDS = 1.0
-logger = logging.getLogger("prefect.movie_recommender")
 
 
 class _LastLine(logging.Handler):

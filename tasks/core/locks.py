@@ -1,6 +1,5 @@
 """Locks between processes, with a time limit and a message that names the holder."""
 
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tasks.core.contracts import UserError
+from tasks.core.logs import logger
 
 QUIET_SECONDS = 2.0  # shorter waits are not logged
-logger = logging.getLogger("prefect.movie_recommender")
 
 
 @contextmanager

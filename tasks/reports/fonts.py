@@ -1,6 +1,5 @@
 """Letters that Matplotlib's own font lacks -> installed fonts that have them."""
 
-import logging
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -10,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
+from tasks.core.logs import logger
+
 REGULAR_WEIGHTS = (400, "normal", "regular", "book")
 BOXES = ("Last Resort High-Efficiency",)  # Matplotlib's, with a box for every letter
 PACKAGES = "fonts-noto-cjk (Chinese, Japanese, Korean) or fonts-noto-core (most others)"
-logger = logging.getLogger("prefect.movie_recommender")
 
 
 def use_fallback_fonts(figure: Figure) -> None:

@@ -110,7 +110,7 @@ def newcomer(
     if prefect_database.exists():
         shutil.copy(prefect_database, prefect_home / "prefect.db")
     kept = {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
-    own = {"PREFECT_HOME": str(prefect_home)}
-    checkout = Checkout(folder, kept | own, as_processes=True)
+    at_home = {"PREFECT_HOME": str(prefect_home)}
+    checkout = Checkout(folder, kept | at_home, as_processes=True)
     checkout.build()
     return checkout

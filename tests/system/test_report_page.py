@@ -87,8 +87,8 @@ def test_axe_finds_nothing_serious(opened, kind, viewport, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(kind, viewport, color_scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
-    found = axe.run(page).response["violations"]
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    violations = axe.run(page).response["violations"]
+    assert [one["id"] for one in violations if one["impact"] in ("serious", "critical")] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

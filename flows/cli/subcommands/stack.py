@@ -8,7 +8,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows.cli.command_line import DONE, FAILED
-from flows.runtime.local_stack.access import HOST, access_file
+from flows.runtime.listener import HOST
+from flows.runtime.local_stack.access import access_file
 from flows.runtime.local_stack.processes import (
     announced,
     log_file,

@@ -16,10 +16,10 @@ from dotenv import dotenv_values
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from prefect.settings.legacy import Setting
 
+from flows.runtime.listener import HOST
 from tasks.core.files import PRIVATE, atomic_write
 from tasks.core.storage import store
 
-HOST = "127.0.0.1"
 LOCAL_SERVER = f"http://{HOST}:4200/api"
 USER = "recommender"
 PASSWORD = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)  # 32 random bytes
@@ -60,7 +60,7 @@ def read_access() -> dict[str, str]:
 
 def server_protection(port: int, password: str) -> dict[str, str]:
     """Settings of the server at `port` that keep other web pages from using its API."""
-    origins = (f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
+    origins = (f"http://{host}:{port}" for host in (HOST, "localhost"))
     return {
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),

@@ -26,8 +26,8 @@ from prefect.workers.process import ProcessWorker
 from pydantic import Field
 
 from flows.runtime import interrupts
+from flows.runtime.listener import HOST
 from flows.runtime.local_stack.access import (
-    HOST,
     bypass_proxy,
     server_protection,
     write_access,

@@ -19,13 +19,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from tasks.core.contracts import Ref
 from tasks.core.files import atomic_write
+from tasks.core.logs import logger
 from tasks.core.orchestration.look_ups import record_look_up
 from tasks.core.orchestration.stage_task import CACHED
 
 R = TypeVar("R", bound=Ref)
 T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 2.0
-logger = logging.getLogger("prefect.movie_recommender")
 EPOCHS = "epochs"
 _shown: dict[str, "ProgressRate"] = {}  # of the bars that are shown, by name
 EPOCHS_FILE = "passes"  # file in a checkpoint directory: epochs done and total number of epochs

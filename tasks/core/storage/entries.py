@@ -8,7 +8,6 @@ run with equal inputs waits, then reads the entry. Every look-up checks the file
 uploaded, and downloaded when they are read (`remote`).
 """
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from tasks.core import disk
 from tasks.core.contracts import Ref, UserError
 from tasks.core.files import delete_atomically, delete_best_effort
 from tasks.core.locks import file_lock
+from tasks.core.logs import logger
 from tasks.core.orchestration.look_ups import record_look_up
 from tasks.core.storage.artifacts_root import (
     CACHE,
@@ -55,7 +55,6 @@ R = TypeVar("R", bound=Ref)
 M = TypeVar("M", bound=BaseModel)
 LOCKS = f"{CACHE}/.locks"
 LOCK_SECONDS = 24 * 3600.0  # another run may be training for hours
-logger = logging.getLogger("prefect.movie_recommender")
 
 
 @dataclass(frozen=True)

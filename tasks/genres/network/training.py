@@ -1,7 +1,6 @@
 """Labelled documents -> a trained genre network: epochs, early stopping, checkpoints."""
 
 import copy
-import logging
 import resource
 import sys
 import time
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.contracts import UserError
+from tasks.core.logs import logger
 from tasks.core.orchestration.progress import write_epoch_progress
 from tasks.genres.config import ClassifierConfig
 from tasks.genres.metrics import find_best_threshold
@@ -35,7 +35,6 @@ PRODUCTS_PER_THREAD = 2**28  # multiplications of a forward pass
 MOST_THREADS_OF_SMALL = 4  # which take 0.6 times as long as one, measured on 16 cores
 #: Checkpoints of a fine-tuned network are as large as its word vectors, four times.
 SECONDS_BETWEEN_CHECKPOINTS = 10
-logger = logging.getLogger("prefect.movie_recommender")
 Array = NDArray[np.float32]
 
 

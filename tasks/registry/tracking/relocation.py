@@ -3,7 +3,6 @@
 MLflow stores where files are as absolute addresses.
 """
 
-import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ import mlflow
 
 from tasks.core.contracts import UserError
 from tasks.core.files import atomic_write
+from tasks.core.logs import logger
 from tasks.core.storage import store
 from tasks.core.storage.run_locks import runs_of_other_processes
 from tasks.registry.model_registry import (
@@ -30,7 +30,6 @@ ADDRESSES = {
     "runs": "artifact_uri",
 }
 READER = "reader.json"  # file of a registered model
-logger = logging.getLogger("prefect.movie_recommender")
 
 
 def update_moved_paths(client: mlflow.MlflowClient) -> None:

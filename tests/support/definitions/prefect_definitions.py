@@ -134,12 +134,14 @@ def artifacts() -> dict[str, dict[str, str]]:
     for module, function, call in calls(f"{CREATE_ARTIFACT}|{CREATE_PROGRESS_ARTIFACT}"):
         if function.name == SHOW_TABLE:  # its callers are listed
             continue
-        given = {keyword.arg: keyword.value for keyword in call.keywords}
-        if "key" in given:
-            keys = loop_values(module, function, given["key"]) or [text_of(given["key"])]
+        arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+        if "key" in arguments:
+            keys = loop_values(module, function, arguments["key"]) or [text_of(arguments["key"])]
         else:
             keys = [f"progress-{text_of(call.args[0])}"]
-        description = text_of(given["description"]) if "description" in given else "(progress)"
+        description = (
+            text_of(arguments["description"]) if "description" in arguments else "(progress)"
+        )
         name = f"{module.__name__}.{function.name}"
         artifacts.setdefault(name, {}).update(dict.fromkeys(keys, description))
     return artifacts

@@ -26,7 +26,7 @@ def test_a_block_is_not_collected_and_its_objects_never_are():
         with not_collected():
             print(gc.isenabled(), end=" ")
             objects = [[] for _ in range(1000)]
-        print(gc.isenabled(), any(found is objects for found in gc.get_objects()), end=" ")
+        print(gc.isenabled(), any(one is objects for one in gc.get_objects()), end=" ")
         print(gc.get_freeze_count() > 1000)
         """
     )

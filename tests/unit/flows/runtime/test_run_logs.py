@@ -6,12 +6,12 @@ from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.runtime.run_logs import (
     LOGGERS,
-    OUTSIDE_RUNS,
     RoutineFilter,
     leave_out_routine,
     without_console,
 )
 from tasks.core.contracts import UserError
+from tasks.core.logs import logger
 
 
 def record(message: str, error: Exception | None = None) -> logging.LogRecord:
@@ -54,15 +54,15 @@ def test_a_process_that_imports_a_flow_has_one_filter_at_each_logger():
 
 def test_a_command_that_prints_its_result_has_no_log_lines_on_the_terminal(capsys):
     handler = PrefectConsoleHandler(stream=sys.stderr)
-    logger = logging.getLogger("prefect")
-    logger.addHandler(handler)
+    prefect = logging.getLogger("prefect")
+    prefect.addHandler(handler)
     try:
         with without_console():
-            logger.warning("Beginning flow run")
-            logging.getLogger(OUTSIDE_RUNS).warning("Prefect does not answer")
-        logger.warning("after it")
+            prefect.warning("Beginning flow run")
+            logger.warning("Prefect does not answer")
+        prefect.warning("after it")
     finally:
-        logger.removeHandler(handler)
+        prefect.removeHandler(handler)
     printed = capsys.readouterr().err
     assert "Beginning flow run" not in printed
     assert "Prefect does not answer" in printed

@@ -171,8 +171,8 @@ def test_a_loss_of_two_tolerances_is_not_promoted_however_often_it_is_tried(new_
 
 @pytest.mark.parametrize("same_source", [False, True])
 def test_a_gain_of_two_points_is_found_within_three_candidates(new_movies, same_source):
-    rng, n_found = np.random.default_rng(3), 0
+    rng, n_promoted = np.random.default_rng(3), 0
     for _ in range(200):
         gate = Gate(rng, new_movies)
-        n_found += any(gate.promotes(0.02, same_source) for _ in range(3))
-    assert n_found >= 0.99 * 200
+        n_promoted += any(gate.promotes(0.02, same_source) for _ in range(3))
+    assert n_promoted >= 0.99 * 200

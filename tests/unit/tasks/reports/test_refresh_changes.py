@@ -60,6 +60,6 @@ def test_genres_are_predicted_only_where_there_are_none():
 
 
 def test_a_new_movie_has_its_list_without_itself(index):
-    (found,) = lists_of([MOVIE], get_version(index), RankConfig(), WarModel())
-    assert found.movie.startswith("Alien")
-    assert [title.split(" (")[0] for title in found.columns[""]] == ["Up"]
+    (new,) = lists_of([MOVIE], get_version(index), RankConfig(), WarModel())
+    assert new.movie.startswith("Alien")
+    assert [title.split(" (")[0] for title in new.columns[""]] == ["Up"]

@@ -23,10 +23,10 @@ def recorded(**inputs: list[UUID]) -> tuple[UUID, dict[str, list[UUID]]]:
     """A task run, and its direct inputs."""
     run = uuid4()
     named = {PARENTS if name == "inside" else name: runs for name, runs in inputs.items()}
-    given: dict[str, list[Any]] = {
+    parents: dict[str, list[Any]] = {
         name: [TaskRunResult(id=one) for one in runs] for name, runs in named.items()
     }
-    direct = direct_inputs(run, given)
+    direct = direct_inputs(run, parents)
     return run, {name: [one.id for one in runs] for name, runs in direct.items()}
 
 
@@ -76,5 +76,5 @@ def test_a_retry_has_the_same_inputs():
     read = ran()
     cleaned = ran(movies=[read])
     run, inputs = recorded(movies=[read], documents=[cleaned])
-    given = {name: [TaskRunResult(id=one) for one in runs] for name, runs in inputs.items()}
-    assert direct_inputs(run, given) == given
+    parents = {name: [TaskRunResult(id=one) for one in runs] for name, runs in inputs.items()}
+    assert direct_inputs(run, parents) == parents

@@ -1,0 +1,43 @@
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import main, recommendations
+from app.loader import Loader
+
+
+@pytest.fixture
+def app_loader(demo_champion) -> tuple[TestClient, Loader]:
+    """A client of an app, and its loader."""
+    app = main.create_app()
+    return TestClient(app, base_url="http://127.0.0.1:8000"), app.state.loader
+
+
+def recorded(loader: Loader, function: Any) -> tuple[list[bool], Any]:
+    """The function, which notes at each call whether a question holds the turn."""
+    held = list[bool]()
+
+    def record(*arguments: Any) -> Any:
+        held.append(loader.turn.locked())
+        return function(*arguments)
+
+    return held, record
+
+
+@pytest.mark.parametrize("question", [{"title": "Alien"}, {"text": "a story"}])
+def test_movies_are_compared_by_one_question_at_a_time(app_loader, question, monkeypatch):
+    client, loader = app_loader
+    held, record = recorded(loader, recommendations.recommend)
+    monkeypatch.setattr(recommendations, "recommend", record)
+    assert client.get("/api/recommend", params=question).status_code == 200
+    assert held == [True]
+    assert not loader.turn.locked()
+
+
+def test_the_model_of_a_description_is_loaded_before_its_turn(app_loader, monkeypatch):
+    client, loader = app_loader
+    held, record = recorded(loader, loader.text_query)
+    monkeypatch.setattr(loader, "text_query", record)
+    assert client.get("/api/recommend", params={"text": "a story"}).status_code == 200
+    assert held == [False]
