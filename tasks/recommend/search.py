@@ -91,6 +91,19 @@ def open_version(uri: str, tag: str) -> "LanceTable":
         return lancedb.connect(uri).open_table(tag)
 
 
+def read_movies(index: IndexRef, columns: Sequence[str], where: str | None = None) -> pa.Table:
+    """Some columns of the movies of a version, by default of all movies.
+
+    Raises:
+        DamagedVersionError: the table is missing or damaged.
+        OSError: the table cannot be read at the moment.
+    """
+    table = open_version(index.uri, index.tag)
+    query = table.search().select(list(columns)).limit(table.count_rows())  # by default ten rows
+    rows: pa.Table = (query.where(where) if where else query).to_arrow()
+    return rows
+
+
 @contextmanager
 def index_errors(uri: str, tag: str) -> Iterator[None]:
     """Distinguish a damaged index from transient faults, such as an unreachable store.

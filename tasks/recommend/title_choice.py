@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from tasks.core.contracts import IndexRef, UserError
 from tasks.core.text import fold
@@ -15,7 +14,7 @@ from tasks.recommend.search import (
     TitleMatches,
     Version,
     find_title,
-    open_version,
+    read_movies,
     title_with_year,
     unknown_title,
 )
@@ -86,8 +85,7 @@ def example_title(index: IndexRef) -> str:
     Titles that are hard to paste into a shell, which start with `-` or have several lines, are left
     out.
     """
-    table = open_version(index.uri, index.tag)
-    rows: pa.Table = table.search().select(["title", "votes"]).limit(table.count_rows()).to_arrow()
+    rows = read_movies(index, ["title", "votes"])
     titles: list[str] = rows["title"].to_pylist()
     counts = Counter(map(fold, titles))
     for row in np.argsort(-rows["votes"].to_numpy(), kind="stable"):

@@ -25,7 +25,7 @@ from tasks.core.storage import store
 from tasks.recommend.features.index_features import MOVIE_COLUMNS, REFRESHED
 from tasks.recommend.index import IndexConfig, publish_version, stored_batches
 from tasks.recommend.model_folders import ModelFolders
-from tasks.recommend.search import open_version
+from tasks.recommend.search import open_version, read_movies
 from tasks.recommend.text_model import TextModel
 from tasks.registry.champion import Champion
 
@@ -58,9 +58,7 @@ def with_known_values(movies: pa.Table, known: pa.Table) -> pa.Table:
 @lru_cache(maxsize=1)
 def known_movies(index: IndexRef, source: str) -> pa.Table:
     """The movies of a source in a version: `id` and the `KEPT_COLUMNS`."""
-    table = open_version(index.uri, index.tag)
-    columns = ["source", "id", *KEPT_COLUMNS]
-    movies = table.search().select(columns).limit(table.count_rows()).to_arrow()
+    movies = read_movies(index, ["source", "id", *KEPT_COLUMNS])
     return movies.filter(pc.equal(movies["source"], source))
 
 
@@ -143,9 +141,7 @@ class RefreshedMovies(NamedTuple):
 
 def refreshed_movies(champion: Champion, documents: DocumentsRef) -> RefreshedMovies:
     """What a training on these documents lacks of what refreshes added to the champion."""
-    table = open_version(champion.index.uri, champion.index.tag)
-    query = table.search().where(f"{REFRESHED} = true").select(MOVIE_COLUMNS)
-    movies = query.limit(table.count_rows()).to_arrow()
+    movies = read_movies(champion.index, MOVIE_COLUMNS, where=f"{REFRESHED} = true")
     trained = {
         pair for chunk in store.chunks(documents, ["source", "id"]) for pair in _source_ids(chunk)
     }
@@ -266,6 +262,4 @@ def merge(index: IndexRef, rows: RowsRef, source: str, tag: str, config: IndexCo
 
 def index_source(index: IndexRef, wanted: str | None) -> str:
     """`target_source` of a published version."""
-    table = open_version(index.uri, index.tag)
-    rows = table.search().select(["source"]).limit(table.count_rows()).to_arrow()
-    return target_source(rows, wanted)
+    return target_source(read_movies(index, ["source"]), wanted)

@@ -9,7 +9,7 @@ from tasks.core.contracts import IndexRef
 from tasks.recommend.features.index_features import MOVIE_COLUMNS
 from tasks.recommend.query import RecommendationRequest, query_from_rows, recommend
 from tasks.recommend.scoring import RankConfig
-from tasks.recommend.search import Version, movie_keys, open_version, title_with_year
+from tasks.recommend.search import Version, movie_keys, read_movies, title_with_year
 from tasks.recommend.text_model import TextModel
 from tasks.reports.page_parts import MovieList
 from tasks.reports.texts.metric_names import column_title
@@ -48,8 +48,7 @@ def find_changes(before: IndexRef, rows: pa.Table) -> Changes:
 
 def _known_movies(index: IndexRef, rows: pa.Table) -> dict[tuple[str, str], Movie]:
     """Movies of a version that may be those of `rows`, by source and id."""
-    table = open_version(index.uri, index.tag)
-    movies = table.search().select(MOVIE_COLUMNS).limit(table.count_rows()).to_arrow()
+    movies = read_movies(index, MOVIE_COLUMNS)
     same_id = movies.filter(pc.is_in(movies["id"], rows["id"].cast(movies["id"].type)))
     return dict(zip(movie_keys(same_id), same_id.to_pylist(), strict=True))
 
