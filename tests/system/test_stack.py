@@ -38,6 +38,7 @@ from flows.runtime.local_stack.schedules import (
 from tasks.core.contracts import UserError
 from tests.conftest import ROOT, free_port
 from tests.support.http_server import recording_server
+from tests.support.patched_module import patch_import
 from tests.support.run_stages import wait_until
 
 STACK_URL = "http://127.0.0.1:4310/api"
@@ -511,7 +512,8 @@ def test_a_supervisor_that_does_not_start_is_a_user_error(tmp_path, monkeypatch)
 def replaced(monkeypatch) -> list[list[str]]:
     """Commands that replaced this process."""
     commands = list[list[str]]()
-    monkeypatch.setattr(os, "execv", lambda _, arguments: commands.append(arguments[1:]))
+    for program in (worker_program, mlflow_ui):
+        patch_import(monkeypatch, program, "os", execv=lambda _, args: commands.append(args[1:]))
     return commands
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from tasks.core.storage.run_locks import hold_run_lock, is_running, release_run_lock
 from tasks.registry.model_registry import FLOW_RUN_TAG
+from tasks.registry.tracking import runs
 from tasks.registry.tracking.mlflow_client import connect, experiment_id
 from tasks.registry.tracking.runs import (
     close_dead_runs,
@@ -12,6 +13,7 @@ from tasks.registry.tracking.runs import (
     flatten_settings,
     open_run,
 )
+from tests.support.patched_module import patch_import
 
 
 def status_of(client: mlflow.MlflowClient, run_id: str) -> str:
@@ -88,7 +90,7 @@ def test_a_clock_that_is_set_closes_no_run(artifacts, monkeypatch, days):
     run_id = client.create_run(experiment, tags={FLOW_RUN_TAG: "alive"}).info.run_id
     other_id = client.create_run(experiment, tags={FLOW_RUN_TAG: "elsewhere"}).info.run_id
     now = time.time() + days * 24 * 3600
-    monkeypatch.setattr("tasks.registry.tracking.runs.time.time", lambda: now)
+    patch_import(monkeypatch, runs, "time", time=lambda: now)
     close_dead_runs(client, experiment)
     assert {status_of(client, run) for run in (run_id, other_id)} == {"RUNNING"}
     release_run_lock("alive")

@@ -1,6 +1,5 @@
 import errno
 import sqlite3
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from tasks.core import disk
 from tasks.core.contracts import UserError
 from tasks.core.disk import full_disk_message
 from tasks.core.storage import store
+from tests.support.patched_module import patch_import
 
 
 def test_checking_a_missing_root_does_not_create_it(artifacts):
@@ -27,7 +27,7 @@ def test_a_root_without_write_permission_is_rejected(artifacts, monkeypatch):
     def deny(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", deny)
+    patch_import(monkeypatch, disk, "tempfile", NamedTemporaryFile=deny)
     with pytest.raises(UserError, match=r"cannot be written to \(Permission denied\)"):
         store.require_writable()
 

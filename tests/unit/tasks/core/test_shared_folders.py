@@ -7,6 +7,7 @@ import pytest
 from tasks.core import shared_folders
 from tasks.core.contracts import UserError
 from tasks.core.shared_folders import require_shared, share_new_files
+from tests.support.patched_module import patch_import
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def test_what_others_may_do_is_not_changed(tmp_path):
 def denied(monkeypatch) -> set[str]:
     """Names of files that this user may not write."""
     names = set[str]()
-    monkeypatch.setattr(shared_folders.os, "access", lambda path, _: path.name not in names)
+    patch_import(monkeypatch, shared_folders, "os", access=lambda path, _: path.name not in names)
     return names
 
 

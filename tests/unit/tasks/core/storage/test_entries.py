@@ -17,6 +17,7 @@ from tasks.core.contracts import (
     UserError,
 )
 from tasks.core.storage import entries, store
+from tests.support.patched_module import patch_import
 
 
 def write(writer: store.EntryWriter) -> DocumentsRef:
@@ -207,7 +208,7 @@ def test_an_entry_of_another_user_is_reused_without_updating_its_time(monkeypatc
     def deny(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(os, "utime", deny)
+    patch_import(monkeypatch, entries, "os", utime=deny)
     assert store.get_or_create("stage", ["key"], DocumentsRef, write) == ref
 
 

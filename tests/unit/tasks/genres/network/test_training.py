@@ -37,6 +37,7 @@ from tasks.genres.network.training import (
     useful_threads,
 )
 from tasks.genres.word_vectors import WordVectors
+from tests.support.patched_module import patch_import
 
 CPU = torch.device("cpu")
 
@@ -303,7 +304,7 @@ def test_interrupted_training_resumes_with_equal_results(
 def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(tmp_path, monkeypatch):
     data, config = examples(40), ClassifierConfig(hidden=(8,), epochs=6, patience=None)
     saved, clock = [], iter([0, 4, 9, 10, 10, 19, 21, 21, 29])
-    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    patch_import(monkeypatch, training, "time", monotonic=lambda: next(clock))
     monkeypatch.setattr(
         training, "save_checkpoint", lambda path, state: saved.append(len(state.history))
     )
@@ -447,8 +448,8 @@ def test_peak_memory_is_that_of_the_process_or_of_the_gpu(platform, mebibytes, m
     """Linux reports kibibytes, macOS bytes."""
     usage = SimpleNamespace(ru_maxrss=3 * 1024)
     gpu = torch.device("cuda")
-    monkeypatch.setattr(training.resource, "getrusage", lambda _: usage)
-    monkeypatch.setattr(training.sys, "platform", platform)
+    patch_import(monkeypatch, training, "resource", getrusage=lambda _: usage)
+    patch_import(monkeypatch, training, "sys", platform=platform)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 5 * 2**20}.__getitem__)
     assert peak_memory_mb(CPU) == mebibytes
     assert peak_memory_mb(gpu) == 5
