@@ -9,8 +9,9 @@ from flows.phases.genres import train_classifier
 from flows.phases.promotion import compare_with_champion
 from flows.phases.publishing import publish
 from flows.phases.recommender import build_recommender
-from flows.phases.start import reason_to_skip, skip_run, start_run
+from flows.phases.start import flow_run_tags, reason_to_skip, skip_run, start_run
 from flows.phases.task_runner import TASK_THREADS, DataflowTaskRunner
+from flows.runtime.flow_run_tags import tag_flow_run
 from flows.runtime.hooks import on_run_completion, on_run_failure, record_signals
 from tasks.reports.summary import Summary
 
@@ -31,6 +32,7 @@ def train(config: TrainConfig) -> Summary | str:
     The first four phases submit tasks that wait for each other's futures, so that independent
     tasks run at the same time.
     """
+    tag_flow_run(flow_run_tags(config))
     if config.skip_unchanged and (reason := reason_to_skip(config)):
         return skip_run(config, reason)
     run = start_run(config)

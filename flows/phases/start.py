@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from prefect.states import Completed
 
 from flows.config import TrainConfig
-from flows.runtime.flow_run_tags import tag_flow_run
 from flows.runtime.notifications import require_block
 from flows.runtime.resume_commands import command_of, flags
 from tasks.core.contracts import KnownItemsRef, RatingsRef, RunRef
@@ -79,7 +78,6 @@ def start_run(config: TrainConfig) -> RunRef:
     check_source(config.source, config.ingest, config.text, config.label)
     run = open_run(config.model_dump(mode="json"), run_tags(config))
     open_cache(config.refresh)
-    tag_flow_run(flow_run_tags(config))
     return run
 
 
