@@ -76,13 +76,19 @@ class Loader:
 
     def prepare(self) -> None:
         """Load what is loaded once, so that the first questions are answered as fast as others."""
-        loaded = self.current()
+        try:
+            self._ask_first_movie(self.current())
+        except (UserError, OSError) as error:
+            logger.warning("The first questions take longer: %s", error)
+        self.preload_text_model()
+
+    def _ask_first_movie(self, loaded: LoadedChampion) -> None:
         movie = loaded.version.catalogue.movie(0)
         request = RecommendationRequest(titles=[movie["title"]], id=movie["id"], explain=True)
         with suppress(UserError):  # two sources have a movie of this title and id
             query = query_from_movies(request, loaded.version)
-            recommend(query, request, loaded.version, loaded.champion.rank)
-        self.preload_text_model()
+            with self.turn:
+                recommend(query, request, loaded.version, loaded.champion.rank)
 
     def preload_text_model(self) -> None:
         """Load the text model; where it cannot be loaded, descriptions alone have no answer."""

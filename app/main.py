@@ -171,10 +171,10 @@ def command(config: DemoConfig) -> int:
     limit_client()
     app = create_app()
     app.state.loader.current()
-    Thread(target=app.state.loader.prepare, daemon=True).start()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=CONNECTIONS))
     with listener(config.port) as server_socket, suppress(KeyboardInterrupt):
         print(f"Movie recommender on http://{HOST}:{config.port} (Ctrl+C ends it)", flush=True)
+        Thread(target=app.state.loader.prepare, daemon=True).start()
         server.run(sockets=[server_socket])
     return DONE
 

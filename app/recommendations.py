@@ -111,10 +111,10 @@ def recommendations(
     An answer has status 404 if a title is unknown or can mean several movies; `detail` lists them.
     """
     text = parameters.text
-    # outside of the turn: the model of a new champion takes seconds to load
-    described = None if text is None else loader.text_query(text, loaded)
+    # outside of the turn: a new champion's model is loaded for seconds, unknown titles are searched
+    query = resolve_movies(parameters, loaded) if text is None else loader.text_query(text, loaded)
     with loader.turn:
-        return answer(described or resolve_movies(parameters, loaded), parameters, loaded)
+        return answer(query, parameters, loaded)
 
 
 def answer(

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PREFECT = [sys.executable, "-m", "prefect"]
+#: Variables that commands set for the rest of their process.
+OF_COMMANDS = (
+    *("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
+    "MLFLOW_TRACKING_URI",
+)
 #: Parts of Prefect's server that a single run does not use; they take a third of its CPU time.
 #: The server of `tests/system/test_deployment.py` runs all of them.
 WITHOUT_SERVICES = {
@@ -258,7 +263,8 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An artifacts root that no other test sees."""
     root = tmp_path / "artifacts"
     monkeypatch.setenv("RECOMMENDER_ARTIFACTS", str(root))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in OF_COMMANDS:
+        monkeypatch.delenv(name, raising=False)
     return root
 
 

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 from prefect.settings.legacy import Setting
 
 from flows.runtime.local_stack.access import bypass_proxy, running_server
+from flows.runtime.queued_records import send_queued_records
 from flows.runtime.temporary_server import end_orphaned_servers, temporary_server
 from tasks.core.logs import logger
 from tasks.core.redaction import redacted
@@ -59,8 +58,7 @@ def running_prefect_server() -> Iterator[bool]:
         try:
             yield True
         finally:
-            for worker in (EventsWorker, APILogWorker):
-                worker.drain_all(timeout=SENDING_SECONDS, at_exit=False)
+            send_queued_records(SENDING_SECONDS)
 
 
 def _answers(settings: dict[Setting, str]) -> bool:

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import httpx
 import psutil
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, ValidationError
 
 from flows.runtime.listener import HOST, loopback_listener
+from flows.runtime.queued_records import send_queued_records
 from flows.runtime.temporary_app import PARENT
 from tasks.core import processes
 from tasks.core.contracts import UserError
@@ -31,6 +30,7 @@ from tasks.core.storage import store
 
 STARTUP_SECONDS = 180
 STARTING = "Starting a Prefect server for this run"
+SENDING_SECONDS = 20  # a busy machine takes some; this server is there for the run alone
 ENDING_SECONDS = 5
 
 
@@ -62,7 +62,7 @@ def temporary_server(meanwhile: Callable[[], object]) -> Iterator[str]:
         try:
             yield f"{address}/api"
         finally:
-            _send_queued_records()
+            send_queued_records(SENDING_SECONDS)
     finally:
         if process.poll() is None:
             server = psutil.Process(process.pid)
@@ -147,9 +147,3 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
         f"Prefect's temporary server did not respond within {STARTUP_SECONDS} s (log: {_log()}). "
         "Run the same command again when this machine has less load."
     )
-
-
-def _send_queued_records() -> None:
-    """Send the run's queued events and log lines before the server ends."""
-    for worker in (EventsWorker, APILogWorker):
-        worker.drain_all(timeout=ENDING_SECONDS, at_exit=False)

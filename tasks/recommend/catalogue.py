@@ -1,6 +1,6 @@
 """Index rows -> the movies of one version in memory: filtered and ranked lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -98,6 +98,20 @@ def duplicate_keys(rows: pa.Table) -> list[NDArray[np.int64]]:
     ]
 
 
+def movie_reader(movies: pa.Table) -> Callable[[int], dict[str, Any]]:
+    """Function: row -> the columns of its movie, the same dictionary to all who ask.
+
+    It holds the table and no catalogue: a catalogue that nobody uses is freed at once.
+    """
+
+    @lru_cache(maxsize=MOVIES_AT_HAND)
+    def movie(row: int) -> dict[str, Any]:
+        columns: dict[str, Any] = movies.slice(row, 1).to_pylist()[0]
+        return columns
+
+    return movie
+
+
 class Catalogue:
     """All movies of a version and their features, in the row order of the index table."""
 
@@ -121,7 +135,7 @@ class Catalogue:
         )
         self.items = self.features.by_term()
         self.title_keys = rows["title_key"]
-        self.movie = lru_cache(maxsize=MOVIES_AT_HAND)(self._movie)
+        self.movie = movie_reader(self.movies)
         self.duplicate_keys = duplicate_keys(rows)
 
     def __len__(self) -> int:
@@ -169,11 +183,6 @@ class Catalogue:
         """Rows of the movies whose folded title starts with `key`."""
         rows: list[int] = pc.indices_nonzero(pc.starts_with(self.title_keys, key)).to_pylist()
         return rows
-
-    def _movie(self, row: int) -> dict[str, Any]:
-        """The `MOVIE_COLUMNS` of a movie; `movie` returns the same dictionary to all."""
-        movie: dict[str, Any] = self.movies.slice(row, 1).to_pylist()[0]
-        return movie
 
     def features_of(self, rows: Rows) -> ItemFeatures:
         """Features of some movies."""

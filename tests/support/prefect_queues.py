@@ -6,8 +6,7 @@ in vain, and their errors be printed on the terminal of whichever test is runnin
 
 from concurrent.futures import ThreadPoolExecutor
 
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
+from flows.runtime.queued_records import send_queued_records
 
 SECONDS = 120  # a busy server takes most of a minute
 
@@ -18,5 +17,4 @@ def send_queued() -> None:
     In a thread: where a browser's event loop runs in this one, Prefect would not wait.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for worker in (EventsWorker, APILogWorker):
-            pool.submit(worker.drain_all, timeout=SECONDS).result()
+        pool.submit(send_queued_records, SECONDS).result()

@@ -38,3 +38,16 @@ def test_what_questions_need_once_is_there_before_the_first_one(monkeypatch):
         in_memory.pop(name, None)  # of an earlier test
     prepared.prepare()
     assert needed <= in_memory.keys()
+
+
+@pytest.mark.usefixtures("demo_champion")
+def test_an_index_that_cannot_be_read_at_start_is_a_warning(monkeypatch, caplog):
+    def fail(*_: object) -> None:
+        raise OSError("the storage does not answer")
+
+    preloaded = list[bool]()
+    monkeypatch.setattr(loader, "recommend", fail)
+    monkeypatch.setattr(loader.Loader, "preload_text_model", lambda _: preloaded.append(True))
+    loader.Loader().prepare()
+    assert "The first questions take longer: the storage does not answer" in caplog.text
+    assert preloaded == [True]

@@ -1,4 +1,5 @@
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks.recommend.search import get_version
 from tasks.registry.champion import Champion, load_champion
 from tests.conftest import free_port
 from tests.support.index_rows import HOSTILE_TITLES, rows
+from tests.support.patched_module import patch_import
 from tests.support.published_catalogue import MARKUP, champion_of, known_and_obscure_movie
 
 OWN_PATHS = ["/", "/docs", "/api/genres"]
@@ -352,6 +354,13 @@ def test_the_latest_champion_is_served_while_the_registry_is_down(monkeypatch):
     monkeypatch.setattr(loader, "load_champion", fail)
     assert [champions.current() for _ in range(3)] == [first] * 3
     assert len(requests) == 1
+    promoted = first.champion.model_copy(update={"version": "9"})
+    monkeypatch.setattr(loader, "load_champion", lambda: promoted)
+    assert champions.current() == first
+    later = time.monotonic() + loader.RETRY_SECONDS
+    patch_import(monkeypatch, loader, "time", monotonic=lambda: later)
+    assert champions.current().champion == promoted
+    monkeypatch.setattr(loader, "load_champion", fail)
     with pytest.raises(RegistryError):
         loader.Loader().current()
 

@@ -35,6 +35,15 @@ def test_movies_are_compared_by_one_question_at_a_time(app_loader, question, mon
     assert not loader.turn.locked()
 
 
+def test_a_title_is_looked_up_before_its_turn(app_loader, monkeypatch):
+    """An unknown one is searched in the index, which may be far away."""
+    client, loader = app_loader
+    held, record = recorded(loader, recommendations.query_from_movies)
+    monkeypatch.setattr(recommendations, "query_from_movies", record)
+    assert client.get("/api/recommend", params={"title": "Alien"}).status_code == 200
+    assert held == [False]
+
+
 def test_the_model_of_a_description_is_loaded_before_its_turn(app_loader, monkeypatch):
     client, loader = app_loader
     held, record = recorded(loader, loader.text_query)

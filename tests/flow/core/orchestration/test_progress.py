@@ -109,7 +109,7 @@ def test_gather_keeps_the_order_and_creates_an_artifact(prefect_server):
     assert gathering() == [3, 1, 2]
     newest = progress_artifacts("progress-preprocess")[0]
     assert newest["data"] == 100.0
-    assert re.fullmatch(r"6 rows in \d s", newest["description"])
+    assert re.fullmatch(r"6 rows in \d+ s", newest["description"])
 
 
 def test_epochs_written_by_a_training_are_shown(prefect_server, tmp_path, monkeypatch):
@@ -124,13 +124,13 @@ def test_epochs_written_by_a_training_are_shown(prefect_server, tmp_path, monkey
         with watch_epochs("fit", tmp_path):
             for done in (1, 3):
                 write_epoch_progress(tmp_path, done, 4)
-                deadline = time.monotonic() + 5
+                deadline = time.monotonic() + 60
                 while not any(text.startswith(f"{done} of 4 epochs") for text in descriptions):
                     assert time.monotonic() < deadline
                     time.sleep(0.01)
 
     flow(train.fn, name="training")()
-    assert re.fullmatch(r"stopped early after 3 of 4 epochs, in \d s", descriptions[-1])
+    assert re.fullmatch(r"stopped early after 3 of 4 epochs, in \d+ s", descriptions[-1])
 
 
 def unreachable(*_: object, **__: object) -> None:

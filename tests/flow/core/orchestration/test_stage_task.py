@@ -15,6 +15,7 @@ from tasks.core.orchestration.retry import io_task
 from tasks.core.orchestration.stage_task import stage_task
 from tasks.core.orchestration.task_inputs import PARENTS
 from tasks.reports.stage_times import read_task_runs
+from tests.support.prefect_queues import SECONDS
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -42,7 +43,8 @@ def label() -> int:
 def states_of(flow_run_id: str) -> dict[str, str | None]:
     """States by name of the task runs of a flow run, once the server has all of them."""
     runs = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-    for _ in range(100):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         with get_client(sync_client=True) as client:
             states = {
                 one.name: one.state_name for one in client.read_task_runs(flow_run_filter=runs)
@@ -131,7 +133,7 @@ def test_prefect_records_direct_inputs_alone_and_which_task_called_which():
 def inputs_of(flow_run_id: str, tasks: int) -> dict[str, dict[str, list[str]]]:
     """Names of the inputs of the task runs of a flow run, once all have ended."""
     with get_client(sync_client=True) as client:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while len(runs := read_task_runs(client, flow_run_id)) < tasks or not all(
             run.end_time for run in runs
         ):

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -19,6 +21,15 @@ def catalogue() -> Catalogue:
 def scores_by_row(catalogue: Catalogue, query_rows: list[int], limit: int = 99) -> dict[int, float]:
     hits = catalogue.rank(catalogue.features_of(query_rows), query_rows, limit, CONFIG)
     return {hit.row: hit.score for hit in hits}
+
+
+def test_a_catalogue_that_nobody_uses_is_freed_at_once():
+    """Version after version is loaded by a demo that runs for weeks."""
+    catalogue = Catalogue(rows(TITLES))
+    assert catalogue.movie(0) is catalogue.movie(0)
+    remaining = weakref.ref(catalogue)
+    del catalogue
+    assert remaining() is None
 
 
 def test_lists_are_sorted_by_score_and_leave_out_the_query(catalogue):

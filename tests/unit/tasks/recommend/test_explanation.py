@@ -27,15 +27,10 @@ KEYWORDS = [["k2", "rescue"], [], ["Rescue"]]
 def catalogue() -> Catalogue:
     """Three movies; the first and the third share a genre, a person and a keyword."""
     table = rows(["Alien", "Aliens", "Gravity"])
-    columns = {"overview": OVERVIEWS, "keywords": KEYWORDS}
+    columns = {"overview": OVERVIEWS, "keywords": KEYWORDS, "people": PEOPLE}
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
-    catalogue = Catalogue(table)
-    movies = catalogue.movies
-    if "people" in movies.column_names:
-        movies = movies.drop_columns(["people"])
-    catalogue.movies = movies.append_column("people", pa.array(PEOPLE))
-    return catalogue
+    return Catalogue(table)
 
 
 def why(catalogue: Catalogue, query_rows: list[int], row: int) -> dict[str, object]:
