@@ -5,6 +5,7 @@ from fastapi.testclient import TestClient
 
 from app import main, recommendations
 from app.loader import Loader
+from tasks.recommend.scoring import RankConfig
 
 
 @pytest.fixture
@@ -50,3 +51,31 @@ def test_the_model_of_a_description_is_loaded_before_its_turn(app_loader, monkey
     monkeypatch.setattr(loader, "text_query", record)
     assert client.get("/api/recommend", params={"text": "a story"}).status_code == 200
     assert held == [False]
+
+
+@pytest.mark.parametrize("question", [{"title": "Alien"}, {"text": "a story"}])
+def test_closeness_is_measured_with_the_weights_of_the_list(app_loader, question, monkeypatch):
+    client, loader = app_loader
+    rank = loader.current().champion.rank
+    used = list[RankConfig]()
+
+    def record(_: object, weights: RankConfig) -> float:
+        used.append(weights)
+        return 1.0
+
+    monkeypatch.setattr(recommendations, "self_score", record)
+    assert client.get("/api/recommend", params=question).status_code == 200
+    assert used == [rank.for_text() if "text" in question else rank]
+    assert rank.for_text() != rank
+
+
+def test_a_storage_that_cannot_be_read_is_unavailable(app_loader, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("the storage does not answer")
+
+    monkeypatch.setattr(recommendations, "recommend", fail)
+    response = app_loader[0].get("/api/recommend", params={"title": "Alien"})
+    assert (response.status_code, response.json()) == (
+        503,
+        {"detail": "the storage does not answer"},
+    )

@@ -1,4 +1,5 @@
 import time
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -69,6 +70,20 @@ def test_runs_whose_process_has_died_are_closed(artifacts):
     assert status_of(client, dead) == "KILLED"
     assert {status_of(client, run) for run in (alive, elsewhere, of_a_user)} == {"RUNNING"}
     release_run_lock("alive")
+
+
+def test_a_run_that_opens_closes_those_whose_process_has_died(artifacts, monkeypatch):
+    client = connect()
+    monitor = SimpleNamespace(start=lambda: None)
+    monkeypatch.setattr(runs, "SystemMetricsMonitor", lambda *_, **__: monitor)
+    tags = {FLOW_RUN_TAG: "dead"}
+    dead = client.create_run(experiment_id(client), tags=tags).info.run_id
+    hold_run_lock("dead")
+    release_run_lock("dead")
+    opened = client.get_run(open_run({}, {}).run_id)
+    release_run_lock(opened.data.tags[FLOW_RUN_TAG])
+    assert opened.info.status == "RUNNING"
+    assert status_of(client, dead) == "KILLED"
 
 
 @pytest.mark.parametrize(("days", "status"), [(2, "RUNNING"), (5, "KILLED")])

@@ -7,15 +7,19 @@ import pytest
 from flows.config import TrainConfig
 from flows.phases import publishing
 from flows.phases.promotion import Decision
-from flows.phases.publishing import example_of_champion, register_version
-from tasks.core.contracts import IndexRef, RunRef, UserError
+from flows.phases.publishing import Evaluation, example_of_champion, register_version
+from tasks.core.contracts import IndexRef, IngestRef, RunRef, UserError
+from tasks.recommend.index import IndexConfig
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedVersion
 from tasks.registry.gate import Outcome, PromotionDecision
 from tasks.registry.opponents import Opponents
+from tasks.registry.retention import RetentionConfig
 
 RUN = RunRef(run_id="run", experiment_id="1", tracking_uri="")
+SETTINGS = {"index": {"min_recall": 0.5}, "retention": {"trainings": 3}}
+CONFIG = TrainConfig.model_validate(SETTINGS)
 VERSION = Champion(index=IndexRef(uri="u", tag="new"), rank=RankConfig(), run_id="run")
 
 
@@ -28,11 +32,14 @@ def registered(monkeypatch) -> list[Champion]:
         versions.append(reader)
         return "4"
 
-    carried = IndexRef(uri="u", tag="carried")
+    def carried_with(config: IndexConfig) -> IndexRef:
+        assert config == CONFIG.index
+        return IndexRef(uri="u", tag="carried")
+
     monkeypatch.setattr(publishing, "champion_lock", nullcontext)
     monkeypatch.setattr(publishing, "without_edge", lambda value: value)
     monkeypatch.setattr(publishing, "is_outdated", lambda decision, _: champion_of(decision) != "3")
-    monkeypatch.setattr(publishing, "carry_over", lambda **_: carried)
+    monkeypatch.setattr(publishing, "carry_over", lambda *, config, **_: carried_with(config))
     monkeypatch.setattr(publishing, "register", register)
     return versions
 
@@ -48,7 +55,7 @@ def published(outcome: Outcome, compared_champion: str = "3") -> Champion | None
     champion = VERSION if compared_champion else None
     opponents = Opponents(checked=CheckedVersion(version=compared_champion))
     decision = Decision(promotion=promotion, opponents=opponents, champion=champion)
-    return register_version(TrainConfig(), RUN, data, recommender, decision, VERSION)
+    return register_version(CONFIG, RUN, data, recommender, decision, VERSION)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,27 @@ def test_the_first_version_has_no_movies_to_carry_over(registered, monkeypatch):
     version = published("promoted", compared_champion="")
     assert version is not None
     assert version.index.tag == "new"
+
+
+def test_a_published_run_cleans_up(monkeypatch, tmp_path):
+    cleaned = list[RetentionConfig]()
+    metrics = {"headline/test_f1_micro": 0.5}
+    evaluation = Evaluation(scores=[], figures=[], metrics=metrics)
+    version = VERSION.model_copy(update={"version": "4"})
+    monkeypatch.setattr(publishing, "track_evaluation", lambda *_: evaluation)
+    monkeypatch.setattr(publishing, "describe_version", lambda *_: VERSION)
+    monkeypatch.setattr(publishing, "register_version", lambda *_: version)
+    monkeypatch.setattr(publishing, "example_of_champion", lambda: "Alien")
+    monkeypatch.setattr(publishing, "report", lambda *_: tmp_path / "report.html")
+    monkeypatch.setattr(publishing, "clean_up", cleaned.append)
+    data: Any = SimpleNamespace(ingested=IngestRef.model_construct())
+    promotion = PromotionDecision(outcome="promoted", why="")
+    opponents = Opponents(checked=CheckedVersion(version=""))
+    decision = Decision(promotion=promotion, opponents=opponents, champion=None)
+    recommender: Any = None
+    summary = publishing.publish(CONFIG, RUN, data, recommender, decision)
+    assert (summary.model_version, summary.scores) == ("4", metrics)
+    assert cleaned == [CONFIG.retention]
 
 
 @pytest.mark.parametrize("error", [UserError("no champion"), OSError("disk")])

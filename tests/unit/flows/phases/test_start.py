@@ -4,6 +4,7 @@ from flows.config import TrainConfig
 from flows.phases import start
 from flows.phases.start import reason_to_skip
 from tasks.core.contracts import IndexRef
+from tasks.core.storage.code_version import imported_files
 from tasks.recommend.scoring import RankConfig
 from tasks.registry.champion import Champion
 from tasks.registry.champion_check import CheckedVersion
@@ -107,3 +108,25 @@ def test_what_another_tolerance_refused_is_trained(monkeypatch):
 def test_a_run_is_tagged_with_the_settings_that_differ_from_its_preset(settings, tags):
     config = TrainConfig.model_validate({"source": "movies.csv", **settings})
     assert sorted(start.flow_run_tags(config)) == sorted(tags)
+
+
+def test_a_skipped_run_cleans_up_as_others_do(monkeypatch):
+    """Week after week, it may be the only one."""
+    done = list[object]()
+    monkeypatch.setattr(start, "connect", lambda: "client")
+    monkeypatch.setattr(start, "experiment_id", lambda _: "1")
+    monkeypatch.setattr(start, "close_dead_runs", lambda *arguments: done.append(arguments))
+    monkeypatch.setattr(start, "clean_up", done.append)
+    config = TrainConfig.model_validate({"retention": {"trainings": 3}})
+    start.skip_run(config, "Skipped: as before")
+    assert done == [("client", "1"), config.retention]
+
+
+def test_a_change_in_the_code_of_any_stage_is_another_training():
+    """What decides whether a weekly run is skipped."""
+    modules = imported_files(start.TRAINING)
+    assert modules.keys() >= {
+        *("tasks.genres.ensemble", "tasks.genres.linear", "tasks.genres.network.training"),
+        *("tasks.embedding.training", "tasks.data.preprocess", "tasks.data.splits"),
+        *("tasks.recommend.features.index_features", "tasks.registry.gate", "flows.phases.genres"),
+    }

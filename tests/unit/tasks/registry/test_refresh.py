@@ -1,11 +1,12 @@
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tasks.core.contracts import MOVIES, DocumentsRef, UserError
-from tasks.recommend.index import publish_version
+from tasks.recommend.index import IndexConfig, publish_version
 from tasks.recommend.scoring import RankConfig
 from tasks.registry import refresh
 from tasks.registry.champion import Champion
@@ -100,6 +101,24 @@ def test_refreshed_movies_of_sources_that_a_training_lacks_are_dropped(
     refreshed = refreshed_movies(champion, training_on(*movies))
     assert sorted(refreshed.carried["title"].to_pylist()) == sorted(carried)
     assert refreshed.dropped == dropped
+
+
+def test_carried_movies_still_count_as_refreshed(champion, monkeypatch):
+    """The promotion after the next one carries them over, too."""
+    monkeypatch.setattr(refresh, "get_run_logger", lambda: logging.getLogger("refresh"))
+    monkeypatch.setattr(refresh, "TextModel", lambda _: SimpleNamespace(to_index_rows=as_rows))
+    trained = publish_version(champion.index.uri, [rows(["Alien"], source=["m"])], "run-2")
+    documents: Any = training_on(("m", "1"), ("films", "9"))
+    folders: Any = None
+    index = refresh.carry_over.fn(trained, documents, champion, folders, IndexConfig())
+    carried = refreshed_movies(champion.model_copy(update={"index": index}), documents).carried
+    assert sorted(carried["title"].to_pylist()) == ["Cars", "Coco", "Up"]
+
+
+def as_rows(movies: pa.Table) -> pa.Table:
+    """Index rows of movies of a training."""
+    titles, sources, ids = (movies[name].to_pylist() for name in ("title", "source", "id"))
+    return rows(titles, source=sources, id=ids)
 
 
 def test_dropped_movies_are_counted_and_logged(champion, monkeypatch, caplog):
