@@ -7,9 +7,15 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from tasks.core.contracts import DamagedVersionError
+from tasks.recommend.catalogue import Catalogue
+from tasks.recommend.model_folders import ModelFolders
 from tasks.recommend.query import RecommendationQuery
 from tasks.recommend.text_model import GenrePrediction
+from tasks.registry.champion import Champion
 from tasks.registry.served_model import MAX_CHARACTERS, MAX_ROWS, MovieRecommender
+from tests.support.index_rows import rows
+from tests.support.published_catalogue import champion_of, demo_index  # noqa: F401 - a fixture
 
 
 def answers(model: MovieRecommender, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,3 +80,39 @@ def test_an_answer_says_which_movie_was_taken(monkeypatch):
     monkeypatch.setattr("tasks.recommend.query.recommend", lambda *_: [])
     (answer,) = answers(model, [{"title": "Gravity"}])
     assert (answer["note"], answer["error"]) == ("Took Gravity (2013).", "")
+
+
+def test_models_that_changed_since_they_were_registered_are_refused(
+    demo_index,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    checked = list[tuple[Champion, ModelFolders]]()
+
+    def refuse(champion: Champion, folders: ModelFolders) -> None:
+        checked.append((champion, folders))
+        raise DamagedVersionError("it has changed since it was registered")
+
+    monkeypatch.setattr("tasks.registry.champion.require_registered", refuse)
+    reader = tmp_path / "reader.json"
+    reader.write_text(champion_of(demo_index).model_dump_json())
+    folders = {name: str(tmp_path / name) for name in ModelFolders.model_fields}
+    context = SimpleNamespace(artifacts={**folders, "reader": str(reader)})
+    with pytest.raises(DamagedVersionError, match="changed since it was registered"):
+        MovieRecommender().load_context(context)
+    assert checked == [(champion_of(demo_index), ModelFolders.model_validate(folders))]
+
+
+def test_genres_of_a_known_movie_are_predicted_from_all_of_its_texts():
+    asked = list[tuple[list[str], list[str], list[list[str]]]]()
+
+    def predict(*texts: Any) -> list[GenrePrediction]:
+        asked.append(texts)  # type: ignore[arg-type]
+        return [GenrePrediction(["War"], {"War": 0.9})]
+
+    catalogue = Catalogue(rows(["Alien", "Up"], keywords=[["space", "ship"], []]))
+    model = MovieRecommender()
+    model.version = SimpleNamespace(catalogue=catalogue)  # type: ignore[assignment]
+    model.text_model = SimpleNamespace(predict_genres=predict)  # type: ignore[assignment]
+    model._from_title("Alien", 3)
+    assert asked == [(["Alien"], [catalogue.movie(0)["overview"]], [["space", "ship"]])]

@@ -2,8 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from flows.cli.command_line import parse
-from flows.cli.subcommands.predict import PredictConfig, select_genres
+from flows.cli.subcommands.predict import PredictConfig, read_input, select_genres
+from tasks.recommend.search import get_version
 from tasks.recommend.text_model import GenrePrediction
+from tests.support.published_catalogue import demo_index  # noqa: F401 - a fixture
 
 PROBABILITIES = {"Comedy": 0.1, "Drama": 0.5, "War": 0.7, "Music": 0.3}
 PREDICTION = GenrePrediction(["War", "Drama"], PROBABILITIES)
@@ -32,3 +34,11 @@ def test_flags_of_the_command_line():
     config = parse(PredictConfig, "predict", ["--text", "A ship.", "--top-n", "3", "--json"])
     assert (config.text, config.top_n, config.as_json) == ("A ship.", 3, True)
     assert parse(PredictConfig, "predict", ["Alien", "--year", "1979"]).title == "Alien"
+
+
+@pytest.mark.parametrize("year", [1950, 2015])
+def test_the_year_selects_among_movies_of_a_title(demo_index, year):  # noqa: F811
+    version = get_version(demo_index)
+    ((movie,),) = read_input(PredictConfig(title="Cinderella", year=year), demo_index)
+    catalogue = version.catalogue
+    assert catalogue.movie(catalogue.positions["m", str(movie.id)])["year"] == year
