@@ -1,11 +1,13 @@
 import os
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tasks.core.contracts import IndexRef, UserError
 from tasks.recommend.scoring import RankConfig
+from tasks.registry import release
 from tasks.registry.aliases import next_previous
 from tasks.registry.champion import Champion, to_tags
 from tasks.registry.release import (
@@ -181,3 +183,23 @@ def test_no_other_version_is_approved(tags, champion, message):
     version = SimpleNamespace(version="5", tags=tags)
     with pytest.raises(UserError, match=f"{message}.*`release promote 5`"):
         _require_waiting(version, champion)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_damaged_champion_does_not_become_the_previous_one(is_damaged, monkeypatch):
+    moved = list[tuple[str, bool]]()
+
+    def move(_: object, number: str, *, champion_is_damaged: bool) -> None:
+        moved.append((number, champion_is_damaged))
+
+    client: Any = SimpleNamespace(
+        get_model_version=lambda _, number: number,
+        set_model_version_tag=lambda *_: None,
+        set_tag=lambda *_: None,
+    )
+    version: Any = SimpleNamespace(version="4", run_id="run")
+    monkeypatch.setattr(release, "versions_by_alias", lambda _: {"champion": "3"})
+    monkeypatch.setattr(release, "is_damaged", lambda champion: is_damaged and champion == "3")
+    monkeypatch.setattr(release, "move_champion", move)
+    assert release._promote(client, version, "promoted manually")
+    assert moved == [("4", is_damaged)]
