@@ -53,6 +53,12 @@ def best_known_first(catalogue: Catalogue, rows: Sequence[int]) -> list[int]:
     return sorted(rows, key=lambda row: -float(catalogue.features.votes[row]))
 
 
+def best_known(catalogue: Catalogue) -> list[Movie]:
+    """The best known movies of the catalogue, as completions."""
+    movies = map(catalogue.movie, best_known_first(catalogue, range(len(catalogue)))[:COMPLETIONS])
+    return [{name: movie[name] for name in TITLE_COLUMNS} | {"exact": False} for movie in movies]
+
+
 def meant_movie(version: Version, typed: str, matches: TitleMatches) -> Movie | None:
     """The movie that the typed title alone means, with a `note` where others could be meant."""
     choice = choose_movie(version.catalogue, typed, matches)
@@ -69,12 +75,14 @@ def _prominence(movie: Movie, typed: str, catalogue: Catalogue) -> tuple[bool, f
 
 def titles(
     loaded: CurrentChampion,
-    q: Annotated[str, Query(min_length=1, max_length=300, description="Typed text")],
+    q: Annotated[str, Query(max_length=300, description="Typed text")] = "",
 ) -> dict[str, Any]:
     """At most eight completions of the typed text `q`, and the movie that it `meant`, or null.
 
-    `exact`: the title is equal to the text.
+    Without a text, these are the best known movies. `exact`: the title is equal to the text.
     """
+    if not q:
+        return {"titles": best_known(loaded.version.catalogue), "meant": None}
     matches = find_title(loaded.version, q)
     return {
         "titles": completions(loaded.version, q, matches),

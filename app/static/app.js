@@ -86,9 +86,11 @@ function nothingAsked() {
   clear();
   document.title = NAME;
   say(mode() === "text" ? "What should happen in it?" : "Which film did you like?");
+  if (mode() === "titles") showExamples().catch(failed);
 }
 
 function show({ question, asked, movies, version }) {
+  byId("examples").hidden = true;
   if (mode() === "titles") showAsked(asked);
   showAlternatives(asked);
   byId("movies").replaceChildren(...movies.map((movie) => card(movie, () => add(movie))));
@@ -141,7 +143,16 @@ function failed(error) {
 
 function clear() {
   byId("movies").replaceChildren();
+  byId("examples").hidden = true;
   byId("alternatives").hidden = true;
+}
+
+/** The best known films, for those who see the page for the first time. */
+async function showExamples() {
+  const { titles } = await ask("titles");
+  const buttons = titles.map((movie) => button(shortened(named(movie), 60), () => add(movie)));
+  byId("examples").replaceChildren("For example:", ...buttons);
+  byId("examples").hidden = subject().length > 0 || mode() === "text";
 }
 
 /** Which version of the model answers, and since when it exists. */
@@ -210,7 +221,7 @@ try {
   const [{ genres }, { languages }] = await Promise.all([ask("genres"), ask("languages")]);
   fillFilters(genres, languages);
   restoreFilters(readAddress());
-  await Promise.all([showVersion(), location.search && restore()]);
+  await Promise.all([showVersion(), location.search ? restore() : nothingAsked()]);
 } catch (error) {
   failed(error);
 }

@@ -36,6 +36,21 @@ def test_a_title_is_completed_and_answered_by_keyboard(page):
     expect(page.get_by_role("button", name="Remove Toy Story (1984)")).to_be_visible()
 
 
+def test_the_first_screen_offers_well_known_films(page):
+    examples = page.get_by_role("group", name="Well-known films")
+    expect(examples.get_by_role("button")).to_have_count(8)
+    best_known = examples.get_by_role("button").first
+    title = best_known.inner_text()
+    best_known.press("Enter")
+    expect_list(page, title)
+    expect(page.locator("#status")).to_be_focused()
+    expect(examples).to_be_hidden()
+    page.get_by_role("button", name=f"Remove {title}").press("Enter")
+    expect(examples).to_be_visible()
+    page.get_by_label("A story", exact=True).check()
+    expect(examples).to_be_hidden()
+
+
 def test_the_box_tells_assistive_technology_what_is_active(page):
     box = page.get_by_role("combobox", name="Titles you like")
     box.press_sequentially("cinder")
