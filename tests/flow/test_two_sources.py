@@ -53,8 +53,8 @@ def movies_of(index: IndexRef, movie_id: int) -> dict[str, str]:
 def facts_of(index: IndexRef, movie_id: int) -> dict[str, dict[str, object]]:
     """Genres, year, people and votes of the movies with an id, by source."""
     movies = read_movies(index, ["source", "id", *KEPT_COLUMNS])
-    found = movies.filter(pc.field("id") == str(movie_id)).to_pylist()
-    return {movie.pop("source"): movie for movie in found}
+    same_id = movies.filter(pc.field("id") == str(movie_id)).to_pylist()
+    return {movie.pop("source"): movie for movie in same_id}
 
 
 def test_movies_of_both_sources_with_the_same_id_are_in_the_index(summary):

@@ -79,18 +79,18 @@ def submitted(config, monkeypatch) -> list[Submitted]:
 
 def test_every_stage_gets_the_settings_of_the_run(config, submitted):
     stages = {type(value): value for _, value in config if isinstance(value, BaseModel)}
-    given = [
+    received = [
         (task.task, name, value, stages[task.types[name]])
         for task in submitted
         for name, value in task.arguments.items()
         if task.types[name] in stages
     ]
-    assert {task for task, *_ in given} >= {
+    assert {task for task, *_ in received} >= {
         *("preprocess", "check-documents", "fit-doc2vec", "label", "fit-linear", "fit-network"),
         *("build-index", "evaluate-lists", "baselines"),
     }
-    assert [(task, name) for task, name, value, expected in given if value != expected] == []
-    ensembles = [task for task, *_ in given if task == "fit-ensemble"]
+    assert [(task, name) for task, name, value, expected in received if value != expected] == []
+    ensembles = [task for task, *_ in received if task == "fit-ensemble"]
     assert len(ensembles) == config.classifier.linear
 
 
